@@ -1,0 +1,1 @@
+//! libustcp: the C face of ustcp.

@@ -1,0 +1,108 @@
+//! What a stack is told when it is made.
+
+use core::net::IpAddr;
+use core::ops::RangeInclusive;
+use core::time::Duration;
+
+/// An address of the stack with the length of its network prefix in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    /// The address.
+    pub address: IpAddr,
+    /// Prefix length, 0 to 32 for IPv4 and 0 to 128 for IPv6.
+    pub prefix: u8,
+}
+
+/// Keys for initial sequence numbers, ports and tables: 32 bytes from the operating system, or a seed to replay by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret(pub [u8; 32]);
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Secret(..)") // RFC 9293 MUST-9: a key is never printed
+    }
+}
+
+/// Everything a [`Stack`](crate::Stack) is told at birth.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses of the stack. 127.0.0.0/8 and ::1 are always its own as well, inside it only.
+    pub addresses: Vec<Cidr>,
+    /// Largest IP packet the device carries, in bytes; 68 to 65,535.
+    pub mtu: usize,
+    /// Largest text of a super-segment handed to the device, in bytes; 0: the device does not split, so none are made.
+    pub segmentation_offload: usize,
+    /// Who sums what is sent.
+    pub checksum: ustcp_wire::Checksum,
+    /// Keys.
+    pub secret: Secret,
+    /// How long TIME-WAIT lasts: 2 MSL. RFC 9293 says 4 minutes; Linux and we, 60 s.
+    pub time_wait: Duration,
+    /// Shortest retransmission timeout. RFC 6298 says 1 s; Linux and we, 200 ms.
+    pub rto_min: Duration,
+    /// Longest retransmission timeout, and longest gap between window probes.
+    pub rto_max: Duration,
+    /// Retransmission timeout before the first round-trip sample, RFC 6298 (2.1).
+    pub rto_initial: Duration,
+    /// Retransmissions of a SYN before connect gives up (`tcp_syn_retries`): 6 is 127 s.
+    pub syn_retries: u8,
+    /// Retransmissions of a SYN-ACK before the half-open connection is forgotten (`tcp_synack_retries`).
+    pub syn_ack_retries: u8,
+    /// Retransmissions of data before the connection is given up (`tcp_retries2`): 15 is 924 s at least.
+    pub retries: u8,
+    /// The same for a connection that its user has closed (`tcp_orphan_retries`).
+    pub orphan_retries: u8,
+    /// How long a closed user's connection may stay in FIN-WAIT-2 (`tcp_fin_timeout`).
+    pub fin_timeout: Duration,
+    /// Longest time an acknowledgement is held back; RFC 9293 MUST-40 says below 500 ms.
+    pub delayed_ack: Duration,
+    /// Receive buffer a socket begins with, in bytes; also fixes the window scale.
+    pub receive_buffer: usize,
+    /// Send buffer a socket begins with, in bytes.
+    pub send_buffer: usize,
+    /// Initial congestion window in segments, RFC 6928.
+    pub initial_window: u32,
+    /// Ports handed out by the stack itself (`ip_local_port_range`).
+    pub ephemeral_ports: RangeInclusive<u16>,
+    /// Most half-open connections of one listener (`tcp_max_syn_backlog`).
+    pub syn_backlog: usize,
+    /// Most completed connections that may wait for accept (`somaxconn`).
+    pub accept_backlog: usize,
+    /// Most connections in TIME-WAIT (`tcp_max_tw_buckets`).
+    pub time_wait_limit: usize,
+    /// Most sockets.
+    pub socket_limit: usize,
+    /// Whether [`Stack::poll_event`](crate::Stack::poll_event) is fed.
+    pub trace: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            addresses: Vec::new(),
+            mtu: 1500,
+            segmentation_offload: 0,
+            checksum: ustcp_wire::Checksum::Full,
+            secret: Secret([0; 32]),
+            time_wait: Duration::from_secs(60),
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(120),
+            rto_initial: Duration::from_secs(1),
+            syn_retries: 6,
+            syn_ack_retries: 5,
+            retries: 15,
+            orphan_retries: 8,
+            fin_timeout: Duration::from_secs(60),
+            delayed_ack: Duration::from_millis(40),
+            receive_buffer: 256 * 1024,
+            send_buffer: 256 * 1024,
+            initial_window: 10,
+            ephemeral_ports: 32768..=60999,
+            syn_backlog: 4096,
+            accept_backlog: 4096,
+            time_wait_limit: 65_536,
+            socket_limit: 1 << 20,
+            trace: false,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the stack counts, and what it holds.
+
+use crate::DropReason;
+
+/// Counts since the stack was made. Named after RFC 4022's and Linux's where they have a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets handed in.
+    pub packets_in: u64,
+    /// Packets handed out; a super-segment is one.
+    pub packets_out: u64,
+    /// TCP segments received, well-formed ones.
+    pub in_segs: u64,
+    /// TCP segments sent.
+    pub out_segs: u64,
+    /// Segments that carried bytes sent before.
+    pub retrans_segs: u64,
+    /// Retransmission timeouts.
+    pub timeouts: u64,
+    /// Fast retransmits entered.
+    pub fast_retransmits: u64,
+    /// connect calls that sent a SYN.
+    pub active_opens: u64,
+    /// SYNs that a listener took.
+    pub passive_opens: u64,
+    /// Connections that reached ESTABLISHED.
+    pub established: u64,
+    /// Attempts that failed.
+    pub attempt_fails: u64,
+    /// Established connections that ended by RST or timeout.
+    pub estab_resets: u64,
+    /// RSTs sent.
+    pub out_rsts: u64,
+    /// Challenge ACKs sent, RFC 5961.
+    pub challenge_acks: u64,
+    /// Connections that entered TIME-WAIT.
+    pub time_waits: u64,
+    /// Echo requests answered.
+    pub echo_replies: u64,
+    /// Events not recorded because nobody fetched the earlier ones.
+    pub events_lost: u64,
+    drops: [u64; DropReason::COUNT],
+}
+
+impl Counters {
+    /// Packets dropped for `reason`.
+    #[must_use]
+    pub fn drops(&self, reason: DropReason) -> u64 {
+        self.drops.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn dropped(&mut self, reason: DropReason) {
+        if let Some(count) = self.drops.get_mut(reason as usize) {
+            *count += 1;
+        }
+    }
+}
+
+/// What the stack holds at this moment: all zero when everything is closed and TIME-WAIT has passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Sockets that the user holds.
+    pub sockets: usize,
+    /// Connections that the user has closed and that still live (FIN-WAIT, CLOSING, LAST-ACK).
+    pub orphans: usize,
+    /// Half-open connections of listeners.
+    pub half_open: usize,
+    /// Connections in TIME-WAIT.
+    pub time_wait: usize,
+    /// Completed connections that wait for accept.
+    pub unaccepted: usize,
+    /// Bytes of buffer allocated.
+    pub buffer_bytes: usize,
+    /// Timers armed.
+    pub timers: usize,
+}

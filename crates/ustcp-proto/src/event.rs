@@ -1,0 +1,146 @@
+//! What happened inside, as data: one source for logs, diagrams, captures and counters.
+
+use core::fmt;
+use core::net::SocketAddr;
+
+use crate::{Cause, Instant, State};
+
+/// A connection's two ends, ours first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Flow {
+    /// Our end.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} > {}", self.local, self.remote)
+    }
+}
+
+/// The timers of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Timer {
+    /// Retransmission, RFC 6298.
+    Retransmission,
+    /// Zero-window probe, RFC 9293 §3.8.6.1.
+    Persist,
+    /// Held-back acknowledgement, RFC 9293 §3.8.6.3.
+    DelayedAck,
+    /// Keepalive, RFC 9293 §3.8.4.
+    Keepalive,
+    /// Sender's silly-window override, RFC 9293 §3.8.6.2.1.
+    SillyWindow,
+    /// The 2 MSL of TIME-WAIT.
+    TimeWait,
+    /// A closed user's FIN-WAIT-2.
+    FinWait2,
+}
+
+/// Why a packet was not processed further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum DropReason {
+    /// Not a packet: truncated, contradictory lengths, unknown version.
+    Malformed,
+    /// A checksum that does not match.
+    Checksum,
+    /// A source or destination that cannot be (RFC 1122 §3.2.1.3): multicast, broadcast, loopback on the wire, LAND.
+    Martian,
+    /// Not to an address of ours.
+    NotOurs,
+    /// A fragment.
+    Fragment,
+    /// A protocol we do not speak.
+    Protocol,
+    /// No connection and no listener.
+    NoSocket,
+    /// The listener's queue of half-open connections, or of completed ones, is full.
+    Backlog,
+    /// Outside the receive window.
+    OutOfWindow,
+    /// An ACK for what was never sent, or far too old.
+    BadAck,
+    /// A segment that the state has no use for.
+    State,
+    /// The reassembly's limit of ranges is reached.
+    Reassembly,
+    /// More events, loops or packets than a limit allows.
+    Limit,
+}
+
+impl DropReason {
+    /// How many there are.
+    pub const COUNT: usize = 13;
+}
+
+/// A segment in figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct SegmentSummary {
+    /// Control bits as on the wire.
+    pub flags: u8,
+    /// Sequence number as on the wire.
+    pub seq: u32,
+    /// Acknowledgement number as on the wire.
+    pub ack: u32,
+    /// Bytes of text.
+    pub len: u32,
+    /// The window in bytes, scaled.
+    pub window: u32,
+    /// Bytes of text in each packet when the device splits this one; 0 when it is one packet.
+    pub segment_size: u16,
+}
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Event {
+    /// When.
+    pub at: Instant,
+    /// On which connection; `None` where there is none.
+    pub flow: Option<Flow>,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// The kinds of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum EventKind {
+    /// The state changed.
+    Transition {
+        /// From.
+        from: State,
+        /// To.
+        to: State,
+        /// Why.
+        cause: Cause,
+    },
+    /// A segment arrived and was processed; its transitions came just before.
+    Received {
+        /// The segment.
+        segment: SegmentSummary,
+        /// State before it.
+        before: State,
+        /// State after it.
+        after: State,
+    },
+    /// A segment left.
+    Sent {
+        /// The segment.
+        segment: SegmentSummary,
+        /// State when it left.
+        state: State,
+        /// It had been sent before.
+        retransmission: bool,
+    },
+    /// A timer went off.
+    Expired(Timer),
+    /// A packet was dropped.
+    Dropped(DropReason),
+}

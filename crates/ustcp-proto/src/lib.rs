@@ -1,0 +1,28 @@
+//! The TCP/IP stack as a value.
+//!
+//! Packets and the time go in ([`Stack::on_packet`], [`Stack::on_timeout`]), user calls are plain methods, and what
+//! the stack wants comes out of the `poll_*` methods: packets, the next deadline, sockets whose readiness changed,
+//! events. There is no clock, no file descriptor, no thread and no randomness in here: the same inputs give the same
+//! outputs, bit for bit.
+#![forbid(unsafe_code)]
+
+mod config;
+mod counters;
+mod error;
+mod event;
+mod keys;
+mod socket;
+mod stack;
+mod state;
+mod tcp;
+mod time;
+
+pub use config::{Cidr, Config, Secret};
+pub use counters::{Census, Counters};
+pub use error::Error;
+pub use event::{DropReason, Event, EventKind, Flow, SegmentSummary, Timer};
+pub use socket::{Family, Info, Options, Readiness, Shutdown, SocketId};
+pub use stack::{Stack, Transmit};
+pub use state::{Cause, State};
+pub use time::Instant;
+pub use ustcp_wire::Checksum;

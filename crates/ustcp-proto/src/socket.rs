@@ -1,0 +1,146 @@
+//! What a user of a socket sees.
+
+use core::time::Duration;
+
+use crate::State;
+
+/// Names a socket of one stack. Never reused: a stale id is [`Error::BadSocket`](crate::Error::BadSocket).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// Address family of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// `AF_INET`.
+    V4,
+    /// `AF_INET6`.
+    V6,
+}
+
+/// Which half to shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// `SHUT_RD`.
+    Read,
+    /// `SHUT_WR`.
+    Write,
+    /// `SHUT_RDWR`.
+    Both,
+}
+
+/// What poll would say, in Linux's terms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// `POLLIN`: data, end of stream, a connection to accept, or an error to fetch.
+    pub readable: bool,
+    /// `POLLOUT`.
+    pub writable: bool,
+    /// `POLLRDHUP`: the peer sent FIN, or our reading half is shut down.
+    pub read_closed: bool,
+    /// `POLLHUP`: both halves are closed, or there never was a connection.
+    pub hang_up: bool,
+    /// `POLLERR`: an error waits in `SO_ERROR`.
+    pub error: bool,
+    /// Bytes have arrived (or a connection to accept, or FIN) so often: each change is an edge for `EPOLLET`.
+    pub arrivals: u32,
+}
+
+/// Options of a socket. Read with [`Stack::options`](crate::Stack::options), changed with
+/// [`Stack::set_options`](crate::Stack::set_options); accepted connections begin with their listener's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `SO_REUSEADDR`: bind although connections of an earlier life are in TIME-WAIT there.
+    pub reuse_address: bool,
+    /// `SO_KEEPALIVE`.
+    pub keepalive: bool,
+    /// `TCP_KEEPIDLE`.
+    pub keepalive_idle: Duration,
+    /// `TCP_KEEPINTVL`.
+    pub keepalive_interval: Duration,
+    /// `TCP_KEEPCNT`.
+    pub keepalive_count: u8,
+    /// `TCP_NODELAY`: no Nagle.
+    pub no_delay: bool,
+    /// `SO_LINGER`: `Some(0)` makes close send RST. Longer times are the runtime's to wait.
+    pub linger: Option<Duration>,
+    /// `SO_RCVBUF`, in bytes.
+    pub receive_buffer: usize,
+    /// `SO_SNDBUF`, in bytes.
+    pub send_buffer: usize,
+    /// `TCP_MAXSEG` as set by the user, in bytes.
+    pub max_segment: Option<u16>,
+}
+
+/// What `TCP_INFO` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// State.
+    pub state: State,
+    /// Retransmission timeout.
+    pub rto: Duration,
+    /// Smoothed round-trip time; zero before the first sample.
+    pub srtt: Duration,
+    /// Its variation.
+    pub rttvar: Duration,
+    /// Smallest round trip seen; zero before the first sample.
+    pub min_rtt: Duration,
+    /// Congestion window in segments.
+    pub cwnd: u32,
+    /// Slow-start threshold in segments; `u32::MAX` before the first loss.
+    pub ssthresh: u32,
+    /// Segment size we send with, in bytes.
+    pub snd_mss: u32,
+    /// Largest segment seen from the peer, in bytes.
+    pub rcv_mss: u32,
+    /// Segment size we advertised, in bytes.
+    pub advmss: u32,
+    /// Path MTU in bytes.
+    pub pmtu: u32,
+    /// The peer's window in bytes.
+    pub snd_wnd: u32,
+    /// Our window in bytes.
+    pub rcv_wnd: u32,
+    /// Segments in flight.
+    pub unacked: u32,
+    /// Of these, SACKed.
+    pub sacked: u32,
+    /// Of these, held to be lost.
+    pub lost: u32,
+    /// Of these, retransmitted.
+    pub retrans: u32,
+    /// Segments retransmitted in the connection's life.
+    pub total_retrans: u32,
+    /// Timeouts in a row.
+    pub retransmits: u8,
+    /// Unanswered probes.
+    pub probes: u8,
+    /// Backoff exponent.
+    pub backoff: u8,
+    /// Window scale of the peer, then ours; `None` when not negotiated.
+    pub window_scale: Option<(u8, u8)>,
+    /// SACK negotiated.
+    pub sack: bool,
+    /// Bytes of text the peer acknowledged.
+    pub bytes_acked: u64,
+    /// Bytes of text received in order.
+    pub bytes_received: u64,
+    /// Bytes of text sent, retransmissions included.
+    pub bytes_sent: u64,
+    /// Bytes of text retransmitted.
+    pub bytes_retrans: u64,
+    /// Segments sent.
+    pub segs_out: u32,
+    /// Segments received.
+    pub segs_in: u32,
+    /// Bytes written by the user and not yet sent.
+    pub notsent: u32,
+    /// Time since text was last sent.
+    pub last_data_sent: Duration,
+    /// Time since text was last received.
+    pub last_data_received: Duration,
+    /// Time since an acknowledgement was last received.
+    pub last_ack_received: Duration,
+}

@@ -1,0 +1,16 @@
+//! The machine under the stack: device, clock, locks, blocking calls, real file descriptors, errno.
+//!
+//! [`Runtime`] is one stack on one device in this process. [`process`] holds the process-wide one and the table from
+//! file descriptor to socket that the C face uses.
+
+mod errno;
+pub mod process;
+mod runtime;
+mod settings;
+mod socket;
+
+pub use errno::Errno;
+pub use runtime::{Runtime, StartError};
+pub use settings::{ExitWait, Offload, Settings};
+pub use socket::{PollRequest, RecvFlags, SendFlags, Socket, Wait};
+pub use ustcp_proto::{Census, Cidr, Counters, Family, Info, Options, Readiness, Shutdown, State};

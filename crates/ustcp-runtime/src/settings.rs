@@ -1,0 +1,55 @@
+//! What a runtime is told: from a caller, or from the environment.
+
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ustcp_proto::Cidr;
+
+/// `USTCP_OFFLOAD`: whether the device may be given super-segments and unsummed packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offload {
+    /// Where the device grants it.
+    #[default]
+    Auto,
+    /// Or fail.
+    On,
+    /// Never: plain packets, software checksums.
+    Off,
+}
+
+/// `USTCP_EXIT_WAIT`: what the end of the process waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitWait {
+    /// At most so long for data and FINs to be acknowledged; never for TIME-WAIT.
+    Acknowledged(Duration),
+    /// Until every connection is CLOSED, TIME-WAIT included (`USTCP_EXIT_WAIT=closed`): for demonstrations.
+    Closed,
+}
+
+/// Everything a [`Runtime`](crate::Runtime) is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `USTCP_TUN`: name of the device, 1 to 15 bytes.
+    pub tun: String,
+    /// A TUN descriptor handed over by someone else; wins over `tun`. Owned from then on.
+    pub tun_fd: Option<RawFd>,
+    /// `USTCP_ADDRESS`: the stack's addresses.
+    pub addresses: Vec<Cidr>,
+    /// `USTCP_PEER`: the kernel's end, set and brought up when we create the device.
+    pub peer: Option<std::net::IpAddr>,
+    /// `USTCP_OFFLOAD`: auto, on or off.
+    pub offload: Offload,
+    /// `USTCP_MTU`: bytes; `None`: the device's own (1500 for one we create).
+    pub mtu: Option<usize>,
+    /// `USTCP_TIME_WAIT`: seconds, fractions allowed.
+    pub time_wait: Duration,
+    /// `USTCP_EXIT_WAIT`: seconds, or `closed`.
+    pub exit_wait: ExitWait,
+    /// `USTCP_WEATHER`: faults around the device.
+    pub weather: Option<ustcp_sim::Weather>,
+    /// `USTCP_LOG`: a file for events, one JSON object a line; `-` is readable text on standard error.
+    pub log: Option<PathBuf>,
+    /// `USTCP_PCAP`: a pcapng file; `path` or `path:snaplen`.
+    pub pcap: Option<(PathBuf, usize)>,
+}

@@ -1,0 +1,34 @@
+//! Bytes and values: what TCP/IP packets look like, and nothing of what they mean.
+//!
+//! Every parse is total: for any input it returns a value or [`Malformed`], and never panics, loops or reads out of
+//! bounds. There is no I/O here.
+#![forbid(unsafe_code)]
+
+mod checksum;
+mod icmp;
+mod ip;
+mod options;
+mod seq;
+mod split;
+mod tcp;
+
+pub use checksum::{Sum, pseudo_header_sum};
+pub use icmp::{IcmpMessage, Quoted};
+pub use ip::{Fragment, IpHeader, IpPacket, Protocol};
+pub use options::{SackBlock, SackBlocks, TcpOptions, Timestamps};
+pub use seq::SeqNum;
+pub use split::{complete_checksum, segments};
+pub use tcp::{Checksum, Flags, Headers, TcpHeader, TcpSegment};
+
+/// Why bytes are not a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Fewer bytes than a header, or a length field, says.
+    Truncated,
+    /// A length field that contradicts itself (header length below the minimum, total length below the header's).
+    BadLength,
+    /// A version, type or protocol this stack does not speak.
+    Unsupported,
+    /// The checksum does not match.
+    BadChecksum,
+}
