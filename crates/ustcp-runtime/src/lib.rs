@@ -8,9 +8,12 @@ pub mod process;
 mod runtime;
 mod settings;
 mod socket;
+mod sys;
 
 pub use errno::Errno;
 pub use runtime::{Runtime, StartError};
 pub use settings::{ExitWait, Offload, Settings};
+#[doc(hidden)]
+pub use sys::namespace;
 pub use socket::{PollRequest, RecvFlags, SendFlags, Socket, Wait};
 pub use ustcp_proto::{Census, Cidr, Counters, Family, Info, Options, Readiness, Shutdown, State};
