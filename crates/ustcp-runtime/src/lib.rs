@@ -8,12 +8,14 @@ pub mod process;
 mod runtime;
 mod settings;
 mod socket;
+mod sockopt;
 mod sys;
+mod tcp_info;
 
 pub use errno::Errno;
 pub use runtime::{Runtime, StartError};
 pub use settings::{ExitWait, Offload, Settings};
+pub use socket::{PollRequest, RecvFlags, SendFlags, Socket, Wait};
 #[doc(hidden)]
 pub use sys::namespace;
-pub use socket::{PollRequest, RecvFlags, SendFlags, Socket, Wait};
 pub use ustcp_proto::{Census, Cidr, Counters, Family, Info, Options, Readiness, Shutdown, State};

@@ -1,0 +1,299 @@
+//! [`Info`] as Linux lays out `struct tcp_info`.
+
+use std::time::Duration;
+
+use ustcp_proto::{Info, State};
+
+/// Length of Linux's struct since 6.2: up to and with `tcpi_rehash`.
+pub(crate) const LEN: usize = 240;
+
+/// `TCP_INFINITE_SSTHRESH`: what Linux tells before the first loss.
+const INFINITE_SSTHRESH: u32 = 0x7fff_ffff;
+/// `tcpi_options`.
+const OPTION_SACK: u8 = 2;
+const OPTION_WINDOW_SCALE: u8 = 4;
+/// `tcpi_ca_state`.
+const CA_OPEN: u8 = 0;
+const CA_RECOVERY: u8 = 3;
+const CA_LOSS: u8 = 4;
+/// Duplicate ACKs that make a fast retransmit, RFC 5681: `tcpi_reordering` while none was seen.
+const DUPLICATE_ACKS: u32 = 3;
+
+/// The struct's bytes. A field that we keep no figure for is zero; a rate without a limit is all ones, as in Linux.
+pub(crate) fn bytes(info: &Info) -> [u8; LEN] {
+    let mut out = Layout([0; LEN]);
+    out.put(
+        0,
+        [state(info.state), congestion_state(info), info.retransmits, info.probes],
+    );
+    out.put(4, [info.backoff, options(info), window_scales(info), 0]);
+    for (offset, value) in words(info) {
+        out.put(offset, value.to_ne_bytes());
+    }
+    for (offset, value) in long_words(info) {
+        out.put(offset, value.to_ne_bytes());
+    }
+    out.0
+}
+
+fn words(info: &Info) -> [(usize, u32); 27] {
+    [
+        (8, micros(info.rto)),
+        (16, info.snd_mss),
+        (20, info.rcv_mss),
+        (24, info.unacked),
+        (28, info.sacked),
+        (32, info.lost),
+        (36, info.retrans),
+        (44, millis(info.last_data_sent)),
+        (52, millis(info.last_data_received)),
+        (56, millis(info.last_ack_received)),
+        (60, info.pmtu),
+        (64, info.rcv_wnd), // rcv_ssthresh: the most the window may be now
+        (68, micros(info.srtt)),
+        (72, micros(info.rttvar)),
+        (76, info.ssthresh.min(INFINITE_SSTHRESH)),
+        (80, info.cwnd),
+        (84, info.advmss),
+        (88, DUPLICATE_ACKS),
+        (96, info.rcv_wnd), // rcv_space
+        (100, info.total_retrans),
+        (136, info.segs_out),
+        (140, info.segs_in),
+        (144, info.notsent),
+        (
+            148,
+            if info.min_rtt.is_zero() {
+                u32::MAX
+            } else {
+                micros(info.min_rtt)
+            },
+        ),
+        (228, info.snd_wnd),
+        (232, info.rcv_wnd),
+        (236, 0), // rehash: times another path was tried
+    ]
+}
+
+fn long_words(info: &Info) -> [(usize, u64); 6] {
+    [
+        (104, u64::MAX), // pacing_rate
+        (112, u64::MAX), // max_pacing_rate
+        (120, info.bytes_acked),
+        (128, info.bytes_received),
+        (200, info.bytes_sent),
+        (208, info.bytes_retrans),
+    ]
+}
+
+/// The numbers of Linux's `TCP_ESTABLISHED` and so on.
+fn state(state: State) -> u8 {
+    match state {
+        State::Established => 1,
+        State::SynSent => 2,
+        State::SynReceived => 3,
+        State::FinWait1 => 4,
+        State::FinWait2 => 5,
+        State::TimeWait => 6,
+        State::Closed => 7,
+        State::CloseWait => 8,
+        State::LastAck => 9,
+        State::Listen => 10,
+        State::Closing => 11,
+    }
+}
+
+fn congestion_state(info: &Info) -> u8 {
+    match (info.retransmits, info.lost) {
+        (0, 0) => CA_OPEN,
+        (0, _) => CA_RECOVERY,
+        _ => CA_LOSS,
+    }
+}
+
+fn options(info: &Info) -> u8 {
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    flag(info.sack, OPTION_SACK) | flag(info.window_scale.is_some(), OPTION_WINDOW_SCALE)
+}
+
+/// Two bit fields of four bits, `tcpi_snd_wscale` (what the peer told) first.
+fn window_scales(info: &Info) -> u8 {
+    let (snd, rcv) = info.window_scale.unwrap_or_default();
+    if cfg!(target_endian = "little") {
+        snd & 0xf | rcv << 4
+    } else {
+        snd << 4 | rcv & 0xf
+    }
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+struct Layout([u8; LEN]);
+
+impl Layout {
+    fn put<const N: usize>(&mut self, offset: usize, field: [u8; N]) {
+        if let Some(place) = self.0.get_mut(offset..).and_then(<[u8]>::first_chunk_mut) {
+            *place = field;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::offset_of;
+    use libc::tcp_info;
+
+    /// Every field another number, so that two that change places are seen.
+    fn info() -> Info {
+        Info {
+            state: State::CloseWait,
+            rto: Duration::from_micros(201),
+            srtt: Duration::from_micros(202),
+            rttvar: Duration::from_micros(203),
+            min_rtt: Duration::from_micros(204),
+            cwnd: 205,
+            ssthresh: 206,
+            snd_mss: 207,
+            rcv_mss: 208,
+            advmss: 209,
+            pmtu: 210,
+            snd_wnd: 211,
+            rcv_wnd: 212,
+            unacked: 213,
+            sacked: 214,
+            lost: 215,
+            retrans: 216,
+            total_retrans: 217,
+            retransmits: 218,
+            probes: 219,
+            backoff: 220,
+            window_scale: Some((7, 9)),
+            sack: true,
+            bytes_acked: 221,
+            bytes_received: 222,
+            bytes_sent: 223,
+            bytes_retrans: 224,
+            segs_out: 225,
+            segs_in: 226,
+            notsent: 227,
+            last_data_sent: Duration::from_millis(228),
+            last_data_received: Duration::from_millis(229),
+            last_ack_received: Duration::from_millis(230),
+        }
+    }
+
+    fn word(bytes: &[u8; LEN], offset: usize) -> u32 {
+        u32::from_ne_bytes(bytes[offset..offset + 4].try_into().unwrap())
+    }
+
+    fn long_word(bytes: &[u8; LEN], offset: usize) -> u64 {
+        u64::from_ne_bytes(bytes[offset..offset + 8].try_into().unwrap())
+    }
+
+    #[test]
+    fn every_word_is_where_the_system_header_has_it() {
+        let bytes = bytes(&info());
+        let table = [
+            (offset_of!(tcp_info, tcpi_rto), 201),
+            (offset_of!(tcp_info, tcpi_rtt), 202),
+            (offset_of!(tcp_info, tcpi_rttvar), 203),
+            (offset_of!(tcp_info, tcpi_min_rtt), 204),
+            (offset_of!(tcp_info, tcpi_snd_cwnd), 205),
+            (offset_of!(tcp_info, tcpi_snd_ssthresh), 206),
+            (offset_of!(tcp_info, tcpi_snd_mss), 207),
+            (offset_of!(tcp_info, tcpi_rcv_mss), 208),
+            (offset_of!(tcp_info, tcpi_advmss), 209),
+            (offset_of!(tcp_info, tcpi_pmtu), 210),
+            (offset_of!(tcp_info, tcpi_snd_wnd), 211),
+            (offset_of!(tcp_info, tcpi_rcv_wnd), 212),
+            (offset_of!(tcp_info, tcpi_rcv_ssthresh), 212),
+            (offset_of!(tcp_info, tcpi_rcv_space), 212),
+            (offset_of!(tcp_info, tcpi_unacked), 213),
+            (offset_of!(tcp_info, tcpi_sacked), 214),
+            (offset_of!(tcp_info, tcpi_lost), 215),
+            (offset_of!(tcp_info, tcpi_retrans), 216),
+            (offset_of!(tcp_info, tcpi_total_retrans), 217),
+            (offset_of!(tcp_info, tcpi_segs_out), 225),
+            (offset_of!(tcp_info, tcpi_segs_in), 226),
+            (offset_of!(tcp_info, tcpi_notsent_bytes), 227),
+            (offset_of!(tcp_info, tcpi_last_data_sent), 228),
+            (offset_of!(tcp_info, tcpi_last_data_recv), 229),
+            (offset_of!(tcp_info, tcpi_last_ack_recv), 230),
+            (offset_of!(tcp_info, tcpi_reordering), 3),
+        ];
+        for (offset, value) in table {
+            assert_eq!(word(&bytes, offset), value, "at byte {offset}");
+        }
+        assert_eq!(offset_of!(tcp_info, tcpi_rehash) + 4, LEN);
+    }
+
+    #[test]
+    fn every_long_word_is_where_the_system_header_has_it() {
+        let bytes = bytes(&info());
+        let table = [
+            (offset_of!(tcp_info, tcpi_pacing_rate), u64::MAX),
+            (offset_of!(tcp_info, tcpi_max_pacing_rate), u64::MAX),
+            (offset_of!(tcp_info, tcpi_bytes_acked), 221),
+            (offset_of!(tcp_info, tcpi_bytes_received), 222),
+            (offset_of!(tcp_info, tcpi_bytes_sent), 223),
+            (offset_of!(tcp_info, tcpi_bytes_retrans), 224),
+        ];
+        for (offset, value) in table {
+            assert_eq!(long_word(&bytes, offset), value, "at byte {offset}");
+        }
+    }
+
+    #[test]
+    fn the_first_eight_bytes_are_small_fields() {
+        let scales = if cfg!(target_endian = "little") { 0x97 } else { 0x79 };
+        assert_eq!(bytes(&info())[..8], [8, 4, 218, 219, 220, 6, scales, 0]);
+        let bare = Info {
+            retransmits: 0,
+            lost: 0,
+            window_scale: None,
+            sack: false,
+            ..info()
+        };
+        assert_eq!(bytes(&bare)[..8], [8, 0, 0, 219, 220, 0, 0, 0]);
+    }
+
+    #[test]
+    fn figures_that_are_not_there_yet_are_told_as_linux_tells_them() {
+        let fresh = bytes(&Info {
+            ssthresh: u32::MAX,
+            min_rtt: Duration::ZERO,
+            ..info()
+        });
+        assert_eq!(word(&fresh, offset_of!(tcp_info, tcpi_snd_ssthresh)), 0x7fff_ffff);
+        assert_eq!(word(&fresh, offset_of!(tcp_info, tcpi_min_rtt)), u32::MAX);
+    }
+
+    #[test]
+    fn states_have_linux_numbers() {
+        // include/net/tcp_states.h, from 1.
+        use State::*;
+        let order = [
+            Established,
+            SynSent,
+            SynReceived,
+            FinWait1,
+            FinWait2,
+            TimeWait,
+            Closed,
+            CloseWait,
+            LastAck,
+            Listen,
+            Closing,
+        ];
+        for (number, name) in (1..).zip(order) {
+            assert_eq!(state(name), number, "{name}");
+        }
+    }
+}
