@@ -11,6 +11,7 @@ mod options;
 mod seq;
 mod split;
 mod tcp;
+mod writer;
 
 pub use checksum::{Sum, pseudo_header_sum};
 pub use icmp::{IcmpMessage, Quoted};

@@ -1,6 +1,19 @@
 //! TCP options: RFC 9293 §3.1, window scale and timestamps of RFC 7323, SACK of RFC 2018.
 
 use crate::SeqNum;
+use crate::writer::Writer;
+
+// Kinds, as IANA assigns them.
+const END: u8 = 0;
+const NOP: u8 = 1;
+const MSS: u8 = 2;
+const WINDOW_SCALE: u8 = 3;
+const SACK_PERMITTED: u8 = 4;
+const SACK: u8 = 5;
+const TIMESTAMPS: u8 = 8;
+
+/// The most that a data offset of 15 leaves for options, and so the most steps that a walk over them can take.
+const MAX_LEN: usize = 40;
 
 /// Timestamps option, RFC 7323 §3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,11 +42,19 @@ pub struct SackBlocks {
 
 impl SackBlocks {
     /// No block.
-    pub const NONE: SackBlocks = SackBlocks { blocks: [SackBlock { start: SeqNum(0), end: SeqNum(0) }; 4], len: 0 };
+    pub const NONE: SackBlocks = SackBlocks {
+        blocks: [SackBlock {
+            start: SeqNum(0),
+            end: SeqNum(0),
+        }; 4],
+        len: 0,
+    };
 
     /// Appends a block; says no when four are there.
     pub fn push(&mut self, block: SackBlock) -> bool {
-        let Some(place) = self.blocks.get_mut(usize::from(self.len)) else { return false };
+        let Some(place) = self.blocks.get_mut(usize::from(self.len)) else {
+            return false;
+        };
         *place = block;
         self.len += 1;
         true
@@ -77,15 +98,102 @@ impl TcpOptions {
     /// Reads the option bytes of a TCP header. Total: never fails, never takes more than 40 steps.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> TcpOptions {
-        let _ = bytes;
-        todo!()
+        let mut options = TcpOptions::default();
+        let mut rest = bytes;
+        for _ in 0..MAX_LEN {
+            rest = match rest {
+                [] | [END, ..] => break,
+                [NOP, rest @ ..] => rest,
+                [kind, len, ..] => {
+                    // RFC 9293 MUST-7: a length below two or past the end is illegal; what follows it has no place.
+                    let Some((option, rest)) = rest.split_at_checked(usize::from(*len)) else {
+                        break;
+                    };
+                    let [_, _, value @ ..] = option else { break };
+                    options.read(*kind, value);
+                    rest
+                }
+                [_] => break,
+            };
+        }
+        options
+    }
+
+    /// One option. RFC 9293 MUST-6: an unknown one is passed over, and so is a known one of a length not its own.
+    fn read(&mut self, kind: u8, value: &[u8]) {
+        match (kind, value) {
+            (MSS, &[a, b]) => self.mss = Some(u16::from_be_bytes([a, b])),
+            (WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift),
+            (SACK_PERMITTED, []) => self.sack_permitted = true,
+            (TIMESTAMPS, &[a, b, c, d, e, f, g, h]) => {
+                let (value, echo) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+                self.timestamps = Some(Timestamps { value, echo });
+            }
+            (SACK, blocks) => self.read_sack(blocks),
+            _ => {}
+        }
+    }
+
+    /// RFC 2018 §3: pairs of 32-bit edges, and nothing else.
+    fn read_sack(&mut self, value: &[u8]) {
+        let (blocks, []) = value.as_chunks::<8>() else { return };
+        self.sack = SackBlocks::NONE;
+        for &[a, b, c, d, e, f, g, h] in blocks {
+            let (start, end) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+            self.sack.push(SackBlock {
+                start: SeqNum(start),
+                end: SeqNum(end),
+            });
+        }
     }
 
     /// Writes the options in Linux's order (MSS, SACK-permitted, timestamps, NOP, window scale; SACK last behind two
     /// NOPs) into `out`, padded to a multiple of four, and returns the length used. SACK blocks that do not fit in
     /// 40 bytes are left out.
     pub fn emit(&self, out: &mut [u8; 40]) -> usize {
-        let _ = out;
-        todo!()
+        let mut out = Writer::new(out);
+        self.write(&mut out);
+        out.len()
     }
+
+    /// Each option with its NOPs is a multiple of four bytes, so that the header needs no padding after it.
+    #[inline]
+    pub(crate) fn write(&self, out: &mut Writer<'_>) {
+        let before = out.len();
+        if let Some(mss) = self.mss {
+            let [a, b] = mss.to_be_bytes();
+            out.put([MSS, 4, a, b]);
+        }
+        match (self.sack_permitted, self.timestamps) {
+            (true, None) => out.put([NOP, NOP, SACK_PERMITTED, 2]),
+            (true, Some(stamps)) => write_timestamps([SACK_PERMITTED, 2], stamps, out),
+            (false, Some(stamps)) => write_timestamps([NOP, NOP], stamps, out),
+            (false, None) => {}
+        }
+        if let Some(shift) = self.window_scale {
+            out.put([NOP, WINDOW_SCALE, 3, shift]);
+        }
+        if !self.sack.is_empty() {
+            self.write_sack(MAX_LEN - (out.len() - before), out);
+        }
+    }
+
+    fn write_sack(&self, space: usize, out: &mut Writer<'_>) {
+        let count = self.sack.len().min(space.saturating_sub(4) / 8);
+        if count > 0 {
+            out.put([NOP, NOP, SACK, 2 + 8 * count as u8]);
+        }
+        for block in self.sack.iter().take(count) {
+            out.put(block.start.0.to_be_bytes());
+            out.put(block.end.0.to_be_bytes());
+        }
+    }
+}
+
+/// The timestamps option behind two bytes that align it.
+#[inline]
+fn write_timestamps([first, second]: [u8; 2], stamps: Timestamps, out: &mut Writer<'_>) {
+    out.put([first, second, TIMESTAMPS, 10]);
+    out.put(stamps.value.to_be_bytes());
+    out.put(stamps.echo.to_be_bytes());
 }

@@ -61,7 +61,10 @@ impl Sub for SeqNum {
 
 impl Add<usize> for SeqNum {
     type Output = SeqNum;
-    #[allow(clippy::cast_possible_truncation, reason = "modulo 2^32 is the meaning of this addition")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "modulo 2^32 is the meaning of this addition"
+    )]
     fn add(self, rhs: usize) -> SeqNum {
         SeqNum(self.0.wrapping_add(rhs as u32))
     }
@@ -75,7 +78,10 @@ impl AddAssign<usize> for SeqNum {
 
 impl Sub<usize> for SeqNum {
     type Output = SeqNum;
-    #[allow(clippy::cast_possible_truncation, reason = "modulo 2^32 is the meaning of this subtraction")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "modulo 2^32 is the meaning of this subtraction"
+    )]
     fn sub(self, rhs: usize) -> SeqNum {
         SeqNum(self.0.wrapping_sub(rhs as u32))
     }

@@ -1,16 +1,124 @@
 //! Super-segments in software: what a NIC does under TSO, for links, captures and devices without it.
 
-/// Completes in place the TCP checksum of a packet whose field holds only the pseudo-header's sum. Bytes that are not
-/// a whole TCP/IP packet are left alone.
+use crate::ip::open_ipv4;
+use crate::tcp::{CHECKSUM_AT, open_tcp, tcp_sum};
+use crate::writer::patch;
+use crate::{Flags, IpHeader, IpPacket, Protocol, Sum};
+
+/// Completes in place the TCP checksum of a packet whose field holds only the pseudo-header's sum. A checksum that is
+/// complete stays what it is. Bytes that are not a whole TCP/IP packet are left alone.
 pub fn complete_checksum(packet: &mut [u8]) {
-    let _ = packet;
-    todo!()
+    let Some(whole) = Whole::open(packet) else { return };
+    let (at, checksum) = (whole.ip.len() + CHECKSUM_AT, whole.checksum());
+    patch(packet, at, checksum.to_be_bytes());
 }
 
 /// Splits a TCP/IP packet into packets of at most `segment_size` bytes of text each, with complete checksums,
 /// advancing sequence numbers, FIN and PSH on the last only and CWR on the first only (RFC 3168). A packet that needs
 /// no split, or is not TCP, comes out as it is.
 pub fn segments(packet: &[u8], segment_size: usize) -> impl Iterator<Item = Vec<u8>> + '_ {
-    let _ = segment_size;
-    core::iter::once(packet.to_vec())
+    let large = Whole::open(packet).filter(|whole| segment_size > 0 && whole.text.len() > segment_size);
+    let unsplit = large.is_none().then(|| packet.to_vec());
+    large
+        .into_iter()
+        .flat_map(move |whole| whole.pieces(segment_size))
+        .chain(unsplit)
+}
+
+/// A TCP/IP packet that is not a fragment, in its three parts.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    header: IpHeader,
+    ip: &'a [u8],
+    tcp: &'a [u8],
+    text: &'a [u8],
+}
+
+impl<'a> Whole<'a> {
+    fn open(packet: &'a [u8]) -> Option<Whole<'a>> {
+        let IpPacket {
+            header,
+            fragment: None,
+            payload,
+        } = IpPacket::parse(packet).ok()?
+        else {
+            return None;
+        };
+        if header.protocol != Protocol::Tcp {
+            return None;
+        }
+        let ip_len = open_ipv4(packet).ok()?.0.slice().len();
+        let tcp_len = open_tcp(payload).ok()?.slice().len();
+        let (tcp, text) = payload.split_at_checked(tcp_len)?;
+        Some(Whole {
+            header,
+            ip: packet.get(..ip_len)?,
+            tcp,
+            text,
+        })
+    }
+
+    /// The checksum that belongs into the TCP header, whatever stands there now.
+    fn checksum(&self) -> u16 {
+        let before = self.tcp.get(..CHECKSUM_AT).unwrap_or(&[]);
+        let after = self.tcp.get(CHECKSUM_AT + 2..).unwrap_or(&[]);
+        tcp_sum(&self.header, self.tcp.len() + self.text.len())
+            .add(before)
+            .add(after)
+            .add(self.text)
+            .checksum()
+    }
+
+    fn pieces(self, size: usize) -> impl Iterator<Item = Vec<u8>> + 'a {
+        self.text
+            .chunks(size)
+            .enumerate()
+            .map(move |(index, text)| self.piece(index, index * size, text))
+    }
+
+    /// The packet that carries `text`, the `index`th from the start, which begins at `offset` of the whole text.
+    fn piece(&self, index: usize, offset: usize, text: &[u8]) -> Vec<u8> {
+        let mut packet = [self.ip, self.tcp, text].concat();
+        let total_len = packet.len() as u16;
+        let (ip, tcp) = packet.split_at_mut(self.ip.len());
+        patch(ip, 2, total_len.to_be_bytes());
+        // RFC 6864 §4: an identification means something only where the packet may be fragmented.
+        if !self.header.dont_fragment {
+            patch(
+                ip,
+                4,
+                self.header.identification.wrapping_add(index as u16).to_be_bytes(),
+            );
+        }
+        patch(ip, 10, [0, 0]);
+        let checksum = Sum::default().add(ip).checksum();
+        patch(ip, 10, checksum.to_be_bytes());
+        self.advance(tcp, offset, offset + text.len() == self.text.len());
+        complete_checksum(&mut packet);
+        packet
+    }
+
+    /// Makes `tcp`, a copy of the header, that of the piece at `offset`.
+    fn advance(&self, tcp: &mut [u8], offset: usize, last: bool) {
+        let Ok(whole) = open_tcp(self.tcp) else { return };
+        let mut flags = self.tcp.get(13).copied().map_or(Flags::NONE, Flags);
+        if !last {
+            flags = flags.without(Flags::FIN | Flags::PSH);
+        }
+        if offset > 0 {
+            flags = flags.without(Flags::CWR);
+        }
+        // RFC 9293 §3.8.5: the urgent pointer counts from the segment's own sequence number.
+        let urgent = usize::from(whole.urgent_pointer()).saturating_sub(offset) as u16;
+        if urgent == 0 {
+            flags = flags.without(Flags::URG);
+        }
+        patch(
+            tcp,
+            4,
+            whole.sequence_number().wrapping_add(offset as u32).to_be_bytes(),
+        );
+        patch(tcp, 13, [flags.0]);
+        patch(tcp, 18, urgent.to_be_bytes());
+    }
 }

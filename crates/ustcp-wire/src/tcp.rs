@@ -3,7 +3,17 @@
 use core::fmt;
 use core::ops::{BitOr, BitOrAssign};
 
-use crate::{IpHeader, Malformed, SeqNum, TcpOptions};
+use etherparse::TcpHeaderSlice;
+use etherparse::err::tcp::HeaderSliceError;
+
+use crate::writer::{Writer, patch};
+use crate::{IpHeader, Malformed, Protocol, SeqNum, Sum, TcpOptions, pseudo_header_sum};
+
+/// Length of a TCP header without options.
+const FIXED_HEADER: usize = 20;
+
+/// Where in the TCP header its checksum stands.
+pub(crate) const CHECKSUM_AT: usize = 16;
 
 /// The control bits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -34,6 +44,12 @@ impl Flags {
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }
+
+    /// These, the bits of `other` cleared.
+    #[must_use]
+    pub fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
 }
 
 impl BitOr for Flags {
@@ -60,7 +76,11 @@ impl fmt::Display for Flags {
                 separator = ",";
             }
         }
-        if separator.is_empty() { f.write_str("none") } else { Ok(()) }
+        if separator.is_empty() {
+            f.write_str("none")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -112,8 +132,52 @@ pub struct TcpSegment<'a> {
 impl<'a> TcpSegment<'a> {
     /// Parses the payload of `ip` as TCP; verifies the checksum unless `checksum` is offloaded.
     pub fn parse(ip: &IpHeader, bytes: &'a [u8], checksum: Checksum) -> Result<TcpSegment<'a>, Malformed> {
-        let _ = (ip, bytes, checksum);
-        todo!()
+        let header = open_tcp(bytes)?;
+        // RFC 9293 MUST-3: the receiver checks it.
+        if checksum == Checksum::Full && !tcp_sum(ip, bytes.len()).add(bytes).verifies() {
+            return Err(Malformed::BadChecksum);
+        }
+        Ok(TcpSegment {
+            header: TcpHeader {
+                source_port: header.source_port(),
+                destination_port: header.destination_port(),
+                seq: SeqNum(header.sequence_number()),
+                ack: SeqNum(header.acknowledgment_number()),
+                flags: header.slice().get(13).copied().map_or(Flags::NONE, Flags),
+                window: header.window_size(),
+                urgent: header.urgent_pointer(),
+                options: TcpOptions::parse(header.options()),
+            },
+            payload: bytes.get(header.slice().len()..).unwrap_or(&[]),
+        })
+    }
+}
+
+/// The header, when the data offset keeps within `bytes`.
+pub(crate) fn open_tcp(bytes: &[u8]) -> Result<TcpHeaderSlice<'_>, Malformed> {
+    TcpHeaderSlice::from_slice(bytes).map_err(|error| match error {
+        HeaderSliceError::Len(_) => Malformed::Truncated,
+        HeaderSliceError::Content(_) => Malformed::BadLength,
+    })
+}
+
+/// The pseudo-header's part in the checksum of a segment of `len` bytes, its header among them.
+#[inline]
+pub(crate) fn tcp_sum(ip: &IpHeader, len: usize) -> Sum {
+    pseudo_header_sum(ip.source, ip.destination, Protocol::Tcp, len)
+}
+
+impl TcpHeader {
+    /// The header up to its options, the checksum zero.
+    #[inline]
+    fn fixed(&self, header_len: usize) -> [u8; FIXED_HEADER] {
+        let ([s0, s1], [d0, d1]) = (self.source_port.to_be_bytes(), self.destination_port.to_be_bytes());
+        let ([n0, n1, n2, n3], [a0, a1, a2, a3]) = (self.seq.0.to_be_bytes(), self.ack.0.to_be_bytes());
+        let ([w0, w1], [u0, u1]) = (self.window.to_be_bytes(), self.urgent.to_be_bytes());
+        let (offset, flags) = ((header_len << 2) as u8, self.flags.0);
+        [
+            s0, s1, d0, d1, n0, n1, n2, n3, a0, a1, a2, a3, offset, flags, w0, w1, 0, 0, u0, u1,
+        ]
     }
 }
 
@@ -129,8 +193,33 @@ impl Headers {
     /// Writes both headers for a segment that carries `text` (in two parts, as a ring hands it out).
     #[must_use]
     pub fn new(ip: &IpHeader, tcp: &TcpHeader, text: [&[u8]; 2], checksum: Checksum) -> Headers {
-        let _ = (ip, tcp, text, checksum);
-        todo!()
+        let mut options = [0; 40];
+        let header_len = FIXED_HEADER + tcp.options.emit(&mut options);
+        let segment_len = header_len + text.iter().map(|part| part.len()).sum::<usize>();
+        let mut bytes = [0; 100];
+        let mut out = Writer::new(&mut bytes);
+        ip.write(segment_len, &mut out);
+        let ip_len = out.len();
+        out.put(tcp.fixed(header_len));
+        out.put(options);
+        let mut headers = Headers {
+            bytes,
+            len: ip_len + header_len,
+            ip_len,
+        };
+        let sum = tcp_sum(ip, segment_len);
+        let field = match checksum {
+            Checksum::Full => {
+                let [first, second] = text;
+                sum.add(headers.bytes().get(ip_len..).unwrap_or(&[]))
+                    .add(first)
+                    .add(second)
+                    .checksum()
+            }
+            Checksum::Offloaded => sum.folded(),
+        };
+        patch(&mut headers.bytes, ip_len + CHECKSUM_AT, field.to_be_bytes());
+        headers
     }
 
     /// The bytes.
