@@ -1,6 +1,10 @@
 //! A seeded network between stacks under virtual time.
 #![forbid(unsafe_code)]
 
+mod link;
+mod rng;
 mod weather;
 
-pub use weather::{Link, Weather};
+pub use link::{Link, LinkCounters};
+pub use rng::Rng;
+pub use weather::{Direction, PacketKind, ScriptedDrop, Weather};
