@@ -90,3 +90,6 @@ pub fn pseudo_header_sum(source: IpAddr, destination: IpAddr, protocol: Protocol
         .add(&u32::from(protocol.number()).to_be_bytes())
         .add(&length.to_be_bytes())
 }
+
+#[cfg(test)]
+mod tests;

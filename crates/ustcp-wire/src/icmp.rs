@@ -150,3 +150,6 @@ impl Quoted {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

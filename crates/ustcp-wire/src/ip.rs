@@ -148,6 +148,7 @@ pub struct IpPacket<'a> {
 
 impl<'a> IpPacket<'a> {
     /// Parses an IPv4 packet and verifies its header checksum. IPv6 is [`Malformed::Unsupported`] as yet.
+    #[inline]
     pub fn parse(packet: &'a [u8]) -> Result<IpPacket<'a>, Malformed> {
         let (header, payload) = open_ipv4(packet)?;
         let (more, units) = (header.more_fragments(), header.fragments_offset().value());
@@ -172,6 +173,7 @@ impl<'a> IpPacket<'a> {
 }
 
 /// Divides an IPv4 packet into header and payload and verifies the header.
+#[inline]
 pub(crate) fn open_ipv4(packet: &[u8]) -> Result<(Ipv4HeaderSlice<'_>, &[u8]), Malformed> {
     let header = Ipv4HeaderSlice::from_slice(packet).map_err(|error| match error {
         HeaderSliceError::Len(_) => Malformed::Truncated,
@@ -189,3 +191,6 @@ pub(crate) fn open_ipv4(packet: &[u8]) -> Result<(Ipv4HeaderSlice<'_>, &[u8]), M
     }
     Ok((header, payload))
 }
+
+#[cfg(test)]
+mod tests;

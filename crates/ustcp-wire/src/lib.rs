@@ -11,6 +11,8 @@ mod options;
 mod seq;
 mod split;
 mod tcp;
+#[cfg(test)]
+mod testing;
 mod writer;
 
 pub use checksum::{Sum, pseudo_header_sum};

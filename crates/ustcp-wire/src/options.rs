@@ -197,3 +197,6 @@ fn write_timestamps([first, second]: [u8; 2], stamps: Timestamps, out: &mut Writ
     out.put(stamps.value.to_be_bytes());
     out.put(stamps.echo.to_be_bytes());
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,3 +98,51 @@ impl fmt::Display for SeqNum {
         write!(f, "{}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_goes_around_the_end_of_the_space() {
+        for (earlier, later) in [
+            (0, 1),
+            (u32::MAX, 0),
+            (u32::MAX - 10, 10),
+            (0x7fff_ffff, 0x8000_0000),
+            (1, 0x8000_0000),
+        ] {
+            let (earlier, later) = (SeqNum(earlier), SeqNum(later));
+            assert!(earlier.before(later) && later.after(earlier));
+            assert!(!later.before(earlier) && !earlier.after(later));
+            assert!(earlier.at_or_before(later) && !earlier.at_or_after(later));
+            assert_eq!((earlier.min(later), later.min(earlier)), (earlier, earlier));
+            assert_eq!((earlier.max(later), later.max(earlier)), (later, later));
+        }
+    }
+
+    #[test]
+    fn equals_are_neither_before_nor_after() {
+        let here = SeqNum(u32::MAX);
+        assert!(!here.before(here) && !here.after(here));
+        assert!(here.at_or_before(here) && here.at_or_after(here));
+    }
+
+    // Half the space away has no side; whatever the answer, it is one and no panic.
+    #[test]
+    fn the_antipode_is_a_negative_distance() {
+        assert_eq!(SeqNum(0x8000_0000) - SeqNum(0), i32::MIN);
+        assert_eq!(SeqNum(0x8000_0000).distance_from(SeqNum(0)), 0);
+    }
+
+    #[test]
+    fn sums_and_distances_go_around() {
+        let start = SeqNum(u32::MAX - 1);
+        let mut moved = start;
+        moved += 5;
+        assert_eq!((moved, start + 5, moved - 5usize), (SeqNum(3), SeqNum(3), start));
+        assert_eq!((moved - start, start - moved), (5, -5));
+        assert_eq!((moved.distance_from(start), start.distance_from(moved)), (5, 0));
+        assert_eq!((moved.to_string(), format!("{moved:?}")), ("3".into(), "3".into()));
+    }
+}

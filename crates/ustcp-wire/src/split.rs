@@ -122,3 +122,6 @@ impl<'a> Whole<'a> {
         patch(tcp, 18, urgent.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests;

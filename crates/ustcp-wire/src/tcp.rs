@@ -131,6 +131,7 @@ pub struct TcpSegment<'a> {
 
 impl<'a> TcpSegment<'a> {
     /// Parses the payload of `ip` as TCP; verifies the checksum unless `checksum` is offloaded.
+    #[inline]
     pub fn parse(ip: &IpHeader, bytes: &'a [u8], checksum: Checksum) -> Result<TcpSegment<'a>, Malformed> {
         let header = open_tcp(bytes)?;
         // RFC 9293 MUST-3: the receiver checks it.
@@ -154,6 +155,7 @@ impl<'a> TcpSegment<'a> {
 }
 
 /// The header, when the data offset keeps within `bytes`.
+#[inline]
 pub(crate) fn open_tcp(bytes: &[u8]) -> Result<TcpHeaderSlice<'_>, Malformed> {
     TcpHeaderSlice::from_slice(bytes).map_err(|error| match error {
         HeaderSliceError::Len(_) => Malformed::Truncated,
@@ -234,3 +236,6 @@ impl Headers {
         self.ip_len
     }
 }
+
+#[cfg(test)]
+mod tests;
