@@ -151,8 +151,17 @@ impl<'a> IpPacket<'a> {
     #[inline]
     pub fn parse(packet: &'a [u8]) -> Result<IpPacket<'a>, Malformed> {
         let (header, payload) = open_ipv4(packet)?;
-        let (more, units) = (header.more_fragments(), header.fragments_offset().value());
-        Ok(IpPacket {
+        Ok(IpPacket::of(&header, payload))
+    }
+
+    #[inline]
+    pub(crate) fn of(header: &Ipv4HeaderSlice<'_>, payload: &'a [u8]) -> IpPacket<'a> {
+        // RFC 791 §3.1: the offset counts units of eight bytes.
+        let (more, offset) = (
+            header.more_fragments(),
+            usize::from(header.fragments_offset().value()) * 8,
+        );
+        IpPacket {
             header: IpHeader {
                 source: IpAddr::V4(header.source_addr()),
                 destination: IpAddr::V4(header.destination_addr()),
@@ -162,13 +171,9 @@ impl<'a> IpPacket<'a> {
                 identification: header.identification(),
                 dont_fragment: header.dont_fragment(),
             },
-            // RFC 791 §3.1: the offset counts units of eight bytes.
-            fragment: (more || units != 0).then(|| Fragment {
-                offset: usize::from(units) * 8,
-                more,
-            }),
+            fragment: (more || offset != 0).then_some(Fragment { offset, more }),
             payload,
-        })
+        }
     }
 }
 

@@ -152,34 +152,29 @@ impl TcpOptions {
     /// 40 bytes are left out.
     pub fn emit(&self, out: &mut [u8; 40]) -> usize {
         let mut out = Writer::new(out);
-        self.write(&mut out);
-        out.len()
-    }
-
-    /// Each option with its NOPs is a multiple of four bytes, so that the header needs no padding after it.
-    #[inline]
-    pub(crate) fn write(&self, out: &mut Writer<'_>) {
-        let before = out.len();
         if let Some(mss) = self.mss {
             let [a, b] = mss.to_be_bytes();
             out.put([MSS, 4, a, b]);
         }
+        // Each option with its NOPs fills words of four bytes, so that no padding comes after them.
         match (self.sack_permitted, self.timestamps) {
             (true, None) => out.put([NOP, NOP, SACK_PERMITTED, 2]),
-            (true, Some(stamps)) => write_timestamps([SACK_PERMITTED, 2], stamps, out),
-            (false, Some(stamps)) => write_timestamps([NOP, NOP], stamps, out),
+            (true, Some(stamps)) => write_timestamps([SACK_PERMITTED, 2], stamps, &mut out),
+            (false, Some(stamps)) => write_timestamps([NOP, NOP], stamps, &mut out),
             (false, None) => {}
         }
         if let Some(shift) = self.window_scale {
             out.put([NOP, WINDOW_SCALE, 3, shift]);
         }
-        if !self.sack.is_empty() {
-            self.write_sack(MAX_LEN - (out.len() - before), out);
-        }
+        self.write_sack(&mut out);
+        out.len()
     }
 
-    fn write_sack(&self, space: usize, out: &mut Writer<'_>) {
-        let count = self.sack.len().min(space.saturating_sub(4) / 8);
+    /// As many blocks as the space left holds behind two NOPs, kind and length.
+    #[inline]
+    fn write_sack(&self, out: &mut Writer<'_>) {
+        let space = MAX_LEN.saturating_sub(out.len() + 4);
+        let count = self.sack.len().min(space / 8);
         if count > 0 {
             out.put([NOP, NOP, SACK, 2 + 8 * count as u8]);
         }

@@ -1,7 +1,7 @@
 //! Super-segments in software: what a NIC does under TSO, for links, captures and devices without it.
 
 use crate::ip::open_ipv4;
-use crate::tcp::{CHECKSUM_AT, open_tcp, tcp_sum};
+use crate::tcp::{CHECKSUM_AT, control_bits, open_tcp, tcp_sum};
 use crate::writer::patch;
 use crate::{Flags, IpHeader, IpPacket, Protocol, Sum};
 
@@ -36,26 +36,14 @@ struct Whole<'a> {
 
 impl<'a> Whole<'a> {
     fn open(packet: &'a [u8]) -> Option<Whole<'a>> {
-        let IpPacket {
-            header,
-            fragment: None,
-            payload,
-        } = IpPacket::parse(packet).ok()?
-        else {
-            return None;
-        };
-        if header.protocol != Protocol::Tcp {
+        let (ip, payload) = open_ipv4(packet).ok()?;
+        let IpPacket { header, fragment, .. } = IpPacket::of(&ip, payload);
+        if header.protocol != Protocol::Tcp || fragment.is_some() {
             return None;
         }
-        let ip_len = open_ipv4(packet).ok()?.0.slice().len();
-        let tcp_len = open_tcp(payload).ok()?.slice().len();
-        let (tcp, text) = payload.split_at_checked(tcp_len)?;
-        Some(Whole {
-            header,
-            ip: packet.get(..ip_len)?,
-            tcp,
-            text,
-        })
+        let (tcp, text) = payload.split_at_checked(open_tcp(payload).ok()?.slice().len())?;
+        let ip = ip.slice();
+        Some(Whole { header, ip, tcp, text })
     }
 
     /// The checksum that belongs into the TCP header, whatever stands there now.
@@ -81,43 +69,42 @@ impl<'a> Whole<'a> {
         let mut packet = [self.ip, self.tcp, text].concat();
         let total_len = packet.len() as u16;
         let (ip, tcp) = packet.split_at_mut(self.ip.len());
-        patch(ip, 2, total_len.to_be_bytes());
-        // RFC 6864 §4: an identification means something only where the packet may be fragmented.
-        if !self.header.dont_fragment {
-            patch(
-                ip,
-                4,
-                self.header.identification.wrapping_add(index as u16).to_be_bytes(),
-            );
-        }
-        patch(ip, 10, [0, 0]);
-        let checksum = Sum::default().add(ip).checksum();
-        patch(ip, 10, checksum.to_be_bytes());
-        self.advance(tcp, offset, offset + text.len() == self.text.len());
+        self.advance_ip(ip, index, total_len);
+        self.advance_tcp(tcp, offset, offset + text.len() == self.text.len());
         complete_checksum(&mut packet);
         packet
     }
 
-    /// Makes `tcp`, a copy of the header, that of the piece at `offset`.
-    fn advance(&self, tcp: &mut [u8], offset: usize, last: bool) {
+    /// Makes `ip`, a copy of the header, that of the `index`th piece.
+    fn advance_ip(&self, ip: &mut [u8], index: usize, total_len: u16) {
+        patch(ip, 2, total_len.to_be_bytes());
+        // RFC 6864 §4: an identification means something only where the packet may be fragmented.
+        if !self.header.dont_fragment {
+            let identification = self.header.identification.wrapping_add(index as u16);
+            patch(ip, 4, identification.to_be_bytes());
+        }
+        patch(ip, 10, [0, 0]);
+        let checksum = Sum::default().add(ip).checksum();
+        patch(ip, 10, checksum.to_be_bytes());
+    }
+
+    /// Makes `tcp`, a copy of the header, that of the piece at `offset`, all but its checksum.
+    fn advance_tcp(&self, tcp: &mut [u8], offset: usize, last: bool) {
         let Ok(whole) = open_tcp(self.tcp) else { return };
-        let mut flags = self.tcp.get(13).copied().map_or(Flags::NONE, Flags);
+        let seq = whole.sequence_number().wrapping_add(offset as u32);
+        // RFC 9293 §3.8.5: the urgent pointer counts from the segment's own sequence number.
+        let urgent = usize::from(whole.urgent_pointer()).saturating_sub(offset) as u16;
+        let mut flags = control_bits(&whole);
         if !last {
             flags = flags.without(Flags::FIN | Flags::PSH);
         }
         if offset > 0 {
             flags = flags.without(Flags::CWR);
         }
-        // RFC 9293 §3.8.5: the urgent pointer counts from the segment's own sequence number.
-        let urgent = usize::from(whole.urgent_pointer()).saturating_sub(offset) as u16;
-        if urgent == 0 {
+        if offset > 0 && urgent == 0 {
             flags = flags.without(Flags::URG);
         }
-        patch(
-            tcp,
-            4,
-            whole.sequence_number().wrapping_add(offset as u32).to_be_bytes(),
-        );
+        patch(tcp, 4, seq.to_be_bytes());
         patch(tcp, 13, [flags.0]);
         patch(tcp, 18, urgent.to_be_bytes());
     }

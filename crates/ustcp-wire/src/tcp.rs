@@ -144,7 +144,7 @@ impl<'a> TcpSegment<'a> {
                 destination_port: header.destination_port(),
                 seq: SeqNum(header.sequence_number()),
                 ack: SeqNum(header.acknowledgment_number()),
-                flags: header.slice().get(13).copied().map_or(Flags::NONE, Flags),
+                flags: control_bits(&header),
                 window: header.window_size(),
                 urgent: header.urgent_pointer(),
                 options: TcpOptions::parse(header.options()),
@@ -161,6 +161,12 @@ pub(crate) fn open_tcp(bytes: &[u8]) -> Result<TcpHeaderSlice<'_>, Malformed> {
         HeaderSliceError::Len(_) => Malformed::Truncated,
         HeaderSliceError::Content(_) => Malformed::BadLength,
     })
+}
+
+/// All eight control bits; the reserved bits before them say nothing (RFC 9293 §3.1).
+#[inline]
+pub(crate) fn control_bits(header: &TcpHeaderSlice<'_>) -> Flags {
+    header.slice().get(13).copied().map_or(Flags::NONE, Flags)
 }
 
 /// The pseudo-header's part in the checksum of a segment of `len` bytes, its header among them.
