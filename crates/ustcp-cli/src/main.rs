@@ -1,2 +1,5 @@
 //! The command `ustcp`.
+mod diagram;
+mod inferred;
+mod segment;
 fn main() {}

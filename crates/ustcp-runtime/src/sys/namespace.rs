@@ -72,7 +72,11 @@ fn bring_up_loopback() -> io::Result<()> {
 }
 
 fn check(result: c_int) -> io::Result<c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 fn named(what: &str, error: &io::Error) -> io::Error {

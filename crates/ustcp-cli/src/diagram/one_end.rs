@@ -1,0 +1,207 @@
+//! The events of one end of one connection as rows: a packet takes the transitions it caused, the rest are notes.
+
+use std::borrow::Cow;
+
+use ustcp_proto::{Cause, DropReason, Event, EventKind, Flow, Instant, State, Timer};
+use ustcp_wire::SeqNum;
+
+use super::{Packet, Row, Side, What};
+use crate::inferred::{Direction, Step};
+use crate::segment::Segment;
+
+/// The rows of `flow`; the other end's states are left open.
+pub(crate) fn one_end(events: &[Event], flow: Flow) -> Vec<Row> {
+    let mut reader = Reader {
+        rows: Vec::new(),
+        state: State::Closed,
+        waiting: Vec::new(),
+        expired: None,
+        received: None,
+    };
+    for event in events.iter().filter(|event| event.flow == Some(flow)) {
+        reader.read(event.at, event.kind);
+    }
+    reader.flush();
+    reader.rows
+}
+
+/// A transition whose reason is not known yet: the packet that caused it is told of after it.
+#[derive(Clone, Copy)]
+struct Transition {
+    at: Instant,
+    step: Step,
+    cause: Cause,
+}
+
+struct Reader {
+    rows: Vec<Row>,
+    state: State,
+    waiting: Vec<Transition>,
+    /// A timer that went off: what it did is told of after it.
+    expired: Option<(Instant, Timer)>,
+    /// Where what arrived so far ends.
+    received: Option<SeqNum>,
+}
+
+impl Reader {
+    fn read(&mut self, at: Instant, kind: EventKind) {
+        match kind {
+            EventKind::Transition { from, to, cause } => {
+                self.waiting.push(Transition {
+                    at,
+                    step: Step {
+                        before: from,
+                        after: to,
+                    },
+                    cause,
+                });
+            }
+            EventKind::Received { segment, before, after } => {
+                let segment = Segment::from(segment);
+                let step = Step { before, after };
+                self.take_transitions_of(step);
+                self.flush();
+                let again = self.has_come_before(&segment);
+                self.push(
+                    at,
+                    step,
+                    What::Packet(Packet {
+                        direction: Direction::In,
+                        segment,
+                        again,
+                        lost: false,
+                    }),
+                );
+            }
+            EventKind::Sent {
+                segment,
+                state,
+                retransmission: again,
+            } => {
+                self.flush();
+                let segment = Segment::from(segment);
+                let packet = Packet {
+                    direction: Direction::Out,
+                    segment,
+                    again,
+                    lost: false,
+                };
+                self.push(at, Step::stay(state), What::Packet(packet));
+            }
+            EventKind::Expired(timer) => {
+                self.flush();
+                self.expired = Some((at, timer));
+            }
+            EventKind::Dropped(reason) => {
+                self.flush();
+                self.note(
+                    at,
+                    Step::stay(self.state),
+                    Cow::Owned(format!("dropped a packet: {}", drop_text(reason))),
+                );
+            }
+        }
+    }
+
+    /// Forgets the last transitions where they lead along `step`: the packet's row shows them.
+    fn take_transitions_of(&mut self, step: Step) {
+        let mut state = step.after;
+        while state != step.before {
+            match self.waiting.last() {
+                Some(last) if last.step.after == state => state = last.step.before,
+                _ => break,
+            }
+            self.waiting.pop();
+        }
+    }
+
+    /// What still waits was caused by no packet: a call or a timer.
+    fn flush(&mut self) {
+        let mut expired = self.expired.take();
+        for Transition { at, step, cause } in std::mem::take(&mut self.waiting) {
+            let text = match expired.take() {
+                Some((_, timer)) => Cow::Owned(format!("{}: {}", timer_text(timer), outcome_text(cause))),
+                None => Cow::Borrowed(call_text(cause)),
+            };
+            self.note(at, step, text);
+        }
+        if let Some((at, timer)) = expired {
+            self.note(at, Step::stay(self.state), Cow::Borrowed(timer_text(timer)));
+        }
+    }
+
+    fn note(&mut self, at: Instant, step: Step, text: Cow<'static, str>) {
+        self.push(at, step, What::Note { side: Side::Ours, text });
+    }
+
+    fn push(&mut self, at: Instant, ours: Step, what: What) {
+        self.state = ours.after;
+        self.rows.push(Row {
+            at,
+            ours,
+            peers: None,
+            what,
+        });
+    }
+
+    fn has_come_before(&mut self, segment: &Segment) -> bool {
+        let end = segment.end();
+        let known = *self.received.get_or_insert(segment.seq);
+        self.received = Some(known.max(end));
+        segment.occupies() && end.at_or_before(known)
+    }
+}
+
+fn call_text(cause: Cause) -> &'static str {
+    match cause {
+        Cause::PassiveOpen => "listen()",
+        Cause::ActiveOpen => "connect()",
+        Cause::UserClosed => "close() or shutdown()",
+        Cause::Aborted => "aborted",
+        Cause::TwoMslPassed => "2 MSL have passed",
+        Cause::PeerSyn => "SYN arrived",
+        Cause::PeerSynAck => "SYN,ACK arrived",
+        Cause::OurSynAcked => "our SYN is acknowledged",
+        Cause::PeerFin => "FIN arrived",
+        Cause::OurFinAcked => "our FIN is acknowledged",
+        Cause::PeerReset => "RST arrived",
+    }
+}
+
+fn outcome_text(cause: Cause) -> &'static str {
+    match cause {
+        Cause::TwoMslPassed => "port and buffers are free",
+        Cause::Aborted => "given up",
+        other => call_text(other),
+    }
+}
+
+fn timer_text(timer: Timer) -> &'static str {
+    match timer {
+        Timer::Retransmission => "retransmission timer",
+        Timer::Persist => "zero-window probe timer",
+        Timer::DelayedAck => "delayed-ACK timer",
+        Timer::Keepalive => "keepalive timer",
+        Timer::SillyWindow => "silly-window override timer",
+        Timer::TimeWait => "2 MSL timer",
+        Timer::FinWait2 => "FIN-WAIT-2 timer",
+    }
+}
+
+fn drop_text(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::Malformed => "malformed",
+        DropReason::Checksum => "wrong checksum",
+        DropReason::Martian => "impossible address",
+        DropReason::NotOurs => "not to us",
+        DropReason::Fragment => "a fragment",
+        DropReason::Protocol => "unknown protocol",
+        DropReason::NoSocket => "no socket",
+        DropReason::Backlog => "backlog full",
+        DropReason::OutOfWindow => "outside the window",
+        DropReason::BadAck => "impossible ACK",
+        DropReason::State => "no use in this state",
+        DropReason::Reassembly => "too many holes",
+        DropReason::Limit => "over a limit",
+    }
+}
