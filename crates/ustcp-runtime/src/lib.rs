@@ -3,10 +3,14 @@
 //! [`Runtime`] is one stack on one device in this process. [`process`] holds the process-wide one and the table from
 //! file descriptor to socket that the C face uses.
 
+mod capture;
+mod device;
 mod errno;
+mod journal;
 pub mod process;
 mod runtime;
 mod settings;
+mod sink;
 mod socket;
 mod sockopt;
 mod sys;

@@ -1,10 +1,18 @@
 //! What a runtime is told: from a caller, or from the environment.
 
+mod variables;
+
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ustcp_proto::Cidr;
+
+use crate::sink::complain;
+use crate::sys::credentials;
+
+pub(crate) use variables::is_device_name;
 
 /// `USTCP_OFFLOAD`: whether the device may be given super-segments and unsummed packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +44,9 @@ pub struct Settings {
     pub tun_fd: Option<RawFd>,
     /// `USTCP_ADDRESS`: the stack's addresses.
     pub addresses: Vec<Cidr>,
-    /// `USTCP_PEER`: the kernel's end, set and brought up when we create the device.
-    pub peer: Option<std::net::IpAddr>,
+    /// `USTCP_PEER`: the kernel's end, set and brought up when we create the device. `None`: the lowest host of the
+    /// first address's network.
+    pub peer: Option<IpAddr>,
     /// `USTCP_OFFLOAD`: auto, on or off.
     pub offload: Offload,
     /// `USTCP_MTU`: bytes; `None`: the device's own (1500 for one we create).
@@ -52,4 +61,39 @@ pub struct Settings {
     pub log: Option<PathBuf>,
     /// `USTCP_PCAP`: a pcapng file; `path` or `path:snaplen`.
     pub pcap: Option<(PathBuf, usize)>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            tun: "ustcp0".to_owned(),
+            tun_fd: None,
+            addresses: vec![Cidr {
+                address: IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2)),
+                prefix: 24,
+            }],
+            peer: Some(IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1))),
+            offload: Offload::Auto,
+            mtu: None,
+            time_wait: Duration::from_secs(60),
+            exit_wait: ExitWait::Acknowledged(Duration::from_secs(2)),
+            weather: None,
+            log: None,
+            pcap: None,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings that the environment asks for. What is malformed there counts as not set, and is told on standard
+    /// error. A program with rights that its user has not gets the defaults: the environment could name files for it
+    /// to write and networks for it to join.
+    pub fn from_environment() -> Settings {
+        if credentials::has_borrowed_rights() {
+            return Settings::default();
+        }
+        let (settings, complaints) = Settings::from_variables(std::env::vars_os());
+        complaints.iter().for_each(|line| complain(line));
+        settings
+    }
 }

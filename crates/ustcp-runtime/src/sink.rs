@@ -1,0 +1,121 @@
+//! Files that a log or a capture grows in: buffered, flushed once a second, and never a reason to fail.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use ustcp_proto::Instant;
+
+/// Bytes that are kept back at most.
+const BUFFER: usize = 64 * 1024;
+/// And for how long.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// One line of ours to the people who run the program. Nobody hears of a failure to write it.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "ustcp: {line}");
+}
+
+/// Where bytes go.
+pub(crate) struct Sink {
+    target: Option<Box<dyn Write + Send>>,
+    name: String,
+    buffer: Vec<u8>,
+    due: Option<Instant>,
+    hold: Duration,
+    process: u32,
+}
+
+impl Sink {
+    /// A file, emptied first and readable by its owner alone: it holds what was said on the network. Pipes and sockets
+    /// are refused, for a reader that goes away would end the host program by SIGPIPE.
+    pub(crate) fn create(path: &Path) -> io::Result<Sink> {
+        if path
+            .metadata()
+            .is_ok_and(|file| file.file_type().is_fifo() || file.file_type().is_socket())
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a pipe or socket is no file",
+            ));
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        Ok(Sink::new(Box::new(file), path.display().to_string(), HOLD))
+    }
+
+    /// Standard error, for people who watch: nothing is held for longer than `hold`.
+    pub(crate) fn stderr(hold: Duration) -> Sink {
+        Sink::new(Box::new(io::stderr()), "standard error".to_owned(), hold)
+    }
+
+    fn new(target: Box<dyn Write + Send>, name: String, hold: Duration) -> Sink {
+        Sink {
+            target: Some(target),
+            name,
+            buffer: Vec::new(),
+            due: None,
+            hold,
+            process: std::process::id(),
+        }
+    }
+
+    /// Whether there is still somebody to write for.
+    pub(crate) fn is_open(&self) -> bool {
+        self.target.is_some()
+    }
+
+    /// Lets `fill` append to the file.
+    pub(crate) fn append(&mut self, now: Instant, fill: impl FnOnce(&mut Vec<u8>)) {
+        if !self.is_open() {
+            return;
+        }
+        fill(&mut self.buffer);
+        if self.buffer.len() >= BUFFER {
+            return self.flush();
+        }
+        self.due.get_or_insert(now + self.hold);
+    }
+
+    /// When [`on_timeout`](Sink::on_timeout) is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Time has come to `now`.
+    pub(crate) fn on_timeout(&mut self, now: Instant) {
+        if self.due.is_some_and(|due| due <= now) {
+            self.flush();
+        }
+    }
+
+    /// Writes what is kept back. The first failure is told, and ends the file.
+    pub(crate) fn flush(&mut self) {
+        self.due = None;
+        let bytes = std::mem::take(&mut self.buffer);
+        // The child of a fork holds a copy of what its parent is going to write.
+        if self.process != std::process::id() {
+            self.target = None;
+        }
+        let Some(target) = &mut self.target else { return };
+        if let Err(error) = target.write_all(&bytes) {
+            self.target = None;
+            complain(&format!("{} ends here: {error}", self.name));
+            return;
+        }
+        self.buffer = bytes;
+        self.buffer.clear();
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
