@@ -197,6 +197,13 @@ pub struct Headers {
     ip_len: usize,
 }
 
+/// None at all.
+impl Default for Headers {
+    fn default() -> Headers {
+        Headers { bytes: [0; 100], len: 0, ip_len: 0 }
+    }
+}
+
 impl Headers {
     /// Writes both headers for a segment that carries `text` (in two parts, as a ring hands it out).
     #[must_use]

@@ -50,6 +50,22 @@ fn a_carry_out_of_64_bits_comes_back_in() {
 }
 
 #[test]
+fn folding_goes_on_until_no_carry_is_left() {
+    for total in [
+        u64::MAX,
+        u64::MAX - 1,
+        0xffff_ffff_0001_0000,
+        0x0001_0000_ffff_ffff,
+        0xffff_0001,
+        0x1_ffff,
+        1 << 63,
+    ] {
+        let sum = Sum { total, odd: false };
+        assert_eq!(sum.folded(), reference(&total.to_ne_bytes()), "{total:#x}");
+    }
+}
+
+#[test]
 fn a_sum_with_its_checksum_in_it_verifies() {
     let mut header = [
         0x45, 0, 0, 0x73, 0, 0, 0x40, 0, 0x40, 0x11, 0, 0, 0xc0, 0xa8, 0, 1, 0xc0, 0xa8, 0, 0xc7,

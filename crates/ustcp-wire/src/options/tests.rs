@@ -106,6 +106,7 @@ fn nops_before_an_option_move_it_and_nothing_else() {
 fn the_end_of_the_list_ends_it() {
     check(&[
         ("EOL first", &[0, 2, 4, 0x05, 0xb4], NONE),
+        ("EOL is not a kind with a length", &[0, 2, 2, 4, 0x05, 0xb4], NONE),
         ("EOL after", &[2, 4, 0x05, 0xb4, 0, 3, 3, 7], MSS_1460),
         ("zeros", &[0; 40], NONE),
     ]);

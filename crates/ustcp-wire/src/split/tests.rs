@@ -61,18 +61,23 @@ fn each_flag_stands_where_it_belongs() {
 
 #[test]
 fn the_urgent_pointer_keeps_pointing_at_the_same_byte() {
-    let header = TcpHeader {
-        flags: Flags::ACK | Flags::URG,
-        urgent: 15,
-        ..HEADER
-    };
-    let pieces = split(&packet(&IP, &header, &[7; 30]), 10);
-    let urgent: Vec<_> = pieces
-        .iter()
-        .map(|p| read(p).1.header)
-        .map(|h| (h.flags.has(Flags::URG), h.urgent))
-        .collect();
-    assert_eq!(urgent, [(true, 15), (true, 5), (false, 0)]);
+    for (pointer, expected) in [
+        (15, [(true, 15), (true, 5), (false, 0)]),
+        (10, [(true, 10), (false, 0), (false, 0)]),
+        (0, [(true, 0), (false, 0), (false, 0)]),
+    ] {
+        let header = TcpHeader {
+            flags: Flags::ACK | Flags::URG,
+            urgent: pointer,
+            ..HEADER
+        };
+        let pieces = split(&packet(&IP, &header, &[7; 30]), 10);
+        let headers = pieces.iter().map(|piece| read(piece).1.header);
+        let urgent: Vec<_> = headers
+            .map(|header| (header.flags.has(Flags::URG), header.urgent))
+            .collect();
+        assert_eq!(urgent, expected);
+    }
 }
 
 #[test]
@@ -124,7 +129,9 @@ fn a_super_segment_of_64_kib_becomes_segments() {
 
 #[test]
 fn what_needs_no_split_or_cannot_be_split_comes_out_as_it_is() {
-    let whole = packet(&IP, &HEADER, &[7; 30]);
+    // Not even its checksum is touched.
+    let mut whole = packet(&IP, &HEADER, &[7; 30]);
+    patch(&mut whole, 20 + CHECKSUM_AT, [0, 0]);
     let mut fragment = whole.clone();
     fragment[6] = 0x20;
     repair_ip_checksum(&mut fragment);
@@ -135,7 +142,7 @@ fn what_needs_no_split_or_cannot_be_split_comes_out_as_it_is() {
             protocol: Protocol::Icmp,
             ..IP
         },
-        &[7; 60],
+        &[0x75; 60],
     );
     for (name, bytes, size) in [
         ("fits exactly", &whole, 30),
