@@ -27,14 +27,12 @@ impl fmt::Display for Flow {
 pub enum Timer {
     /// Retransmission, RFC 6298.
     Retransmission,
-    /// Zero-window probe, RFC 9293 §3.8.6.1.
+    /// Zero-window probe, RFC 9293 §3.8.6.1, and the sender's silly-window override, §3.8.6.2.1.
     Persist,
     /// Held-back acknowledgement, RFC 9293 §3.8.6.3.
     DelayedAck,
     /// Keepalive, RFC 9293 §3.8.4.
     Keepalive,
-    /// Sender's silly-window override, RFC 9293 §3.8.6.2.1.
-    SillyWindow,
     /// The 2 MSL of TIME-WAIT.
     TimeWait,
     /// A closed user's FIN-WAIT-2.
@@ -143,4 +141,42 @@ pub enum EventKind {
     Expired(Timer),
     /// A packet was dropped.
     Dropped(DropReason),
+}
+
+/// Events not yet fetched. Bounded: what nobody fetches is counted as lost.
+#[derive(Debug)]
+pub(crate) struct EventLog {
+    enabled: bool,
+    queue: std::collections::VecDeque<Event>,
+}
+
+impl EventLog {
+    const LIMIT: usize = 65_536;
+
+    pub(crate) fn new(enabled: bool) -> EventLog {
+        EventLog {
+            enabled,
+            queue: std::collections::VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Records an event; `false` when it had to be dropped.
+    pub(crate) fn push(&mut self, event: Event) -> bool {
+        if !self.enabled {
+            return true;
+        }
+        let room = self.queue.len() < EventLog::LIMIT;
+        if room {
+            self.queue.push_back(event);
+        }
+        room
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        self.queue.pop_front()
+    }
 }

@@ -1,1 +1,74 @@
-//! keys
+//! Everything that must not be guessed from outside: initial sequence numbers, ports, the order of hash tables.
+
+use core::hash::{BuildHasher, Hash, Hasher};
+
+use siphasher::sip::{SipHasher13, SipHasher24};
+use ustcp_wire::SeqNum;
+
+use crate::{Flow, Instant, Secret};
+
+/// Keys drawn from the configured secret, each for one use.
+pub(crate) struct Keys {
+    isn: (u64, u64),
+    draws: (u64, u64),
+    drawn: u64,
+}
+
+impl Keys {
+    pub(crate) fn new(secret: &Secret) -> Keys {
+        let words = words(secret);
+        Keys {
+            isn: (words[0], words[1]),
+            draws: (words[2], words[3]),
+            drawn: 0,
+        }
+    }
+
+    /// An initial sequence number: a clock that rises once in 4 µs plus a keyed function of the two ends.
+    // RFC 9293 MUST-8, SHLD-1, MUST-9; RFC 6528 §3
+    pub(crate) fn initial_sequence(&self, now: Instant, flow: &Flow) -> SeqNum {
+        let mut hasher = SipHasher24::new_with_keys(self.isn.0, self.isn.1);
+        flow.hash(&mut hasher);
+        SeqNum(low_word(hasher.finish()).wrapping_add(low_word(now.as_nanos() / 4000)))
+    }
+
+    /// The next of a sequence of numbers that nobody without the key can foretell.
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.drawn += 1;
+        let mut hasher = SipHasher24::new_with_keys(self.draws.0, self.draws.1);
+        hasher.write_u64(self.drawn);
+        hasher.finish()
+    }
+}
+
+/// Hashes tables by a key, so that a peer who chooses tuples cannot aim at one bucket.
+#[derive(Clone)]
+pub(crate) struct TableHash(u64, u64);
+
+impl TableHash {
+    pub(crate) fn new(secret: &Secret) -> TableHash {
+        let words = words(secret);
+        TableHash(words[0] ^ words[3], words[1] ^ words[2].rotate_left(32))
+    }
+}
+
+impl BuildHasher for TableHash {
+    type Hasher = SipHasher13;
+    fn build_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.0, self.1)
+    }
+}
+
+fn words(secret: &Secret) -> [u64; 4] {
+    let (words, _) = secret.0.as_chunks::<8>();
+    let mut all = [0; 4];
+    for (word, bytes) in all.iter_mut().zip(words) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    all
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "sequence numbers are modulo 2^32")]
+fn low_word(value: u64) -> u32 {
+    value as u32
+}

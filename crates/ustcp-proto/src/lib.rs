@@ -6,14 +6,21 @@
 //! outputs, bit for bit.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod config;
+mod context;
 mod counters;
 mod error;
 mod event;
+mod ingress;
 mod keys;
+mod ports;
+mod route;
+mod schedule;
 mod socket;
 mod stack;
 mod state;
+mod table;
 mod tcp;
 mod time;
 

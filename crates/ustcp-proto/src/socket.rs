@@ -113,6 +113,8 @@ pub struct Info {
     pub retrans: u32,
     /// Segments retransmitted in the connection's life.
     pub total_retrans: u32,
+    /// Segments delivered to the peer in the connection's life, as far as acknowledgements tell.
+    pub delivered: u32,
     /// Timeouts in a row.
     pub retransmits: u8,
     /// Unanswered probes.

@@ -1,15 +1,26 @@
-//! The stack: packets in, packets out, sockets between. (Signatures; bodies are being written.)
-#![allow(clippy::todo, unused_variables, reason = "skeleton")]
+//! The stack: packets in, packets out, and the books that every connection is kept in.
+
+use std::collections::{HashMap, VecDeque};
 
 use core::net::SocketAddr;
 
-use ustcp_wire::{Checksum, Headers};
+use slab::Slab;
+use ustcp_wire::{Checksum, Headers, IpHeader, Protocol, TcpHeader};
 
-use crate::{Census, Config, Counters, Error, Event, Family, Info, Instant, Options, Readiness, Shutdown, SocketId, State, Timer};
+use crate::context::Context;
+use crate::keys::{Keys, TableHash};
+use crate::ports::Ports;
+use crate::schedule::{Owner, Schedule};
+use crate::table::{Kind, Socket, Table};
+use crate::tcp::{Connection, Disposal, HalfOpen, Outgoing, TimeWait, Verdict};
+use crate::{
+    Cause, Census, Config, Counters, DropReason, Error, Event, EventKind, Flow, Instant, SegmentSummary, SocketId,
+    State, Timer, route,
+};
 
 /// One packet to be sent: headers and text where they lie.
 pub struct Transmit<'a> {
-    /// IP and TCP (or ICMP) headers.
+    /// IP and TCP headers; empty when `text` is a whole packet (ICMP).
     pub headers: Headers,
     /// The text, in two parts.
     pub text: [&'a [u8]; 2],
@@ -28,87 +39,599 @@ impl Transmit<'_> {
     }
 }
 
+/// Who a segment of a pair of ends belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Connection(SocketId),
+    HalfOpen(usize),
+    TimeWait(usize),
+}
+
+/// A segment that no connection's send buffer has a part in: an answer of LISTEN, CLOSED or TIME-WAIT, an RST.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Control {
+    pub(crate) flow: Flow,
+    pub(crate) header: TcpHeader,
+    pub(crate) state: State,
+    pub(crate) retransmission: bool,
+}
+
 /// A TCP/IP stack.
-pub struct Stack {}
+pub struct Stack {
+    pub(crate) cx: Context,
+    pub(crate) keys: Keys,
+    pub(crate) sockets: Table,
+    pub(crate) half_open: Slab<HalfOpen>,
+    pub(crate) time_wait: Slab<TimeWait>,
+    pub(crate) demux: HashMap<Flow, Target, TableHash>,
+    pub(crate) listeners: HashMap<SocketAddr, SocketId, TableHash>,
+    pub(crate) ports: Ports,
+    schedule: Schedule,
+    /// Connections that may have something to send.
+    output: VecDeque<SocketId>,
+    control: VecDeque<Control>,
+    /// Whole packets that are no TCP.
+    replies: VecDeque<Vec<u8>>,
+    /// The one that was handed out last.
+    reply: Vec<u8>,
+    ready: VecDeque<SocketId>,
+    /// The device is gone.
+    pub(crate) down: bool,
+}
+
+/// Most answers that wait to be sent: what comes in faster than it can be answered is not answered.
+const ANSWER_LIMIT: usize = 1024;
+
+/// Most packets that go round inside the stack in one turn.
+const LOOPBACK_TURN: usize = 4096;
 
 impl Stack {
     /// A stack without sockets.
     #[must_use]
-    pub fn new(config: Config) -> Stack { todo!() }
+    pub fn new(config: Config) -> Stack {
+        let hash = TableHash::new(&config.secret);
+        Stack {
+            keys: Keys::new(&config.secret),
+            cx: Context::new(config),
+            sockets: Table::default(),
+            half_open: Slab::new(),
+            time_wait: Slab::new(),
+            demux: HashMap::with_hasher(hash.clone()),
+            listeners: HashMap::with_hasher(hash.clone()),
+            ports: Ports::new(hash),
+            schedule: Schedule::default(),
+            output: VecDeque::new(),
+            control: VecDeque::new(),
+            replies: VecDeque::new(),
+            reply: Vec::new(),
+            ready: VecDeque::new(),
+            down: false,
+        }
+    }
 
-    // Inputs.
-    /// An IP packet arrived.
-    pub fn on_packet(&mut self, now: Instant, packet: &[u8], checksum: Checksum) { todo!() }
+    // Inputs. (`on_packet` is in ingress.rs.)
+
     /// Time has come to `now`. Harmless when early.
-    pub fn on_timeout(&mut self, now: Instant) { todo!() }
+    pub fn on_timeout(&mut self, now: Instant) {
+        self.cx.now = now;
+        while let Some(owner) = self.schedule.pop_due(now) {
+            match owner {
+                Owner::Socket(id) => self.on_socket_timeout(id),
+                Owner::HalfOpen(key) => self.on_half_open_timeout(key),
+                Owner::TimeWait(key) => self.end_time_wait(key, Cause::TwoMslPassed),
+            }
+        }
+    }
+
+    fn on_socket_timeout(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.scheduled = None;
+        let Kind::Connection(connection) = &mut socket.kind else {
+            return;
+        };
+        let (flow, header, state) = (connection.flow, connection.reset(), connection.state);
+        if connection.on_timeout(&mut self.cx) == Verdict::Reset {
+            self.answer(Control {
+                flow,
+                header,
+                state,
+                retransmission: false,
+            });
+        }
+        self.settle(id);
+    }
+
+    fn on_half_open_timeout(&mut self, key: usize) {
+        let Some(half) = self.half_open.get_mut(key) else {
+            return;
+        };
+        self.cx
+            .record(Some(half.flow), EventKind::Expired(Timer::Retransmission));
+        if half.retransmissions >= self.cx.config.syn_ack_retries {
+            self.forget_half_open(key, Cause::Aborted);
+            return;
+        }
+        half.retransmissions += 1;
+        let gap = self
+            .cx
+            .config
+            .rto_initial
+            .saturating_mul(1 << half.retransmissions.min(20));
+        half.due = self.cx.now + gap.min(self.cx.config.rto_max);
+        let half = *half;
+        self.cx.counters.timeouts += 1;
+        self.schedule.insert(half.due, Owner::HalfOpen(key));
+        self.answer(Control {
+            flow: half.flow,
+            header: half.syn_ack(),
+            state: State::SynReceived,
+            retransmission: true,
+        });
+    }
+
     /// The device is gone for good: every connection ends, every call says [`Error::NetworkDown`].
-    pub fn on_network_down(&mut self, now: Instant) { todo!() }
+    pub fn on_network_down(&mut self, now: Instant) {
+        self.cx.now = now;
+        self.down = true;
+        for id in self.sockets.ids() {
+            if let Some(connection) = self.sockets.connection_mut(id) {
+                connection.fail(&mut self.cx, Cause::Aborted, Error::NetworkDown);
+            }
+            self.notify(id);
+            self.settle(id);
+        }
+        self.control.clear();
+        self.replies.clear();
+    }
 
     // Outputs.
+
     /// The next packet to send; call until `None`.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> { todo!() }
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> {
+        self.cx.now = now;
+        if let Some(reply) = self.replies.pop_front() {
+            self.reply = reply;
+            self.cx.counters.packets_out += 1;
+            return Some(Transmit {
+                headers: Headers::default(),
+                text: [&self.reply, &[]],
+                segment_size: None,
+                checksum: Checksum::Full,
+            });
+        }
+        for _ in 0..LOOPBACK_TURN {
+            let (id, control, outgoing) = self.next_segment()?;
+            if route::is_local(&self.cx.config, control.flow.remote.ip()) {
+                let packet = self.transmit(id, &control, &outgoing, Checksum::Offloaded).to_vec();
+                self.loop_back(&packet);
+            } else {
+                self.cx.counters.packets_out += 1;
+                return Some(self.transmit(id, &control, &outgoing, self.cx.config.checksum));
+            }
+        }
+        None // the rest in the next turn, which `poll_timeout` asks for at once
+    }
+
+    /// The next segment of anyone, counted and recorded.
+    fn next_segment(&mut self) -> Option<(Option<SocketId>, Control, Outgoing)> {
+        if let Some(control) = self.control.pop_front() {
+            let outgoing = Outgoing::bare(control.header, control.retransmission);
+            self.record_sent(&control, &outgoing, 0);
+            return Some((None, control, outgoing));
+        }
+        while let Some(&id) = self.output.front() {
+            let Some(socket) = self.sockets.get_mut(id) else {
+                self.output.pop_front();
+                continue;
+            };
+            let Kind::Connection(connection) = &mut socket.kind else {
+                socket.in_output = false;
+                self.output.pop_front();
+                continue;
+            };
+            let Some(outgoing) = connection.poll_transmit(&mut self.cx) else {
+                socket.in_output = false;
+                self.output.pop_front();
+                self.reschedule(id);
+                continue;
+            };
+            connection.segments_out = connection.segments_out.wrapping_add(1);
+            let control = Control {
+                flow: connection.flow,
+                header: outgoing.header,
+                state: connection.state,
+                retransmission: outgoing.retransmission,
+            };
+            let scale = connection.rcv.scale;
+            self.output.rotate_left(1); // one segment each: nobody waits for a long queue of somebody else
+            self.record_sent(&control, &outgoing, scale);
+            return Some((Some(id), control, outgoing));
+        }
+        None
+    }
+
+    fn record_sent(&mut self, control: &Control, outgoing: &Outgoing, scale: u8) {
+        let counters = &mut self.cx.counters;
+        counters.out_segs += 1;
+        if control.header.flags.has(ustcp_wire::Flags::RST) {
+            counters.out_rsts += 1;
+        }
+        if self.cx.events.enabled() {
+            let segment = summary(&control.header, outgoing.text.1, scale, outgoing.segment_size);
+            let (state, retransmission) = (control.state, control.retransmission);
+            self.cx.record(
+                Some(control.flow),
+                EventKind::Sent {
+                    segment,
+                    state,
+                    retransmission,
+                },
+            );
+        }
+    }
+
+    fn transmit(
+        &self,
+        id: Option<SocketId>,
+        control: &Control,
+        outgoing: &Outgoing,
+        checksum: Checksum,
+    ) -> Transmit<'_> {
+        let (offset, len) = outgoing.text;
+        let connection = id.and_then(|id| self.sockets.connection(id));
+        let text = connection.map_or([&[][..]; 2], |connection| connection.snd.ring.slices(offset, len));
+        let headers = Headers::new(&ip_header(&control.flow), &outgoing.header, text, checksum);
+        Transmit {
+            headers,
+            text,
+            segment_size: outgoing.segment_size,
+            checksum,
+        }
+    }
+
     /// When [`on_timeout`](Stack::on_timeout) is due, and why.
-    pub fn poll_timeout(&mut self) -> Option<(Instant, Timer)> { todo!() }
+    pub fn poll_timeout(&mut self) -> Option<(Instant, Timer)> {
+        if !self.output.is_empty() || !self.control.is_empty() {
+            return Some((self.cx.now, Timer::Retransmission));
+        }
+        loop {
+            let (at, owner) = self.schedule.first()?;
+            let Owner::Socket(id) = owner else {
+                let timer = if matches!(owner, Owner::TimeWait(_)) {
+                    Timer::TimeWait
+                } else {
+                    Timer::Retransmission
+                };
+                return Some((at, timer));
+            };
+            let next = self
+                .sockets
+                .connection(id)
+                .and_then(|connection| connection.timers.next());
+            if next.is_some_and(|(due, _)| due <= at) {
+                return next;
+            }
+            // The connection's timer has moved on since; so does its entry.
+            self.unschedule(id);
+            self.reschedule(id);
+        }
+    }
+
     /// A socket whose readiness may have changed since it was last returned here.
-    pub fn poll_ready(&mut self) -> Option<SocketId> { todo!() }
+    pub fn poll_ready(&mut self) -> Option<SocketId> {
+        while let Some(id) = self.ready.pop_front() {
+            if let Some(socket) = self.sockets.get_mut(id) {
+                socket.in_ready = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
     /// The next event, when the config asks for a trace.
-    pub fn poll_event(&mut self) -> Option<Event> { todo!() }
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.cx.events.pop()
+    }
 
-    // Calls.
-    /// A new socket.
-    pub fn socket(&mut self, family: Family) -> Result<SocketId, Error> { todo!() }
-    /// Gives a socket its local address; port 0 picks one.
-    pub fn bind(&mut self, id: SocketId, address: SocketAddr) -> Result<(), Error> { todo!() }
-    /// Makes it a listener, or changes a listener's backlog.
-    pub fn listen(&mut self, now: Instant, id: SocketId, backlog: usize) -> Result<(), Error> { todo!() }
-    /// Takes the oldest completed connection.
-    pub fn accept(&mut self, id: SocketId) -> Result<(SocketId, SocketAddr), Error> { todo!() }
-    /// Starts a connection: `Err(InProgress)` when begun, `Err(AlreadyInProgress)` while under way, `Ok` the first time
-    /// it is called after success, then `AlreadyConnected`; the error of a failed attempt once.
-    pub fn connect(&mut self, now: Instant, id: SocketId, address: SocketAddr) -> Result<(), Error> { todo!() }
-    /// Takes as much of `data` as the send buffer holds; `WouldBlock` when none.
-    pub fn send(&mut self, now: Instant, id: SocketId, data: &[u8]) -> Result<usize, Error> { todo!() }
-    /// Moves received bytes into `into`: `Ok(0)` is the end of the stream, `WouldBlock` is nothing yet.
-    pub fn recv(&mut self, now: Instant, id: SocketId, into: &mut [u8]) -> Result<usize, Error> { todo!() }
-    /// Copies received bytes, skipping the first `offset`, and leaves them in place.
-    pub fn peek(&self, id: SocketId, offset: usize, into: &mut [u8]) -> Result<usize, Error> { todo!() }
-    /// Drops up to `len` received bytes unseen (`MSG_TRUNC`).
-    pub fn discard(&mut self, now: Instant, id: SocketId, len: usize) -> Result<usize, Error> { todo!() }
-    /// Closes one or both halves.
-    pub fn shutdown(&mut self, now: Instant, id: SocketId, how: Shutdown) -> Result<(), Error> { todo!() }
-    /// Gives the socket up. The connection goes on without a user until its close is done; unread data or
-    /// `linger == Some(0)` sends RST instead.
-    pub fn close(&mut self, now: Instant, id: SocketId) -> Result<(), Error> { todo!() }
-    /// ABORT: RST to the peer, and the socket's user gets `ConnectionAborted`.
-    pub fn abort(&mut self, now: Instant, id: SocketId) -> Result<(), Error> { todo!() }
-    /// Changes options.
-    pub fn set_options(&mut self, now: Instant, id: SocketId, options: Options) -> Result<(), Error> { todo!() }
-    /// Fetches and clears the pending error (`SO_ERROR`).
-    pub fn take_error(&mut self, id: SocketId) -> Result<Option<Error>, Error> { todo!() }
+    // Getters of the whole.
 
-    // Getters.
-    /// Options.
-    pub fn options(&self, id: SocketId) -> Result<Options, Error> { todo!() }
-    /// What poll would say.
-    pub fn readiness(&self, id: SocketId) -> Result<Readiness, Error> { todo!() }
-    /// The connection's state; LISTEN for a listener, CLOSED before and after.
-    pub fn state(&self, id: SocketId) -> Result<State, Error> { todo!() }
-    /// Local address; unspecified and port 0 before bind.
-    pub fn local_address(&self, id: SocketId) -> Result<SocketAddr, Error> { todo!() }
-    /// The peer's address; `NotConnected` without one.
-    pub fn peer_address(&self, id: SocketId) -> Result<SocketAddr, Error> { todo!() }
-    /// Bytes that can be read now (`FIONREAD`).
-    pub fn queued_in(&self, id: SocketId) -> Result<usize, Error> { todo!() }
-    /// Bytes written and not yet acknowledged, a FIN counted as one (`SIOCOUTQ`).
-    pub fn queued_out(&self, id: SocketId) -> Result<usize, Error> { todo!() }
-    /// Figures of the connection.
-    pub fn info(&self, now: Instant, id: SocketId) -> Result<Info, Error> { todo!() }
     /// Whether some connection still has data or a FIN to be acknowledged, user or none: what exit waits for.
-    pub fn has_unacknowledged(&self) -> bool { todo!() }
+    #[must_use]
+    pub fn has_unacknowledged(&self) -> bool {
+        self.sockets.iter().any(|socket| match &socket.kind {
+            Kind::Connection(connection) => connection.has_unacknowledged(),
+            Kind::Fresh | Kind::Listener(_) => false,
+        })
+    }
+
     /// Counts.
-    pub fn counters(&self) -> &Counters { todo!() }
-    /// What is held now.
-    pub fn census(&self) -> Census { todo!() }
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.cx.counters
+    }
+
     /// What it was made with.
-    pub fn config(&self) -> &Config { todo!() }
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.cx.config
+    }
+
+    /// What is held now.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census {
+            half_open: self.half_open.len(),
+            time_wait: self.time_wait.len(),
+            timers: self.schedule.len(),
+            ..Census::default()
+        };
+        for socket in self.sockets.iter() {
+            match &socket.kind {
+                _ if socket.held => census.sockets += 1,
+                Kind::Connection(connection) if connection.orphan => census.orphans += 1,
+                _ => census.unaccepted += 1,
+            }
+            if let Kind::Connection(connection) = &socket.kind {
+                census.buffer_bytes += connection.buffer_bytes();
+            }
+        }
+        census
+    }
+
+    // The books.
+
+    /// Sends `control` with the next output.
+    pub(crate) fn answer(&mut self, control: Control) {
+        if self.control.len() < ANSWER_LIMIT && !self.down {
+            self.control.push_back(control);
+        } else {
+            self.cx.dropped(Some(control.flow), DropReason::Limit);
+        }
+    }
+
+    /// Sends a whole packet with the next output.
+    pub(crate) fn reply(&mut self, packet: Vec<u8>) {
+        if self.replies.len() < ANSWER_LIMIT {
+            self.replies.push_back(packet);
+        } else {
+            self.cx.dropped(None, DropReason::Limit);
+        }
+    }
+
+    /// After anything that a connection was told: tells pollers, arms timers, lets it send, and lets it go when it is
+    /// over.
+    pub(crate) fn settle(&mut self, id: SocketId) {
+        let Some(connection) = self.sockets.connection_mut(id) else {
+            return;
+        };
+        if core::mem::take(&mut connection.notify) {
+            self.notify(id);
+        }
+        let Some(connection) = self.sockets.connection(id) else {
+            return;
+        };
+        match connection.disposal() {
+            Disposal::Keep => {
+                self.queue_output(id);
+                self.reschedule(id);
+            }
+            Disposal::TimeWait => self.begin_time_wait(id),
+            Disposal::Closed => self.detach(id),
+        }
+    }
+
+    /// Pollers shall look at the socket again.
+    pub(crate) fn notify(&mut self, id: SocketId) {
+        if let Some(socket) = self.sockets.get_mut(id)
+            && socket.held
+            && !core::mem::replace(&mut socket.in_ready, true)
+        {
+            self.ready.push_back(id);
+        }
+    }
+
+    fn queue_output(&mut self, id: SocketId) {
+        if let Some(socket) = self.sockets.get_mut(id)
+            && !core::mem::replace(&mut socket.in_output, true)
+        {
+            self.output.push_back(id);
+        }
+    }
+
+    /// Sees to it that the schedule has the connection no later than its first timer.
+    fn reschedule(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let Kind::Connection(connection) = &socket.kind else {
+            return;
+        };
+        let Some((due, _)) = connection.timers.next() else {
+            return;
+        };
+        if socket.scheduled.is_some_and(|at| at <= due) {
+            return; // early is harmless, and cheaper than moving the entry with every acknowledgement
+        }
+        if let Some(at) = socket.scheduled.replace(due) {
+            self.schedule.remove(at, Owner::Socket(id));
+        }
+        self.schedule.insert(due, Owner::Socket(id));
+    }
+
+    fn unschedule(&mut self, id: SocketId) {
+        if let Some(socket) = self.sockets.get_mut(id)
+            && let Some(at) = socket.scheduled.take()
+        {
+            self.schedule.remove(at, Owner::Socket(id));
+        }
+    }
+
+    /// The connection is over: it leaves every book but its user's.
+    fn detach(&mut self, id: SocketId) {
+        self.unschedule(id);
+        let Some(socket) = self.sockets.get(id) else { return };
+        let Kind::Connection(connection) = &socket.kind else {
+            return;
+        };
+        let flow = connection.flow;
+        if self.demux.get(&flow) == Some(&Target::Connection(id)) {
+            self.demux.remove(&flow);
+        }
+        if !socket.held && connection.orphan {
+            self.remove(id);
+        }
+    }
+
+    /// Takes a socket out of the table and gives its port back.
+    pub(crate) fn remove(&mut self, id: SocketId) {
+        self.unschedule(id);
+        if let Some(socket) = self.sockets.remove(id) {
+            self.release_port(&socket, id);
+        }
+    }
+
+    pub(crate) fn release_port(&mut self, socket: &Socket, id: SocketId) {
+        if let Some(local) = socket.local {
+            self.ports.release(local.port(), id, socket.claim);
+        }
+    }
+
+    /// The 2 MSL begin. The socket keeps what may still be read; everything else is a [`TimeWait`].
+    fn begin_time_wait(&mut self, id: SocketId) {
+        let Some(connection) = self.sockets.connection(id) else {
+            return;
+        };
+        let flow = connection.flow;
+        if self.demux.get(&flow) != Some(&Target::Connection(id)) {
+            return;
+        }
+        let remains = TimeWait::new(connection, id, self.cx.now + self.cx.config.time_wait);
+        let owes_ack = connection.rcv.owes_ack();
+        self.cx.counters.time_waits += 1;
+        if self.time_wait.len() < self.cx.config.time_wait_limit {
+            self.ports.share(flow.local.port(), remains.reuse);
+            let key = self.time_wait.insert(remains);
+            self.demux.insert(flow, Target::TimeWait(key));
+            self.schedule.insert(remains.due, Owner::TimeWait(key));
+        } else {
+            self.demux.remove(&flow); // as Linux: better no TIME-WAIT than no memory
+        }
+        if owes_ack {
+            let (header, state) = (remains.acknowledgement(), State::TimeWait);
+            self.answer(Control {
+                flow,
+                header,
+                state,
+                retransmission: false,
+            });
+        }
+        self.unschedule(id);
+        if self.sockets.get(id).is_some_and(|socket| !socket.held) && self.is_orphan(id) {
+            self.remove(id);
+        }
+    }
+
+    fn is_orphan(&self, id: SocketId) -> bool {
+        self.sockets.connection(id).is_some_and(|connection| connection.orphan)
+    }
+
+    /// Its last ACK was lost: the 2 MSL begin again.
+    pub(crate) fn restart_time_wait(&mut self, key: usize) {
+        let Some(remains) = self.time_wait.get_mut(key) else {
+            return;
+        };
+        let before = core::mem::replace(&mut remains.due, self.cx.now + self.cx.config.time_wait);
+        let due = remains.due;
+        self.schedule.remove(before, Owner::TimeWait(key));
+        self.schedule.insert(due, Owner::TimeWait(key));
+    }
+
+    /// TIME-WAIT is over, and the pair of ends free.
+    pub(crate) fn end_time_wait(&mut self, key: usize, cause: Cause) {
+        let Some(remains) = self.time_wait.try_remove(key) else {
+            return;
+        };
+        self.schedule.remove(remains.due, Owner::TimeWait(key));
+        self.demux.remove(&remains.flow);
+        self.ports.unshare(remains.flow.local.port(), remains.reuse);
+        match self.sockets.connection_mut(remains.socket) {
+            Some(connection) if connection.state == State::TimeWait => connection.enter(&mut self.cx, cause),
+            _ => {
+                let (from, to) = (State::TimeWait, State::Closed);
+                self.cx
+                    .record(Some(remains.flow), EventKind::Transition { from, to, cause });
+            }
+        }
+        self.settle(remains.socket);
+    }
+
+    /// Enters a half-open connection and sends its SYN-ACK.
+    pub(crate) fn insert_half_open(&mut self, half: HalfOpen) {
+        half.record_birth(&mut self.cx);
+        let key = self.half_open.insert(half);
+        self.demux.insert(half.flow, Target::HalfOpen(key));
+        self.schedule.insert(half.due, Owner::HalfOpen(key));
+        let (flow, header) = (half.flow, half.syn_ack());
+        self.answer(Control {
+            flow,
+            header,
+            state: State::SynReceived,
+            retransmission: false,
+        });
+    }
+
+    /// Takes a half-open connection out of the books.
+    pub(crate) fn take_half_open(&mut self, key: usize) -> Option<HalfOpen> {
+        let half = self.half_open.try_remove(key)?;
+        self.schedule.remove(half.due, Owner::HalfOpen(key));
+        self.demux.remove(&half.flow);
+        if let Some(listener) = self.sockets.listener_mut(half.listener) {
+            listener.half_open -= 1;
+        }
+        Some(half)
+    }
+
+    /// A half-open connection comes to nothing.
+    pub(crate) fn forget_half_open(&mut self, key: usize, cause: Cause) {
+        if let Some(half) = self.take_half_open(key) {
+            half.record_death(&mut self.cx, cause);
+        }
+    }
+
+    /// Enters a connection under its two ends.
+    pub(crate) fn register(&mut self, id: SocketId, connection: Connection) {
+        self.demux.insert(connection.flow, Target::Connection(id));
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.kind = Kind::Connection(Box::new(connection));
+        }
+    }
+}
+
+/// The IP header of what we send: TTL 64, DF, and no identification, which nobody needs who may not fragment
+/// (RFC 6864).
+fn ip_header(flow: &Flow) -> IpHeader {
+    IpHeader {
+        source: flow.local.ip(),
+        destination: flow.remote.ip(),
+        protocol: Protocol::Tcp,
+        traffic_class: 0,
+        hop_limit: 64,
+        identification: 0,
+        dont_fragment: true,
+    }
+}
+
+/// A segment in figures.
+pub(crate) fn summary(header: &TcpHeader, len: usize, scale: u8, segment_size: Option<u16>) -> SegmentSummary {
+    let scale = if header.flags.has(ustcp_wire::Flags::SYN) {
+        0
+    } else {
+        scale
+    };
+    SegmentSummary {
+        flags: header.flags.0,
+        seq: header.seq.0,
+        ack: header.ack.0,
+        len: u32::try_from(len).unwrap_or(u32::MAX),
+        window: u32::from(header.window) << scale,
+        segment_size: segment_size.unwrap_or(0),
+    }
 }

@@ -99,7 +99,10 @@ impl State {
     /// The peer's SYN has been seen and ours acknowledged, or will have been: RFC 9293's "synchronized" states.
     #[must_use]
     pub fn is_synchronized(self) -> bool {
-        !matches!(self, State::Closed | State::Listen | State::SynSent | State::SynReceived)
+        !matches!(
+            self,
+            State::Closed | State::Listen | State::SynSent | State::SynReceived
+        )
     }
 }
 

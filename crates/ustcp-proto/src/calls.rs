@@ -1,0 +1,557 @@
+//! What a user asks of a socket. Nothing here waits: what cannot be done now is [`Error::WouldBlock`].
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+
+use crate::ports::Claim;
+use crate::stack::Control;
+use crate::table::{Kind, Listener, Socket};
+use crate::tcp::Connection;
+use crate::{Cause, Error, Family, Flow, Info, Instant, Options, Readiness, Shutdown, SocketId, Stack, State, route};
+
+/// Local address of a socket that has none.
+const NOTHING: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+impl Stack {
+    /// A new socket. `NoBuffers` beyond the configured limit; `AddressFamilyNotSupported` for IPv6, which is not on the
+    /// wire yet.
+    pub fn socket(&mut self, family: Family) -> Result<SocketId, Error> {
+        self.check_up()?;
+        if family == Family::V6 {
+            return Err(Error::AddressFamilyNotSupported);
+        }
+        if self.sockets.len() >= self.cx.config.socket_limit {
+            return Err(Error::NoBuffers);
+        }
+        let options = self.default_options();
+        Ok(self.sockets.insert(Socket::new(family, options)))
+    }
+
+    fn default_options(&self) -> Options {
+        Options {
+            reuse_address: false,
+            keepalive: false,
+            keepalive_idle: Duration::from_secs(7200), // RFC 9293 MUST-28
+            keepalive_interval: Duration::from_secs(75),
+            keepalive_count: 9,
+            no_delay: false,
+            linger: None,
+            receive_buffer: self.cx.config.receive_buffer,
+            send_buffer: self.cx.config.send_buffer,
+            max_segment: None,
+        }
+    }
+
+    fn check_up(&self) -> Result<(), Error> {
+        if self.down { Err(Error::NetworkDown) } else { Ok(()) }
+    }
+
+    /// Gives a socket its local address; port 0 picks one. `InvalidArgument` when it has one, `AddressNotAvailable` for
+    /// an address that is not the stack's, `AddressInUse` by the rules of SO_REUSEADDR in Linux.
+    pub fn bind(&mut self, id: SocketId, address: SocketAddr) -> Result<(), Error> {
+        self.check_up()?;
+        let socket = self.sockets.held(id)?;
+        check_family(socket.family, address)?;
+        if socket.local.is_some() || !matches!(socket.kind, Kind::Fresh) {
+            return Err(Error::InvalidArgument);
+        }
+        let ip = address.ip();
+        if !ip.is_unspecified() && !route::is_local(&self.cx.config, ip) {
+            return Err(Error::AddressNotAvailable);
+        }
+        let reuse = socket.options.reuse_address;
+        let port = match address.port() {
+            0 => self.unused_port()?,
+            port if self.conflicts(ip, port, reuse) => return Err(Error::AddressInUse),
+            port => port,
+        };
+        self.hold_port(id, SocketAddr::new(ip, port));
+        Ok(())
+    }
+
+    fn hold_port(&mut self, id: SocketId, local: SocketAddr) {
+        self.ports.hold(local.port(), id);
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.local = Some(local);
+            socket.claim = Claim::Holder;
+        }
+    }
+
+    /// Linux's rules: two sockets share a port when both have SO_REUSEADDR and none of them listens, or when their
+    /// addresses differ.
+    fn conflicts(&self, ip: IpAddr, port: u16, reuse: bool) -> bool {
+        let Some(used) = self.ports.get(port) else { return false };
+        used.connections_forbid(reuse)
+            || used
+                .holders
+                .iter()
+                .filter_map(|holder| self.sockets.get(*holder))
+                .any(|holder| {
+                    let overlap = holder.local.is_some_and(|local| overlaps(local.ip(), ip));
+                    let listens = matches!(holder.kind, Kind::Listener(_));
+                    overlap && (!reuse || !holder.options.reuse_address || listens)
+                })
+    }
+
+    /// A port that nobody uses at all: RFC 6056, chosen at random.
+    fn unused_port(&mut self) -> Result<u16, Error> {
+        self.choose_port(|stack, port| stack.ports.get(port).is_none())
+            .ok_or(Error::AddressInUse)
+    }
+
+    /// A random port that `fits`; when many do not, the next one after it that does.
+    fn choose_port(&mut self, fits: impl Fn(&Stack, u16) -> bool) -> Option<u16> {
+        let range = self.cx.config.ephemeral_ports.clone();
+        let (low, high) = (u64::from(*range.start()), u64::from(*range.end()));
+        let count = high.checked_sub(low)? + 1;
+        let number = |draw: u64| u16::try_from(low + draw % count).unwrap_or(*range.start());
+        for _ in 0..16 {
+            let port = number(self.keys.draw());
+            if fits(self, port) {
+                return Some(port);
+            }
+        }
+        let first = self.keys.draw() % count;
+        (0..count)
+            .map(|step| number(first + step))
+            .find(|port| fits(self, *port))
+    }
+
+    /// Makes it a listener, or changes a listener's backlog. An unbound socket gets a port of the stack's choice.
+    pub fn listen(&mut self, now: Instant, id: SocketId, backlog: usize) -> Result<(), Error> {
+        self.check_up()?;
+        self.cx.now = now;
+        let backlog = backlog.min(self.cx.config.accept_backlog);
+        let socket = self.sockets.held_mut(id)?;
+        match &mut socket.kind {
+            Kind::Listener(listener) => {
+                listener.backlog = backlog;
+                return Ok(());
+            }
+            Kind::Connection(_) => return Err(Error::InvalidArgument),
+            Kind::Fresh => {}
+        }
+        let local = match socket.local {
+            Some(local) => local,
+            None => {
+                let local = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.unused_port()?);
+                self.hold_port(id, local);
+                local
+            }
+        };
+        let taken = |other: &SocketAddr| other.port() == local.port() && overlaps(other.ip(), local.ip());
+        let beside = self.ports.get(local.port()).is_some_and(|port| port.holders.len() > 1);
+        if beside && self.listeners.keys().any(taken) {
+            return Err(Error::AddressInUse);
+        }
+        self.listeners.insert(local, id);
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.kind = Kind::Listener(Listener {
+                backlog,
+                ..Listener::default()
+            });
+        }
+        self.notify(id);
+        Ok(())
+    }
+
+    /// Takes the oldest completed connection. `InvalidArgument` when it does not listen.
+    pub fn accept(&mut self, id: SocketId) -> Result<(SocketId, SocketAddr), Error> {
+        self.check_up()?;
+        let Kind::Listener(listener) = &mut self.sockets.held_mut(id)?.kind else {
+            return Err(Error::InvalidArgument);
+        };
+        let accepted = listener.completed.pop_front().ok_or(Error::WouldBlock)?;
+        let socket = self.sockets.get_mut(accepted).ok_or(Error::ConnectionAborted)?;
+        socket.held = true;
+        let remote = self
+            .sockets
+            .connection(accepted)
+            .ok_or(Error::ConnectionAborted)?
+            .flow
+            .remote;
+        self.notify(id);
+        self.notify(accepted);
+        Ok((accepted, remote))
+    }
+
+    /// Starts a connection: `InProgress` when begun, `AlreadyInProgress` while under way, `Ok` the first time it is
+    /// called after success, then `AlreadyConnected`; the error of a failed attempt once, after which the socket may try
+    /// again.
+    pub fn connect(&mut self, now: Instant, id: SocketId, address: SocketAddr) -> Result<(), Error> {
+        self.check_up()?;
+        self.cx.now = now;
+        let socket = self.sockets.held_mut(id)?;
+        check_family(socket.family, address)?;
+        match &mut socket.kind {
+            Kind::Listener(_) => Err(Error::AlreadyConnected),
+            Kind::Fresh => self.open(id, address),
+            Kind::Connection(connection) => match connection.state {
+                State::SynSent | State::SynReceived => Err(Error::AlreadyInProgress),
+                _ if connection.was_established => {
+                    let told = core::mem::replace(&mut connection.connect_told, true);
+                    if told { Err(Error::AlreadyConnected) } else { Ok(()) }
+                }
+                _ => {
+                    let error = connection.error.take().unwrap_or(Error::ConnectionAborted);
+                    self.forget_attempt(id);
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    fn open(&mut self, id: SocketId, address: SocketAddr) -> Result<(), Error> {
+        // As Linux: the unspecified address is this host.
+        let ip = if address.ip().is_unspecified() {
+            IpAddr::V4(Ipv4Addr::LOCALHOST)
+        } else {
+            address.ip()
+        };
+        if route::is_no_host(&self.cx.config, ip) {
+            return Err(Error::NetworkUnreachable); // RFC 9293 MUST-46
+        }
+        let remote = SocketAddr::new(ip, address.port());
+        let socket = self.sockets.held(id)?;
+        let options = socket.options;
+        let bound = socket.local.filter(|local| local.port() != 0);
+        let source = match bound {
+            Some(local) if !local.ip().is_unspecified() => local.ip(), // MUST-43
+            _ => route::source_for(&self.cx.config, ip)?,              // MUST-44
+        };
+        let port = match bound {
+            Some(local) => local.port(),
+            None => self.port_towards(source, remote)?,
+        };
+        let flow = Flow {
+            local: SocketAddr::new(source, port),
+            remote,
+        };
+        if self.demux.contains_key(&flow) {
+            return Err(Error::AddressNotAvailable);
+        }
+        if bound.is_none() {
+            self.ports.share(port, options.reuse_address);
+        }
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.local = Some(flow.local);
+            if bound.is_none() {
+                socket.claim = Claim::Shared {
+                    reuse: options.reuse_address,
+                };
+            }
+        }
+        let iss = self.keys.initial_sequence(self.cx.now, &flow);
+        let connection = Connection::open(&mut self.cx, flow, options, iss);
+        self.register(id, connection);
+        self.settle(id);
+        Err(Error::InProgress)
+    }
+
+    /// A port that nobody was bound to and that makes a pair of ends not in use, TIME-WAIT among the uses: RFC 6056.
+    fn port_towards(&mut self, source: IpAddr, remote: SocketAddr) -> Result<u16, Error> {
+        let fits = |stack: &Stack, port: u16| {
+            let flow = Flow {
+                local: SocketAddr::new(source, port),
+                remote,
+            };
+            let bound = stack.ports.get(port).is_some_and(|used| !used.holders.is_empty());
+            !bound && !stack.demux.contains_key(&flow)
+        };
+        self.choose_port(fits).ok_or(Error::AddressNotAvailable)
+    }
+
+    /// The attempt failed; the socket is as before it.
+    fn forget_attempt(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.kind = Kind::Fresh;
+        let (local, claim) = (socket.local, socket.claim);
+        if let (Some(local), Claim::Shared { .. }) = (local, claim) {
+            socket.local = None;
+            socket.claim = Claim::None;
+            self.ports.release(local.port(), id, claim);
+        }
+        self.notify(id);
+    }
+
+    /// Takes as much of `data` as the send buffer holds; `WouldBlock` when none. `BrokenPipe` without a connection, as
+    /// Linux.
+    pub fn send(&mut self, now: Instant, id: SocketId, data: &[u8]) -> Result<usize, Error> {
+        self.cx.now = now;
+        let result = match &mut self.sockets.held_mut(id)?.kind {
+            Kind::Connection(connection) => connection.send(data),
+            Kind::Fresh | Kind::Listener(_) => Err(Error::BrokenPipe),
+        };
+        self.settle(id);
+        result
+    }
+
+    /// Moves received bytes into `into`: `Ok(0)` is the end of the stream, `WouldBlock` is nothing yet. `NotConnected`
+    /// without a connection.
+    pub fn recv(&mut self, now: Instant, id: SocketId, into: &mut [u8]) -> Result<usize, Error> {
+        self.cx.now = now;
+        let result = match &mut self.sockets.held_mut(id)?.kind {
+            Kind::Connection(connection) => connection.recv(into),
+            Kind::Fresh | Kind::Listener(_) => Err(Error::NotConnected),
+        };
+        self.settle_reader(id);
+        result
+    }
+
+    /// Copies received bytes, skipping the first `offset`, and leaves them in place.
+    pub fn peek(&self, id: SocketId, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
+        match &self.sockets.held(id)?.kind {
+            Kind::Connection(connection) => connection.peek(offset, into),
+            Kind::Fresh | Kind::Listener(_) => Err(Error::NotConnected),
+        }
+    }
+
+    /// Drops up to `len` received bytes unseen (`MSG_TRUNC`); otherwise as [`recv`](Stack::recv).
+    pub fn discard(&mut self, now: Instant, id: SocketId, len: usize) -> Result<usize, Error> {
+        self.cx.now = now;
+        let Kind::Connection(connection) = &mut self.sockets.held_mut(id)?.kind else {
+            return Err(Error::NotConnected);
+        };
+        let count = connection.rcv.ring.len().min(len);
+        if count == 0 {
+            // Nothing to drop: the end, an error or "not yet" are told as to any reader.
+            return if len == 0 { Ok(0) } else { connection.recv(&mut [0]) };
+        }
+        connection.consume(count);
+        self.settle_reader(id);
+        Ok(count)
+    }
+
+    /// After a read: what is shown may have changed, and a window update may be due.
+    fn settle_reader(&mut self, id: SocketId) {
+        if let Some(connection) = self.sockets.connection_mut(id) {
+            connection.notify |= connection.rcv.ring.is_empty();
+        }
+        self.settle(id);
+    }
+
+    /// Closes one or both halves. `NotConnected` without a connection; a listener stops listening.
+    pub fn shutdown(&mut self, now: Instant, id: SocketId, how: Shutdown) -> Result<(), Error> {
+        self.cx.now = now;
+        match &mut self.sockets.held_mut(id)?.kind {
+            Kind::Fresh => Err(Error::NotConnected),
+            Kind::Listener(_) if how == Shutdown::Write => Ok(()),
+            Kind::Listener(_) => {
+                self.stop_listening(id);
+                Ok(())
+            }
+            Kind::Connection(connection) => match connection.state {
+                State::Closed => Err(Error::NotConnected),
+                State::SynSent => {
+                    connection.fail(&mut self.cx, Cause::Aborted, Error::ConnectionAborted);
+                    self.settle(id);
+                    Ok(())
+                }
+                _ => {
+                    connection.shutdown(&mut self.cx, how);
+                    self.settle(id);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// LISTEN ends: half-open connections are forgotten, completed ones reset. The address stays bound.
+    fn stop_listening(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let Kind::Listener(listener) = core::mem::replace(&mut socket.kind, Kind::Fresh) else {
+            return;
+        };
+        if let Some(local) = socket.local {
+            self.listeners.remove(&local);
+        }
+        let mine = self
+            .half_open
+            .iter()
+            .filter(|(_, half)| half.listener == id)
+            .map(|(key, _)| key);
+        for key in mine.collect::<Vec<_>>() {
+            self.forget_half_open(key, Cause::Aborted);
+        }
+        for waiting in listener.completed {
+            self.reset(waiting);
+            self.give_up(waiting);
+        }
+        self.notify(id);
+    }
+
+    /// Gives the socket up. The connection goes on without a user until its close is done; unread data or
+    /// `linger == Some(0)` sends RST instead (RFC 9293 §3.10.4, RFC 2525 §2.17).
+    pub fn close(&mut self, now: Instant, id: SocketId) -> Result<(), Error> {
+        self.cx.now = now;
+        match &mut self.sockets.held_mut(id)?.kind {
+            Kind::Fresh => self.remove(id),
+            Kind::Listener(_) => {
+                self.stop_listening(id);
+                self.remove(id);
+            }
+            Kind::Connection(_) => self.give_up(id),
+        }
+        Ok(())
+    }
+
+    /// The connection loses its user.
+    fn give_up(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.held = false;
+        let Kind::Connection(connection) = &mut socket.kind else {
+            return;
+        };
+        let (flow, header, state) = (connection.flow, connection.reset(), connection.state);
+        let over = matches!(state, State::Closed | State::TimeWait);
+        if connection.close(&mut self.cx) {
+            self.answer(Control {
+                flow,
+                header,
+                state,
+                retransmission: false,
+            });
+        }
+        if over { self.remove(id) } else { self.settle(id) }
+    }
+
+    /// ABORT, RFC 9293 §3.10.5: RST to the peer; whoever waits on the socket gets `ConnectionAborted`.
+    pub fn abort(&mut self, now: Instant, id: SocketId) -> Result<(), Error> {
+        self.cx.now = now;
+        self.sockets.held(id)?;
+        self.reset(id);
+        Ok(())
+    }
+
+    fn reset(&mut self, id: SocketId) {
+        let Some(connection) = self.sockets.connection_mut(id) else {
+            return;
+        };
+        let (flow, header, state) = (connection.flow, connection.reset(), connection.state);
+        let resets = connection.may_reset();
+        connection.fail(&mut self.cx, Cause::Aborted, Error::ConnectionAborted);
+        if resets {
+            self.answer(Control {
+                flow,
+                header,
+                state,
+                retransmission: false,
+            });
+        }
+        self.settle(id);
+    }
+
+    /// Changes options. Buffers count from now on; the window's scale stays as the SYN had it.
+    pub fn set_options(&mut self, now: Instant, id: SocketId, options: Options) -> Result<(), Error> {
+        self.cx.now = now;
+        let socket = self.sockets.held_mut(id)?;
+        socket.options = options;
+        if let Kind::Connection(connection) = &mut socket.kind {
+            connection.set_options(now, options);
+        }
+        self.settle(id);
+        Ok(())
+    }
+
+    /// Fetches and clears the pending error (`SO_ERROR`).
+    pub fn take_error(&mut self, id: SocketId) -> Result<Option<Error>, Error> {
+        let error = match &mut self.sockets.held_mut(id)?.kind {
+            Kind::Connection(connection) => connection.error.take(),
+            Kind::Fresh | Kind::Listener(_) => None,
+        };
+        if error.is_some() {
+            self.notify(id);
+        }
+        Ok(error)
+    }
+
+    /// Options.
+    pub fn options(&self, id: SocketId) -> Result<Options, Error> {
+        Ok(self.sockets.held(id)?.options)
+    }
+
+    /// What poll would say.
+    pub fn readiness(&self, id: SocketId) -> Result<Readiness, Error> {
+        Ok(match &self.sockets.held(id)?.kind {
+            // As Linux: an unconnected socket can be written to (and fails) and has hung up.
+            Kind::Fresh => Readiness {
+                writable: true,
+                hang_up: true,
+                ..Readiness::default()
+            },
+            Kind::Listener(listener) => Readiness {
+                readable: !listener.completed.is_empty(),
+                arrivals: listener.arrivals,
+                ..Readiness::default()
+            },
+            Kind::Connection(connection) => connection.readiness(),
+        })
+    }
+
+    /// The connection's state; LISTEN for a listener, CLOSED before and after.
+    pub fn state(&self, id: SocketId) -> Result<State, Error> {
+        Ok(match &self.sockets.held(id)?.kind {
+            Kind::Fresh => State::Closed,
+            Kind::Listener(_) => State::Listen,
+            Kind::Connection(connection) => connection.state,
+        })
+    }
+
+    /// Local address; unspecified and port 0 before bind.
+    pub fn local_address(&self, id: SocketId) -> Result<SocketAddr, Error> {
+        Ok(self.sockets.held(id)?.local.unwrap_or(NOTHING))
+    }
+
+    /// The peer's address; `NotConnected` without one.
+    pub fn peer_address(&self, id: SocketId) -> Result<SocketAddr, Error> {
+        match &self.sockets.held(id)?.kind {
+            Kind::Connection(connection) if connection.was_established && connection.state != State::Closed => {
+                Ok(connection.flow.remote)
+            }
+            _ => Err(Error::NotConnected),
+        }
+    }
+
+    /// Bytes that can be read now (`FIONREAD`); `InvalidArgument` for a listener.
+    pub fn queued_in(&self, id: SocketId) -> Result<usize, Error> {
+        match &self.sockets.held(id)?.kind {
+            Kind::Fresh => Ok(0),
+            Kind::Listener(_) => Err(Error::InvalidArgument),
+            Kind::Connection(connection) => Ok(connection.rcv.ring.len()),
+        }
+    }
+
+    /// Bytes written and not yet acknowledged, a FIN counted as one (`SIOCOUTQ`); `InvalidArgument` for a listener.
+    pub fn queued_out(&self, id: SocketId) -> Result<usize, Error> {
+        match &self.sockets.held(id)?.kind {
+            Kind::Fresh => Ok(0),
+            Kind::Listener(_) => Err(Error::InvalidArgument),
+            Kind::Connection(connection) => Ok(connection.queued_out()),
+        }
+    }
+
+    /// Figures of the connection; `NotConnected` without one.
+    pub fn info(&self, now: Instant, id: SocketId) -> Result<Info, Error> {
+        match &self.sockets.held(id)?.kind {
+            Kind::Connection(connection) => Ok(connection.info(&self.cx.config, now)),
+            Kind::Fresh | Kind::Listener(_) => Err(Error::NotConnected),
+        }
+    }
+
+    /// The connection of a pair of ends, to look at from a test.
+    #[cfg(test)]
+    pub(crate) fn target(&self, flow: &Flow) -> Option<crate::stack::Target> {
+        self.demux.get(flow).copied()
+    }
+}
+
+fn check_family(family: Family, address: SocketAddr) -> Result<(), Error> {
+    match (family, address) {
+        (Family::V4, SocketAddr::V4(_)) | (Family::V6, SocketAddr::V6(_)) => Ok(()),
+        _ => Err(Error::AddressFamilyNotSupported),
+    }
+}
+
+fn overlaps(one: IpAddr, other: IpAddr) -> bool {
+    one == other || one.is_unspecified() || other.is_unspecified()
+}

@@ -1,0 +1,41 @@
+//! What every part of the stack needs at hand: the time of this turn, the configuration, the books.
+
+use crate::event::EventLog;
+use crate::{Config, Counters, DropReason, Event, EventKind, Flow, Instant};
+
+/// Handed down through every call; there is one for a stack.
+pub(crate) struct Context {
+    pub(crate) now: Instant,
+    pub(crate) config: Config,
+    pub(crate) counters: Counters,
+    pub(crate) events: EventLog,
+}
+
+impl Context {
+    pub(crate) fn new(config: Config) -> Context {
+        let events = EventLog::new(config.trace);
+        Context {
+            now: Instant::ZERO,
+            config,
+            counters: Counters::default(),
+            events,
+        }
+    }
+
+    /// Records an event at the time of this turn.
+    pub(crate) fn record(&mut self, flow: Option<Flow>, kind: EventKind) {
+        if !self.events.push(Event {
+            at: self.now,
+            flow,
+            kind,
+        }) {
+            self.counters.events_lost += 1;
+        }
+    }
+
+    /// Counts and records a packet that goes no further.
+    pub(crate) fn dropped(&mut self, flow: Option<Flow>, reason: DropReason) {
+        self.counters.dropped(reason);
+        self.record(flow, EventKind::Dropped(reason));
+    }
+}

@@ -1,0 +1,375 @@
+//! What comes in: from the device, or round inside the stack.
+
+use core::net::{IpAddr, SocketAddr};
+
+use ustcp_wire::{
+    Checksum, Flags, IcmpMessage, IpHeader, IpPacket, Malformed, Protocol, Quoted, SeqNum, TcpHeader, TcpSegment,
+};
+
+use crate::ports::Claim;
+use crate::stack::{Control, Target, summary};
+use crate::table::{Kind, Socket};
+use crate::tcp::{Aftermath, Completion, Connection, HalfOpen, Offer, reset_for, window_scale_for};
+use crate::{Cause, DropReason, Error, EventKind, Flow, Instant, SocketId, Stack, State, route};
+
+/// Where a packet came from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Device,
+    Loopback,
+}
+
+impl Stack {
+    /// An IP packet arrived. Whatever its bytes are: it is processed, or dropped and counted.
+    pub fn on_packet(&mut self, now: Instant, packet: &[u8], checksum: Checksum) {
+        self.cx.now = now;
+        self.cx.counters.packets_in += 1;
+        if !self.down {
+            self.receive(packet, checksum, Origin::Device);
+        }
+    }
+
+    /// A packet that we sent to ourselves.
+    pub(crate) fn loop_back(&mut self, packet: &[u8]) {
+        self.receive(packet, Checksum::Offloaded, Origin::Loopback);
+    }
+
+    fn receive(&mut self, packet: &[u8], checksum: Checksum, origin: Origin) {
+        let ip = match IpPacket::parse(packet) {
+            Ok(ip) => ip,
+            Err(malformed) => return self.cx.dropped(None, reason_for(malformed)),
+        };
+        if let Some(reason) = self.unwelcome(&ip, origin) {
+            return self.cx.dropped(None, reason);
+        }
+        match ip.header.protocol {
+            Protocol::Tcp => self.receive_tcp(&ip, checksum),
+            Protocol::Icmp => self.receive_icmp(&ip),
+            Protocol::Other(_) => self.cx.dropped(None, DropReason::Protocol),
+        }
+    }
+
+    fn unwelcome(&self, ip: &IpPacket<'_>, origin: Origin) -> Option<DropReason> {
+        let config = &self.cx.config;
+        let IpHeader {
+            source, destination, ..
+        } = ip.header;
+        if origin == Origin::Loopback {
+            return None;
+        }
+        if route::is_no_host(config, source) || route::is_local(config, source) {
+            return Some(DropReason::Martian); // RFC 1122 §3.2.1.3, RFC 9293 MUST-63; our own address: LAND
+        }
+        if !route::is_own(config, destination) {
+            return Some(DropReason::NotOurs);
+        }
+        ip.fragment.is_some().then_some(DropReason::Fragment)
+    }
+
+    fn receive_tcp(&mut self, ip: &IpPacket<'_>, checksum: Checksum) {
+        let segment = match TcpSegment::parse(&ip.header, ip.payload, checksum) {
+            Ok(segment) => segment,
+            Err(malformed) => return self.cx.dropped(None, reason_for(malformed)),
+        };
+        self.cx.counters.in_segs += 1;
+        let flow = Flow {
+            local: SocketAddr::new(ip.header.destination, segment.header.destination_port),
+            remote: SocketAddr::new(ip.header.source, segment.header.source_port),
+        };
+        match self.demux.get(&flow) {
+            Some(&Target::Connection(id)) => self.on_connection_segment(id, &segment),
+            Some(&Target::HalfOpen(key)) => self.on_half_open_segment(key, &segment),
+            Some(&Target::TimeWait(key)) => self.on_time_wait_segment(key, &segment),
+            None => self.on_listener_segment(flow, &segment, None),
+        }
+    }
+
+    fn on_connection_segment(&mut self, id: SocketId, segment: &TcpSegment<'_>) {
+        let Some(connection) = self.sockets.connection_mut(id) else {
+            return;
+        };
+        let (flow, before, scale) = (connection.flow, connection.state, connection.snd.scale);
+        let answer = connection.on_segment(&mut self.cx, segment);
+        let after = connection.state;
+        self.record_received(flow, segment, scale, (before, after));
+        if let Some(header) = answer {
+            self.answer(Control {
+                flow,
+                header,
+                state: after,
+                retransmission: false,
+            });
+        }
+        self.settle(id);
+    }
+
+    fn record_received(&mut self, flow: Flow, segment: &TcpSegment<'_>, scale: u8, states: (State, State)) {
+        if self.cx.events.enabled() {
+            let (before, after) = states;
+            let segment = summary(&segment.header, segment.payload.len(), scale, None);
+            self.cx
+                .record(Some(flow), EventKind::Received { segment, before, after });
+        }
+    }
+
+    fn on_half_open_segment(&mut self, key: usize, segment: &TcpSegment<'_>) {
+        let Some(half) = self.half_open.get(key).copied() else {
+            return;
+        };
+        let scale = half.offer.window_scale.unwrap_or(0);
+        let stays = (State::SynReceived, State::SynReceived);
+        match half.on_segment(segment) {
+            Completion::Wait => self.record_received(half.flow, segment, scale, stays),
+            Completion::Answer(header) => {
+                self.record_received(half.flow, segment, scale, stays);
+                let retransmission = header.flags.has(Flags::SYN);
+                self.answer(Control {
+                    flow: half.flow,
+                    header,
+                    state: State::SynReceived,
+                    retransmission,
+                });
+            }
+            Completion::Forget => {
+                self.forget_half_open(key, Cause::PeerReset);
+                self.record_received(half.flow, segment, scale, (State::SynReceived, State::Closed));
+            }
+            Completion::Complete => self.complete(key, &half, segment),
+        }
+    }
+
+    /// The handshake is done: a connection of its own, which waits for accept.
+    fn complete(&mut self, key: usize, half: &HalfOpen, segment: &TcpSegment<'_>) {
+        let Some(options) = self.room_to_accept(half.listener) else {
+            // As Linux: the ACK is dropped, the SYN-ACK goes out again, and there may be room by then.
+            return self.cx.dropped(Some(half.flow), DropReason::Backlog);
+        };
+        self.take_half_open(key);
+        let connection = Connection::complete(&mut self.cx, half, options);
+        let mut socket = Socket::new(family_of(half.flow.local.ip()), options);
+        socket.local = Some(half.flow.local);
+        socket.claim = Claim::Shared {
+            reuse: options.reuse_address,
+        };
+        socket.held = false;
+        let id = self.sockets.insert(socket);
+        self.ports.share(half.flow.local.port(), options.reuse_address);
+        self.register(id, connection);
+        if let Some(listener) = self.sockets.listener_mut(half.listener) {
+            listener.completed.push_back(id);
+            listener.arrivals = listener.arrivals.wrapping_add(1);
+        }
+        self.notify(half.listener);
+        self.on_connection_segment(id, segment);
+    }
+
+    /// The listener's options for its connections, if one more may wait for accept.
+    fn room_to_accept(&self, listener: SocketId) -> Option<crate::Options> {
+        let socket = self.sockets.get(listener)?;
+        let Kind::Listener(queues) = &socket.kind else {
+            return None;
+        };
+        // As Linux: a backlog of n lets n + 1 wait.
+        let room = queues.completed.len() <= queues.backlog && self.sockets.len() < self.cx.config.socket_limit;
+        room.then_some(socket.options)
+    }
+
+    fn on_time_wait_segment(&mut self, key: usize, segment: &TcpSegment<'_>) {
+        let Some(remains) = self.time_wait.get_mut(key) else {
+            return;
+        };
+        let (flow, now) = (remains.flow, self.cx.now);
+        let aftermath = remains.on_segment(now, segment);
+        if let Aftermath::MakeWay(last) = aftermath
+            && self.listener_for(flow.local).is_some()
+        {
+            self.end_time_wait(key, Cause::Aborted);
+            return self.on_listener_segment(flow, segment, Some(last));
+        }
+        self.record_received(flow, segment, 0, (State::TimeWait, State::TimeWait));
+        match aftermath {
+            Aftermath::Ignore | Aftermath::MakeWay(_) => self.cx.dropped(Some(flow), DropReason::State),
+            Aftermath::Answer(header) => self.answer_in_time_wait(flow, header),
+            Aftermath::AnswerAndRestart(header) => {
+                self.restart_time_wait(key);
+                self.answer_in_time_wait(flow, header);
+            }
+        }
+    }
+
+    fn answer_in_time_wait(&mut self, flow: Flow, header: TcpHeader) {
+        self.answer(Control {
+            flow,
+            header,
+            state: State::TimeWait,
+            retransmission: false,
+        });
+    }
+
+    fn listener_for(&self, local: SocketAddr) -> Option<SocketId> {
+        let wildcard = match local.ip() {
+            IpAddr::V4(_) => IpAddr::from([0; 4]),
+            IpAddr::V6(_) => IpAddr::from([0; 16]),
+        };
+        let exact = self.listeners.get(&local);
+        exact
+            .or_else(|| self.listeners.get(&SocketAddr::new(wildcard, local.port())))
+            .copied()
+    }
+
+    /// RFC 9293 §3.10.7.2, LISTEN, and §3.10.7.1, CLOSED, when there is no listener. `beyond`: our last sequence number
+    /// of an earlier connection between the same ends.
+    fn on_listener_segment(&mut self, flow: Flow, segment: &TcpSegment<'_>, beyond: Option<SeqNum>) {
+        let header = &segment.header;
+        let Some(listener) = self.listener_for(flow.local) else {
+            self.cx.dropped(Some(flow), DropReason::NoSocket);
+            return self.refuse(flow, segment);
+        };
+        if header.flags.has(Flags::RST) {
+            self.cx.dropped(Some(flow), DropReason::State); // first
+        } else if header.flags.has(Flags::ACK) {
+            self.cx.dropped(Some(flow), DropReason::BadAck); // second
+            self.refuse(flow, segment);
+        } else if header.flags.has(Flags::SYN) && !header.flags.has(Flags::FIN) {
+            self.take_syn(listener, flow, segment, beyond); // third
+        } else {
+            self.cx.dropped(Some(flow), DropReason::State); // fourth
+        }
+    }
+
+    fn refuse(&mut self, flow: Flow, segment: &TcpSegment<'_>) {
+        if !segment.header.flags.has(Flags::RST) {
+            let header = reset_for(&segment.header, segment.payload.len());
+            self.answer(Control {
+                flow,
+                header,
+                state: State::Closed,
+                retransmission: false,
+            });
+        }
+    }
+
+    fn take_syn(&mut self, id: SocketId, flow: Flow, segment: &TcpSegment<'_>, beyond: Option<SeqNum>) {
+        let limit = self.cx.config.syn_backlog;
+        let Some(options) = self.room_to_accept(id) else {
+            return self.cx.dropped(Some(flow), DropReason::Backlog);
+        };
+        let Some(listener) = self.sockets.listener_mut(id) else {
+            return;
+        };
+        if listener.half_open > listener.backlog.min(limit) {
+            return self.cx.dropped(Some(flow), DropReason::Backlog);
+        }
+        listener.half_open += 1;
+        self.cx.counters.passive_opens += 1;
+        let header = &segment.header;
+        let iss = self.keys.initial_sequence(self.cx.now, &flow);
+        let mss = crate::tcp::announced_mss(&self.cx.config, &options);
+        let half = HalfOpen {
+            listener: id,
+            flow,
+            // RFC 9293 MAY-2: above all that the earlier connection sent.
+            iss: beyond.map_or(iss, |last| if iss.after(last) { iss } else { last + 65_537 }),
+            irs: header.seq,
+            offer: Offer::from_options(&header.options),
+            peer_window: usize::from(header.window),
+            our_mss: mss,
+            our_window: u16::try_from(options.receive_buffer).unwrap_or(u16::MAX),
+            our_scale: window_scale_for(options.receive_buffer),
+            sent_at: self.cx.now,
+            retransmissions: 0,
+            due: self.cx.now + self.cx.config.rto_initial,
+        };
+        self.insert_half_open(half);
+        self.record_received(flow, segment, 0, (State::Listen, State::SynReceived));
+    }
+
+    fn receive_icmp(&mut self, ip: &IpPacket<'_>) {
+        match IcmpMessage::parse(ip.payload) {
+            Ok(IcmpMessage::EchoRequest {
+                identifier,
+                sequence,
+                data,
+            }) => {
+                self.cx.counters.echo_replies += 1;
+                self.reply(IcmpMessage::echo_reply(&ip.header, identifier, sequence, data));
+            }
+            Ok(IcmpMessage::FragmentationNeeded { mtu, quoted }) => self.on_fragmentation_needed(&quoted, mtu),
+            Ok(IcmpMessage::Unreachable { code, quoted }) => {
+                self.on_icmp_error(&quoted, error_for(code), is_hard(code))
+            }
+            Ok(IcmpMessage::TimeExceeded { quoted } | IcmpMessage::ParameterProblem { quoted }) => {
+                self.on_icmp_error(&quoted, Error::HostUnreachable, false);
+            }
+            Ok(IcmpMessage::Ignored) => self.cx.dropped(None, DropReason::Protocol),
+            Err(malformed) => self.cx.dropped(None, reason_for(malformed)),
+        }
+    }
+
+    /// The connection an ICMP error quotes, if the quoted segment is in flight: RFC 5927 §4.1, MUST-54.
+    fn quoted_connection(&mut self, quoted: &Quoted) -> Option<SocketId> {
+        let flow = Flow {
+            local: quoted.source,
+            remote: quoted.destination,
+        };
+        let Some(&Target::Connection(id)) = self.demux.get(&flow) else {
+            return None;
+        };
+        let snd = &self.sockets.connection(id)?.snd;
+        (quoted.seq.at_or_after(snd.una) && quoted.seq.before(snd.nxt)).then_some(id)
+    }
+
+    fn on_fragmentation_needed(&mut self, quoted: &Quoted, mtu: u16) {
+        let Some(id) = self.quoted_connection(quoted) else {
+            return self.cx.dropped(None, DropReason::OutOfWindow);
+        };
+        if let Some(connection) = self.sockets.connection_mut(id) {
+            connection.on_fragmentation_needed(usize::from(mtu));
+        }
+        self.settle(id);
+    }
+
+    /// RFC 9293 MUST-56: nothing that a router says ends a connection. Before it is established, a host that says that
+    /// nobody is there is believed (SHLD-26).
+    fn on_icmp_error(&mut self, quoted: &Quoted, error: Error, hard: bool) {
+        let Some(id) = self.quoted_connection(quoted) else {
+            return self.cx.dropped(None, DropReason::OutOfWindow);
+        };
+        if let Some(connection) = self.sockets.connection_mut(id) {
+            if hard && connection.state == State::SynSent {
+                connection.fail(&mut self.cx, Cause::Aborted, error);
+            } else {
+                connection.soft_error = Some(error);
+            }
+        }
+        self.settle(id);
+    }
+}
+
+fn reason_for(malformed: Malformed) -> DropReason {
+    match malformed {
+        Malformed::BadChecksum => DropReason::Checksum,
+        Malformed::Truncated | Malformed::BadLength | Malformed::Unsupported => DropReason::Malformed,
+    }
+}
+
+/// Protocol and port unreachable.
+fn is_hard(code: u8) -> bool {
+    matches!(code, 2 | 3)
+}
+
+fn error_for(code: u8) -> Error {
+    match code {
+        0 | 6 | 9 | 11 => Error::NetworkUnreachable,
+        2 | 3 => Error::ConnectionRefused,
+        _ => Error::HostUnreachable,
+    }
+}
+
+fn family_of(address: IpAddr) -> crate::Family {
+    if address.is_ipv4() {
+        crate::Family::V4
+    } else {
+        crate::Family::V6
+    }
+}

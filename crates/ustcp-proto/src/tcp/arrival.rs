@@ -1,0 +1,453 @@
+//! SEGMENT ARRIVES, RFC 9293 §3.10.7: its steps, in its order, by name.
+
+use core::ops::ControlFlow;
+use core::time::Duration;
+
+use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpSegment};
+
+use super::connection::{Connection, Opening};
+use super::receive::AckDebt;
+use super::{Offer, reset_for};
+use crate::context::Context;
+use crate::{Cause, DropReason, Error, State};
+
+/// A segment as it is worked on: trimmed to what is new and inside the window.
+#[derive(Clone, Copy)]
+struct Arrival<'a> {
+    header: TcpHeader,
+    /// SEG.SEQ of the first byte of `text`, or of the FIN.
+    seq: SeqNum,
+    text: &'a [u8],
+    fin: bool,
+}
+
+impl Arrival<'_> {
+    fn has(&self, flag: Flags) -> bool {
+        self.header.flags.has(flag)
+    }
+}
+
+/// `Break` is the RFC's "and return": with a segment to send back that belongs to no connection's sequence, or not.
+type Step<T> = ControlFlow<Option<TcpHeader>, T>;
+
+const RETURN: Step<()> = ControlFlow::Break(None);
+
+/// Acknowledgements of what cannot be accepted, and challenges, are this far apart for one connection, so that two
+/// confused ends do not keep each other busy (Linux's `tcp_invalid_ratelimit`; RFC 5961 §10). Nothing is shared
+/// between connections: a shared limit can be felt from outside (CVE-2016-5696).
+const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
+
+impl Connection {
+    /// Takes in a segment addressed to this connection. Returns an RST to answer with, if that is due.
+    pub(crate) fn on_segment(&mut self, cx: &mut Context, segment: &TcpSegment<'_>) -> Option<TcpHeader> {
+        self.segments_in = self.segments_in.wrapping_add(1);
+        let step = match self.state {
+            State::Closed | State::Listen | State::TimeWait => RETURN, // the stack keeps these elsewhere
+            State::SynSent => self.segment_arrives_in_syn_sent(cx, segment),
+            _ => self.segment_arrives(cx, segment),
+        };
+        step.break_value().flatten()
+    }
+
+    /// §3.10.7.3, SYN-SENT.
+    fn segment_arrives_in_syn_sent(&mut self, cx: &mut Context, segment: &TcpSegment<'_>) -> Step<()> {
+        let header = &segment.header;
+        self.check_ack_of_syn(header)?; //            first
+        self.check_rst_of_syn(cx, header)?; //        second
+        let arrival = self.take_syn(cx, segment)?; // fourth
+        self.take_text(cx, &arrival)?;
+        self.check_fin(cx, &arrival)
+    }
+
+    fn check_ack_of_syn(&self, header: &TcpHeader) -> Step<()> {
+        let wrong = header.flags.has(Flags::ACK) && header.ack != self.snd.nxt;
+        if !wrong {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break((!header.flags.has(Flags::RST)).then(|| reset_for(header, 0)))
+    }
+
+    fn check_rst_of_syn(&mut self, cx: &mut Context, header: &TcpHeader) -> Step<()> {
+        if !header.flags.has(Flags::RST) {
+            return ControlFlow::Continue(());
+        }
+        if header.flags.has(Flags::ACK) {
+            self.fail(cx, Cause::PeerReset, Error::ConnectionRefused);
+        }
+        RETURN
+    }
+
+    fn take_syn<'a>(&mut self, cx: &mut Context, segment: &TcpSegment<'a>) -> Step<Arrival<'a>> {
+        let header = segment.header;
+        if !header.flags.has(Flags::SYN) {
+            cx.dropped(Some(self.flow), DropReason::State);
+            return ControlFlow::Break(None);
+        }
+        self.note_received(cx);
+        self.rcv.synchronize(header.seq);
+        self.accept_offer(cx, Offer::from_options(&header.options));
+        self.snd.set_window(header.seq, header.ack, usize::from(header.window)); // RFC 7323 §2.2: not scaled
+        if header.flags.has(Flags::ACK) {
+            self.syn_acknowledged(cx, Cause::PeerSynAck);
+            self.rcv.owe(AckDebt::Now);
+        } else {
+            self.enter(cx, Cause::PeerSyn); // simultaneous open: answer with SYN-ACK
+            self.syn_pending = true;
+        }
+        ControlFlow::Continue(Arrival {
+            header,
+            seq: header.seq + 1,
+            text: segment.payload,
+            fin: header.flags.has(Flags::FIN),
+        })
+    }
+
+    /// §3.10.7.4, all states with both sequence numbers known.
+    fn segment_arrives(&mut self, cx: &mut Context, segment: &TcpSegment<'_>) -> Step<()> {
+        let arrival = self.check_sequence(cx, segment)?; // first
+        self.check_rst(cx, &arrival)?; //                  second
+        self.check_syn(cx, &arrival)?; //                  fourth
+        self.check_ack(cx, &arrival)?; //                  fifth
+        self.take_text(cx, &arrival)?; //                  seventh
+        self.check_fin(cx, &arrival) //                    eighth
+    }
+
+    /// First: is any of it inside the window? What is outside is cut off.
+    fn check_sequence<'a>(&mut self, cx: &mut Context, segment: &TcpSegment<'a>) -> Step<Arrival<'a>> {
+        let mut header = segment.header;
+        if self.is_syn_ack_of_simultaneous_open(&header) {
+            header.flags = Flags(header.flags.0 & !Flags::SYN.0);
+            header.seq += 1;
+        }
+        let syn = usize::from(header.flags.has(Flags::SYN));
+        let fin = usize::from(header.flags.has(Flags::FIN));
+        let len = segment.payload.len() + syn + fin;
+        // MUST-66: with a closed window ACK and RST still count; the text does not.
+        let only_window_closed = self.rcv.window() == 0 && header.seq == self.rcv.nxt;
+        if !self.rcv.is_acceptable(header.seq, len) && !only_window_closed {
+            return self.refuse(cx, segment, &header);
+        }
+        if only_window_closed && len > 0 && !header.flags.has(Flags::RST) {
+            self.rcv.owe(AckDebt::Now);
+        }
+        ControlFlow::Continue(self.trimmed(header, segment.payload))
+    }
+
+    /// The other end of a simultaneous open acknowledges our SYN with its own once more: the SYN is old, the rest is
+    /// what SYN-RECEIVED waits for (RFC 9293 Figure 8).
+    fn is_syn_ack_of_simultaneous_open(&self, header: &TcpHeader) -> bool {
+        self.state == State::SynReceived
+            && self.opening == Opening::Active
+            && header.flags.has(Flags::SYN | Flags::ACK)
+            && header.seq == self.rcv.irs
+            && header.ack == self.snd.nxt
+    }
+
+    fn refuse<'a>(&mut self, cx: &mut Context, segment: &TcpSegment<'a>, header: &TcpHeader) -> Step<Arrival<'a>> {
+        cx.dropped(Some(self.flow), DropReason::OutOfWindow);
+        if header.flags.has(Flags::RST) {
+            return ControlFlow::Break(None);
+        }
+        let syn_again = header.flags.has(Flags::SYN) && header.seq == self.rcv.irs;
+        if self.state == State::SynReceived && syn_again {
+            self.syn_pending = true; // our SYN-ACK was lost
+        } else if !segment.payload.is_empty() || header.flags.has(Flags::FIN) {
+            self.rcv.owe(AckDebt::Now); // our acknowledgement was lost: tell again at once
+        } else {
+            self.challenge(cx);
+        }
+        ControlFlow::Break(None)
+    }
+
+    fn trimmed<'a>(&self, header: TcpHeader, payload: &'a [u8]) -> Arrival<'a> {
+        let text_seq = header.seq + usize::from(header.flags.has(Flags::SYN));
+        let old = self.rcv.nxt.distance_from(text_seq).min(payload.len());
+        let seq = text_seq + old;
+        let room = (self.rcv.nxt + self.rcv.window()).distance_from(seq);
+        let fresh = payload.get(old..).unwrap_or(&[]);
+        let text = fresh.get(..room.min(fresh.len())).unwrap_or(&[]);
+        let whole = text.len() == fresh.len();
+        Arrival {
+            header,
+            seq,
+            text,
+            fin: header.flags.has(Flags::FIN) && whole,
+        }
+    }
+
+    /// Second: RST, with RFC 5961 §3.2: only the exact sequence number resets.
+    fn check_rst(&mut self, cx: &mut Context, arrival: &Arrival<'_>) -> Step<()> {
+        if !arrival.has(Flags::RST) {
+            return ControlFlow::Continue(());
+        }
+        if arrival.header.seq != self.rcv.nxt {
+            self.challenge(cx);
+            return RETURN;
+        }
+        let error = match self.state {
+            State::SynReceived => Error::ConnectionRefused,
+            State::CloseWait => Error::BrokenPipe, // as Linux reports it: the peer had said all it had to say
+            _ => Error::ConnectionReset,
+        };
+        self.fail(cx, Cause::PeerReset, error);
+        RETURN
+    }
+
+    /// Fourth: a SYN inside a connection is answered and nothing more, RFC 5961 §4.2.
+    fn check_syn(&mut self, cx: &mut Context, arrival: &Arrival<'_>) -> Step<()> {
+        if !arrival.has(Flags::SYN) {
+            return ControlFlow::Continue(());
+        }
+        self.challenge(cx);
+        RETURN
+    }
+
+    /// Fifth: the ACK field.
+    fn check_ack(&mut self, cx: &mut Context, arrival: &Arrival<'_>) -> Step<()> {
+        if !arrival.has(Flags::ACK) {
+            cx.dropped(Some(self.flow), DropReason::State);
+            return RETURN;
+        }
+        self.check_ack_is_possible(cx, &arrival.header)?;
+        self.note_received(cx);
+        if self.state == State::SynReceived {
+            self.snd.set_window(
+                arrival.header.seq,
+                arrival.header.ack,
+                self.scaled_window(&arrival.header),
+            );
+            self.syn_acknowledged(cx, Cause::OurSynAcked);
+        }
+        self.acknowledge(cx, arrival);
+        self.check_fin_acked(cx)
+    }
+
+    /// RFC 9293 §3.10.7.4 for what was never sent; RFC 5961 §5.2 for what is too old to come from the peer.
+    fn check_ack_is_possible(&mut self, cx: &mut Context, header: &TcpHeader) -> Step<()> {
+        let ack = header.ack;
+        if self.state == State::SynReceived {
+            let acks_syn = ack.after(self.snd.una) && ack.at_or_before(self.snd.nxt);
+            return if acks_syn {
+                ControlFlow::Continue(())
+            } else {
+                cx.dropped(Some(self.flow), DropReason::BadAck);
+                ControlFlow::Break(Some(reset_for(header, 0)))
+            };
+        }
+        let oldest = self.snd.una - self.snd.max_wnd;
+        if ack.after(self.snd.nxt) || ack.before(oldest) {
+            cx.dropped(Some(self.flow), DropReason::BadAck);
+            self.challenge(cx);
+            return RETURN;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Our SYN is acknowledged: the connection is established.
+    fn syn_acknowledged(&mut self, cx: &mut Context, cause: Cause) {
+        self.snd.una = self.snd.iss + 1;
+        self.snd.nxt = self.snd.nxt.max(self.snd.una);
+        self.timers.retransmission = None;
+        self.timeouts = 0;
+        self.first_timeout = None;
+        self.syn_pending = false;
+        if self.syn_was_lost {
+            self.rtt.after_lost_syn();
+            self.congestion.after_lost_syn(self.snd.mss);
+        } else {
+            self.rtt.sample(cx.now.since(self.syn_sent_at));
+        }
+        self.recover = self.snd.una;
+        self.arrivals = self.arrivals.wrapping_add(1);
+        self.enter(cx, cause);
+    }
+
+    /// SND.UNA, the window, and what they set free.
+    fn acknowledge(&mut self, cx: &mut Context, arrival: &Arrival<'_>) {
+        let header = &arrival.header;
+        let before = self.snd.una;
+        let newly_sacked = self.take_sack(header);
+        let window_changed = self
+            .snd
+            .update_window(header.seq, header.ack, self.scaled_window(header));
+        if header.ack.after(before) {
+            self.on_new_ack(cx, header.ack);
+        } else if header.ack == before && self.snd.in_flight.outstanding() > 0 {
+            // RFC 5681 §2: with data outstanding, no text, no SYN or FIN, the same number, the same window.
+            let is_duplicate = arrival.text.is_empty() && !arrival.fin && !window_changed;
+            if is_duplicate || newly_sacked > 0 {
+                self.on_duplicate_ack(cx);
+            }
+        }
+        if self.snd.wnd > 0 {
+            self.probes = 0;
+            self.timers.persist = None;
+            if window_changed {
+                self.probe_backoff = 0;
+            }
+        }
+        self.notify |= self.snd.una != before;
+    }
+
+    fn on_new_ack(&mut self, cx: &mut Context, ack: SeqNum) {
+        let flight = self.snd.in_flight.outstanding();
+        let acknowledged = self.snd.in_flight.acknowledge(ack);
+        self.snd.advance(ack);
+        self.bytes_acked += acknowledged.bytes as u64;
+        if let Some(sent_at) = acknowledged.sample {
+            self.rtt.sample(cx.now.since(sent_at));
+        }
+        self.rtt.reset_backoff();
+        self.timeouts = 0;
+        self.first_timeout = None;
+        self.soft_error = None;
+        self.grow_or_recover(ack, acknowledged.bytes, flight);
+        let outstanding = self.snd.in_flight.outstanding() > 0;
+        self.timers.retransmission = outstanding.then(|| cx.now + self.rtt.rto()); // RFC 6298 (5.2), (5.3)
+    }
+
+    fn grow_or_recover(&mut self, ack: SeqNum, acked: usize, flight: usize) {
+        let mss = self.snd.mss;
+        match self.congestion.recovery() {
+            Some(recover) if ack.at_or_after(recover) => {
+                self.duplicate_acks = 0;
+                self.congestion.on_recovered(self.snd.in_flight.pipe(), mss);
+            }
+            Some(_) => {
+                // A partial acknowledgement: the next hole is lost too, RFC 6582 §3.2 step 3 (2).
+                self.duplicate_acks = self.duplicate_acks.saturating_sub((acked / mss).max(1));
+                if self.rcv.sack {
+                    self.snd.in_flight.mark_lost_below_sacked(2 * mss);
+                }
+                self.snd.in_flight.mark_first_lost(mss);
+                self.retransmit_pending = true;
+            }
+            None => {
+                self.duplicate_acks = 0;
+                let in_use = self.cwnd_limited || flight >= self.congestion.cwnd();
+                if in_use {
+                    self.congestion.on_ack(acked, mss); // RFC 5681 §3.1, RFC 7661: only a window in use grows
+                }
+            }
+        }
+        self.cwnd_limited = false;
+    }
+
+    /// RFC 5681 §3.2, RFC 6582 §3.2 step 2: the third in a row, or SACK blocks that say as much, begin recovery.
+    fn on_duplicate_ack(&mut self, cx: &mut Context) {
+        let mss = self.snd.mss;
+        self.duplicate_acks += 1;
+        if self.rcv.sack {
+            self.snd.in_flight.mark_lost_below_sacked(2 * mss);
+        }
+        if self.congestion.recovery().is_some() {
+            return;
+        }
+        let fresh = self.snd.una.at_or_after(self.recover);
+        let lost = self.snd.in_flight.lost() > 0 && self.timeouts == 0;
+        if !fresh || (self.duplicate_acks < 3 && !lost) {
+            return;
+        }
+        let flight = self.snd.in_flight.outstanding();
+        self.snd.in_flight.mark_first_lost(mss);
+        self.recover = self.snd.nxt;
+        self.congestion.on_loss(flight, mss, self.recover);
+        self.retransmit_pending = true;
+        cx.counters.fast_retransmits += 1;
+    }
+
+    /// RFC 2018: blocks that lie in flight; all others are ignored. Returns how many bytes are news.
+    fn take_sack(&mut self, header: &TcpHeader) -> usize {
+        if !self.rcv.sack {
+            return 0;
+        }
+        let (una, nxt) = (self.snd.una.max(header.ack), self.snd.nxt);
+        let mut news = 0;
+        for block in header.options.sack.iter() {
+            if block.start.at_or_after(una) && block.start.before(block.end) && block.end.at_or_before(nxt) {
+                news += self.snd.in_flight.sack(block);
+            }
+        }
+        news
+    }
+
+    fn check_fin_acked(&mut self, cx: &mut Context) -> Step<()> {
+        if self.snd.fin_acked() {
+            self.enter(cx, Cause::OurFinAcked); // FIN-WAIT-1, CLOSING and LAST-ACK wait for it
+        }
+        if matches!(self.state, State::Closed | State::TimeWait) {
+            RETURN
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// Seventh: the text, in the states that take it.
+    fn take_text(&mut self, cx: &mut Context, arrival: &Arrival<'_>) -> Step<()> {
+        let takes_text = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
+        if arrival.text.is_empty() || !(takes_text || self.state == State::SynReceived) {
+            return ControlFlow::Continue(());
+        }
+        if self.orphan {
+            // Nobody will read it: RFC 9293 SHLD-3, RFC 2525 §2.17.
+            cx.dropped(Some(self.flow), DropReason::State);
+            self.enter(cx, Cause::Aborted);
+            return ControlFlow::Break(Some(reset_for(&arrival.header, arrival.text.len())));
+        }
+        self.last_text_received = cx.now;
+        let in_order = self.rcv.nxt;
+        if let Err(reason) = self.rcv.take(arrival.seq, arrival.text) {
+            cx.dropped(Some(self.flow), reason);
+        }
+        if self.rcv.nxt != in_order {
+            self.arrivals = self.arrivals.wrapping_add(1);
+            self.notify = true;
+        }
+        self.arm_delayed_ack(cx);
+        ControlFlow::Continue(())
+    }
+
+    /// Eighth: the FIN, once everything before it has come.
+    fn check_fin(&mut self, cx: &mut Context, arrival: &Arrival<'_>) -> Step<()> {
+        if arrival.fin {
+            self.rcv.note_fin(arrival.seq + arrival.text.len());
+        }
+        if self.rcv.fin_is_next() && self.state.on(Cause::PeerFin).is_some() {
+            self.rcv.take_fin();
+            self.arrivals = self.arrivals.wrapping_add(1);
+            self.enter(cx, Cause::PeerFin);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// An acknowledgement that proves who we are to a peer who has lost track, or shows an attacker nothing.
+    pub(crate) fn challenge(&mut self, cx: &mut Context) {
+        if self
+            .last_challenge
+            .is_some_and(|last| cx.now.since(last) < CHALLENGE_INTERVAL)
+        {
+            return;
+        }
+        self.last_challenge = Some(cx.now);
+        self.rcv.owe(AckDebt::Now);
+        cx.counters.challenge_acks += 1;
+    }
+
+    fn note_received(&mut self, cx: &mut Context) {
+        self.last_received = cx.now;
+        self.probes = 0;
+        if self.timers.keepalive.is_some() {
+            self.start_keepalive(cx.now);
+        }
+    }
+
+    fn scaled_window(&self, header: &TcpHeader) -> usize {
+        usize::from(header.window) << self.snd.scale
+    }
+
+    pub(crate) fn arm_delayed_ack(&mut self, cx: &mut Context) {
+        if self.rcv.debt == AckDebt::Delayed && self.timers.delayed_ack.is_none() {
+            self.timers.delayed_ack = Some(cx.now + cx.config.delayed_ack);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Which parts of the stream have arrived ahead of their turn, RFC 9293 §3.10.7.4 (seventh), SHLD-31.
+
+use ustcp_wire::{SackBlock, SackBlocks, SeqNum};
+
+/// Ranges held beyond RCV.NXT: sorted, apart from each other, and bounded in number.
+#[derive(Debug, Default)]
+pub(crate) struct Assembler {
+    ranges: Vec<Range>,
+    clock: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    start: SeqNum,
+    end: SeqNum,
+    touched: u32,
+}
+
+impl Assembler {
+    /// Most ranges of one connection: what a peer can make us search through.
+    pub(crate) const LIMIT: usize = 1024;
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Takes in `[start, end)`, joining what it touches. `false` when it would need one range too many.
+    pub(crate) fn insert(&mut self, start: SeqNum, end: SeqNum) -> bool {
+        let first = self.ranges.partition_point(|range| range.end.before(start));
+        let last = self.ranges.partition_point(|range| range.start.at_or_before(end));
+        self.clock = self.clock.wrapping_add(1);
+        let mut joined = Range {
+            start,
+            end,
+            touched: self.clock,
+        };
+        for range in self.ranges.get(first..last).unwrap_or(&[]) {
+            joined.start = joined.start.min(range.start);
+            joined.end = joined.end.max(range.end);
+        }
+        if first >= last && self.ranges.len() >= Assembler::LIMIT {
+            return false;
+        }
+        self.ranges.splice(first..last.max(first), [joined]);
+        true
+    }
+
+    /// With everything before `next` in place: removes the range that continues there, and says where it ends.
+    pub(crate) fn continue_from(&mut self, next: SeqNum) -> SeqNum {
+        let done = self.ranges.partition_point(|range| range.start.at_or_before(next));
+        self.ranges
+            .drain(..done)
+            .fold(next, |reached, range| reached.max(range.end))
+    }
+
+    /// What a SACK option says of it: the range touched last first, RFC 2018 §4.
+    pub(crate) fn sack_blocks(&self) -> SackBlocks {
+        let mut blocks = SackBlocks::NONE;
+        let mut below = None;
+        while let Some(range) = self.most_recent(below) {
+            if !blocks.push(SackBlock {
+                start: range.start,
+                end: range.end,
+            }) {
+                break;
+            }
+            below = Some(range.touched);
+        }
+        blocks
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.ranges = Vec::new();
+    }
+
+    fn most_recent(&self, below: Option<u32>) -> Option<&Range> {
+        let age = |range: &Range| self.clock.wrapping_sub(range.touched);
+        let oldest_seen = below.map(|touched| self.clock.wrapping_sub(touched));
+        self.ranges
+            .iter()
+            .filter(|range| oldest_seen.is_none_or(|seen| age(range) > seen))
+            .min_by_key(|range| age(range))
+    }
+}

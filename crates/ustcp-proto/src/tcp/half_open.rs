@@ -1,0 +1,112 @@
+//! A connection in SYN-RECEIVED that a listener began: no buffers until its SYN-ACK is acknowledged.
+
+use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions, TcpSegment};
+
+use super::{Offer, reset_for};
+use crate::context::Context;
+use crate::{Cause, EventKind, Flow, Instant, SocketId, State};
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HalfOpen {
+    pub(crate) listener: SocketId,
+    pub(crate) flow: Flow,
+    pub(crate) iss: SeqNum,
+    pub(crate) irs: SeqNum,
+    pub(crate) offer: Offer,
+    pub(crate) peer_window: usize,
+    /// What our SYN-ACK said.
+    pub(crate) our_mss: u16,
+    pub(crate) our_window: u16,
+    pub(crate) our_scale: u8,
+    pub(crate) sent_at: Instant,
+    pub(crate) retransmissions: u8,
+    /// When the SYN-ACK goes out again.
+    pub(crate) due: Instant,
+}
+
+/// What a segment means for a half-open connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Completion {
+    /// It stays as it is.
+    Wait,
+    /// Send this and stay.
+    Answer(TcpHeader),
+    /// It is over.
+    Forget,
+    /// Our SYN-ACK was acknowledged: make a connection of it and give it the segment.
+    Complete,
+}
+
+impl HalfOpen {
+    /// RFC 9293 §3.10.7.4 for SYN-RECEIVED, as far as it needs no buffers.
+    pub(crate) fn on_segment(&self, segment: &TcpSegment<'_>) -> Completion {
+        let header = &segment.header;
+        let in_window = header.seq.at_or_after(self.irs + 1)
+            && header.seq.before(self.irs + 1 + usize::from(self.our_window).max(1));
+        if header.flags.has(Flags::RST) {
+            // RFC 5961 §3.2, and back to LISTEN without a word (MUST-11).
+            return match header.seq == self.irs + 1 {
+                true => Completion::Forget,
+                false if in_window => Completion::Answer(self.acknowledgement()),
+                false => Completion::Wait,
+            };
+        }
+        if header.flags.has(Flags::SYN) {
+            let again = header.seq == self.irs && !header.flags.has(Flags::ACK);
+            return if again {
+                Completion::Answer(self.syn_ack())
+            } else {
+                Completion::Answer(self.acknowledgement())
+            };
+        }
+        if !in_window {
+            return Completion::Answer(self.acknowledgement());
+        }
+        match header.flags.has(Flags::ACK) {
+            true if header.ack == self.iss + 1 => Completion::Complete,
+            true => Completion::Answer(reset_for(header, 0)),
+            false => Completion::Wait,
+        }
+    }
+
+    /// The SYN-ACK.
+    pub(crate) fn syn_ack(&self) -> TcpHeader {
+        TcpHeader {
+            seq: self.iss,
+            flags: Flags::SYN | Flags::ACK,
+            window: self.our_window,
+            options: TcpOptions {
+                mss: Some(self.our_mss),
+                window_scale: self.offer.window_scale.map(|_| self.our_scale),
+                sack_permitted: self.offer.sack,
+                ..TcpOptions::default()
+            },
+            ..self.acknowledgement()
+        }
+    }
+
+    fn acknowledgement(&self) -> TcpHeader {
+        TcpHeader {
+            source_port: self.flow.local.port(),
+            destination_port: self.flow.remote.port(),
+            seq: self.iss + 1,
+            ack: self.irs + 1,
+            flags: Flags::ACK,
+            window: self.our_window,
+            ..TcpHeader::default()
+        }
+    }
+
+    /// The SYN came: LISTEN has let a connection branch off.
+    pub(crate) fn record_birth(&self, cx: &mut Context) {
+        let (from, to, cause) = (State::Listen, State::SynReceived, Cause::PeerSyn);
+        cx.record(Some(self.flow), EventKind::Transition { from, to, cause });
+    }
+
+    /// It is over before it was established.
+    pub(crate) fn record_death(&self, cx: &mut Context, cause: Cause) {
+        let (from, to) = (State::SynReceived, State::Closed);
+        cx.record(Some(self.flow), EventKind::Transition { from, to, cause });
+        cx.counters.attempt_fails += 1;
+    }
+}

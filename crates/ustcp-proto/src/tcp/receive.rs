@@ -1,0 +1,246 @@
+//! The receiving half: RCV.NXT, the window we announce, reassembly, and when to acknowledge.
+
+use ustcp_wire::{SackBlocks, SeqNum};
+
+use super::assembler::Assembler;
+use super::ring::Ring;
+use crate::DropReason;
+
+/// Whether an acknowledgement is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum AckDebt {
+    /// No.
+    None,
+    /// Soon: it may ride on data, or wait for the timer.
+    Delayed,
+    /// With this turn's output.
+    Now,
+}
+
+#[derive(Debug)]
+pub(crate) struct Receive {
+    pub(crate) nxt: SeqNum,
+    pub(crate) irs: SeqNum,
+    /// The right edge of the window as announced. It never moves left, but for the rounding of the scale.
+    right: SeqNum,
+    /// Our window's shift; 0 when not negotiated.
+    pub(crate) scale: u8,
+    pub(crate) ring: Ring,
+    assembler: Assembler,
+    /// Where the peer's FIN stands, once seen.
+    pub(crate) fin: Option<SeqNum>,
+    /// The largest segment seen: what "a full-sized segment" of this peer is.
+    pub(crate) largest_text: usize,
+    pub(crate) debt: AckDebt,
+    /// Acknowledgements owed beyond one: RFC 5681 §4.2 wants one for each segment out of order.
+    duplicates_owed: u8,
+    /// Bytes taken since the last acknowledgement.
+    unacknowledged: usize,
+    pub(crate) sack: bool,
+    pub(crate) bytes_received: u64,
+}
+
+impl Receive {
+    pub(crate) fn new(buffer: usize) -> Receive {
+        Receive {
+            nxt: SeqNum(0),
+            irs: SeqNum(0),
+            right: SeqNum(0),
+            scale: 0,
+            ring: Ring::new(buffer),
+            assembler: Assembler::default(),
+            fin: None,
+            largest_text: 0,
+            debt: AckDebt::None,
+            duplicates_owed: 0,
+            unacknowledged: 0,
+            sack: false,
+            bytes_received: 0,
+        }
+    }
+
+    /// The peer's SYN has come; the window that our SYN or SYN-ACK carries is the first we announce.
+    pub(crate) fn synchronize(&mut self, irs: SeqNum) {
+        self.irs = irs;
+        self.nxt = irs + 1;
+        self.right = self.nxt + usize::from(self.initial_window());
+    }
+
+    /// The window field of a SYN: never scaled, RFC 7323 §2.2.
+    pub(crate) fn initial_window(&self) -> u16 {
+        u16::try_from(self.ring.space()).unwrap_or(u16::MAX)
+    }
+
+    /// RCV.WND as the peer knows it.
+    pub(crate) fn window(&self) -> usize {
+        self.right.distance_from(self.nxt)
+    }
+
+    /// The four cases of RFC 9293 §3.10.7.4, first step.
+    pub(crate) fn is_acceptable(&self, seq: SeqNum, len: usize) -> bool {
+        let window = self.window();
+        let inside = |at: SeqNum| at.at_or_after(self.nxt) && at.before(self.nxt + window);
+        match (len, window) {
+            (0, 0) => seq == self.nxt,
+            (0, _) => inside(seq),
+            (_, 0) => false,
+            _ => inside(seq) || inside(seq + (len - 1)),
+        }
+    }
+
+    /// Takes in the part of `text` that is new and inside the window. `Err` when some of it had to be dropped for
+    /// want of memory or of ranges.
+    pub(crate) fn take(&mut self, seq: SeqNum, text: &[u8]) -> Result<(), DropReason> {
+        let text = text.get(self.nxt.distance_from(seq)..).unwrap_or(&[]);
+        let seq = seq.max(self.nxt);
+        let text = text.get(..text.len().min(self.right.distance_from(seq))).unwrap_or(&[]);
+        if text.is_empty() {
+            return Ok(());
+        }
+        if seq == self.nxt {
+            self.take_in_order(text)
+        } else {
+            self.take_out_of_order(seq, text)
+        }
+    }
+
+    fn take_in_order(&mut self, text: &[u8]) -> Result<(), DropReason> {
+        self.ring.write_at(0, text).map_err(|_| DropReason::Reassembly)?;
+        let filled_gap = !self.assembler.is_empty();
+        let reached = self.assembler.continue_from(self.nxt + text.len());
+        let count = reached.distance_from(self.nxt);
+        self.ring.extend(count);
+        self.nxt = reached;
+        self.bytes_received += count as u64;
+        self.unacknowledged += text.len();
+        self.largest_text = self.largest_text.max(text.len());
+        self.owe(if filled_gap { AckDebt::Now } else { AckDebt::Delayed }); // RFC 5681 §4.2
+        Ok(())
+    }
+
+    fn take_out_of_order(&mut self, seq: SeqNum, text: &[u8]) -> Result<(), DropReason> {
+        self.owe_duplicate();
+        if !self.assembler.insert(seq, seq + text.len()) {
+            return Err(DropReason::Reassembly);
+        }
+        self.ring.write_at(seq.distance_from(self.nxt), text).map_err(|_| {
+            // Without its bytes a range must not be believed in; what else was held ahead comes again as well.
+            self.assembler.clear();
+            DropReason::Reassembly
+        })
+    }
+
+    /// A FIN stands at `seq`. It counts when everything before it has come, see [`Receive::fin_is_next`].
+    pub(crate) fn note_fin(&mut self, seq: SeqNum) {
+        if self.fin.is_none() {
+            self.fin = Some(seq);
+        }
+        if seq.after(self.nxt) {
+            self.owe_duplicate();
+        }
+    }
+
+    /// The stream up to the peer's FIN is complete and the FIN not yet counted.
+    pub(crate) fn fin_is_next(&self) -> bool {
+        self.fin == Some(self.nxt)
+    }
+
+    /// Moves RCV.NXT over the FIN.
+    pub(crate) fn take_fin(&mut self) {
+        self.nxt += 1;
+        self.right = self.right.max(self.nxt);
+        self.owe(AckDebt::Now);
+    }
+
+    /// The peer's FIN has been taken.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.fin.is_some_and(|fin| fin.before(self.nxt))
+    }
+
+    /// At least `debt` is owed.
+    pub(crate) fn owe(&mut self, debt: AckDebt) {
+        let every_second = 2 * self.segment_size();
+        let full = debt == AckDebt::Delayed && self.unacknowledged >= every_second; // RFC 9293 SHLD-19
+        self.debt = self.debt.max(if full { AckDebt::Now } else { debt });
+    }
+
+    /// An acknowledgement is due with this turn's output.
+    pub(crate) fn owes_ack(&self) -> bool {
+        self.debt == AckDebt::Now
+    }
+
+    fn owe_duplicate(&mut self) {
+        if self.debt == AckDebt::Now {
+            self.duplicates_owed = self.duplicates_owed.saturating_add(1);
+        }
+        self.debt = AckDebt::Now;
+    }
+
+    /// An acknowledgement leaves: what is owed after it.
+    pub(crate) fn acknowledged(&mut self) {
+        self.unacknowledged = 0;
+        self.debt = if self.duplicates_owed > 0 {
+            AckDebt::Now
+        } else {
+            AckDebt::None
+        };
+        self.duplicates_owed = self.duplicates_owed.saturating_sub(1);
+    }
+
+    /// What "every second full-sized segment" counts by: at most what a single packet carries.
+    fn segment_size(&self) -> usize {
+        self.largest_text.clamp(1, 1460)
+    }
+
+    /// The window field to send now, and with it the right edge moves.
+    pub(crate) fn announce(&mut self, mss: usize) -> u16 {
+        let unit = 1 << self.scale;
+        let space = self.ring.space();
+        let largest = usize::from(u16::MAX) << self.scale;
+        let rounded_up = self.window().div_ceil(unit) * unit;
+        // Rounding up keeps the right edge from moving left (RFC 7323 §2.4), as long as the peer's use of what was
+        // rounded fits into one unit beyond the buffer.
+        let kept = if rounded_up < space + unit {
+            rounded_up
+        } else {
+            rounded_up.saturating_sub(unit)
+        };
+        let offered = space / unit * unit;
+        let window = if self.is_worth_announcing(mss) {
+            offered.max(kept)
+        } else {
+            kept
+        }
+        .min(largest);
+        self.right = self.nxt + window;
+        u16::try_from(window >> self.scale).unwrap_or(u16::MAX)
+    }
+
+    /// Silly-window avoidance: the edge moves only by a segment or half the buffer, RFC 9293 §3.8.6.2.2, MUST-39.
+    fn is_worth_announcing(&self, mss: usize) -> bool {
+        self.ring.space() >= self.window() + mss.min(self.ring.limit() / 2).max(1)
+    }
+
+    /// Whether reading has opened the window so far that the peer should be told unasked: twice what it knows of
+    /// (Linux's rule), so that a busy reader does not send an acknowledgement for every read.
+    pub(crate) fn should_update_window(&self, mss: usize) -> bool {
+        self.is_worth_announcing(mss) && self.ring.space() >= 2 * self.window()
+    }
+
+    /// The blocks for a SACK option; none when not permitted.
+    pub(crate) fn sack_blocks(&self) -> SackBlocks {
+        if self.sack {
+            self.assembler.sack_blocks()
+        } else {
+            SackBlocks::NONE
+        }
+    }
+
+    /// No more text will come: what is held ahead is of no use.
+    pub(crate) fn stop(&mut self) {
+        self.assembler.clear();
+        if self.ring.is_empty() {
+            self.ring.clear();
+        }
+    }
+}

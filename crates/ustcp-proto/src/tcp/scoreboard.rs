@@ -1,0 +1,240 @@
+//! What is in flight: byte ranges with the time they were sent and what became of them.
+//!
+//! A range is what left in one piece, up to a super-segment; acknowledgements and losses split it where they fall.
+//! Nothing here counts packets: whoever wants segments divides bytes by the segment size.
+
+use std::collections::VecDeque;
+
+use ustcp_wire::{SackBlock, SeqNum};
+
+use crate::Instant;
+
+/// Sent and not yet cumulatively acknowledged. A FIN counts as the byte after the last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentRange {
+    pub(crate) start: SeqNum,
+    pub(crate) end: SeqNum,
+    pub(crate) sent_at: Instant,
+    /// Bytes delivered on the whole connection when this was sent: what delivery rates are measured by.
+    pub(crate) delivered: u64,
+    pub(crate) sacked: bool,
+    /// Held to be lost, and not sent again since.
+    pub(crate) lost: bool,
+    pub(crate) retransmitted: bool,
+}
+
+impl SentRange {
+    fn len(&self) -> usize {
+        self.end.distance_from(self.start)
+    }
+}
+
+/// The ranges in flight in sequence order, without gaps.
+#[derive(Debug, Default)]
+pub(crate) struct Scoreboard {
+    ranges: VecDeque<SentRange>,
+    sacked: usize,
+    lost: usize,
+    delivered: u64,
+}
+
+/// What a cumulative acknowledgement covered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Acknowledged {
+    /// Bytes, a FIN among them.
+    pub(crate) bytes: usize,
+    /// When the youngest of them that was sent just once was sent: a round-trip sample (Karn).
+    pub(crate) sample: Option<Instant>,
+}
+
+impl Scoreboard {
+    /// Ranges kept apart at most. Beyond it new text joins the last range, so that tiny writes cannot grow the list.
+    const LIMIT: usize = 4096;
+
+    /// Bytes in flight whatever became of them.
+    pub(crate) fn outstanding(&self) -> usize {
+        match (self.ranges.front(), self.ranges.back()) {
+            (Some(first), Some(last)) => last.end.distance_from(first.start),
+            _ => 0,
+        }
+    }
+
+    /// Bytes held to be still in the network: RFC 6675's pipe.
+    pub(crate) fn pipe(&self) -> usize {
+        self.outstanding().saturating_sub(self.sacked).saturating_sub(self.lost)
+    }
+
+    /// Bytes the receiver holds beyond a hole.
+    pub(crate) fn sacked(&self) -> usize {
+        self.sacked
+    }
+
+    /// Bytes held to be lost and not sent again since.
+    pub(crate) fn lost(&self) -> usize {
+        self.lost
+    }
+
+    /// Bytes sent again and not yet acknowledged.
+    pub(crate) fn retransmitted(&self) -> usize {
+        self.ranges
+            .iter()
+            .filter(|range| range.retransmitted)
+            .map(SentRange::len)
+            .sum()
+    }
+
+    /// Bytes delivered in the connection's life.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// `[start, end)` was sent for the first time; `start` is where the last range ended.
+    pub(crate) fn sent(&mut self, start: SeqNum, end: SeqNum, now: Instant) {
+        let range = SentRange {
+            start,
+            end,
+            sent_at: now,
+            delivered: self.delivered,
+            sacked: false,
+            lost: false,
+            retransmitted: false,
+        };
+        let full = self.ranges.len() >= Scoreboard::LIMIT;
+        match self.ranges.back_mut() {
+            Some(last) if full && !last.sacked && !last.lost => last.end = end,
+            _ => self.ranges.push_back(range),
+        }
+    }
+
+    /// Everything before `una` is acknowledged.
+    pub(crate) fn acknowledge(&mut self, una: SeqNum) -> Acknowledged {
+        let mut result = Acknowledged::default();
+        while let Some(front) = self.ranges.front_mut() {
+            if front.start.at_or_after(una) {
+                break;
+            }
+            let range = *front;
+            let covered = range.end.min(una).distance_from(range.start);
+            result.bytes += covered;
+            if range.end.after(una) {
+                front.start = una;
+            } else {
+                self.ranges.pop_front();
+            }
+            self.sacked -= if range.sacked { covered } else { 0 };
+            self.lost -= if range.lost { covered } else { 0 };
+            self.delivered += if range.sacked { 0 } else { covered as u64 };
+            if !range.retransmitted && !range.sacked {
+                result.sample = Some(range.sent_at);
+            }
+        }
+        result
+    }
+
+    /// The receiver holds `block`. Returns how many bytes of it are news. The caller has checked that it lies in flight.
+    pub(crate) fn sack(&mut self, block: SackBlock) -> usize {
+        self.split_at(block.start);
+        self.split_at(block.end);
+        let mut news = 0;
+        for range in self
+            .ranges
+            .iter_mut()
+            .filter(|r| !r.start.before(block.start) && !r.end.after(block.end))
+        {
+            if range.sacked {
+                continue;
+            }
+            range.sacked = true;
+            news += range.len();
+            if core::mem::take(&mut range.lost) {
+                self.lost -= range.len();
+            }
+        }
+        self.sacked += news;
+        self.delivered += news as u64;
+        news
+    }
+
+    /// RFC 6675's IsLost: what has more than `threshold` SACKed bytes above it, and was not sent again, is lost.
+    pub(crate) fn mark_lost_below_sacked(&mut self, threshold: usize) {
+        let mut above = 0;
+        for range in self.ranges.iter_mut().rev() {
+            if range.sacked {
+                above += range.len();
+            } else if above > threshold && !range.lost && !range.retransmitted {
+                range.lost = true;
+                self.lost += range.len();
+            }
+        }
+    }
+
+    /// The first `len` bytes in flight are lost: a third duplicate acknowledgement or a partial one without SACK.
+    pub(crate) fn mark_first_lost(&mut self, len: usize) {
+        let Some(first) = self.ranges.front() else { return };
+        let end = first.start + len;
+        self.split_at(end);
+        if let Some(first) = self.ranges.front_mut()
+            && !first.lost
+            && !first.sacked
+        {
+            first.lost = true;
+            self.lost += first.len();
+        }
+    }
+
+    /// A timeout: all of it is lost, and what was SACKed may have been reneged on (RFC 2018 §8).
+    pub(crate) fn mark_all_lost(&mut self) {
+        for range in &mut self.ranges {
+            range.lost = true;
+            range.sacked = false;
+        }
+        self.sacked = 0;
+        self.lost = self.outstanding();
+    }
+
+    /// The first lost range.
+    pub(crate) fn first_lost(&self) -> Option<SentRange> {
+        if self.lost == 0 {
+            None
+        } else {
+            self.ranges.iter().find(|range| range.lost).copied()
+        }
+    }
+
+    /// `[start, end)`, part of one lost range, was sent again.
+    pub(crate) fn resent(&mut self, start: SeqNum, end: SeqNum, now: Instant) {
+        self.split_at(start);
+        self.split_at(end);
+        let delivered = self.delivered;
+        let index = self.ranges.partition_point(|range| range.start.before(start));
+        if let Some(range) = self.ranges.get_mut(index) {
+            if core::mem::take(&mut range.lost) {
+                self.lost -= range.len();
+            }
+            range.retransmitted = true;
+            range.sent_at = now;
+            range.delivered = delivered;
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Scoreboard {
+            delivered: self.delivered,
+            ..Scoreboard::default()
+        };
+    }
+
+    /// Makes `at` a border between two ranges when it lies inside one.
+    fn split_at(&mut self, at: SeqNum) {
+        let index = self.ranges.partition_point(|range| range.end.at_or_before(at));
+        let Some(range) = self.ranges.get_mut(index) else {
+            return;
+        };
+        if range.start.before(at) {
+            let mut tail = *range;
+            tail.start = at;
+            range.end = at;
+            self.ranges.insert(index + 1, tail);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A connection in TIME-WAIT: what is left when only old segments may still come.
+
+use core::time::Duration;
+
+use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpSegment};
+
+use super::connection::Connection;
+use crate::{Flow, Instant, SocketId};
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeWait {
+    pub(crate) flow: Flow,
+    snd_nxt: SeqNum,
+    rcv_nxt: SeqNum,
+    window: u16,
+    last_answer: Option<Instant>,
+    /// When the 2 MSL have passed.
+    pub(crate) due: Instant,
+    /// Whether a socket with SO_REUSEADDR may bind to the port meanwhile.
+    pub(crate) reuse: bool,
+    /// The socket it was, which may still have something to read.
+    pub(crate) socket: SocketId,
+}
+
+/// What a segment does to a connection in TIME-WAIT.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Aftermath {
+    /// Nothing.
+    Ignore,
+    /// Acknowledge it.
+    Answer(TcpHeader),
+    /// Acknowledge it, and wait for the whole 2 MSL once more.
+    AnswerAndRestart(TcpHeader),
+    /// A new connection may take its place, with an initial sequence number beyond this one's.
+    MakeWay(SeqNum),
+}
+
+impl TimeWait {
+    /// Answers to anything but a FIN are this far apart.
+    const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
+
+    /// What must be remembered of `connection`, until `due`.
+    pub(crate) fn new(connection: &Connection, socket: SocketId, due: Instant) -> TimeWait {
+        TimeWait {
+            flow: connection.flow,
+            snd_nxt: connection.snd.nxt,
+            rcv_nxt: connection.rcv.nxt,
+            window: u16::try_from(connection.rcv.window() >> connection.rcv.scale).unwrap_or(u16::MAX),
+            last_answer: None,
+            due,
+            reuse: connection.options.reuse_address,
+            socket,
+        }
+    }
+
+    /// RFC 9293 §3.10.7.4, TIME-WAIT.
+    pub(crate) fn on_segment(&mut self, now: Instant, segment: &TcpSegment<'_>) -> Aftermath {
+        let header = &segment.header;
+        if header.flags.has(Flags::RST) {
+            return Aftermath::Ignore; // RFC 1337: not to be assassinated
+        }
+        let opens = header.flags.has(Flags::SYN) && !header.flags.has(Flags::ACK);
+        if opens && header.seq.after(self.rcv_nxt) {
+            return Aftermath::MakeWay(self.snd_nxt); // RFC 9293 MAY-2
+        }
+        let fin_again = header.flags.has(Flags::FIN) && header.seq + segment.payload.len() + 1 == self.rcv_nxt;
+        if fin_again {
+            return Aftermath::AnswerAndRestart(self.acknowledgement()); // MUST-13: our last ACK was lost
+        }
+        let says_nothing = segment.payload.is_empty() && header.seq == self.rcv_nxt && !header.flags.has(Flags::SYN);
+        if says_nothing
+            || self
+                .last_answer
+                .is_some_and(|last| now.since(last) < TimeWait::ANSWER_INTERVAL)
+        {
+            return Aftermath::Ignore;
+        }
+        self.last_answer = Some(now);
+        Aftermath::Answer(self.acknowledgement())
+    }
+
+    /// The ACK that this end repeats.
+    pub(crate) fn acknowledgement(&self) -> TcpHeader {
+        TcpHeader {
+            source_port: self.flow.local.port(),
+            destination_port: self.flow.remote.port(),
+            seq: self.snd_nxt,
+            ack: self.rcv_nxt,
+            flags: Flags::ACK,
+            window: self.window,
+            ..TcpHeader::default()
+        }
+    }
+}

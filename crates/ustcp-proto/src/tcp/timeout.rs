@@ -1,0 +1,123 @@
+//! What happens when a timer goes off.
+
+use super::connection::Connection;
+use super::receive::AckDebt;
+use super::rtt::patience;
+use crate::context::Context;
+use crate::{Cause, Error, EventKind, State, Timer};
+
+/// Whether the peer is to be told that the connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes on, or is over without a word.
+    Silent,
+    /// It is over: send RST.
+    Reset,
+}
+
+impl Connection {
+    /// Serves every timer that is due.
+    pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Verdict {
+        while let Some(timer) = self.timers.take_due(cx.now) {
+            cx.record(Some(self.flow), EventKind::Expired(timer));
+            let verdict = match timer {
+                Timer::Retransmission => self.on_retransmission_timeout(cx),
+                Timer::Persist => self.on_persist_timeout(cx),
+                Timer::DelayedAck => {
+                    self.rcv.owe(AckDebt::Now);
+                    Verdict::Silent
+                }
+                Timer::Keepalive => self.on_keepalive_timeout(cx),
+                Timer::FinWait2 | Timer::TimeWait => {
+                    self.enter(cx, Cause::Aborted); // the peer never closed its half, and nobody listens to it
+                    Verdict::Silent
+                }
+            };
+            if verdict == Verdict::Reset {
+                return verdict;
+            }
+        }
+        Verdict::Silent
+    }
+
+    fn on_retransmission_timeout(&mut self, cx: &mut Context) -> Verdict {
+        if self.has_waited_long_enough(cx) {
+            return self.time_out(cx);
+        }
+        cx.counters.timeouts += 1;
+        self.first_timeout.get_or_insert(cx.now);
+        self.timeouts = self.timeouts.saturating_add(1);
+        self.rtt.back_off(); // RFC 6298 (5.5)
+        if self.snd.syn_acked() {
+            let flight = self.snd.in_flight.outstanding();
+            self.congestion.on_timeout(flight, self.snd.mss, self.timeouts == 1);
+            self.snd.in_flight.mark_all_lost();
+            self.recover = self.snd.nxt;
+            self.duplicate_acks = 0;
+            self.retransmit_pending = true; // RFC 6298 (5.4)
+        } else {
+            self.syn_was_lost = true;
+            self.syn_pending = true;
+        }
+        Verdict::Silent
+    }
+
+    /// R2 of RFC 9293 §3.8.3, in time rather than counts, as Linux has it.
+    fn has_waited_long_enough(&self, cx: &Context) -> bool {
+        let config = &cx.config;
+        if !self.snd.syn_acked() {
+            let limit = if self.state == State::SynSent {
+                config.syn_retries
+            } else {
+                config.syn_ack_retries
+            };
+            return self.timeouts >= limit;
+        }
+        let retries = if self.orphan {
+            config.orphan_retries
+        } else {
+            config.retries
+        };
+        let patience = patience(retries, config.rto_min, config.rto_max);
+        self.first_timeout.is_some_and(|first| cx.now.since(first) >= patience)
+    }
+
+    fn time_out(&mut self, cx: &mut Context) -> Verdict {
+        let verdict = if self.may_reset() {
+            Verdict::Reset
+        } else {
+            Verdict::Silent
+        };
+        let error = self.soft_error.unwrap_or(Error::TimedOut);
+        self.fail(cx, Cause::Aborted, error);
+        verdict
+    }
+
+    /// The peer's window is closed, or too small to be worth filling: ask, RFC 9293 §3.8.6.1.
+    fn on_persist_timeout(&mut self, cx: &mut Context) -> Verdict {
+        let config = &cx.config;
+        let patience = patience(config.retries, config.rto_min, config.rto_max);
+        let unanswered = self.probes > 0 && cx.now.since(self.last_received) >= patience;
+        let orphan_given_up = self.orphan && self.probe_backoff >= config.orphan_retries;
+        if unanswered || orphan_given_up {
+            return self.time_out(cx);
+        }
+        self.probe_pending = true;
+        Verdict::Silent
+    }
+
+    /// RFC 9293 §3.8.4: nothing has come for the idle time, or the last probe went unanswered.
+    fn on_keepalive_timeout(&mut self, cx: &mut Context) -> Verdict {
+        if self.snd.in_flight.outstanding() > 0 || self.snd.has_unsent() {
+            self.start_keepalive(cx.now); // the retransmission or persist timer watches over it
+            return Verdict::Silent;
+        }
+        if self.probes >= self.options.keepalive_count {
+            return self.time_out(cx);
+        }
+        self.probes += 1;
+        self.probe_pending = true;
+        self.timers.keepalive = Some(cx.now + self.options.keepalive_interval);
+        Verdict::Silent
+    }
+}

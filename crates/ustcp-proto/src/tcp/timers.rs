@@ -1,0 +1,42 @@
+//! The timers of one connection.
+
+use crate::{Instant, Timer};
+
+/// When each goes off, if it is armed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timers {
+    pub(crate) retransmission: Option<Instant>,
+    pub(crate) persist: Option<Instant>,
+    pub(crate) delayed_ack: Option<Instant>,
+    pub(crate) keepalive: Option<Instant>,
+    pub(crate) fin_wait_2: Option<Instant>,
+}
+
+impl Timers {
+    /// The one that goes off first.
+    pub(crate) fn next(&self) -> Option<(Instant, Timer)> {
+        [
+            (self.retransmission, Timer::Retransmission),
+            (self.persist, Timer::Persist),
+            (self.delayed_ack, Timer::DelayedAck),
+            (self.keepalive, Timer::Keepalive),
+            (self.fin_wait_2, Timer::FinWait2),
+        ]
+        .into_iter()
+        .filter_map(|(at, timer)| Some((at?, timer)))
+        .min_by_key(|(at, _)| *at)
+    }
+
+    /// Disarms and returns one that is due.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<Timer> {
+        let (_, timer) = self.next().filter(|(at, _)| *at <= now)?;
+        match timer {
+            Timer::Retransmission => self.retransmission = None,
+            Timer::Persist => self.persist = None,
+            Timer::DelayedAck => self.delayed_ack = None,
+            Timer::Keepalive => self.keepalive = None,
+            Timer::FinWait2 | Timer::TimeWait => self.fin_wait_2 = None,
+        }
+        Some(timer)
+    }
+}

@@ -1,0 +1,305 @@
+//! What a connection sends next, and whether it may.
+
+use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions};
+
+use super::announced_mss;
+use super::connection::{Connection, Opening};
+use crate::State;
+use crate::context::Context;
+
+/// One segment to leave: its header, and which bytes of the send buffer go with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) header: TcpHeader,
+    /// Offset and length in the send ring.
+    pub(crate) text: (usize, usize),
+    /// Bytes of text in each packet, when the device is to split it.
+    pub(crate) segment_size: Option<u16>,
+    pub(crate) retransmission: bool,
+}
+
+impl Outgoing {
+    /// A header without text.
+    pub(crate) fn bare(header: TcpHeader, retransmission: bool) -> Outgoing {
+        Outgoing {
+            header,
+            text: (0, 0),
+            segment_size: None,
+            retransmission,
+        }
+    }
+}
+
+/// The RST that answers a segment, RFC 9293 §3.10.7.1. `text_len` counts with SYN and FIN when it had no ACK.
+pub(crate) fn reset_for(header: &TcpHeader, text_len: usize) -> TcpHeader {
+    let reply = TcpHeader {
+        source_port: header.destination_port,
+        destination_port: header.source_port,
+        ..TcpHeader::default()
+    };
+    if header.flags.has(Flags::ACK) {
+        return TcpHeader {
+            seq: header.ack,
+            flags: Flags::RST,
+            ..reply
+        };
+    }
+    let controls = usize::from(header.flags.has(Flags::SYN)) + usize::from(header.flags.has(Flags::FIN));
+    TcpHeader {
+        ack: header.seq + text_len + controls,
+        flags: Flags::RST | Flags::ACK,
+        ..reply
+    }
+}
+
+impl Connection {
+    /// The next segment; `None` when there is none to send now.
+    pub(crate) fn poll_transmit(&mut self, cx: &mut Context) -> Option<Outgoing> {
+        if matches!(self.state, State::Closed | State::Listen | State::TimeWait) {
+            return None;
+        }
+        if core::mem::take(&mut self.syn_pending) {
+            return Some(self.transmit_syn(cx));
+        }
+        if matches!(self.state, State::SynSent | State::SynReceived) {
+            return self.transmit_ack_if_owed();
+        }
+        self.retransmit(cx)
+            .or_else(|| self.transmit_new(cx))
+            .or_else(|| self.transmit_probe(cx))
+            .or_else(|| self.transmit_ack_if_owed())
+    }
+
+    fn transmit_syn(&mut self, cx: &mut Context) -> Outgoing {
+        let answers = self.state == State::SynReceived;
+        let offers_scale = self.opening == Opening::Active && !answers || self.window_scaling;
+        let header = TcpHeader {
+            seq: self.snd.iss,
+            ack: if answers { self.rcv.nxt } else { SeqNum(0) },
+            flags: if answers { Flags::SYN | Flags::ACK } else { Flags::SYN },
+            window: self.rcv.initial_window(),
+            options: TcpOptions {
+                mss: Some(announced_mss(&cx.config, &self.options)),
+                window_scale: offers_scale.then_some(self.rcv.scale),
+                sack_permitted: self.rcv.sack,
+                ..TcpOptions::default()
+            },
+            ..self.header()
+        };
+        let again = self.snd.nxt.after(self.snd.iss);
+        if !again {
+            self.syn_sent_at = cx.now;
+            self.snd.nxt = self.snd.iss + 1;
+        }
+        self.timers.retransmission = Some(cx.now + self.rtt.rto());
+        Outgoing::bare(header, again)
+    }
+
+    /// What is held to be lost goes before anything new.
+    fn retransmit(&mut self, cx: &mut Context) -> Option<Outgoing> {
+        let range = self.snd.in_flight.first_lost()?;
+        let mss = self.snd.mss;
+        let len = range.end.distance_from(range.start).min(mss);
+        let fits = self.pipe() + len <= self.congestion.cwnd() || self.pipe() == 0;
+        if !core::mem::take(&mut self.retransmit_pending) && !fits {
+            self.cwnd_limited = true;
+            return None;
+        }
+        let end = range.start + len;
+        let first = range.start == self.snd.una;
+        self.snd.in_flight.resent(range.start, end, cx.now);
+        if first || self.timers.retransmission.is_none() {
+            self.timers.retransmission = Some(cx.now + self.rtt.rto());
+        }
+        cx.counters.retrans_segs += 1;
+        self.retransmissions = self.retransmissions.wrapping_add(1);
+        self.bytes_retransmitted += len as u64;
+        Some(self.segment(cx, range.start, end, true))
+    }
+
+    /// Bytes held to be in the network. Without SACK each duplicate acknowledgement says that one segment has left it.
+    fn pipe(&self) -> usize {
+        let left = if self.rcv.sack {
+            0
+        } else {
+            self.duplicate_acks * self.snd.mss
+        };
+        self.snd.in_flight.pipe().saturating_sub(left)
+    }
+
+    /// Text sent for the first time, with the FIN when it is the last.
+    fn transmit_new(&mut self, cx: &mut Context) -> Option<Outgoing> {
+        if !self.snd.has_unsent() {
+            return None;
+        }
+        self.restart_after_idle(cx);
+        let Some((len, fin)) = self.sendable(cx) else {
+            self.arm_persist(cx);
+            return None;
+        };
+        let start = self.snd.nxt;
+        let end = start + len + usize::from(fin);
+        self.snd.nxt = end;
+        self.snd.in_flight.sent(start, end, cx.now);
+        if !len.is_multiple_of(self.snd.mss) {
+            self.snd.small_end = end;
+        }
+        self.timers.persist = None;
+        if self.timers.retransmission.is_none() {
+            self.timers.retransmission = Some(cx.now + self.rtt.rto()); // RFC 6298 (5.1)
+        }
+        Some(self.segment(cx, start, end, false))
+    }
+
+    /// RFC 5681 §4.1.
+    fn restart_after_idle(&mut self, cx: &Context) {
+        let idle = self.snd.in_flight.outstanding() == 0 && cx.now.since(self.last_text_sent) > self.rtt.rto();
+        if idle {
+            self.congestion.on_idle();
+        }
+    }
+
+    /// How much may go now, and whether the FIN goes along: RFC 9293 §3.8.6.2.1 and §3.7.4, both windows.
+    fn sendable(&mut self, cx: &Context) -> Option<(usize, bool)> {
+        let mss = self.snd.mss;
+        let unsent = self.snd.unsent();
+        let usable = self.snd.usable();
+        let wanted = unsent.min(usable).min(self.largest_text(cx));
+        let allowed = self.within_congestion_window(wanted);
+        let all = allowed == unsent;
+        let fin = all && self.snd.fin_queued && usable > allowed;
+        let len = if allowed.is_multiple_of(mss) || self.may_send_small(allowed, all, fin) {
+            allowed
+        } else {
+            allowed / mss * mss
+        };
+        let fin = fin && len == allowed;
+        (len > 0 || fin).then_some((len, fin))
+    }
+
+    /// One segment without offload; else as many whole ones as a super-segment holds.
+    fn largest_text(&self, cx: &Context) -> usize {
+        let mss = self.snd.mss;
+        (cx.config.segmentation_offload / mss).max(1) * mss
+    }
+
+    fn within_congestion_window(&mut self, wanted: usize) -> usize {
+        let mss = self.snd.mss;
+        let room = self.congestion.cwnd().saturating_sub(self.pipe());
+        if wanted <= room || self.snd.in_flight.outstanding() == 0 && wanted <= mss {
+            return wanted;
+        }
+        self.cwnd_limited = true;
+        room / mss * mss
+    }
+
+    /// Whether a piece that ends in less than a full segment may go: it is the last of what there is and Nagle has no
+    /// objection, or it is half of the largest window this peer ever had.
+    fn may_send_small(&self, len: usize, all: bool, fin: bool) -> bool {
+        let nagle = self.options.no_delay || fin || !self.snd.small_in_flight();
+        let half_window = len * 2 >= self.snd.max_wnd && self.snd.max_wnd > 0;
+        nagle && (all || half_window) && len > 0 || fin
+    }
+
+    /// Nothing in flight will bring an acknowledgement, and what waits cannot go: ask from time to time.
+    fn arm_persist(&mut self, cx: &Context) {
+        if self.snd.in_flight.outstanding() == 0 && self.timers.persist.is_none() && !self.probe_pending {
+            self.timers.persist = Some(cx.now + self.rtt.scaled(self.probe_backoff));
+        }
+    }
+
+    /// A probe: what fits of the data when the window is merely small (the sender's override of silly-window
+    /// avoidance), else a bare segment one before the window, which must be answered.
+    fn transmit_probe(&mut self, cx: &mut Context) -> Option<Outgoing> {
+        if !core::mem::take(&mut self.probe_pending) {
+            return None;
+        }
+        let waiting = self.snd.has_unsent();
+        let len = self.snd.unsent().min(self.snd.usable()).min(self.snd.mss);
+        if waiting && len > 0 {
+            let (start, end) = (self.snd.nxt, self.snd.nxt + len);
+            self.snd.nxt = end;
+            self.snd.in_flight.sent(start, end, cx.now);
+            self.timers.retransmission = Some(cx.now + self.rtt.rto());
+            return Some(self.segment(cx, start, end, false));
+        }
+        if waiting {
+            self.probes = self.probes.saturating_add(1);
+            self.probe_backoff = self.probe_backoff.saturating_add(1);
+            self.timers.persist = Some(cx.now + self.rtt.scaled(self.probe_backoff)); // RFC 9293 SHLD-30
+        }
+        // RFC 9293 SHLD-12 for keepalive; Linux's way for windows too: no byte of the stream is put at risk.
+        let mut outgoing = self.bare_ack();
+        outgoing.header.seq = self.snd.una - 1;
+        Some(outgoing)
+    }
+
+    fn transmit_ack_if_owed(&mut self) -> Option<Outgoing> {
+        let owed = self.rcv.owes_ack() && self.state != State::SynSent;
+        owed.then(|| self.bare_ack())
+    }
+
+    fn bare_ack(&mut self) -> Outgoing {
+        let mut header = self.acknowledging_header();
+        header.seq = self.snd.nxt;
+        Outgoing::bare(header, false)
+    }
+
+    /// The segment that carries `[start, end)` of what there is to send.
+    fn segment(&mut self, cx: &Context, start: SeqNum, end: SeqNum, retransmission: bool) -> Outgoing {
+        let text_end = self.snd.text_end();
+        let len = end.min(text_end).distance_from(start);
+        let fin = end.after(text_end);
+        let mut header = self.acknowledging_header();
+        header.seq = start;
+        if len > 0 && end.at_or_after(text_end) {
+            header.flags |= Flags::PSH; // RFC 9293 MUST-61
+        }
+        if fin {
+            header.flags |= Flags::FIN;
+        }
+        self.bytes_sent += len as u64;
+        self.last_text_sent = cx.now;
+        Outgoing {
+            header,
+            text: (self.snd.offset_of(start), len),
+            segment_size: (len > self.snd.mss).then(|| u16::try_from(self.snd.mss).unwrap_or(u16::MAX)),
+            retransmission,
+        }
+    }
+
+    /// ACK, window and SACK blocks as of now; what was owed is paid.
+    fn acknowledging_header(&mut self) -> TcpHeader {
+        let window = self.rcv.announce(self.snd.mss);
+        self.rcv.acknowledged();
+        self.timers.delayed_ack = None;
+        TcpHeader {
+            ack: self.rcv.nxt,
+            flags: Flags::ACK,
+            window,
+            options: TcpOptions {
+                sack: self.rcv.sack_blocks(),
+                ..TcpOptions::default()
+            },
+            ..self.header()
+        }
+    }
+
+    /// The RST that ends this connection from our side, RFC 9293 §3.10.5.
+    pub(crate) fn reset(&self) -> TcpHeader {
+        TcpHeader {
+            seq: self.snd.nxt,
+            ack: self.rcv.nxt,
+            flags: Flags::RST | Flags::ACK,
+            ..self.header()
+        }
+    }
+
+    fn header(&self) -> TcpHeader {
+        TcpHeader {
+            source_port: self.flow.local.port(),
+            destination_port: self.flow.remote.port(),
+            ..TcpHeader::default()
+        }
+    }
+}
