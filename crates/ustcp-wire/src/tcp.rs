@@ -200,7 +200,11 @@ pub struct Headers {
 /// None at all.
 impl Default for Headers {
     fn default() -> Headers {
-        Headers { bytes: [0; 100], len: 0, ip_len: 0 }
+        Headers {
+            bytes: [0; 100],
+            len: 0,
+            ip_len: 0,
+        }
     }
 }
 
