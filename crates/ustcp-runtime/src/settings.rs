@@ -2,6 +2,7 @@
 
 mod variables;
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use ustcp_proto::Cidr;
 
 use crate::sink::complain;
 use crate::sys::credentials;
+use crate::{Errno, StartError};
 
 pub(crate) use variables::is_device_name;
 
@@ -89,11 +91,52 @@ impl Settings {
     /// error. A program with rights that its user has not gets the defaults: the environment could name files for it
     /// to write and networks for it to join.
     pub fn from_environment() -> Settings {
-        if credentials::has_borrowed_rights() {
-            return Settings::default();
-        }
-        let (settings, complaints) = Settings::from_variables(std::env::vars_os());
-        complaints.iter().for_each(|line| complain(line));
+        let (settings, complaints) = Settings::from_variables(environment());
+        complaints.iter().for_each(|line| ignore(line));
         settings
+    }
+
+    /// The settings that a program asks for, by the names and in the forms of the variables; where it says nothing,
+    /// the environment's. What is malformed in `given` is `EINVAL`.
+    pub fn over_environment(given: &[(OsString, OsString)]) -> Result<Settings, StartError> {
+        let (_, complaints) = Settings::from_variables(given.iter().cloned());
+        if let Some(message) = complaints.into_iter().next() {
+            return Err(StartError {
+                errno: Errno(libc::EINVAL),
+                message,
+            });
+        }
+        let beneath = environment().filter(|(name, _)| given.iter().all(|(other, _)| other != name));
+        let (settings, complaints) = Settings::from_variables(beneath.chain(given.iter().cloned()));
+        complaints.iter().for_each(|line| ignore(line));
+        Ok(settings)
+    }
+}
+
+/// The variables that may be heeded.
+fn environment() -> impl Iterator<Item = (OsString, OsString)> {
+    let heeded = !credentials::has_borrowed_rights();
+    heeded.then(std::env::vars_os).into_iter().flatten()
+}
+
+fn ignore(malformed: &str) {
+    complain(&format!("{malformed}; it is ignored"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_program_says_holds_and_malformed_is_einval() {
+        let given = |value: &str| Settings::over_environment(&[("USTCP_TIME_WAIT".into(), value.into())]);
+        assert_eq!(given("1.5").unwrap().time_wait, Duration::from_millis(1500));
+        let error = given("soon").unwrap_err();
+        assert_eq!(error.errno, Errno(libc::EINVAL));
+        assert!(
+            error.message.starts_with("USTCP_TIME_WAIT=soon is malformed: "),
+            "{}",
+            error.message
+        );
     }
 }

@@ -36,7 +36,7 @@ impl Settings {
                 _ => settings.set(name, &value),
             };
             if let Err(allowed) = outcome {
-                complaints.push(format!("{name}={} is ignored: {allowed}", value.display()));
+                complaints.push(format!("{name}={} is malformed: {allowed}", value.display()));
             }
         }
         // The default peer belongs to the default address.
