@@ -36,7 +36,7 @@ pub(crate) fn bytes(info: &Info) -> [u8; LEN] {
     out.0
 }
 
-fn words(info: &Info) -> [(usize, u32); 27] {
+fn words(info: &Info) -> [(usize, u32); 28] {
     [
         (8, micros(info.rto)),
         (16, info.snd_mss),
@@ -69,6 +69,7 @@ fn words(info: &Info) -> [(usize, u32); 27] {
                 micros(info.min_rtt)
             },
         ),
+        (192, info.delivered),
         (228, info.snd_wnd),
         (232, info.rcv_wnd),
         (236, 0), // rehash: times another path was tried
@@ -171,6 +172,7 @@ mod tests {
             lost: 215,
             retrans: 216,
             total_retrans: 217,
+            delivered: 231,
             retransmits: 218,
             probes: 219,
             backoff: 220,
@@ -226,6 +228,7 @@ mod tests {
             (offset_of!(tcp_info, tcpi_last_data_sent), 228),
             (offset_of!(tcp_info, tcpi_last_data_recv), 229),
             (offset_of!(tcp_info, tcpi_last_ack_recv), 230),
+            (offset_of!(tcp_info, tcpi_delivered), 231),
             (offset_of!(tcp_info, tcpi_reordering), 3),
         ];
         for (offset, value) in table {
