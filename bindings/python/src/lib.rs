@@ -1,1 +1,20 @@
-//! The native module `_ustcp`.
+//! The native module `_ustcp`: sockets of this process's stack as Python objects. The package `ustcp` is the thin,
+//! typed face over it.
+
+mod address;
+mod failure;
+mod patience;
+mod payload;
+mod process;
+mod socket;
+
+use pyo3::prelude::*;
+
+/// The private native module of the package ustcp.
+#[pymodule]
+mod _ustcp {
+    #[pymodule_export]
+    use crate::process::{fini, init};
+    #[pymodule_export]
+    use crate::socket::Socket;
+}

@@ -1,0 +1,104 @@
+//! Bytes between Python's objects and the stack.
+//!
+//! `bytes` never change, so they are sent from where they lie while the GIL is released. Any other buffer may be
+//! written to by another thread meanwhile: its bytes are copied, piece by piece, with the GIL held.
+
+use std::cell::Cell;
+
+use pyo3::exceptions::{PyMemoryError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView, PySlice};
+
+/// Most bytes copied at a time: they stay in the cache between the two copies.
+pub(crate) const PIECE: usize = 256 * 1024;
+
+/// A buffer of bytes that is not `bytes`.
+pub(crate) struct View<'py>(Bound<'py, PyAny>);
+
+impl<'py> View<'py> {
+    /// `TypeError` for what has no buffer.
+    pub(crate) fn new(object: &Bound<'py, PyAny>) -> PyResult<View<'py>> {
+        let view = PyMemoryView::from(object)?.into_any();
+        let is_bytes = view.getattr("format")?.eq("B")? && view.getattr("ndim")?.eq(1)?;
+        Ok(View(if is_bytes {
+            view
+        } else {
+            view.call_method1("cast", ("B",))?
+        }))
+    }
+
+    /// As [`new`](View::new), and `TypeError` for one that cannot be written to.
+    pub(crate) fn writable(object: &Bound<'py, PyAny>) -> PyResult<View<'py>> {
+        let view = View::new(object)?;
+        if view.0.getattr("readonly")?.is_truthy()? {
+            let kind = object.get_type().name()?;
+            return Err(PyTypeError::new_err(format!(
+                "a read-write bytes-like object is required, not '{kind}'"
+            )));
+        }
+        Ok(view)
+    }
+
+    /// How many bytes.
+    pub(crate) fn len(&self) -> PyResult<usize> {
+        self.0.len()
+    }
+
+    /// A copy of at most [`PIECE`] bytes from `offset` on.
+    pub(crate) fn piece(&self, offset: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let piece = self
+            .0
+            .get_item(slice(self.0.py(), offset, offset.saturating_add(PIECE))?)?;
+        Ok(piece.call_method0("tobytes")?.cast_into::<PyBytes>()?)
+    }
+
+    /// Writes `bytes` at its beginning.
+    pub(crate) fn write(&self, bytes: &[u8]) -> PyResult<()> {
+        let py = self.0.py();
+        self.0.set_item(slice(py, 0, bytes.len())?, PyBytes::new(py, bytes))
+    }
+}
+
+fn slice(py: Python<'_>, from: usize, to: usize) -> PyResult<Bound<'_, PySlice>> {
+    Ok(PySlice::new(
+        py,
+        isize::try_from(from)?,
+        isize::try_from(to).unwrap_or(isize::MAX),
+        1,
+    ))
+}
+
+thread_local! {
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Room for received bytes, kept by the thread from call to call.
+pub(crate) struct Room(Vec<u8>);
+
+impl Room {
+    /// Room for `len` bytes; `MemoryError` where there is none.
+    pub(crate) fn new(len: usize) -> PyResult<Room> {
+        let mut bytes = SPARE.take(); // a signal handler that receives meanwhile finds none, and makes its own
+        if bytes.len() < len {
+            bytes
+                .try_reserve_exact(len - bytes.len())
+                .map_err(|_| PyMemoryError::new_err(()))?;
+            bytes.resize(len, 0);
+        }
+        Ok(Room(bytes))
+    }
+
+    /// The first `len` bytes of it.
+    pub(crate) fn part(&mut self, len: usize) -> &mut [u8] {
+        let len = len.min(self.0.len());
+        self.0.split_at_mut(len).0
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.0.len() <= PIECE {
+            SPARE.set(std::mem::take(&mut self.0));
+        }
+    }
+}

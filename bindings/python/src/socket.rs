@@ -1,0 +1,353 @@
+//! The class under `ustcp.socket`.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::time::Duration;
+
+use libc::c_int;
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyOSError, PyOverflowError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyInt};
+use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Shutdown, process};
+
+use crate::address;
+use crate::failure::{Failure, system_error};
+use crate::patience::Patience;
+use crate::payload::{PIECE, Room, View};
+
+/// Most bytes that getsockopt is asked for, as in CPython.
+const OPTION_MAX: usize = 1024;
+
+/// A TCP socket of this process's stack.
+#[pyclass(frozen, subclass, module = "ustcp._ustcp")]
+pub(crate) struct Socket {
+    /// `None` once closed.
+    open: Mutex<Option<ustcp_runtime::Socket>>,
+    /// `None`: blocking; zero: non-blocking.
+    timeout: Mutex<Option<Duration>>,
+}
+
+/// What a recv returns or raises, whatever it is made into.
+struct Receive {
+    most: usize,
+    flags: RecvFlags,
+    patience: Patience,
+}
+
+#[pymethods]
+impl Socket {
+    #[new]
+    #[pyo3(signature = (family = libc::AF_INET, r#type = libc::SOCK_STREAM, proto = 0, fileno = None))]
+    fn new(py: Python<'_>, family: c_int, r#type: c_int, proto: c_int, fileno: Option<c_int>) -> PyResult<Socket> {
+        if let Some(fd) = fileno {
+            let open = py.detach(|| process::socket(fd)).map_err(Failure::from)?;
+            return Ok(Socket {
+                open: Mutex::new(Some(open)),
+                timeout: Mutex::new(None),
+            });
+        }
+        let family = family_of(family)?;
+        if r#type & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != libc::SOCK_STREAM {
+            return Err(system_error(libc::ESOCKTNOSUPPORT));
+        }
+        if !matches!(proto, 0 | libc::IPPROTO_TCP) {
+            return Err(system_error(libc::EPROTONOSUPPORT));
+        }
+        let open = py.detach(|| make(family)).map_err(Failure::from)?;
+        let timeout = (r#type & libc::SOCK_NONBLOCK != 0).then_some(Duration::ZERO);
+        Ok(Socket {
+            open: Mutex::new(Some(open)),
+            timeout: Mutex::new(timeout),
+        })
+    }
+
+    /// The file descriptor, good for select, poll and epoll and for nothing else; -1 once closed.
+    fn fileno(&self) -> c_int {
+        self.open.lock().as_ref().map_or(-1, ustcp_runtime::Socket::fd)
+    }
+
+    fn bind(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> PyResult<()> {
+        let socket = self.socket()?;
+        let address = address::from_python(socket.family(), address)?;
+        Ok(py.detach(|| socket.bind(address)).map_err(Failure::from)?)
+    }
+
+    #[pyo3(signature = (backlog = 128))]
+    fn listen(&self, py: Python<'_>, backlog: c_int) -> PyResult<()> {
+        let socket = self.socket()?;
+        Ok(py.detach(|| socket.listen(backlog)).map_err(Failure::from)?)
+    }
+
+    /// The descriptor of the oldest waiting connection, and the peer's address.
+    fn _accept(&self, py: Python<'_>) -> PyResult<(c_int, Py<PyAny>)> {
+        let socket = self.socket()?;
+        let patience = Patience::new(*self.timeout.lock(), socket.receive_wait());
+        let (fd, peer) = patience.wait(py, |wait| {
+            let (connection, peer) = socket.accept(wait)?;
+            Ok((process::register(connection), peer))
+        })?;
+        Ok((fd, address::to_python(py, peer)?))
+    }
+
+    fn connect(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> PyResult<()> {
+        Ok(self.attempt_connect(py, address)?)
+    }
+
+    /// As connect, with the error's number as its value; 0 when connected.
+    fn connect_ex(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> PyResult<c_int> {
+        match self.attempt_connect(py, address) {
+            Ok(()) => Ok(0),
+            Err(Failure::System(errno)) => Ok(errno.0),
+            Err(Failure::TimedOut) => Ok(libc::EAGAIN),
+            Err(Failure::Raised(raised)) => Err(raised),
+        }
+    }
+
+    #[pyo3(signature = (data, flags = 0, /))]
+    fn send(&self, py: Python<'_>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<usize> {
+        let patience = self.send_patience(flags)?;
+        let bytes = match data.cast::<PyBytes>() {
+            Ok(bytes) => bytes.clone(),
+            Err(_) => View::new(data)?.piece(0)?,
+        };
+        Ok(self.send_some(py, bytes.as_bytes(), patience)?)
+    }
+
+    #[pyo3(signature = (data, flags = 0, /))]
+    fn sendall(&self, py: Python<'_>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<()> {
+        let patience = self.send_patience(flags)?;
+        if let Ok(bytes) = data.cast::<PyBytes>() {
+            return self.send_whole(py, bytes.as_bytes(), patience);
+        }
+        let view = View::new(data)?;
+        for offset in (0..view.len()?).step_by(PIECE) {
+            self.send_whole(py, view.piece(offset)?.as_bytes(), patience)?;
+        }
+        Ok(())
+    }
+
+    #[pyo3(signature = (bufsize, flags = 0, /))]
+    fn recv<'py>(&self, py: Python<'py>, bufsize: isize, flags: c_int) -> PyResult<Bound<'py, PyBytes>> {
+        let most = usize::try_from(bufsize).map_err(|_| PyValueError::new_err("negative buffersize in recv"))?;
+        self.receive(py, most, flags, |bytes| Ok(PyBytes::new(py, bytes)))
+    }
+
+    #[pyo3(signature = (buffer, nbytes = 0, flags = 0))]
+    fn recv_into(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, nbytes: isize, flags: c_int) -> PyResult<usize> {
+        let view = View::writable(buffer)?;
+        let most = usize::try_from(nbytes).map_err(|_| PyValueError::new_err("negative buffersize in recv_into"))?;
+        let room = view.len()?;
+        if most > room {
+            return Err(PyValueError::new_err("buffer too small for requested bytes"));
+        }
+        let most = if most == 0 { room } else { most };
+        self.receive(py, most, flags, |bytes| view.write(bytes).map(|()| bytes.len()))
+    }
+
+    fn shutdown(&self, py: Python<'_>, how: c_int) -> PyResult<()> {
+        let how = match how {
+            libc::SHUT_RD => Shutdown::Read,
+            libc::SHUT_WR => Shutdown::Write,
+            libc::SHUT_RDWR => Shutdown::Both,
+            _ => return Err(system_error(libc::EINVAL)),
+        };
+        let socket = self.socket()?;
+        Ok(py.detach(|| socket.shutdown(how)).map_err(Failure::from)?)
+    }
+
+    /// Closes it; once more does nothing.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(socket) = self.open.lock().take() else {
+            return Ok(());
+        };
+        match py.detach(|| process::close(socket.fd())) {
+            Ok(()) | Err(Errno(libc::ECONNRESET)) => Ok(()), // the peer was faster: closed all the same, as in CPython
+            Err(errno) => Err(Failure::from(errno).into()),
+        }
+    }
+
+    fn getsockname(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let socket = self.socket()?;
+        address::to_python(py, py.detach(|| socket.local_address()).map_err(Failure::from)?)
+    }
+
+    fn getpeername(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let socket = self.socket()?;
+        address::to_python(py, py.detach(|| socket.peer_address()).map_err(Failure::from)?)
+    }
+
+    /// `None`: blocking; 0: non-blocking; else seconds.
+    #[pyo3(signature = (value, /))]
+    fn settimeout(&self, value: Option<f64>) -> PyResult<()> {
+        let timeout = match value {
+            None => None,
+            Some(seconds) if seconds.is_nan() || seconds < 0.0 => {
+                return Err(PyValueError::new_err("Timeout value out of range"));
+            }
+            Some(seconds) => Some(
+                Duration::try_from_secs_f64(seconds)
+                    .map_err(|_| PyOverflowError::new_err("timeout doesn't fit into C timeval"))?,
+            ),
+        };
+        *self.timeout.lock() = timeout;
+        Ok(())
+    }
+
+    fn gettimeout(&self) -> Option<f64> {
+        self.timeout.lock().map(|timeout| timeout.as_secs_f64())
+    }
+
+    #[pyo3(signature = (flag, /))]
+    fn setblocking(&self, flag: &Bound<'_, PyAny>) -> PyResult<()> {
+        *self.timeout.lock() = if flag.is_truthy()? { None } else { Some(Duration::ZERO) };
+        Ok(())
+    }
+
+    fn getblocking(&self) -> bool {
+        *self.timeout.lock() != Some(Duration::ZERO)
+    }
+
+    /// With an int, or the bytes of the struct that the option takes.
+    #[pyo3(signature = (level, option, value, /))]
+    fn setsockopt(&self, py: Python<'_>, level: c_int, option: c_int, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let bytes = match value.cast::<PyInt>() {
+            Ok(number) => number.extract::<c_int>()?.to_ne_bytes().to_vec(),
+            Err(_) => View::new(value)?.piece(0)?.as_bytes().to_vec(),
+        };
+        let socket = self.socket()?;
+        Ok(py
+            .detach(|| socket.set_option(level, option, &bytes))
+            .map_err(Failure::from)?)
+    }
+
+    /// An int, or with `buflen` the bytes of the option's struct, at most so many.
+    #[pyo3(signature = (level, option, buflen = 0, /))]
+    fn getsockopt(&self, py: Python<'_>, level: c_int, option: c_int, buflen: isize) -> PyResult<Py<PyAny>> {
+        let most = match usize::try_from(buflen) {
+            Ok(most) if most <= OPTION_MAX => most,
+            _ => return Err(PyOSError::new_err("getsockopt buflen out of range")),
+        };
+        let socket = self.socket()?;
+        let value = py.detach(|| socket.option(level, option)).map_err(Failure::from)?;
+        if most > 0 {
+            return Ok(PyBytes::new(py, value.get(..most).unwrap_or(&value))
+                .into_any()
+                .unbind());
+        }
+        let number = value.first_chunk().copied().map_or(0, c_int::from_ne_bytes);
+        Ok(number.into_pyobject(py)?.into_any().unbind())
+    }
+
+    /// `AF_INET` or `AF_INET6`, as a number; -1 once closed.
+    #[getter]
+    fn _family(&self) -> c_int {
+        match self.open.lock().as_ref().map(ustcp_runtime::Socket::family) {
+            Some(Family::V4) => libc::AF_INET,
+            Some(Family::V6) => libc::AF_INET6,
+            None => -1,
+        }
+    }
+}
+
+impl Socket {
+    /// The socket, `EBADF` once closed.
+    fn socket(&self) -> Result<ustcp_runtime::Socket, Failure> {
+        self.open.lock().clone().ok_or(Failure::System(Errno(libc::EBADF)))
+    }
+
+    fn attempt_connect(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> Result<(), Failure> {
+        let socket = self.socket()?;
+        let address = address::from_python(socket.family(), address)?;
+        let patience = Patience::new(*self.timeout.lock(), socket.send_wait());
+        let mut begun = false;
+        patience.wait(py, |wait| {
+            let outcome = socket.connect(address, wait);
+            match outcome {
+                // A later slice of the same call: still the attempt that this call began.
+                Err(Errno(libc::EALREADY)) if begun => Err(Errno(libc::EINPROGRESS)),
+                _ => {
+                    begun = true;
+                    outcome
+                }
+            }
+        })
+    }
+
+    fn send_patience(&self, flags: c_int) -> Result<Patience, Failure> {
+        if flags & libc::MSG_OOB != 0 {
+            return Err(Failure::System(Errno(libc::EOPNOTSUPP)));
+        }
+        if flags & libc::MSG_DONTWAIT != 0 {
+            return Ok(Patience::NONE);
+        }
+        Ok(Patience::new(*self.timeout.lock(), self.socket()?.send_wait()))
+    }
+
+    fn send_some(&self, py: Python<'_>, bytes: &[u8], patience: Patience) -> Result<usize, Failure> {
+        let socket = self.socket()?;
+        // Python ignores SIGPIPE and raises BrokenPipeError; so it is under programs that embed it and do not.
+        let flags = SendFlags { no_signal: true };
+        patience.wait(py, |wait| socket.send(&[IoSlice::new(bytes)], flags, wait))
+    }
+
+    fn send_whole(&self, py: Python<'_>, mut rest: &[u8], patience: Patience) -> PyResult<()> {
+        while !rest.is_empty() {
+            let sent = self.send_some(py, rest, patience)?;
+            rest = rest.get(sent..).unwrap_or_default();
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
+    /// Receives, and makes the bytes into what the caller wants.
+    fn receive<T>(
+        &self,
+        py: Python<'_>,
+        most: usize,
+        flags: c_int,
+        make: impl FnOnce(&[u8]) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let socket = self.socket()?;
+        let Receive { most, flags, patience } = self.plan(&socket, most, flags)?;
+        let mut room = Room::new(most)?;
+        let into = room.part(most);
+        let len = patience.wait(py, |wait| socket.recv(&mut [IoSliceMut::new(into)], flags, wait))?;
+        make(room.part(len))
+    }
+
+    /// One call fills at most [`PIECE`] bytes unless all are insisted upon.
+    fn plan(&self, socket: &ustcp_runtime::Socket, most: usize, flags: c_int) -> Result<Receive, Failure> {
+        if flags & (libc::MSG_OOB | libc::MSG_TRUNC) != 0 {
+            return Err(Failure::System(Errno(libc::EOPNOTSUPP)));
+        }
+        let wait_all = flags & libc::MSG_WAITALL != 0;
+        let patience = match flags & libc::MSG_DONTWAIT {
+            0 => Patience::new(*self.timeout.lock(), socket.receive_wait()),
+            _ => Patience::NONE,
+        };
+        Ok(Receive {
+            most: if wait_all { most } else { most.min(PIECE) },
+            flags: RecvFlags {
+                peek: flags & libc::MSG_PEEK != 0,
+                wait_all,
+                ..RecvFlags::default()
+            },
+            patience: if wait_all { patience.whole() } else { patience },
+        })
+    }
+}
+
+fn family_of(number: c_int) -> PyResult<Family> {
+    match number {
+        libc::AF_INET => Ok(Family::V4),
+        libc::AF_INET6 => Ok(Family::V6),
+        _ => Err(system_error(libc::EAFNOSUPPORT)),
+    }
+}
+
+/// A socket of the process-wide stack, which starts with the first one, entered under its descriptor.
+fn make(family: Family) -> Result<ustcp_runtime::Socket, Errno> {
+    let socket = process::runtime()?.socket(family)?;
+    process::register(socket.clone());
+    Ok(socket)
+}
