@@ -109,11 +109,7 @@ impl Link {
 
     /// Hands over what a stack transmits: checksums are completed first, super-segments split.
     pub fn transmit(&mut self, now: Instant, transmit: &Transmit<'_>) {
-        let mut packet = transmit.to_vec();
-        if transmit.checksum == Checksum::Offloaded {
-            complete_checksum(&mut packet);
-        }
-        self.send(now, packet, transmit.segment_size);
+        self.send(now, whole(transmit), transmit.segment_size);
     }
 
     /// Hands over a packet with complete checksums, which may be a super-segment of `segment_size`: that one is split
@@ -252,6 +248,15 @@ impl Link {
     pub fn weather(&self) -> &Weather {
         &self.weather
     }
+}
+
+/// A packet in one piece, with complete checksums.
+pub(crate) fn whole(transmit: &Transmit<'_>) -> Vec<u8> {
+    let mut packet = transmit.to_vec();
+    if transmit.checksum == Checksum::Offloaded {
+        complete_checksum(&mut packet);
+    }
+    packet
 }
 
 fn flip(packet: &mut [u8], bit: u64) {
