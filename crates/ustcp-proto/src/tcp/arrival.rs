@@ -297,7 +297,6 @@ impl Connection {
         if let Some(sent_at) = acknowledged.sample {
             self.rtt.sample(cx.now.since(sent_at));
         }
-        self.rtt.reset_backoff();
         self.timeouts = 0;
         self.first_timeout = None;
         self.soft_error = None;
@@ -319,8 +318,11 @@ impl Connection {
                 if self.rcv.sack {
                     self.snd.in_flight.mark_lost_below_sacked(2 * mss);
                 }
-                self.snd.in_flight.mark_first_lost(mss);
-                self.retransmit_pending = true;
+                // With SACK the hole may have been filled already by what is on its way.
+                if !self.rcv.sack || !self.snd.in_flight.first_was_resent() {
+                    self.snd.in_flight.mark_first_lost(mss);
+                    self.retransmit_pending = true;
+                }
             }
             None => {
                 self.duplicate_acks = 0;

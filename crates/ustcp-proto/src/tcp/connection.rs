@@ -108,7 +108,10 @@ impl Connection {
             state: State::Closed,
             opening,
             snd: Send::new(iss, options.send_buffer, mss),
-            rcv: Receive::new(options.receive_buffer),
+            rcv: Receive::new(
+                options.receive_buffer,
+                usize::from(announced_mss(&cx.config, &options)).max(1),
+            ),
             rtt: Rtt::new(&cx.config),
             congestion: NewReno::new(cx.config.initial_window, mss),
             timers: Timers::default(),
@@ -309,7 +312,7 @@ impl Connection {
     pub(crate) fn consume(&mut self, count: usize) {
         self.rcv.ring.consume(count);
         let text_may_come = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
-        if text_may_come && !self.rcv.is_finished() && self.rcv.should_update_window(self.snd.mss) {
+        if text_may_come && !self.rcv.is_finished() && self.rcv.should_update_window() {
             self.rcv.owe(AckDebt::Now);
         }
         if !text_may_come && self.rcv.ring.is_empty() {

@@ -27,8 +27,12 @@ pub(crate) struct Receive {
     pub(crate) scale: u8,
     pub(crate) ring: Ring,
     assembler: Assembler,
-    /// Where the peer's FIN stands, once seen.
-    pub(crate) fin: Option<SeqNum>,
+    /// Where the peer's FIN stands, as last seen.
+    fin: Option<SeqNum>,
+    /// The FIN has been taken: RCV.NXT is beyond it.
+    finished: bool,
+    /// The segment size we announced.
+    mss: usize,
     /// The largest segment seen: what "a full-sized segment" of this peer is.
     pub(crate) largest_text: usize,
     pub(crate) debt: AckDebt,
@@ -41,7 +45,7 @@ pub(crate) struct Receive {
 }
 
 impl Receive {
-    pub(crate) fn new(buffer: usize) -> Receive {
+    pub(crate) fn new(buffer: usize, mss: usize) -> Receive {
         Receive {
             nxt: SeqNum(0),
             irs: SeqNum(0),
@@ -50,6 +54,8 @@ impl Receive {
             ring: Ring::new(buffer),
             assembler: Assembler::default(),
             fin: None,
+            finished: false,
+            mss,
             largest_text: 0,
             debt: AckDebt::None,
             duplicates_owed: 0,
@@ -132,7 +138,7 @@ impl Receive {
 
     /// A FIN stands at `seq`. It counts when everything before it has come, see [`Receive::fin_is_next`].
     pub(crate) fn note_fin(&mut self, seq: SeqNum) {
-        if self.fin.is_none() {
+        if !self.finished && seq.at_or_after(self.nxt) {
             self.fin = Some(seq);
         }
         if seq.after(self.nxt) {
@@ -142,11 +148,12 @@ impl Receive {
 
     /// The stream up to the peer's FIN is complete and the FIN not yet counted.
     pub(crate) fn fin_is_next(&self) -> bool {
-        self.fin == Some(self.nxt)
+        !self.finished && self.fin == Some(self.nxt)
     }
 
     /// Moves RCV.NXT over the FIN.
     pub(crate) fn take_fin(&mut self) {
+        self.finished = true;
         self.nxt += 1;
         self.right = self.right.max(self.nxt);
         self.owe(AckDebt::Now);
@@ -154,7 +161,7 @@ impl Receive {
 
     /// The peer's FIN has been taken.
     pub(crate) fn is_finished(&self) -> bool {
-        self.fin.is_some_and(|fin| fin.before(self.nxt))
+        self.finished
     }
 
     /// At least `debt` is owed.
@@ -189,11 +196,11 @@ impl Receive {
 
     /// What "every second full-sized segment" counts by: at most what a single packet carries.
     fn segment_size(&self) -> usize {
-        self.largest_text.clamp(1, 1460)
+        self.largest_text.clamp(1, self.mss)
     }
 
     /// The window field to send now, and with it the right edge moves.
-    pub(crate) fn announce(&mut self, mss: usize) -> u16 {
+    pub(crate) fn announce(&mut self) -> u16 {
         let unit = 1 << self.scale;
         let space = self.ring.space();
         let largest = usize::from(u16::MAX) << self.scale;
@@ -206,7 +213,7 @@ impl Receive {
             rounded_up.saturating_sub(unit)
         };
         let offered = space / unit * unit;
-        let window = if self.is_worth_announcing(mss) {
+        let window = if self.is_worth_announcing() {
             offered.max(kept)
         } else {
             kept
@@ -217,14 +224,14 @@ impl Receive {
     }
 
     /// Silly-window avoidance: the edge moves only by a segment or half the buffer, RFC 9293 §3.8.6.2.2, MUST-39.
-    fn is_worth_announcing(&self, mss: usize) -> bool {
-        self.ring.space() >= self.window() + mss.min(self.ring.limit() / 2).max(1)
+    fn is_worth_announcing(&self) -> bool {
+        self.ring.space() >= self.window() + self.mss.min(self.ring.limit() / 2).max(1)
     }
 
     /// Whether reading has opened the window so far that the peer should be told unasked: twice what it knows of
     /// (Linux's rule), so that a busy reader does not send an acknowledgement for every read.
-    pub(crate) fn should_update_window(&self, mss: usize) -> bool {
-        self.is_worth_announcing(mss) && self.ring.space() >= 2 * self.window()
+    pub(crate) fn should_update_window(&self) -> bool {
+        self.is_worth_announcing() && self.ring.space() >= 2 * self.window()
     }
 
     /// The blocks for a SACK option; none when not permitted.

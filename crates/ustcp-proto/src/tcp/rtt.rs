@@ -47,14 +47,9 @@ impl Rtt {
         self.rto = (self.srtt.unwrap_or(rtt) + (self.rttvar * 4).max(self.rto_min)).min(self.rto_max);
     }
 
-    /// The timer went off: wait twice as long, RFC 6298 (5.5).
+    /// The timer went off: wait twice as long, RFC 6298 (5.5), until there is a sample again (Karn).
     pub(crate) fn back_off(&mut self) {
         self.backoff = self.backoff.saturating_add(1);
-    }
-
-    /// New data was acknowledged: the path is alive again.
-    pub(crate) fn reset_backoff(&mut self) {
-        self.backoff = 0;
     }
 
     /// RFC 6298 (5.7): the SYN had to be sent again and gave no sample.

@@ -182,6 +182,11 @@ impl Scoreboard {
         }
     }
 
+    /// The first range in flight was sent more than once.
+    pub(crate) fn first_was_resent(&self) -> bool {
+        self.ranges.front().is_some_and(|range| range.retransmitted)
+    }
+
     /// A timeout: all of it is lost, and what was SACKed may have been reneged on (RFC 2018 §8).
     pub(crate) fn mark_all_lost(&mut self) {
         for range in &mut self.ranges {

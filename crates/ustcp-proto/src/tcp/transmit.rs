@@ -270,7 +270,7 @@ impl Connection {
 
     /// ACK, window and SACK blocks as of now; what was owed is paid.
     fn acknowledging_header(&mut self) -> TcpHeader {
-        let window = self.rcv.announce(self.snd.mss);
+        let window = self.rcv.announce();
         self.rcv.acknowledged();
         self.timers.delayed_ack = None;
         TcpHeader {
