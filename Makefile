@@ -1,0 +1,99 @@
+# make demo      builds the library and shows a page fetched over it, packet by packet
+# make test      the whole suite
+# make check     what CI asks besides: format, lints, header, ABI, documentation, licences, architecture
+# make bench     speed, side by side with the kernel
+# make sim       100,000 seeds of the network simulation (USTCP_SIM_SEEDS=... for more)
+# make install   DESTDIR= PREFIX=; make examples; make header: see crates/ustcp-capi/install.mk
+
+SHELL  := /bin/bash
+CARGO  ?= cargo
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+
+# Debian packages: what `make demo` needs, and what the tests need besides.
+APT_DEMO := gcc make pkg-config python3
+APT_TEST := $(APT_DEMO) binutils g++ iproute2 python3-venv tshark util-linux
+
+.PHONY: demo test check bench sim clean apt-demo apt-test rust-tests python-module pytest
+
+demo: apt-demo
+	@echo "== building libustcp, the example and the command (release; from a cold cache a few minutes)"
+	@$(MAKE) --no-print-directory examples
+	@echo "== a C program on libustcp.so fetches a page from a server on the kernel's TCP, over a TUN device"
+	build/prefix/bin/ustcp demo -- build/examples/http_get
+
+test: apt-test rust-tests pytest
+
+rust-tests:
+	@echo "== Rust: unit tests, the state table, 10,000 seeds of simulated weather"
+	$(CARGO) test --locked --workspace --exclude ustcp-python
+
+pytest: examples test-programs build/tests/puppet-kernel build/tests/puppet-ustcp python-module
+	@echo "== C and Python programs against the kernel's TCP, in network namespaces"
+	$(PYTHON) -m pytest tests $(PYTEST)
+
+check: apt-test $(VENV)/ready
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(MAKE) --no-print-directory check-header check-abi
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	$(PYTHON) tests/policy.py
+
+bench: examples build/bench/load build/bench/server
+	python3 tests/bench/run.py $(BENCH)
+
+sim:
+	USTCP_SIM_SEEDS=$${USTCP_SIM_SEEDS:-100000} $(CARGO) test --locked -p ustcp-sim --test seeds -- --nocapture
+
+clean:
+	$(CARGO) clean
+	rm -rf build $(VENV)
+
+# ---- the tools around: Debian packages, the Python environment
+
+apt-demo: PACKAGES = $(APT_DEMO)
+apt-test: PACKAGES = $(APT_TEST)
+apt-demo apt-test:
+	@missing=$$(for p in $(PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q ' installed$$' || echo $$p; done); \
+	if [ -z "$$missing" ] || ! command -v dpkg-query >/dev/null; then exit 0; fi; \
+	if [ -n "$$CI" ]; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+	else \
+		echo "Debian packages are missing. Install them with:" >&2; \
+		echo "    sudo apt-get install" $$missing >&2; exit 1; \
+	fi
+
+$(VENV)/ready: tests/requirements.txt
+	@echo "== Python tools into $(VENV)"
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+python-module: $(VENV)/ready
+	@echo "== the Python module into $(VENV)"
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --quiet --release --locked -m bindings/python/Cargo.toml
+
+# ---- programs of the tests and of the bench
+
+HARNESS_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -pthread
+
+build/tests/puppet-kernel: tests/puppet/puppet.c tests/puppet/sha256.h
+	@mkdir -p $(@D)
+	$(CC) $(HARNESS_CFLAGS) $< -o $@
+
+build/tests/puppet-ustcp: tests/puppet/puppet.c tests/puppet/sha256.h capi-prefix
+	@mkdir -p $(@D)
+	$(CC) $(HARNESS_CFLAGS) -DUSTCP $$($(CAPI_PKG_CONFIG) --cflags ustcp) $< -o $@ \
+		$$($(CAPI_PKG_CONFIG) --libs ustcp) -Wl,-rpath,$(CAPI_PREFIX)/lib
+
+build/bench/load: tests/bench/load.c
+	@mkdir -p $(@D)
+	$(CC) $(HARNESS_CFLAGS) $< -o $@
+
+build/bench/server: tests/bench/server.c capi-prefix
+	@mkdir -p $(@D)
+	$(CC) $(HARNESS_CFLAGS) $$($(CAPI_PKG_CONFIG) --cflags ustcp) $< -o $@ \
+		$$($(CAPI_PKG_CONFIG) --libs ustcp) -Wl,-rpath,$(CAPI_PREFIX)/lib
+
+include crates/ustcp-capi/install.mk

@@ -1,0 +1,188 @@
+"""The stage of every scenario: our side at 10.77.0.2, the kernel's TCP at 10.77.0.1, a capture on the device between.
+
+Our side is, in turn, a C program on libustcp, a Python program on `import ustcp`, and (to judge the scenario itself) the
+kernel's own TCP in a second namespace.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import tshark
+from harness.capture import Conversation, Dump, Wire
+from harness.netns import OURS, PEER, Namespace, join_by_veth, missing
+from harness.puppet import Puppet, Sock, events
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+STACKS = ("c", "python", "kernel")
+COMMANDS = {
+    "c": [str(BUILD / "tests/puppet-ustcp")],
+    "python": [sys.executable, str(ROOT / "tests/puppet/puppet.py")],
+    "kernel": [str(BUILD / "tests/puppet-kernel")],
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in (
+        "stacks(*names): which of c, python and kernel play our side; default all",
+        "environment(**variables): USTCP_ variables of our side",
+        "flags(*names): what tshark's TCP analysis may raise because of what the test does",
+        "no_wire: the test makes its own capture, or none",
+    ):
+        config.addinivalue_line("markers", line)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "stage" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("stacks")
+        metafunc.parametrize("stage", marker.args if marker else STACKS, indirect=True)
+
+
+@functools.cache
+def network_missing() -> str | None:
+    return missing()
+
+
+@pytest.fixture
+def network() -> None:
+    """Skips where there can be no network tests; in CI that is a failure."""
+    reason = network_missing()
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+class Stage:
+    """Both sides, and the wire between them."""
+
+    def __init__(self, stack: str, directory: Path, environment: dict[str, str], wire: bool) -> None:
+        self.stack, self.directory, self.environment = stack, directory, environment
+        self._with_wire = wire
+        self.net = Namespace("peer")
+        self.far = Namespace("ours") if stack == "kernel" else None
+        self.wire: Wire | None = None
+        self._dumps: list[Dump] = []
+        self._puppets: list[Puppet] = []
+
+    @property
+    def on_kernel(self) -> bool:
+        return self.stack == "kernel"
+
+    def set_up(self) -> None:
+        self.net.create()
+        if self.far:
+            self.far.create()
+            join_by_veth(self.net, self.far)
+        self.ours = self.start_ours()
+        self.ours.call("start")
+        self.peer = Puppet(COMMANDS["kernel"], self.net)
+        self._puppets.append(self.peer)
+        if self._with_wire:
+            self.wire = Wire(self.net, self.directory / "wire.pcap")
+
+    def start_ours(self) -> Puppet:
+        """Another program of the kind that plays our side."""
+        log = None if self.on_kernel else self.directory / f"events-{len(self._puppets)}.jsonl"
+        ours = Puppet(COMMANDS[self.stack], self.far or self.net, log, **self.environment)
+        self._puppets.insert(0, ours)
+        return ours
+
+    def dump(self) -> Dump:
+        """A capture for large runs."""
+        self._dumps.append(Dump(self.net, self.directory / f"dump-{len(self._dumps)}.pcapng"))
+        return self._dumps[-1]
+
+    def tear_down(self) -> list[str]:
+        """Ends everything, whatever happened. Returns what was wrong with the end."""
+        wrong: list[str] = []
+        for puppet in self._puppets:
+            killed = puppet.process.poll() not in (None, 0)
+            try:
+                code = puppet.close()
+                if code != 0 and not killed:
+                    wrong.append(f"{puppet.process.args} ended with {code}")
+            except Exception as error:  # the namespaces must go all the same
+                wrong.append(str(error))
+            wrong += [line for line in puppet.errors if "panic" in line.lower()]
+        for capture in [self.wire, *self._dumps]:
+            try:
+                if capture:
+                    capture.close()
+            except Exception as error:
+                wrong.append(str(error))
+        for namespace in filter(None, (self.net, self.far)):
+            namespace.remove()
+        return wrong
+
+    def captures(self) -> list[Path]:
+        return [c.file for c in [self.wire, *self._dumps] if c]
+
+    # ---- what most scenarios begin with ----
+
+    def we_connect(self, port: int = 7000, our_port: int = 0) -> tuple[Sock, Sock]:
+        """A connection that we opened: our socket, the peer's."""
+        listener = self.peer.socket()
+        listener.bind(PEER, port)
+        listener.listen()
+        ours = self.ours.socket()
+        if our_port:
+            ours.bind(OURS, our_port)
+        ours.connect(PEER, port)
+        theirs = listener.accept()
+        listener.close()
+        return ours, theirs
+
+    def we_accept(self, port: int = 7000) -> tuple[Sock, Sock]:
+        """A connection that the peer opened: our socket, the peer's."""
+        listener = self.ours.socket()
+        listener.bind(OURS, port)
+        listener.listen()
+        theirs = self.peer.socket()
+        theirs.connect(OURS, port)
+        ours = listener.accept()
+        listener.close()
+        return ours, theirs
+
+    def pair(self, role: str) -> tuple[Sock, Sock]:
+        return self.we_connect() if role == "we connect" else self.we_accept()
+
+    def conversation(self, ours: Sock) -> Conversation:
+        return Conversation(self.wire, ours.sockname()[1])
+
+    def transitions(self, port: int) -> list[tuple[str, str]]:
+        """From the library's own log: the states of the connections at our `port`, in order."""
+        found = []
+        for event in events(self.ours.log):
+            flow, kind = event.get("flow"), event.get("kind")
+            if isinstance(kind, dict) and "Transition" in kind and flow and flow["local"].endswith(f":{port}"):
+                found.append((kind["Transition"]["from"], kind["Transition"]["to"]))
+        return found
+
+
+@pytest.fixture
+def stage(request: pytest.FixtureRequest, tmp_path: Path, network: None):
+    environment: dict[str, str] = {}
+    for marker in reversed(list(request.node.iter_markers("environment"))):
+        environment.update(marker.kwargs)
+    stage = Stage(request.param, tmp_path, environment, request.node.get_closest_marker("no_wire") is None)
+    try:
+        stage.set_up()
+        yield stage
+    finally:
+        wrong = stage.tear_down()
+    assert not wrong, wrong
+    allowed = {name for marker in request.node.iter_markers("flags") for name in marker.args}
+    for capture in stage.captures():
+        tshark.check(capture, allowed)
+
+
+@pytest.fixture(params=["we connect", "we accept"])
+def role(request: pytest.FixtureRequest) -> str:
+    return request.param

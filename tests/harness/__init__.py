@@ -1,0 +1,1 @@
+"""What the scenarios stand on: namespaces, packets, captures, puppets and tshark."""
