@@ -181,12 +181,13 @@ impl Judge {
                 format!("ends at {end}, beyond the window's edge {edge}")
             })?;
         }
-        let beyond = |fin: SeqNum| end.after(fin) || (header.flags.has(Flags::FIN) && end != fin);
+        let with_fin = header.flags.has(Flags::FIN);
+        let beyond = |fin: SeqNum| (len > 0 && end.after(fin)) || (with_fin && end != fin) || end.after(fin + 1);
         require(!way.fin.is_some_and(beyond), || {
             format!("ends at {end}, and the FIN was at {:?}", way.fin)
         })?;
         let mut next = end;
-        if header.flags.has(Flags::FIN) {
+        if with_fin {
             require(end.at_or_after(way.next) || way.fin.is_some(), || {
                 format!("FIN at {end}, before {}", way.next)
             })?;

@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::rc::Rc;
 
-use ustcp_proto::{Error, Family, Instant, Options, Shutdown, SocketId, Stack};
+use ustcp_proto::{Error, Family, Instant, Options, Readiness, Shutdown, SocketId, Stack};
 
 use crate::Rng;
 use crate::scenario::{Ending, LEAST, Side};
@@ -46,6 +46,7 @@ pub(crate) struct Program {
     ended: bool,
     peer_done: bool,
     woken: bool,
+    seen: Option<Readiness>,
     wake: Option<Instant>,
     error: Option<Error>,
 }
@@ -106,6 +107,7 @@ impl Program {
             ended: false,
             peer_done: false,
             woken: true,
+            seen: None,
             wake: None,
             error: None,
         })
@@ -129,9 +131,9 @@ impl Program {
         self.socket
     }
 
-    /// The stack says that the socket's readiness may have changed.
-    pub(crate) fn notify(&mut self) {
-        self.woken = true;
+    /// The stack says that the socket's readiness may have changed: acts if it has.
+    pub(crate) fn notify(&mut self, stack: &Stack) {
+        self.woken |= stack.readiness(self.socket).ok() != self.seen;
     }
 
     /// When it has rested.
@@ -178,10 +180,12 @@ impl Program {
         }
         self.woken = false;
         match self.act(now, stack) {
-            Ok(()) => Ok(()),
-            Err(Stop::Wrong(what)) => Err(what),
-            Err(Stop::Call(error)) => self.fail(now, stack, error),
+            Ok(()) => {}
+            Err(Stop::Wrong(what)) => return Err(what),
+            Err(Stop::Call(error)) => self.fail(now, stack, error)?,
         }
+        self.seen = stack.readiness(self.socket).ok();
+        Ok(())
     }
 
     fn fail(&mut self, now: Instant, stack: &mut Stack, error: Error) -> Result<(), String> {

@@ -125,38 +125,34 @@ impl<'s> Run<'s> {
     /// Lets the programs act until both wait for something.
     fn turn_programs(&mut self) -> Result<(), String> {
         for _ in 0..TURNS {
-            let notified = self.notify();
+            self.notify();
             let now = self.network.now();
             for (program, host) in self.programs.iter_mut().zip(self.hosts) {
+                let stack = self.network.stack_mut(host);
                 program
-                    .turn(now, self.network.stack_mut(host))
+                    .turn(now, stack)
                     .map_err(|what| format!("program {}: {what}", host.index()))?;
             }
             if self.programs.iter().all(Program::is_done) {
                 self.programs.iter_mut().for_each(Program::peer_is_done);
             }
-            if !notified && !self.programs.iter().any(Program::is_woken) {
+            self.notify();
+            if !self.programs.iter().any(Program::is_woken) {
                 return Ok(());
             }
         }
-        Err(format!(
-            "readiness is announced without end at {:?}",
-            self.network.now()
-        ))
+        Err("readiness changes without end".into())
     }
 
-    /// Hands on what the stacks announce; whether there was anything for a program.
-    fn notify(&mut self) -> bool {
-        let mut notified = false;
+    /// Hands on what the stacks announce.
+    fn notify(&mut self) {
         for (program, host) in self.programs.iter_mut().zip(self.hosts) {
             while let Some(id) = self.network.stack_mut(host).poll_ready() {
                 if id == program.socket() && !program.is_over() {
-                    program.notify();
-                    notified = true;
+                    program.notify(self.network.stack(host));
                 }
             }
         }
-        notified
     }
 
     fn turn_interludes(&mut self) -> Result<(), Error> {
