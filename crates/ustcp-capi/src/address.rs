@@ -1,0 +1,199 @@
+//! `struct sockaddr` in and out, field by field and of any alignment.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use libc::{c_int, sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
+use ustcp_runtime::Errno;
+
+use crate::memory;
+
+/// Which call an address is for: bind takes `AF_UNSPEC` with the wildcard address as `AF_INET`, as Linux does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// bind.
+    Bind,
+    /// connect.
+    Connect,
+}
+
+/// The address at `from`. `EINVAL` for a length that no IPv4 address has, `EFAULT`, `EAFNOSUPPORT`.
+pub(crate) fn read(from: *const sockaddr, length: socklen_t, purpose: Purpose) -> Result<SocketAddr, Errno> {
+    check_length(length)?;
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let address: sockaddr_in = memory::read_prefix(from.cast(), length)?;
+    if length < size_of::<libc::sa_family_t>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    let wildcard = address.sin_addr.s_addr == libc::INADDR_ANY;
+    match c_int::from(address.sin_family) {
+        libc::AF_UNSPEC if purpose == Purpose::Connect => return Err(Errno(libc::EAFNOSUPPORT)),
+        _ if length < size_of::<sockaddr_in>() => return Err(Errno(libc::EINVAL)),
+        libc::AF_INET => {}
+        libc::AF_UNSPEC if wildcard => {}
+        _ => return Err(Errno(libc::EAFNOSUPPORT)),
+    }
+    let host = Ipv4Addr::from_bits(u32::from_be(address.sin_addr.s_addr));
+    Ok(SocketAddr::V4(SocketAddrV4::new(host, u16::from_be(address.sin_port))))
+}
+
+/// Looks at an address that the call has no use for, as Linux does: `EINVAL`, `EFAULT`.
+pub(crate) fn look_at(from: *const sockaddr, length: socklen_t) -> Result<(), Errno> {
+    check_length(length)?;
+    memory::read_array(from.cast::<u8>(), usize::try_from(length).unwrap_or(usize::MAX)).map(drop)
+}
+
+/// No address is longer than `struct sockaddr_storage`.
+fn check_length(length: socklen_t) -> Result<(), Errno> {
+    match usize::try_from(length) {
+        Ok(length) if length <= size_of::<libc::sockaddr_storage>() => Ok(()),
+        _ => Err(Errno(libc::EINVAL)),
+    }
+}
+
+/// Where an address goes: a buffer and, in and out, its length. Checked before the call does what cannot be undone.
+pub(crate) struct Room {
+    to: *mut sockaddr,
+    length: *mut socklen_t,
+    bytes: usize,
+}
+
+impl Room {
+    /// The room that a call was given. `EFAULT`; `EINVAL` for a negative length.
+    pub(crate) fn new(to: *mut sockaddr, length: *mut socklen_t) -> Result<Room, Errno> {
+        let bytes = memory::read(length)?.cast_signed();
+        let bytes = usize::try_from(bytes).map_err(|_| Errno(libc::EINVAL))?;
+        Ok(Room { to, length, bytes })
+    }
+
+    /// The same where a null buffer means that nobody wants the address.
+    pub(crate) fn optional(to: *mut sockaddr, length: *mut socklen_t) -> Result<Option<Room>, Errno> {
+        if to.is_null() {
+            Ok(None)
+        } else {
+            Room::new(to, length).map(Some)
+        }
+    }
+
+    /// Writes as much of `address` as there is room for, and its full length.
+    pub(crate) fn write(&self, address: SocketAddr) -> Result<(), Errno> {
+        match address {
+            SocketAddr::V4(address) => self.write_value(&v4(address)),
+            SocketAddr::V6(address) => self.write_value(&v6(address)),
+        }
+    }
+
+    /// Says that there is no address: length 0.
+    pub(crate) fn write_none(&self) -> Result<(), Errno> {
+        memory::write(self.length, &0)
+    }
+
+    fn write_value<T: Copy>(&self, value: &T) -> Result<(), Errno> {
+        memory::write_prefix(self.to.cast(), value, self.bytes)?;
+        let full = socklen_t::try_from(size_of::<T>()).unwrap_or(socklen_t::MAX);
+        memory::write(self.length, &full)
+    }
+}
+
+fn v4(address: SocketAddrV4) -> sockaddr_in {
+    sockaddr_in {
+        sin_family: family(libc::AF_INET),
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr {
+            s_addr: address.ip().to_bits().to_be(),
+        },
+        sin_zero: [0; 8],
+    }
+}
+
+fn v6(address: std::net::SocketAddrV6) -> sockaddr_in6 {
+    sockaddr_in6 {
+        sin6_family: family(libc::AF_INET6),
+        sin6_port: address.port().to_be(),
+        sin6_flowinfo: address.flowinfo(),
+        sin6_addr: libc::in6_addr {
+            s6_addr: address.ip().octets(),
+        },
+        sin6_scope_id: address.scope_id(),
+    }
+}
+
+fn family(number: c_int) -> libc::sa_family_t {
+    libc::sa_family_t::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in4(family: c_int, host: [u8; 4], port: u16) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(u16::try_from(family).unwrap().to_ne_bytes());
+        bytes.extend(port.to_be_bytes());
+        bytes.extend(host);
+        bytes.extend([0; 8]);
+        bytes
+    }
+
+    fn read_bytes(bytes: &[u8], length: u32, purpose: Purpose) -> Result<SocketAddr, Errno> {
+        // One byte in, so that nothing is aligned.
+        let mut shifted = vec![0];
+        shifted.extend(bytes);
+        shifted.resize(200, 0);
+        read(shifted.as_ptr().wrapping_add(1).cast(), length, purpose)
+    }
+
+    #[test]
+    fn an_address_is_read_at_any_alignment() {
+        let bytes = in4(libc::AF_INET, [10, 77, 0, 1], 80);
+        for length in [16, 17, 128] {
+            let address = read_bytes(&bytes, length, Purpose::Connect);
+            assert_eq!(address, Ok("10.77.0.1:80".parse().unwrap()), "length {length}");
+        }
+    }
+
+    #[test]
+    fn lengths_and_families_are_judged_as_linux_does() {
+        use libc::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, EAFNOSUPPORT, EINVAL};
+        let any = [0; 4];
+        let some = [10, 77, 0, 1];
+        let table = [
+            (AF_INET, some, 0, EINVAL, EINVAL),
+            (AF_INET, some, 1, EINVAL, EINVAL),
+            (AF_INET, some, 15, EINVAL, EINVAL),
+            (AF_INET, some, 129, EINVAL, EINVAL),
+            (AF_INET, some, u32::MAX, EINVAL, EINVAL),
+            (AF_INET6, some, 16, EAFNOSUPPORT, EAFNOSUPPORT),
+            (AF_INET6, some, 28, EAFNOSUPPORT, EAFNOSUPPORT),
+            (AF_UNIX, some, 16, EAFNOSUPPORT, EAFNOSUPPORT),
+            (AF_UNSPEC, some, 16, EAFNOSUPPORT, EAFNOSUPPORT),
+            (AF_UNSPEC, any, 16, 0, EAFNOSUPPORT),
+            (AF_UNSPEC, any, 2, EINVAL, EAFNOSUPPORT),
+        ];
+        for (family, host, length, bind, connect) in table {
+            for (purpose, errno) in [(Purpose::Bind, bind), (Purpose::Connect, connect)] {
+                let errno_seen = read_bytes(&in4(family, host, 0), length, purpose)
+                    .err()
+                    .map_or(0, |errno| errno.0);
+                assert_eq!(errno_seen, errno, "family {family} length {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_room_takes_the_beginning_and_learns_the_length() {
+        let mut bytes = [0xaa_u8; 16];
+        let mut length: socklen_t = 4;
+        let room = Room::new(bytes.as_mut_ptr().cast(), &raw mut length).unwrap();
+        room.write("10.77.0.1:258".parse().unwrap()).unwrap();
+        assert_eq!(&bytes[2..6], [1, 2, 0xaa, 0xaa]);
+        assert_eq!(length, 16);
+    }
+
+    #[test]
+    fn a_negative_room_is_einval() {
+        let mut bytes = [0_u8; 16];
+        let mut length: socklen_t = u32::MAX;
+        let room = Room::new(bytes.as_mut_ptr().cast(), &raw mut length);
+        assert_eq!(room.err(), Some(Errno(libc::EINVAL)));
+    }
+}

@@ -1,0 +1,191 @@
+//! Bytes through many buffers: iovecs and messages.
+
+use std::io::{IoSlice, IoSliceMut};
+
+use libc::{c_int, iovec, msghdr, ssize_t};
+use ustcp_runtime::{Errno, process};
+
+use crate::boundary::boundary;
+use crate::{address, memory, transfer};
+
+/// Most buffers of one call, Linux's `UIO_MAXIOV`.
+const MOST_BUFFERS: usize = 1024;
+
+/// As `ustcp_send` with flags 0, from several buffers in turn; writev(2).
+///
+/// - `iov`: the buffers; each may be empty.
+/// - `iovcnt`: how many, 0 to 1024 (`IOV_MAX`). Their lengths together are at most `SSIZE_MAX`.
+///
+/// Returns and sets `errno` as `ustcp_send`, and:
+/// - `EINVAL`: `iovcnt` is out of range, or the lengths are too large. `EFAULT`: `iov` is not readable.
+///
+/// # Safety
+/// `iov` and all its buffers stay readable during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_writev(fd: c_int, iov: *const iovec, iovcnt: c_int) -> ssize_t {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        transfer::send(&socket, &data(&vector(iov, iovcnt)?)?, 0)
+    })
+}
+
+/// As `ustcp_recv` with flags 0, into several buffers in turn; readv(2).
+///
+/// - `iov`: the buffers; each may be empty.
+/// - `iovcnt`: how many, 0 to 1024 (`IOV_MAX`). Their lengths together are at most `SSIZE_MAX`.
+///
+/// Returns and sets `errno` as `ustcp_recv`, and:
+/// - `EINVAL`: `iovcnt` is out of range, or the lengths are too large. `EFAULT`: `iov` is not readable.
+///
+/// # Safety
+/// `iov` stays readable and all its buffers writable during the call; no two of them overlap.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_readv(fd: c_int, iov: *const iovec, iovcnt: c_int) -> ssize_t {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        transfer::recv(&socket, &mut room(&vector(iov, iovcnt)?)?, 0)
+    })
+}
+
+/// As `ustcp_send`, from a message; sendmsg(2).
+///
+/// - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. `msg_name` is checked and otherwise ignored, as
+///   `ustcp_sendto` does; control data and `msg_flags` are ignored.
+/// - `flags`: as for `ustcp_send`.
+///
+/// Returns and sets `errno` as `ustcp_send`, and:
+/// - `EMSGSIZE`: more than 1024 buffers. `EINVAL`: the lengths are too large, or `msg_namelen` is over 128.
+/// - `EFAULT`: `msg`, its name or its vector is not readable.
+///
+/// # Safety
+/// `msg` and all that it points to stay readable during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_sendmsg(fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        let header = memory::read(msg)?;
+        if !header.msg_name.is_null() {
+            address::look_at(header.msg_name.cast(), header.msg_namelen)?;
+        }
+        transfer::send(&socket, &data(&message_vector(&header)?)?, flags)
+    })
+}
+
+/// As `ustcp_recv`, into a message; recvmsg(2).
+///
+/// - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. Out: `msg_namelen`, `msg_controllen` and `msg_flags`
+///   are 0: a TCP socket tells no address here, and there are no control data.
+/// - `flags`: as for `ustcp_recv`.
+///
+/// Returns and sets `errno` as `ustcp_recv`, and:
+/// - `EMSGSIZE`: more than 1024 buffers. `EINVAL`: the lengths are too large, or `msg_namelen` is negative.
+/// - `EFAULT`: `msg` is not readable and writable, or its vector is not readable.
+///
+/// # Safety
+/// `msg` and all its buffers stay writable during the call; no two of them overlap.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_recvmsg(fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        let mut header = memory::read(msg)?;
+        if header.msg_namelen.cast_signed() < 0 {
+            return Err(Errno(libc::EINVAL));
+        }
+        let vector = message_vector(&header)?;
+        (header.msg_namelen, header.msg_controllen, header.msg_flags) = (0, 0, 0);
+        // First, so that a header which cannot be written costs no bytes.
+        memory::write(msg, &header)?;
+        if flags & libc::MSG_TRUNC != 0 {
+            return transfer::recv_nowhere(&socket, total(&vector)?, flags);
+        }
+        transfer::recv(&socket, &mut room(&vector)?, flags)
+    })
+}
+
+fn vector(iov: *const iovec, count: c_int) -> Result<Vec<iovec>, Errno> {
+    match usize::try_from(count) {
+        Ok(count) if count <= MOST_BUFFERS => memory::read_array(iov, count),
+        _ => Err(Errno(libc::EINVAL)),
+    }
+}
+
+fn message_vector(header: &msghdr) -> Result<Vec<iovec>, Errno> {
+    match header.msg_iovlen {
+        count if count <= MOST_BUFFERS => memory::read_array(header.msg_iov, count),
+        _ => Err(Errno(libc::EMSGSIZE)),
+    }
+}
+
+/// The bytes of all buffers together: `EINVAL` when no `ssize_t` holds the sum.
+fn total(vector: &[iovec]) -> Result<usize, Errno> {
+    vector
+        .iter()
+        .try_fold(0usize, |sum, buffer| sum.checked_add(buffer.iov_len))
+        .filter(|&sum| isize::try_from(sum).is_ok())
+        .ok_or(Errno(libc::EINVAL))
+}
+
+/// The buffers to send from, up to the most that one call moves.
+fn data<'a>(vector: &[iovec]) -> Result<Vec<IoSlice<'a>>, Errno> {
+    capped(vector)?
+        .map(|(base, length)| memory::data(base, length))
+        .collect()
+}
+
+/// The buffers to receive into, up to the most that one call moves.
+fn room<'a>(vector: &[iovec]) -> Result<Vec<IoSliceMut<'a>>, Errno> {
+    capped(vector)?
+        .map(|(base, length)| memory::room(base, length))
+        .collect()
+}
+
+/// Start and length of each buffer, cut where the call's limit is reached.
+fn capped(vector: &[iovec]) -> Result<impl Iterator<Item = (*mut libc::c_void, usize)>, Errno> {
+    total(vector)?;
+    Ok(vector.iter().scan(memory::MOST_BYTES, |left, buffer| {
+        let length = buffer.iov_len.min(*left);
+        *left -= length;
+        Some((buffer.iov_base, length))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buffers(lengths: &[usize]) -> Vec<iovec> {
+        let base = std::ptr::dangling_mut();
+        lengths
+            .iter()
+            .map(|&iov_len| iovec {
+                iov_base: base,
+                iov_len,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn lengths_that_overflow_are_einval() {
+        assert_eq!(total(&buffers(&[1, 2, 3])), Ok(6));
+        assert_eq!(total(&buffers(&[])), Ok(0));
+        for lengths in [[usize::MAX, 0], [usize::MAX, 1], [isize::MAX.cast_unsigned(), 1]] {
+            assert_eq!(total(&buffers(&lengths)), Err(Errno(libc::EINVAL)));
+        }
+    }
+
+    #[test]
+    fn one_call_moves_no_more_than_linux_does() {
+        let lengths =
+            |given: &[usize]| -> Vec<usize> { capped(&buffers(given)).unwrap().map(|(_, length)| length).collect() };
+        assert_eq!(lengths(&[10, memory::MOST_BYTES, 5]), [10, memory::MOST_BYTES - 10, 0]);
+    }
+
+    #[test]
+    fn counts_out_of_range_are_refused_before_the_vector_is_looked_at() {
+        let nowhere = std::ptr::null();
+        assert_eq!(vector(nowhere, -1).err(), Some(Errno(libc::EINVAL)));
+        assert_eq!(vector(nowhere, 1025).err(), Some(Errno(libc::EINVAL)));
+        assert_eq!(vector(nowhere, 0).map(|v| v.len()), Ok(0));
+        assert_eq!(vector(nowhere, 1).err(), Some(Errno(libc::EFAULT)));
+    }
+}

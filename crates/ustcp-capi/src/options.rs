@@ -1,0 +1,95 @@
+//! setsockopt and getsockopt: the pointers. Which options there are is the runtime's table.
+
+use libc::{c_int, c_void, socklen_t};
+use ustcp_runtime::{Errno, process};
+
+use crate::boundary::boundary;
+use crate::memory;
+
+/// No option's value is longer than this; of a longer one the beginning is looked at, as in Linux.
+const LONGEST_VALUE: usize = 256;
+
+/// Sets an option; setsockopt(2).
+///
+/// `SOL_SOCKET`:
+/// - `SO_REUSEADDR` (int): bind although a connection in TIME-WAIT is there.
+/// - `SO_KEEPALIVE` (int): probe an idle peer, RFC 9293 §3.8.4.
+/// - `SO_LINGER` (struct linger, seconds): what `ustcp_close` does; on with 0 seconds sends RST.
+/// - `SO_RCVTIMEO`, `SO_SNDTIMEO` (struct timeval): longest wait of one call; zero: as long as it takes.
+/// - `SO_RCVBUF`, `SO_SNDBUF` (int, bytes): room for bytes received and not read, sent and not acknowledged. At least
+///   1152 and 2304, at most 16 MiB; a figure beyond counts as the nearest. Told doubled, as in Linux.
+///
+/// `IPPROTO_TCP`:
+/// - `TCP_NODELAY` (int): no Nagle algorithm, RFC 9293 §3.7.4.
+/// - `TCP_MAXSEG` (int, 88 to 32767 bytes; 0: none): largest segment to announce and to send.
+/// - `TCP_KEEPIDLE`, `TCP_KEEPINTVL` (int, 1 to 32767 seconds), `TCP_KEEPCNT` (int, 1 to 127).
+///
+/// - `optval`, `optlen`: the value and its length in bytes; a longer one is read from its beginning.
+///
+/// Returns 0, or -1 and sets `errno`:
+/// - `ENOPROTOOPT`: another option or level; also one that can only be read.
+/// - `EINVAL`: a value too short or out of range. `EDOM`: microseconds of a `struct timeval` out of range.
+/// - `EFAULT`: `optval` is not readable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
+///
+/// # Safety
+/// `optval` stays readable for `optlen` bytes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_setsockopt(
+    fd: c_int,
+    level: c_int,
+    optname: c_int,
+    optval: *const c_void,
+    optlen: socklen_t,
+) -> c_int {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        let value = memory::read_array(optval.cast::<u8>(), length(optlen)?.min(LONGEST_VALUE))?;
+        socket.set_option(level, optname, &value)?;
+        Ok(0)
+    })
+}
+
+/// Tells an option; getsockopt(2). All of `ustcp_setsockopt`, and:
+///
+/// `SOL_SOCKET`:
+/// - `SO_ERROR` (int): the errno that waits for the program, which no longer does after this; 0 for none.
+/// - `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL` (int): `SOCK_STREAM`, `AF_INET`, `IPPROTO_TCP`.
+/// - `SO_ACCEPTCONN` (int): whether it listens.
+///
+/// `IPPROTO_TCP`:
+/// - `TCP_INFO` (struct tcp_info of <linux/tcp.h>): state, round-trip times in microseconds, windows, counts.
+/// - `TCP_MAXSEG` (int, bytes): what segments are sent with, once connected.
+///
+/// - `optval`: room for the value. A shorter room gets the beginning.
+/// - `optlen`: in: bytes at `optval`; out: bytes written.
+///
+/// Returns 0, or -1 and sets `errno`:
+/// - `ENOPROTOOPT`: another option or level. `EINVAL`: negative `*optlen`.
+/// - `EFAULT`: `optval` or `optlen` is not writable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack
+///   has ended.
+///
+/// # Safety
+/// `optval` stays writable for `*optlen` bytes, and `optlen` readable and writable, during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_getsockopt(
+    fd: c_int,
+    level: c_int,
+    optname: c_int,
+    optval: *mut c_void,
+    optlen: *mut socklen_t,
+) -> c_int {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        let room = length(memory::read(optlen)?)?;
+        let mut value = socket.option(level, optname)?;
+        value.truncate(room);
+        memory::write_array(optval.cast::<u8>(), &value)?;
+        memory::write(optlen, &socklen_t::try_from(value.len()).unwrap_or(socklen_t::MAX))?;
+        Ok(0)
+    })
+}
+
+/// Linux reads the length as an int.
+fn length(given: socklen_t) -> Result<usize, Errno> {
+    usize::try_from(given.cast_signed()).map_err(|_| Errno(libc::EINVAL))
+}

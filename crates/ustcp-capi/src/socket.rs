@@ -1,0 +1,301 @@
+//! The life of a socket, from socket to close.
+
+use libc::{c_int, sockaddr, socklen_t};
+use ustcp_runtime::{Errno, Family, Shutdown, process};
+
+use crate::address::{self, Purpose, Room};
+use crate::boundary::boundary;
+
+/// Linux's `SOCK_MAX` and `IPPROTO_MAX`: numbers from here on are no type and no protocol.
+const TYPES_END: c_int = 11;
+const PROTOCOLS_END: c_int = 263;
+
+/// Makes a TCP socket; socket(2). The first one starts the stack as `ustcp_init(NULL)` does.
+///
+/// - `domain`: `AF_INET`.
+/// - `type`: `SOCK_STREAM`, with `SOCK_NONBLOCK` or not. `SOCK_CLOEXEC` is always on: what the descriptor stands for
+///   does not outlive exec.
+/// - `protocol`: 0 or `IPPROTO_TCP`.
+///
+/// The descriptor is valid natively for poll, select, epoll and fstat, and for nothing else: read, write, close, dup
+/// and the like go through `ustcp_*`. It is the caller's until `ustcp_close`.
+///
+/// Returns the descriptor, or -1 and sets `errno`:
+/// - `EAFNOSUPPORT`: another domain; also `AF_INET6` in this release.
+/// - `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`: another type or protocol.
+/// - `EINVAL`: no such type, flag or protocol at all.
+/// - `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`: no descriptor or memory left.
+/// - what `ustcp_init` sets, if the stack has yet to start; `ENETDOWN` if it has ended or its device has gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn ustcp_socket(domain: c_int, r#type: c_int, protocol: c_int) -> c_int {
+    boundary(|| {
+        let flags = socket_kind(domain, r#type, protocol)?;
+        let socket = process::runtime()?.socket(Family::V4)?;
+        socket.set_nonblocking(flags & libc::SOCK_NONBLOCK != 0);
+        Ok(process::register(socket))
+    })
+}
+
+/// The flags of a type, once all three are known to mean TCP over IPv4. In Linux's order.
+fn socket_kind(domain: c_int, kind: c_int, protocol: c_int) -> Result<c_int, Errno> {
+    const TYPE_MASK: c_int = 0xf;
+    let flags = accept_flags(kind & !TYPE_MASK)?;
+    match (domain, kind & TYPE_MASK, protocol) {
+        (libc::AF_INET, libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Ok(flags),
+        (libc::AF_INET, kind, _) if kind >= TYPES_END => Err(Errno(libc::EINVAL)),
+        (libc::AF_INET, _, ..0 | PROTOCOLS_END..) => Err(Errno(libc::EINVAL)),
+        (libc::AF_INET, libc::SOCK_STREAM, _) => Err(Errno(libc::EPROTONOSUPPORT)),
+        (libc::AF_INET, ..) => Err(Errno(libc::ESOCKTNOSUPPORT)),
+        _ => Err(Errno(libc::EAFNOSUPPORT)),
+    }
+}
+
+/// Flags that come with a new descriptor; any other is `EINVAL`.
+fn accept_flags(flags: c_int) -> Result<c_int, Errno> {
+    if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) == 0 {
+        Ok(flags)
+    } else {
+        Err(Errno(libc::EINVAL))
+    }
+}
+
+/// Gives the socket a local address; bind(2).
+///
+/// - `addr`: a `struct sockaddr_in`, of any alignment: an address of the stack, 127.0.0.0/8 (inside the stack only) or
+///   `INADDR_ANY`; port 0 has a free one chosen (RFC 6056). `AF_UNSPEC` with `INADDR_ANY` counts as `AF_INET`.
+/// - `addrlen`: bytes at `addr`: 16 to 128.
+///
+/// Returns 0, or -1 and sets `errno`:
+/// - `EADDRINUSE`: another socket holds address and port, or (without `SO_REUSEADDR`) a connection in TIME-WAIT does;
+///   or no port is free.
+/// - `EADDRNOTAVAIL`: not an address of this stack.
+/// - `EAFNOSUPPORT`: not an IPv4 address. `EINVAL`: wrong length, or bound already.
+/// - `EBADF`: not a descriptor of this library. `EFAULT`: `addr` is not readable. `ENETDOWN`: the stack has ended.
+///
+/// # Safety
+/// `addr` stays readable for `addrlen` bytes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_bind(fd: c_int, addr: *const sockaddr, addrlen: socklen_t) -> c_int {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        socket.bind(address::read(addr, addrlen, Purpose::Bind)?)?;
+        Ok(0)
+    })
+}
+
+/// Takes connections from now on; listen(2), RFC 9293 §3.9.1.1 (passive OPEN). An unbound socket gets a free port.
+///
+/// - `backlog`: most established connections that wait for accept; negative counts as the largest, as in Linux. May be
+///   changed by another call.
+///
+/// Returns 0, or -1 and sets `errno`:
+/// - `EADDRINUSE`: another socket listens there, or no port is free.
+/// - `EINVAL`: connected, or connecting.
+/// - `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
+#[unsafe(no_mangle)]
+pub extern "C" fn ustcp_listen(fd: c_int, backlog: c_int) -> c_int {
+    boundary(|| {
+        process::socket(fd)?.listen(backlog)?;
+        Ok(0)
+    })
+}
+
+/// Takes the next established connection of a listening socket; accept(2). The same as `ustcp_accept4` with flags 0.
+///
+/// # Safety
+/// As for `ustcp_accept4`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t) -> c_int {
+    boundary(|| accept(fd, addr, addrlen, 0))
+}
+
+/// Takes the next established connection of a listening socket; accept4(2). Waits for one unless the listening socket
+/// has `O_NONBLOCK`, at most as long as its `SO_RCVTIMEO`.
+///
+/// - `addr`: room for the peer's address, or null when nobody wants it.
+/// - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. Not looked at when `addr` is null.
+/// - `flags`: `SOCK_NONBLOCK` for the new socket; `SOCK_CLOEXEC` is always on.
+///
+/// The new socket has the listening one's options. Wrong arguments take no connection from the queue.
+///
+/// Returns the new descriptor, the caller's until `ustcp_close`, or -1 and sets `errno`:
+/// - `EAGAIN`: nobody waits and the socket has `O_NONBLOCK`, or the timeout has passed.
+/// - `EINTR`: a signal's handler ran that was installed without `SA_RESTART`, or a timeout was set.
+/// - `EINVAL`: not listening, negative `*addrlen`, or an unknown flag.
+/// - `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`: no descriptor or memory left; the connection stays in the queue.
+/// - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime.
+/// - `EFAULT`: `addr` or `addrlen` is not writable. `ENETDOWN`: the stack has ended.
+///
+/// # Safety
+/// `addr` stays writable for `*addrlen` bytes, and `addrlen` readable and writable, during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_accept4(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int) -> c_int {
+    boundary(|| accept(fd, addr, addrlen, flags))
+}
+
+fn accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int) -> Result<c_int, Errno> {
+    let flags = accept_flags(flags)?;
+    let listener = process::socket(fd)?;
+    let room = Room::optional(addr, addrlen)?;
+    let (socket, peer) = listener.accept(listener.receive_wait())?;
+    if let Some(room) = room
+        && let Err(errno) = room.write(peer)
+    {
+        // The caller cannot learn of this connection, so it ends here, as in Linux.
+        socket.close()?;
+        return Err(errno);
+    }
+    socket.set_nonblocking(flags & libc::SOCK_NONBLOCK != 0);
+    Ok(process::register(socket))
+}
+
+/// Opens a connection; connect(2), RFC 9293 §3.9.1.1 (active OPEN). Waits until it is established or has failed, at
+/// most as long as `SO_SNDTIMEO`, unless the socket has `O_NONBLOCK`; then the socket becomes writable (natively too)
+/// when it is decided, and `SO_ERROR` tells how. An unbound socket gets an address and a free port (RFC 6056).
+///
+/// - `addr`: a `struct sockaddr_in`, of any alignment; `INADDR_ANY` means this host.
+/// - `addrlen`: bytes at `addr`: 16 to 128.
+///
+/// Returns 0, or -1 and sets `errno`:
+/// - `EINPROGRESS`: begun; the socket has `O_NONBLOCK`, or the timeout has passed.
+/// - `EALREADY`: an attempt is under way. `EISCONN`: connected already, or listening.
+/// - `ECONNREFUSED`: the peer answered with RST. `ETIMEDOUT`: it did not answer. `ECONNABORTED`: a former attempt failed
+///   and was not asked about.
+/// - `EHOSTUNREACH`, `ENETUNREACH`: no way there, or ICMP said so.
+/// - `EADDRNOTAVAIL`: no free port is left for that peer. `EADDRINUSE`: the connection exists already.
+/// - `EINTR`: a signal's handler ran that was installed without `SA_RESTART`; the attempt goes on.
+/// - `EAFNOSUPPORT`: not an IPv4 address; also `AF_UNSPEC`, which undoes a connection in Linux and is not offered.
+/// - `EINVAL`: wrong length. `EFAULT`: `addr` is not readable.
+/// - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
+///   ended.
+///
+/// # Safety
+/// `addr` stays readable for `addrlen` bytes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_connect(fd: c_int, addr: *const sockaddr, addrlen: socklen_t) -> c_int {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        socket.connect(address::read(addr, addrlen, Purpose::Connect)?, socket.send_wait())?;
+        Ok(0)
+    })
+}
+
+/// Ends one direction of a connection or both; shutdown(2), RFC 9293 §3.6.
+///
+/// - `how`: `SHUT_WR` sends FIN after all written bytes; the peer may go on sending. `SHUT_RD`: reads return 0 once the
+///   buffer is empty; the peer is not told. `SHUT_RDWR`: both. On a listening socket, `SHUT_RD` and `SHUT_RDWR` end the
+///   listening.
+///
+/// The descriptor stays the caller's. Calls of other threads that wait for what was ended return.
+///
+/// Returns 0, or -1 and sets `errno`:
+/// - `ENOTCONN`: not connected. `EINVAL`: another `how`.
+/// - `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
+#[unsafe(no_mangle)]
+pub extern "C" fn ustcp_shutdown(fd: c_int, how: c_int) -> c_int {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        socket.shutdown(match how {
+            libc::SHUT_RD => Shutdown::Read,
+            libc::SHUT_WR => Shutdown::Write,
+            libc::SHUT_RDWR => Shutdown::Both,
+            _ => return Err(Errno(libc::EINVAL)),
+        })?;
+        Ok(0)
+    })
+}
+
+/// Closes a socket; close(2), RFC 9293 §3.9.1.4. Written bytes are still delivered and FIN follows them; the side that
+/// closes first goes through TIME-WAIT, in the background. Sends RST instead when received bytes were not read
+/// (RFC 2525 §2.17), or when `SO_LINGER` is on with 0 seconds.
+///
+/// Returns at once, but with `SO_LINGER` on and some seconds only when the peer has acknowledged everything or that time
+/// has passed, also with `O_NONBLOCK`, as in Linux. The descriptor is closed in any case: do not call again. Calls of other
+/// threads that wait on it return with `EBADF`.
+///
+/// Returns 0, or -1 and sets `errno`:
+/// - `EBADF`: not a descriptor of this library; also the second time.
+/// - `EINTR`: a signal ended the lingering.
+#[unsafe(no_mangle)]
+pub extern "C" fn ustcp_close(fd: c_int) -> c_int {
+    boundary(|| process::close(fd).map(|()| 0))
+}
+
+/// Tells the local address; getsockname(2). `INADDR_ANY` and port 0 before bind, listen or connect.
+///
+/// - `addr`: room for a `struct sockaddr_in`.
+/// - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. A shorter room gets the beginning.
+///
+/// Returns 0, or -1 and sets `errno`:
+/// - `EINVAL`: negative `*addrlen`. `EFAULT`: `addr` or `addrlen` is not writable.
+/// - `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
+///
+/// # Safety
+/// `addr` stays writable for `*addrlen` bytes, and `addrlen` readable and writable, during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_getsockname(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t) -> c_int {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        Room::new(addr, addrlen)?.write(socket.local_address()?)?;
+        Ok(0)
+    })
+}
+
+/// Tells the peer's address; getpeername(2).
+///
+/// - `addr`: room for a `struct sockaddr_in`.
+/// - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. A shorter room gets the beginning.
+///
+/// Returns 0, or -1 and sets `errno`:
+/// - `ENOTCONN`: not connected.
+/// - `EINVAL`: negative `*addrlen`. `EFAULT`: `addr` or `addrlen` is not writable.
+/// - `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
+///
+/// # Safety
+/// `addr` stays writable for `*addrlen` bytes, and `addrlen` readable and writable, during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_getpeername(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t) -> c_int {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        let peer = socket.peer_address()?;
+        Room::new(addr, addrlen)?.write(peer)?;
+        Ok(0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_of_socket_are_judged_as_linux_does() {
+        use libc::{AF_INET, AF_INET6, AF_UNIX, EAFNOSUPPORT, EINVAL, EPROTONOSUPPORT, ESOCKTNOSUPPORT};
+        use libc::{IPPROTO_TCP, IPPROTO_UDP, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM};
+        let table = [
+            (AF_INET, SOCK_STREAM, 0, Ok(0)),
+            (AF_INET, SOCK_STREAM, IPPROTO_TCP, Ok(0)),
+            (AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0, Ok(SOCK_NONBLOCK)),
+            (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0, Ok(SOCK_CLOEXEC)),
+            (AF_INET, SOCK_STREAM | 0x10, 0, Err(EINVAL)),
+            (AF_INET, SOCK_STREAM, IPPROTO_UDP, Err(EPROTONOSUPPORT)),
+            (AF_INET, SOCK_STREAM, -1, Err(EINVAL)),
+            (AF_INET, SOCK_STREAM, 300, Err(EINVAL)),
+            (AF_INET, SOCK_DGRAM, 0, Err(ESOCKTNOSUPPORT)),
+            (AF_INET, SOCK_SEQPACKET, 0, Err(ESOCKTNOSUPPORT)),
+            (AF_INET, 0, 0, Err(ESOCKTNOSUPPORT)),
+            (AF_INET, 15, 0, Err(EINVAL)),
+            (AF_INET, -1, 0, Err(EINVAL)),
+            (AF_INET6, SOCK_STREAM, 0, Err(EAFNOSUPPORT)),
+            (AF_UNIX, SOCK_STREAM, 0, Err(EAFNOSUPPORT)),
+            (-1, SOCK_STREAM, 0, Err(EAFNOSUPPORT)),
+            (999, SOCK_STREAM, 0, Err(EAFNOSUPPORT)),
+        ];
+        for (domain, kind, protocol, flags) in table {
+            assert_eq!(
+                socket_kind(domain, kind, protocol),
+                flags.map_err(Errno),
+                "{domain} {kind:#x} {protocol}"
+            );
+        }
+    }
+}

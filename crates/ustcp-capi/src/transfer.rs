@@ -1,0 +1,199 @@
+//! Bytes through one buffer: send and recv in their plain forms.
+
+use libc::{c_int, c_void, size_t, sockaddr, socklen_t, ssize_t};
+use std::io::{IoSlice, IoSliceMut};
+use ustcp_runtime::{Errno, RecvFlags, SendFlags, Socket, Wait, process};
+
+use crate::address::{self, Room};
+use crate::boundary::boundary;
+use crate::memory;
+
+/// Writes bytes to a connection; send(2), RFC 9293 §3.9.1.2. Waits until all of them are in the send buffer unless the
+/// socket has `O_NONBLOCK`; that they are taken does not mean that the peer has them.
+///
+/// - `buf`: the bytes, used in place; may be null when `len` is 0.
+/// - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are taken by one call, as in Linux.
+/// - `flags`: `MSG_DONTWAIT`: take what there is room for now. `MSG_NOSIGNAL`: no `SIGPIPE`. `MSG_OOB`: `EOPNOTSUPP`.
+///   `MSG_FASTOPEN`: `EOPNOTSUPP`. Others are taken without effect.
+///
+/// Returns the number of bytes taken: all in a blocking call, unless a signal or `SO_SNDTIMEO` ended it; at least 1 if
+/// `len` is not 0. Or -1 and sets `errno`:
+/// - `EAGAIN`: no room, and the call must not wait (longer).
+/// - `EPIPE`: not connected, or our side was shut down; also raises `SIGPIPE` unless `MSG_NOSIGNAL` says no.
+/// - `ECONNRESET`: the peer sent RST. `ETIMEDOUT`: it no longer answers. `EHOSTUNREACH`, `ENETUNREACH`: nor can it be
+///   reached.
+/// - `EINTR`: before any byte was taken, a signal's handler ran that was installed without `SA_RESTART`, or
+///   `SO_SNDTIMEO` is set.
+/// - `EINVAL`: `len` is too large. `EFAULT`: `buf` can point nowhere (null, or outside of user memory); other wild
+///   pointers are a `SIGSEGV`, as with libc's own functions.
+/// - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
+///   ended.
+///
+/// Several threads may send at once; each call's bytes stay together only as far as they fit into the buffer at once.
+///
+/// # Safety
+/// `buf` stays readable for `len` bytes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t {
+    boundary(|| send(&process::socket(fd)?, &[memory::data(buf, len)?], flags))
+}
+
+/// As `ustcp_send`; sendto(2). The address is checked and, as in Linux, otherwise ignored: a TCP socket has one peer.
+///
+/// - `addr`, `addrlen`: null and 0, or an address of at most 128 bytes.
+///
+/// Returns and sets `errno` as `ustcp_send`, and:
+/// - `EINVAL`: `addrlen` is over 128. `EFAULT`: `addr` is not readable.
+///
+/// # Safety
+/// `buf` and `addr` stay readable for `len` and `addrlen` bytes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_sendto(
+    fd: c_int,
+    buf: *const c_void,
+    len: size_t,
+    flags: c_int,
+    addr: *const sockaddr,
+    addrlen: socklen_t,
+) -> ssize_t {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        let data = memory::data(buf, len)?;
+        if !addr.is_null() {
+            address::look_at(addr, addrlen)?;
+        }
+        send(&socket, &[data], flags)
+    })
+}
+
+/// As `ustcp_send` with flags 0; write(2).
+///
+/// # Safety
+/// `buf` stays readable for `len` bytes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
+    boundary(|| send(&process::socket(fd)?, &[memory::data(buf, len)?], 0))
+}
+
+/// Reads bytes from a connection; recv(2), RFC 9293 §3.9.1.3. Waits for the first one unless the socket has
+/// `O_NONBLOCK`.
+///
+/// - `buf`: room for them, written in place; may be null when `len` is 0.
+/// - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are read by one call, as in Linux.
+/// - `flags`: `MSG_DONTWAIT`: take what is there. `MSG_PEEK`: leave it there too. `MSG_WAITALL`: wait until `len` bytes
+///   are there, the stream ends or a signal comes. `MSG_TRUNC`: drop the bytes instead of copying them, `buf` is not
+///   touched. `MSG_OOB`: `EOPNOTSUPP`. `MSG_ERRQUEUE`: `EAGAIN`, that queue is always empty. Others are taken without
+///   effect.
+///
+/// Returns the number of bytes read; 0 when the peer has sent FIN and all before it was read, or our side was shut down
+/// (or `len` is 0). Or -1 and sets `errno`:
+/// - `EAGAIN`: nothing there, and the call must not wait (longer than `SO_RCVTIMEO`).
+/// - `ENOTCONN`: not connected.
+/// - `ECONNRESET`: the peer sent RST. `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`: why the connection
+///   failed. Each is told once; then reads return 0.
+/// - `EINTR`: before any byte was read, a signal's handler ran that was installed without `SA_RESTART`, or
+///   `SO_RCVTIMEO` is set.
+/// - `EINVAL`: `len` is too large. `EFAULT`: `buf` can point nowhere (null, or outside of user memory); other wild
+///   pointers are a `SIGSEGV`, as with libc's own functions.
+/// - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
+///   ended.
+///
+/// # Safety
+/// `buf` stays writable for `len` bytes during the call, and nobody else uses them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_recv(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> ssize_t {
+    boundary(|| recv_one(&process::socket(fd)?, buf, len, flags))
+}
+
+/// As `ustcp_recv`; recvfrom(2). A TCP socket tells no address here, as in Linux; `ustcp_getpeername` does.
+///
+/// - `addr`: not written.
+/// - `addrlen`: when `addr` is not null, in: bytes at `addr`; out: 0.
+///
+/// Returns and sets `errno` as `ustcp_recv`, and:
+/// - `EINVAL`: negative `*addrlen`. `EFAULT`: `addrlen` is not readable and writable.
+///
+/// # Safety
+/// As for `ustcp_recv`; `addrlen` stays readable and writable during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_recvfrom(
+    fd: c_int,
+    buf: *mut c_void,
+    len: size_t,
+    flags: c_int,
+    addr: *mut sockaddr,
+    addrlen: *mut socklen_t,
+) -> ssize_t {
+    boundary(|| {
+        let socket = process::socket(fd)?;
+        // First, so that a bad pointer costs no bytes.
+        let room = Room::optional(addr, addrlen)?;
+        if let Some(room) = &room {
+            room.write_none()?;
+        }
+        recv_one(&socket, buf, len, flags)
+    })
+}
+
+/// As `ustcp_recv` with flags 0; read(2).
+///
+/// # Safety
+/// As for `ustcp_recv`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ustcp_read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
+    boundary(|| recv_one(&process::socket(fd)?, buf, len, 0))
+}
+
+/// Sends from any number of buffers.
+pub(crate) fn send(socket: &Socket, data: &[IoSlice<'_>], flags: c_int) -> Result<ssize_t, Errno> {
+    if flags & (libc::MSG_OOB | libc::MSG_FASTOPEN) != 0 {
+        return Err(Errno(libc::EOPNOTSUPP));
+    }
+    let wait = if flags & libc::MSG_DONTWAIT != 0 {
+        Wait::Never
+    } else {
+        socket.send_wait()
+    };
+    let flags = SendFlags {
+        no_signal: flags & libc::MSG_NOSIGNAL != 0,
+    };
+    count(socket.send(data, flags, wait)?)
+}
+
+/// Receives into one buffer; `MSG_TRUNC` does not look at it.
+fn recv_one(socket: &Socket, buf: *mut c_void, len: size_t, flags: c_int) -> Result<ssize_t, Errno> {
+    if flags & libc::MSG_TRUNC != 0 {
+        return recv_nowhere(socket, len, flags);
+    }
+    recv(socket, &mut [memory::room(buf, len)?], flags)
+}
+
+/// `MSG_TRUNC`: the bytes are taken and go nowhere.
+pub(crate) fn recv_nowhere(socket: &Socket, len: size_t, flags: c_int) -> Result<ssize_t, Errno> {
+    recv(socket, &mut [IoSliceMut::new(&mut memory::untouched(len)?)], flags)
+}
+
+/// Receives into any number of buffers.
+pub(crate) fn recv(socket: &Socket, into: &mut [IoSliceMut<'_>], flags: c_int) -> Result<ssize_t, Errno> {
+    if flags & libc::MSG_OOB != 0 {
+        return Err(Errno(libc::EOPNOTSUPP));
+    }
+    if flags & libc::MSG_ERRQUEUE != 0 {
+        return Err(Errno(libc::EAGAIN));
+    }
+    let wait = if flags & libc::MSG_DONTWAIT != 0 {
+        Wait::Never
+    } else {
+        socket.receive_wait()
+    };
+    let flags = RecvFlags {
+        peek: flags & libc::MSG_PEEK != 0,
+        wait_all: flags & libc::MSG_WAITALL != 0,
+        truncate: flags & libc::MSG_TRUNC != 0,
+    };
+    count(socket.recv(into, flags, wait)?)
+}
+
+fn count(bytes: usize) -> Result<ssize_t, Errno> {
+    ssize_t::try_from(bytes).map_err(|_| Errno(libc::EINVAL))
+}

@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * libustcp: TCP as a library, over a TUN device.
+ *
+ * Each function is its namesake of the system with ustcp_ before the name: the same types, constants and semantics,
+ * -1 and errno. What holds for all of them:
+ *
+ * Descriptors. A socket has one descriptor of the kernel, which shows its readiness: it is valid natively for poll,
+ * select, epoll (level and edge) and fstat. Everything else goes through ustcp_*. A native read, write, dup or close
+ * does not do what it seems to; a native write aborts that connection. ustcp_* on a descriptor that is not this
+ * library's is EBADF, except in ustcp_poll, which takes both.
+ *
+ * Threads. Every function may be called from any thread at any time, also on the same socket; a close wakes the calls
+ * that wait on it. No function is async-signal-safe. A thread is not cancelled (pthread_cancel) inside a call.
+ *
+ * Signals. A call that waits goes on after handlers that all were installed with SA_RESTART and no timeout is set; else
+ * it is EINTR. ustcp_poll is EINTR always, as poll(2) is.
+ *
+ * fork. The stack stays with the parent: in the child every call on an inherited socket is EBADF. exec closes them.
+ *
+ * Memory. Pointers are the caller's before, during and after a call, unless a comment says otherwise. Those to control
+ * structures (addresses, lengths, options, vectors) are checked: EFAULT. Those to data are not, except for addresses
+ * that can never be mapped. Under "Safety" a comment says what the caller promises.
+ *
+ * Failure of the stack itself, or loss of its device, is ENETDOWN from every call; the program lives on.
+ *
+ * RFC 9293 is TCP; its section is named where a function is one of its user calls.
+ *
+ * Generated from crates/ustcp-capi by `make header`; changes belong there.
+ */
+#ifndef USTCP_H
+#define USTCP_H
+
+
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#define USTCP_VERSION_MAJOR 0
+#define USTCP_VERSION_MINOR 1
+#define USTCP_VERSION_PATCH 0
+#define USTCP_VERSION "0.1.0"
+
+/* The first value of a struct ustcp_config: all members as the environment and the defaults say. */
+#define USTCP_CONFIG_INIT \
+    { sizeof(struct ustcp_config), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0 }
+
+/**
+ * For `exit_wait_ms`: until every connection is CLOSED, TIME-WAIT included.
+ */
+#define USTCP_EXIT_WAIT_CLOSED -1
+
+/**
+ * For `exit_wait_ms`: not at all.
+ */
+#define USTCP_EXIT_WAIT_NONE -2
+
+/**
+ * What the stack is told; for `ustcp_init`. Begin with `USTCP_CONFIG_INIT`. A member that is 0 or null is as its
+ * environment variable says, and without that has the default named here. Strings are copied.
+ *
+ * Later versions add members at the end and change none.
+ */
+struct ustcp_config {
+    /**
+     * `sizeof(struct ustcp_config)`: tells the library which members its caller knows.
+     */
+    size_t size;
+    /**
+     * Name of the TUN device (`USTCP_TUN`), 1 to 15 bytes: an existing one, or one to make. `ustcp0`.
+     */
+    const char *tun;
+    /**
+     * Addresses of the stack (`USTCP_ADDRESS`), as `address/prefix`, separated by commas. `10.77.0.2/24`.
+     */
+    const char *address;
+    /**
+     * Address of the kernel's end (`USTCP_PEER`), set and brought up when we make the device. `10.77.0.1`.
+     */
+    const char *peer;
+    /**
+     * Super-segments and checksums left to the device (`USTCP_OFFLOAD`): `auto`, `on` (or fail) or `off`. `auto`.
+     */
+    const char *offload;
+    /**
+     * Faults around the device (`USTCP_WEATHER`), as `loss=3%,reorder=1%,seed=7`. None.
+     */
+    const char *weather;
+    /**
+     * File for events, one JSON object a line (`USTCP_LOG`); `-`: readable text on standard error. None.
+     */
+    const char *log;
+    /**
+     * pcapng file of all packets (`USTCP_PCAP`), as `path` or `path:snaplen`. None.
+     */
+    const char *pcap;
+    /**
+     * A TUN descriptor opened by someone else, instead of `tun`; the library's from then on, also when `ustcp_init`
+     * fails. Descriptor 0 cannot be given.
+     */
+    int tun_fd;
+    /**
+     * Largest IP packet in bytes (`USTCP_MTU`), 68 to 65535. The device's own; 1500 for one that we make.
+     */
+    uint32_t mtu;
+    /**
+     * How long TIME-WAIT lasts (`USTCP_TIME_WAIT`, in seconds there), in milliseconds. 60000.
+     */
+    uint32_t time_wait_ms;
+    /**
+     * How long the end of the stack waits at most for data and FINs to be acknowledged (`USTCP_EXIT_WAIT`, in seconds
+     * there), in milliseconds; or `USTCP_EXIT_WAIT_NONE`, or `USTCP_EXIT_WAIT_CLOSED`: until every connection is
+     * CLOSED, TIME-WAIT included. 2000.
+     */
+    int32_t exit_wait_ms;
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Starts the stack of this process, on its TUN device. Optional: the first `ustcp_socket` does what
+ * `ustcp_init(NULL)` does. At a failure one line on standard error says what to do about it.
+ *
+ * - `config`: what differs from the environment and the defaults; null: nothing does. Not used after the call.
+ *
+ * At exit(3), and in `ustcp_fini`, connections get their FIN and at most `exit_wait_ms` for its acknowledgement. A child
+ * after fork has no stack: every call on an inherited socket is `EBADF` there, and it may start a stack of its own.
+ *
+ * Returns 0, or -1 and sets `errno`:
+ * - `EALREADY`: it runs already.
+ * - `EPERM`: no permission to make or open the device. `EBUSY`: another program has it.
+ * - `ENODEV`: there are no TUN devices here, or `tun_fd` is none.
+ * - `EINVAL`: a member makes no sense (a variable that does is told of and ignored), or the size of `config` does not.
+ *   `E2BIG`: it has members that this library does not know, and they are set.
+ * - `EOPNOTSUPP`: `offload` is `on` and the device does not grant it.
+ * - `EFAULT`: `config`, or a string of it, is not readable.
+ * - `EMFILE`, `ENFILE`, `ENOMEM`, and what opening the log and capture files sets.
+ *
+ * Safety:
+ * `config` and its strings stay readable during the call.
+ */
+int ustcp_init(const struct ustcp_config *config);
+
+/**
+ * Ends the stack of this process: listening ends, connections get their FIN, and the call returns when the peers have
+ * acknowledged everything or the configured time has passed; connections in TIME-WAIT are dropped. Sockets that are
+ * still open fail with `ENETDOWN` from then on, and are still to be closed. Another `ustcp_init` may follow.
+ *
+ * Also happens at exit(3). Does nothing when there is no stack. Calls of other threads that wait return with `ENETDOWN`.
+ *
+ * Returns 0.
+ */
+int ustcp_fini(void);
+
+/**
+ * The version of the library that runs, as `"0.1.0"`; `USTCP_VERSION` is that of the header. The string is the
+ * library's and stays as it is. Never fails.
+ */
+const char *ustcp_version(void);
+
+/**
+ * Makes a TCP socket; socket(2). The first one starts the stack as `ustcp_init(NULL)` does.
+ *
+ * - `domain`: `AF_INET`.
+ * - `type`: `SOCK_STREAM`, with `SOCK_NONBLOCK` or not. `SOCK_CLOEXEC` is always on: what the descriptor stands for
+ *   does not outlive exec.
+ * - `protocol`: 0 or `IPPROTO_TCP`.
+ *
+ * The descriptor is valid natively for poll, select, epoll and fstat, and for nothing else: read, write, close, dup
+ * and the like go through `ustcp_*`. It is the caller's until `ustcp_close`.
+ *
+ * Returns the descriptor, or -1 and sets `errno`:
+ * - `EAFNOSUPPORT`: another domain; also `AF_INET6` in this release.
+ * - `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`: another type or protocol.
+ * - `EINVAL`: no such type, flag or protocol at all.
+ * - `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`: no descriptor or memory left.
+ * - what `ustcp_init` sets, if the stack has yet to start; `ENETDOWN` if it has ended or its device has gone.
+ */
+int ustcp_socket(int domain, int type, int protocol);
+
+/**
+ * Gives the socket a local address; bind(2).
+ *
+ * - `addr`: a `struct sockaddr_in`, of any alignment: an address of the stack, 127.0.0.0/8 (inside the stack only) or
+ *   `INADDR_ANY`; port 0 has a free one chosen (RFC 6056). `AF_UNSPEC` with `INADDR_ANY` counts as `AF_INET`.
+ * - `addrlen`: bytes at `addr`: 16 to 128.
+ *
+ * Returns 0, or -1 and sets `errno`:
+ * - `EADDRINUSE`: another socket holds address and port, or (without `SO_REUSEADDR`) a connection in TIME-WAIT does;
+ *   or no port is free.
+ * - `EADDRNOTAVAIL`: not an address of this stack.
+ * - `EAFNOSUPPORT`: not an IPv4 address. `EINVAL`: wrong length, or bound already.
+ * - `EBADF`: not a descriptor of this library. `EFAULT`: `addr` is not readable. `ENETDOWN`: the stack has ended.
+ *
+ * Safety:
+ * `addr` stays readable for `addrlen` bytes during the call.
+ */
+int ustcp_bind(int fd, const struct sockaddr *addr, socklen_t addrlen);
+
+/**
+ * Takes connections from now on; listen(2), RFC 9293 §3.9.1.1 (passive OPEN). An unbound socket gets a free port.
+ *
+ * - `backlog`: most established connections that wait for accept; negative counts as the largest, as in Linux. May be
+ *   changed by another call.
+ *
+ * Returns 0, or -1 and sets `errno`:
+ * - `EADDRINUSE`: another socket listens there, or no port is free.
+ * - `EINVAL`: connected, or connecting.
+ * - `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
+ */
+int ustcp_listen(int fd, int backlog);
+
+/**
+ * Takes the next established connection of a listening socket; accept(2). The same as `ustcp_accept4` with flags 0.
+ *
+ * Safety:
+ * As for `ustcp_accept4`.
+ */
+int ustcp_accept(int fd, struct sockaddr *addr, socklen_t *addrlen);
+
+/**
+ * Takes the next established connection of a listening socket; accept4(2). Waits for one unless the listening socket
+ * has `O_NONBLOCK`, at most as long as its `SO_RCVTIMEO`.
+ *
+ * - `addr`: room for the peer's address, or null when nobody wants it.
+ * - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. Not looked at when `addr` is null.
+ * - `flags`: `SOCK_NONBLOCK` for the new socket; `SOCK_CLOEXEC` is always on.
+ *
+ * The new socket has the listening one's options. Wrong arguments take no connection from the queue.
+ *
+ * Returns the new descriptor, the caller's until `ustcp_close`, or -1 and sets `errno`:
+ * - `EAGAIN`: nobody waits and the socket has `O_NONBLOCK`, or the timeout has passed.
+ * - `EINTR`: a signal's handler ran that was installed without `SA_RESTART`, or a timeout was set.
+ * - `EINVAL`: not listening, negative `*addrlen`, or an unknown flag.
+ * - `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`: no descriptor or memory left; the connection stays in the queue.
+ * - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime.
+ * - `EFAULT`: `addr` or `addrlen` is not writable. `ENETDOWN`: the stack has ended.
+ *
+ * Safety:
+ * `addr` stays writable for `*addrlen` bytes, and `addrlen` readable and writable, during the call.
+ */
+int ustcp_accept4(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags);
+
+/**
+ * Opens a connection; connect(2), RFC 9293 §3.9.1.1 (active OPEN). Waits until it is established or has failed, at
+ * most as long as `SO_SNDTIMEO`, unless the socket has `O_NONBLOCK`; then the socket becomes writable (natively too)
+ * when it is decided, and `SO_ERROR` tells how. An unbound socket gets an address and a free port (RFC 6056).
+ *
+ * - `addr`: a `struct sockaddr_in`, of any alignment; `INADDR_ANY` means this host.
+ * - `addrlen`: bytes at `addr`: 16 to 128.
+ *
+ * Returns 0, or -1 and sets `errno`:
+ * - `EINPROGRESS`: begun; the socket has `O_NONBLOCK`, or the timeout has passed.
+ * - `EALREADY`: an attempt is under way. `EISCONN`: connected already, or listening.
+ * - `ECONNREFUSED`: the peer answered with RST. `ETIMEDOUT`: it did not answer. `ECONNABORTED`: a former attempt failed
+ *   and was not asked about.
+ * - `EHOSTUNREACH`, `ENETUNREACH`: no way there, or ICMP said so.
+ * - `EADDRNOTAVAIL`: no free port is left for that peer. `EADDRINUSE`: the connection exists already.
+ * - `EINTR`: a signal's handler ran that was installed without `SA_RESTART`; the attempt goes on.
+ * - `EAFNOSUPPORT`: not an IPv4 address; also `AF_UNSPEC`, which undoes a connection in Linux and is not offered.
+ * - `EINVAL`: wrong length. `EFAULT`: `addr` is not readable.
+ * - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
+ *   ended.
+ *
+ * Safety:
+ * `addr` stays readable for `addrlen` bytes during the call.
+ */
+int ustcp_connect(int fd, const struct sockaddr *addr, socklen_t addrlen);
+
+/**
+ * Ends one direction of a connection or both; shutdown(2), RFC 9293 §3.6.
+ *
+ * - `how`: `SHUT_WR` sends FIN after all written bytes; the peer may go on sending. `SHUT_RD`: reads return 0 once the
+ *   buffer is empty; the peer is not told. `SHUT_RDWR`: both. On a listening socket, `SHUT_RD` and `SHUT_RDWR` end the
+ *   listening.
+ *
+ * The descriptor stays the caller's. Calls of other threads that wait for what was ended return.
+ *
+ * Returns 0, or -1 and sets `errno`:
+ * - `ENOTCONN`: not connected. `EINVAL`: another `how`.
+ * - `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
+ */
+int ustcp_shutdown(int fd, int how);
+
+/**
+ * Closes a socket; close(2), RFC 9293 §3.9.1.4. Written bytes are still delivered and FIN follows them; the side that
+ * closes first goes through TIME-WAIT, in the background. Sends RST instead when received bytes were not read
+ * (RFC 2525 §2.17), or when `SO_LINGER` is on with 0 seconds.
+ *
+ * Returns at once, but with `SO_LINGER` on and some seconds only when the peer has acknowledged everything or that time
+ * has passed, also with `O_NONBLOCK`, as in Linux. The descriptor is closed in any case: do not call again. Calls of other
+ * threads that wait on it return with `EBADF`.
+ *
+ * Returns 0, or -1 and sets `errno`:
+ * - `EBADF`: not a descriptor of this library; also the second time.
+ * - `EINTR`: a signal ended the lingering.
+ */
+int ustcp_close(int fd);
+
+/**
+ * Tells the local address; getsockname(2). `INADDR_ANY` and port 0 before bind, listen or connect.
+ *
+ * - `addr`: room for a `struct sockaddr_in`.
+ * - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. A shorter room gets the beginning.
+ *
+ * Returns 0, or -1 and sets `errno`:
+ * - `EINVAL`: negative `*addrlen`. `EFAULT`: `addr` or `addrlen` is not writable.
+ * - `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
+ *
+ * Safety:
+ * `addr` stays writable for `*addrlen` bytes, and `addrlen` readable and writable, during the call.
+ */
+int ustcp_getsockname(int fd, struct sockaddr *addr, socklen_t *addrlen);
+
+/**
+ * Tells the peer's address; getpeername(2).
+ *
+ * - `addr`: room for a `struct sockaddr_in`.
+ * - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. A shorter room gets the beginning.
+ *
+ * Returns 0, or -1 and sets `errno`:
+ * - `ENOTCONN`: not connected.
+ * - `EINVAL`: negative `*addrlen`. `EFAULT`: `addr` or `addrlen` is not writable.
+ * - `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
+ *
+ * Safety:
+ * `addr` stays writable for `*addrlen` bytes, and `addrlen` readable and writable, during the call.
+ */
+int ustcp_getpeername(int fd, struct sockaddr *addr, socklen_t *addrlen);
+
+/**
+ * Writes bytes to a connection; send(2), RFC 9293 §3.9.1.2. Waits until all of them are in the send buffer unless the
+ * socket has `O_NONBLOCK`; that they are taken does not mean that the peer has them.
+ *
+ * - `buf`: the bytes, used in place; may be null when `len` is 0.
+ * - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are taken by one call, as in Linux.
+ * - `flags`: `MSG_DONTWAIT`: take what there is room for now. `MSG_NOSIGNAL`: no `SIGPIPE`. `MSG_OOB`: `EOPNOTSUPP`.
+ *   `MSG_FASTOPEN`: `EOPNOTSUPP`. Others are taken without effect.
+ *
+ * Returns the number of bytes taken: all in a blocking call, unless a signal or `SO_SNDTIMEO` ended it; at least 1 if
+ * `len` is not 0. Or -1 and sets `errno`:
+ * - `EAGAIN`: no room, and the call must not wait (longer).
+ * - `EPIPE`: not connected, or our side was shut down; also raises `SIGPIPE` unless `MSG_NOSIGNAL` says no.
+ * - `ECONNRESET`: the peer sent RST. `ETIMEDOUT`: it no longer answers. `EHOSTUNREACH`, `ENETUNREACH`: nor can it be
+ *   reached.
+ * - `EINTR`: before any byte was taken, a signal's handler ran that was installed without `SA_RESTART`, or
+ *   `SO_SNDTIMEO` is set.
+ * - `EINVAL`: `len` is too large. `EFAULT`: `buf` can point nowhere (null, or outside of user memory); other wild
+ *   pointers are a `SIGSEGV`, as with libc's own functions.
+ * - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
+ *   ended.
+ *
+ * Several threads may send at once; each call's bytes stay together only as far as they fit into the buffer at once.
+ *
+ * Safety:
+ * `buf` stays readable for `len` bytes during the call.
+ */
+ssize_t ustcp_send(int fd, const void *buf, size_t len, int flags);
+
+/**
+ * As `ustcp_send`; sendto(2). The address is checked and, as in Linux, otherwise ignored: a TCP socket has one peer.
+ *
+ * - `addr`, `addrlen`: null and 0, or an address of at most 128 bytes.
+ *
+ * Returns and sets `errno` as `ustcp_send`, and:
+ * - `EINVAL`: `addrlen` is over 128. `EFAULT`: `addr` is not readable.
+ *
+ * Safety:
+ * `buf` and `addr` stay readable for `len` and `addrlen` bytes during the call.
+ */
+ssize_t ustcp_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr, socklen_t addrlen);
+
+/**
+ * As `ustcp_send` with flags 0; write(2).
+ *
+ * Safety:
+ * `buf` stays readable for `len` bytes during the call.
+ */
+ssize_t ustcp_write(int fd, const void *buf, size_t len);
+
+/**
+ * Reads bytes from a connection; recv(2), RFC 9293 §3.9.1.3. Waits for the first one unless the socket has
+ * `O_NONBLOCK`.
+ *
+ * - `buf`: room for them, written in place; may be null when `len` is 0.
+ * - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are read by one call, as in Linux.
+ * - `flags`: `MSG_DONTWAIT`: take what is there. `MSG_PEEK`: leave it there too. `MSG_WAITALL`: wait until `len` bytes
+ *   are there, the stream ends or a signal comes. `MSG_TRUNC`: drop the bytes instead of copying them, `buf` is not
+ *   touched. `MSG_OOB`: `EOPNOTSUPP`. `MSG_ERRQUEUE`: `EAGAIN`, that queue is always empty. Others are taken without
+ *   effect.
+ *
+ * Returns the number of bytes read; 0 when the peer has sent FIN and all before it was read, or our side was shut down
+ * (or `len` is 0). Or -1 and sets `errno`:
+ * - `EAGAIN`: nothing there, and the call must not wait (longer than `SO_RCVTIMEO`).
+ * - `ENOTCONN`: not connected.
+ * - `ECONNRESET`: the peer sent RST. `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`: why the connection
+ *   failed. Each is told once; then reads return 0.
+ * - `EINTR`: before any byte was read, a signal's handler ran that was installed without `SA_RESTART`, or
+ *   `SO_RCVTIMEO` is set.
+ * - `EINVAL`: `len` is too large. `EFAULT`: `buf` can point nowhere (null, or outside of user memory); other wild
+ *   pointers are a `SIGSEGV`, as with libc's own functions.
+ * - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
+ *   ended.
+ *
+ * Safety:
+ * `buf` stays writable for `len` bytes during the call, and nobody else uses them.
+ */
+ssize_t ustcp_recv(int fd, void *buf, size_t len, int flags);
+
+/**
+ * As `ustcp_recv`; recvfrom(2). A TCP socket tells no address here, as in Linux; `ustcp_getpeername` does.
+ *
+ * - `addr`: not written.
+ * - `addrlen`: when `addr` is not null, in: bytes at `addr`; out: 0.
+ *
+ * Returns and sets `errno` as `ustcp_recv`, and:
+ * - `EINVAL`: negative `*addrlen`. `EFAULT`: `addrlen` is not readable and writable.
+ *
+ * Safety:
+ * As for `ustcp_recv`; `addrlen` stays readable and writable during the call.
+ */
+ssize_t ustcp_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr, socklen_t *addrlen);
+
+/**
+ * As `ustcp_recv` with flags 0; read(2).
+ *
+ * Safety:
+ * As for `ustcp_recv`.
+ */
+ssize_t ustcp_read(int fd, void *buf, size_t len);
+
+/**
+ * As `ustcp_send` with flags 0, from several buffers in turn; writev(2).
+ *
+ * - `iov`: the buffers; each may be empty.
+ * - `iovcnt`: how many, 0 to 1024 (`IOV_MAX`). Their lengths together are at most `SSIZE_MAX`.
+ *
+ * Returns and sets `errno` as `ustcp_send`, and:
+ * - `EINVAL`: `iovcnt` is out of range, or the lengths are too large. `EFAULT`: `iov` is not readable.
+ *
+ * Safety:
+ * `iov` and all its buffers stay readable during the call.
+ */
+ssize_t ustcp_writev(int fd, const struct iovec *iov, int iovcnt);
+
+/**
+ * As `ustcp_recv` with flags 0, into several buffers in turn; readv(2).
+ *
+ * - `iov`: the buffers; each may be empty.
+ * - `iovcnt`: how many, 0 to 1024 (`IOV_MAX`). Their lengths together are at most `SSIZE_MAX`.
+ *
+ * Returns and sets `errno` as `ustcp_recv`, and:
+ * - `EINVAL`: `iovcnt` is out of range, or the lengths are too large. `EFAULT`: `iov` is not readable.
+ *
+ * Safety:
+ * `iov` stays readable and all its buffers writable during the call; no two of them overlap.
+ */
+ssize_t ustcp_readv(int fd, const struct iovec *iov, int iovcnt);
+
+/**
+ * As `ustcp_send`, from a message; sendmsg(2).
+ *
+ * - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. `msg_name` is checked and otherwise ignored, as
+ *   `ustcp_sendto` does; control data and `msg_flags` are ignored.
+ * - `flags`: as for `ustcp_send`.
+ *
+ * Returns and sets `errno` as `ustcp_send`, and:
+ * - `EMSGSIZE`: more than 1024 buffers. `EINVAL`: the lengths are too large, or `msg_namelen` is over 128.
+ * - `EFAULT`: `msg`, its name or its vector is not readable.
+ *
+ * Safety:
+ * `msg` and all that it points to stay readable during the call.
+ */
+ssize_t ustcp_sendmsg(int fd, const struct msghdr *msg, int flags);
+
+/**
+ * As `ustcp_recv`, into a message; recvmsg(2).
+ *
+ * - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. Out: `msg_namelen`, `msg_controllen` and `msg_flags`
+ *   are 0: a TCP socket tells no address here, and there are no control data.
+ * - `flags`: as for `ustcp_recv`.
+ *
+ * Returns and sets `errno` as `ustcp_recv`, and:
+ * - `EMSGSIZE`: more than 1024 buffers. `EINVAL`: the lengths are too large, or `msg_namelen` is negative.
+ * - `EFAULT`: `msg` is not readable and writable, or its vector is not readable.
+ *
+ * Safety:
+ * `msg` and all its buffers stay writable during the call; no two of them overlap.
+ */
+ssize_t ustcp_recvmsg(int fd, struct msghdr *msg, int flags);
+
+/**
+ * Waits until one of the descriptors is ready; poll(2). Takes descriptors of this library and others side by side, and
+ * drives the stack while it waits, which a native poll leaves to a thread in the background: more quickly answered,
+ * otherwise the same.
+ *
+ * - `fds`: what to wait for, and room for the answer in `revents`; an entry with negative `fd` is passed over.
+ * - `nfds`: entries, 0 to the limit of open files (`RLIMIT_NOFILE`).
+ * - `timeout`: milliseconds; 0 does not wait, negative waits as long as it takes.
+ *
+ * The events are those of a TCP socket in Linux: `POLLIN`, `POLLOUT`, `POLLRDHUP`, and unasked `POLLERR`, `POLLHUP`
+ * and, for a descriptor that is not open, `POLLNVAL`.
+ *
+ * Returns how many entries have events, 0 when the time has passed, or -1 and sets `errno`:
+ * - `EINTR`: a signal's handler ran, whatever its flags.
+ * - `EINVAL`: `nfds` is over the limit. `EFAULT`: `fds` is not readable and writable. `ENOMEM`: no memory left.
+ *
+ * Safety:
+ * `fds` stays readable and writable for `nfds` entries during the call.
+ */
+int ustcp_poll(struct pollfd *fds, nfds_t nfds, int timeout);
+
+/**
+ * Sets an option; setsockopt(2).
+ *
+ * `SOL_SOCKET`:
+ * - `SO_REUSEADDR` (int): bind although a connection in TIME-WAIT is there.
+ * - `SO_KEEPALIVE` (int): probe an idle peer, RFC 9293 §3.8.4.
+ * - `SO_LINGER` (struct linger, seconds): what `ustcp_close` does; on with 0 seconds sends RST.
+ * - `SO_RCVTIMEO`, `SO_SNDTIMEO` (struct timeval): longest wait of one call; zero: as long as it takes.
+ * - `SO_RCVBUF`, `SO_SNDBUF` (int, bytes): room for bytes received and not read, sent and not acknowledged. At least
+ *   1152 and 2304, at most 16 MiB; a figure beyond counts as the nearest. Told doubled, as in Linux.
+ *
+ * `IPPROTO_TCP`:
+ * - `TCP_NODELAY` (int): no Nagle algorithm, RFC 9293 §3.7.4.
+ * - `TCP_MAXSEG` (int, 88 to 32767 bytes; 0: none): largest segment to announce and to send.
+ * - `TCP_KEEPIDLE`, `TCP_KEEPINTVL` (int, 1 to 32767 seconds), `TCP_KEEPCNT` (int, 1 to 127).
+ *
+ * - `optval`, `optlen`: the value and its length in bytes; a longer one is read from its beginning.
+ *
+ * Returns 0, or -1 and sets `errno`:
+ * - `ENOPROTOOPT`: another option or level; also one that can only be read.
+ * - `EINVAL`: a value too short or out of range. `EDOM`: microseconds of a `struct timeval` out of range.
+ * - `EFAULT`: `optval` is not readable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
+ *
+ * Safety:
+ * `optval` stays readable for `optlen` bytes during the call.
+ */
+int ustcp_setsockopt(int fd, int level, int optname, const void *optval, socklen_t optlen);
+
+/**
+ * Tells an option; getsockopt(2). All of `ustcp_setsockopt`, and:
+ *
+ * `SOL_SOCKET`:
+ * - `SO_ERROR` (int): the errno that waits for the program, which no longer does after this; 0 for none.
+ * - `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL` (int): `SOCK_STREAM`, `AF_INET`, `IPPROTO_TCP`.
+ * - `SO_ACCEPTCONN` (int): whether it listens.
+ *
+ * `IPPROTO_TCP`:
+ * - `TCP_INFO` (struct tcp_info of <linux/tcp.h>): state, round-trip times in microseconds, windows, counts.
+ * - `TCP_MAXSEG` (int, bytes): what segments are sent with, once connected.
+ *
+ * - `optval`: room for the value. A shorter room gets the beginning.
+ * - `optlen`: in: bytes at `optval`; out: bytes written.
+ *
+ * Returns 0, or -1 and sets `errno`:
+ * - `ENOPROTOOPT`: another option or level. `EINVAL`: negative `*optlen`.
+ * - `EFAULT`: `optval` or `optlen` is not writable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack
+ *   has ended.
+ *
+ * Safety:
+ * `optval` stays writable for `*optlen` bytes, and `optlen` readable and writable, during the call.
+ */
+int ustcp_getsockopt(int fd, int level, int optname, void *optval, socklen_t *optlen);
+
+/**
+ * Reads and changes the descriptor's flags; fcntl(2). The third argument is not optional in the binary interface; the
+ * macro of this name makes it so in C (0 when left out).
+ *
+ * - `cmd`: `F_GETFL`: `O_RDWR`, and `O_NONBLOCK` when set. `F_SETFL`: sets or clears `O_NONBLOCK`; other flags are
+ *   ignored. `F_GETFD`: always `FD_CLOEXEC`. `F_SETFD`: takes `FD_CLOEXEC` only: what the descriptor stands for does
+ *   not outlive exec.
+ * - `arg`: the flags, for the two that set.
+ *
+ * Returns the flags or 0, or -1 and sets `errno`:
+ * - `EINVAL`: another `cmd` (also `F_DUPFD`: the library cannot follow copies), or `F_SETFD` without `FD_CLOEXEC`.
+ * - `EBADF`: not a descriptor of this library.
+ */
+int ustcp_fcntl(int fd, int cmd, long arg);
+
+/**
+ * Asks for queue lengths and sets flags; ioctl(2). The third argument is not optional in the binary interface; the
+ * macro of this name makes it so in C (a null pointer when left out).
+ *
+ * - `request`: `FIONREAD` (`SIOCINQ`): bytes that can be read now, into `*(int *)arg`. `SIOCOUTQ` (`TIOCOUTQ`): bytes
+ *   written that the peer has not acknowledged. `FIONBIO`: `O_NONBLOCK` from `*(int *)arg`. `FIOCLEX`: nothing to do,
+ *   close-on-exec is always on.
+ * - `arg`: an `int`, for those that have one.
+ *
+ * Returns 0, or -1 and sets `errno`:
+ * - `ENOTTY`: another request. `EINVAL`: a queue's length of a listening socket; `FIONCLEX`, as for `F_SETFD`.
+ * - `EFAULT`: `arg` is not readable or writable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has
+ *   ended.
+ *
+ * Safety:
+ * `arg` stays readable and writable as an `int` during the call, for those requests that have one.
+ */
+int ustcp_ioctl(int fd, unsigned long request, void *arg);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+/* The third argument of these two may be left out. */
+#define USTCP_THREE_ARGUMENTS(a, b, c, ...) (a), (b), (c)
+#define ustcp_fcntl(...) (ustcp_fcntl)(USTCP_THREE_ARGUMENTS(__VA_ARGS__, 0, 0))
+#define ustcp_ioctl(...) (ustcp_ioctl)(USTCP_THREE_ARGUMENTS(__VA_ARGS__, 0, 0))
+
+#endif /* USTCP_H */
