@@ -14,7 +14,9 @@ from harness.puppet import until
 from harness.scripted import Scripted
 
 ALL = select.POLLIN | select.POLLOUT | select.POLLERR | select.POLLHUP | 0x2000
-ESTABLISHED, FIN_WAIT2, CLOSE_WAIT = 1, 5, 8  # TCP_INFO's numbers
+# On a busy machine a side may wait long enough for its tail loss probe.
+BUSY = ("retransmission", "spurious_retransmission", "duplicate_ack", "out_of_order")
+FIN_WAIT2, CLOSE_WAIT = 5, 8  # TCP_INFO's numbers
 
 
 def opened(stage, role="we connect"):
@@ -101,6 +103,7 @@ def test_both_programs_close_at_once(stage, role):
     assert not any(s.has(RST) for s in talk.segments())
 
 
+@pytest.mark.flags(*BUSY)
 def test_our_half_close_leaves_the_other_direction_open(stage, role):
     ours, theirs, talk = opened(stage, role)
     ours.shutdown()
@@ -117,6 +120,7 @@ def test_our_half_close_leaves_the_other_direction_open(stage, role):
     talk.wait_line(f"> . 2:2(0) ack {2 + (10 << 20)}")
 
 
+@pytest.mark.flags(*BUSY)
 def test_the_peers_half_close_leaves_our_direction_open(stage, role):
     ours, theirs, talk = opened(stage, role)
     theirs.shutdown()

@@ -26,7 +26,8 @@ class Wire:
 
     def __init__(self, namespace: Namespace, file: Path) -> None:
         self.file = file
-        self.packets: list[tuple[float, bytes]] = []
+        self.packets: list[bytes] = []
+        self._segments: list[Segment] = []
         self._news = threading.Condition()
         self._socket = namespace.inside(self._open)
         link = namespace.links(DEVICE)
@@ -62,7 +63,10 @@ class Wire:
             with self._news:
                 if self._pcap.closed:
                     return
-                self.packets.append((seconds + nanoseconds / 1e9, data))
+                self.packets.append(data)
+                segment = Segment.parse(data, seconds + nanoseconds / 1e9)
+                if segment:
+                    self._segments.append(segment)
                 self._pcap.write(struct.pack("<IIII", seconds, nanoseconds, len(data), len(data)) + data)
                 self._news.notify_all()
 
@@ -73,9 +77,7 @@ class Wire:
     def segments(self, port: int | None = None) -> list[Segment]:
         """The TCP segments so far; with `port` at either end."""
         with self._news:
-            packets = list(self.packets)
-        parsed = (Segment.parse(data, at) for at, data in packets)
-        return [s for s in parsed if s and (port is None or port in (s.source_port, s.destination_port))]
+            return [s for s in self._segments if port is None or port in (s.source_port, s.destination_port)]
 
     def wait(self, matches, timeout: float = 10.0, after: int = 0) -> bytes:
         """The first packet from index `after` on for which `matches(packet)` holds."""
@@ -83,8 +85,8 @@ class Wire:
         with self._news:
             while True:
                 while after < len(self.packets):
-                    if matches(self.packets[after][1]):
-                        return self.packets[after][1]
+                    if matches(self.packets[after]):
+                        return self.packets[after]
                     after += 1
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -137,6 +139,7 @@ class Conversation:
 
     def __init__(self, wire: Wire, port: int, peer_port: int | None = None) -> None:
         self.wire, self.port, self.peer_port = wire, port, peer_port
+        self._bases: dict[bool, int] = {}
         self._shown = 0
 
     def segments(self) -> list[Segment]:
@@ -150,10 +153,11 @@ class Conversation:
 
     def base(self, ours: bool) -> int | None:
         """The initial sequence number of a side."""
-        for s in self.segments():
-            if s.has(SYN) and (s.source == OURS) == ours:
-                return s.seq
-        return None
+        if ours not in self._bases:
+            for s in self.segments():
+                if s.has(SYN):
+                    self._bases.setdefault(s.source == OURS, s.seq)
+        return self._bases.get(ours)
 
     def lines(self) -> list[str]:
         seen: dict[str, None] = {}

@@ -48,7 +48,7 @@ class Scripted:
     def receive(self, flags: str, timeout: float = 10.0) -> Segment:
         """Their next segment. It must carry these flags (PSH apart), and this end takes it as received."""
         found = self.wire.wait(self._from_them, timeout, self._read)
-        self._read = next(i for i in range(self._read, len(self.wire.packets)) if self.wire.packets[i][1] is found) + 1
+        self._read = next(i for i in range(self._read, len(self.wire.packets)) if self.wire.packets[i] is found) + 1
         s = Segment.parse(found)
         assert letters(s) == flags, f"expected {flags}, got {describe(s)}\n{self.wire.text()}"
         self.their_port = s.source_port

@@ -17,7 +17,7 @@ HARMLESS = {
     "reused_ports": "a test that binds one port twice, with SYNs of new sequence numbers",
 }
 
-# What each kind of fault may cause.
+# What lost, repeated or reordered packets cause.
 LOSS = {
     "retransmission", "fast_retransmission", "spurious_retransmission", "duplicate_ack", "lost_segment",
     "ack_lost_segment", "out_of_order", "keep_alive", "keep_alive_ack",
