@@ -53,11 +53,18 @@ impl Assembler {
             .fold(next, |reached, range| reached.max(range.end))
     }
 
-    /// What a SACK option says of it: the range touched last first, RFC 2018 §4.
-    pub(crate) fn sack_blocks(&self) -> SackBlocks {
+    /// How many ranges are held.
+    pub(crate) fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// What a SACK option with `room` for so many blocks says of it: the range touched last first, RFC 2018 §4.
+    pub(crate) fn sack_blocks(&self, room: usize) -> SackBlocks {
         let mut blocks = SackBlocks::NONE;
         let mut below = None;
-        while let Some(range) = self.most_recent(below) {
+        while blocks.len() < room
+            && let Some(range) = self.most_recent(below)
+        {
             if !blocks.push(SackBlock {
                 start: range.start,
                 end: range.end,

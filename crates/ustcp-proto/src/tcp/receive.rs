@@ -234,10 +234,15 @@ impl Receive {
         self.is_worth_announcing() && self.ring.space() >= 2 * self.window()
     }
 
-    /// The blocks for a SACK option; none when not permitted.
-    pub(crate) fn sack_blocks(&self) -> SackBlocks {
+    /// How many blocks a SACK option has, room permitting.
+    pub(crate) fn sack_block_count(&self) -> usize {
+        if self.sack { self.assembler.len().min(4) } else { 0 }
+    }
+
+    /// Up to `room` blocks for a SACK option; none when not permitted.
+    pub(crate) fn sack_blocks(&self, room: usize) -> SackBlocks {
         if self.sack {
-            self.assembler.sack_blocks()
+            self.assembler.sack_blocks(room)
         } else {
             SackBlocks::NONE
         }

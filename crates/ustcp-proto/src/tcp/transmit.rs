@@ -98,8 +98,7 @@ impl Connection {
     /// What is held to be lost goes before anything new.
     fn retransmit(&mut self, cx: &mut Context) -> Option<Outgoing> {
         let range = self.snd.in_flight.first_lost()?;
-        let mss = self.snd.mss;
-        let len = range.end.distance_from(range.start).min(mss);
+        let len = range.end.distance_from(range.start).min(self.packet_text());
         let fits = self.pipe() + len <= self.congestion.cwnd() || self.pipe() == 0;
         if !core::mem::take(&mut self.retransmit_pending) && !fits {
             self.cwnd_limited = true;
@@ -141,7 +140,7 @@ impl Connection {
         let end = start + len + usize::from(fin);
         self.snd.nxt = end;
         self.snd.in_flight.sent(start, end, cx.now);
-        if !len.is_multiple_of(self.snd.mss) {
+        if !len.is_multiple_of(self.packet_text()) {
             self.snd.small_end = end;
         }
         self.timers.persist = None;
@@ -161,17 +160,17 @@ impl Connection {
 
     /// How much may go now, and whether the FIN goes along: RFC 9293 §3.8.6.2.1 and §3.7.4, both windows.
     fn sendable(&mut self, cx: &Context) -> Option<(usize, bool)> {
-        let mss = self.snd.mss;
+        let whole = self.packet_text();
         let unsent = self.snd.unsent();
         let usable = self.snd.usable();
         let wanted = unsent.min(usable).min(self.largest_text(cx));
         let allowed = self.within_congestion_window(wanted);
         let all = allowed == unsent;
         let fin = all && self.snd.fin_queued && usable > allowed;
-        let len = if allowed.is_multiple_of(mss) || self.may_send_small(allowed, all, fin) {
+        let len = if allowed.is_multiple_of(whole) || self.may_send_small(allowed, all, fin) {
             allowed
         } else {
-            allowed / mss * mss
+            allowed / whole * whole
         };
         let fin = fin && len == allowed;
         (len > 0 || fin).then_some((len, fin))
@@ -179,18 +178,30 @@ impl Connection {
 
     /// One segment without offload; else as many whole ones as a super-segment holds.
     fn largest_text(&self, cx: &Context) -> usize {
-        let mss = self.snd.mss;
-        (cx.config.segmentation_offload / mss).max(1) * mss
+        let whole = self.packet_text();
+        (cx.config.segmentation_offload / whole).max(1) * whole
+    }
+
+    /// Text that one packet carries: the MSS less the options that go along, RFC 6691.
+    fn packet_text(&self) -> usize {
+        let blocks = self.rcv.sack_block_count().min(self.sack_room());
+        let options = if blocks > 0 { 4 + 8 * blocks } else { 0 };
+        self.snd.mss.saturating_sub(options).max(1)
+    }
+
+    /// SACK blocks that take at most half of a packet, however small that is.
+    fn sack_room(&self) -> usize {
+        (self.snd.mss / 2).saturating_sub(4) / 8
     }
 
     fn within_congestion_window(&mut self, wanted: usize) -> usize {
-        let mss = self.snd.mss;
+        let whole = self.packet_text();
         let room = self.congestion.cwnd().saturating_sub(self.pipe());
-        if wanted <= room || self.snd.in_flight.outstanding() == 0 && wanted <= mss {
+        if wanted <= room || self.snd.in_flight.outstanding() == 0 && wanted <= whole {
             return wanted;
         }
         self.cwnd_limited = true;
-        room / mss * mss
+        room / whole * whole
     }
 
     /// Whether a piece that ends in less than a full segment may go: it is the last of what there is and Nagle has no
@@ -215,7 +226,7 @@ impl Connection {
             return None;
         }
         let waiting = self.snd.has_unsent();
-        let len = self.snd.unsent().min(self.snd.usable()).min(self.snd.mss);
+        let len = self.snd.unsent().min(self.snd.usable()).min(self.packet_text());
         if waiting && len > 0 {
             let (start, end) = (self.snd.nxt, self.snd.nxt + len);
             self.snd.nxt = end;
@@ -249,6 +260,7 @@ impl Connection {
     fn segment(&mut self, cx: &Context, start: SeqNum, end: SeqNum, retransmission: bool) -> Outgoing {
         let text_end = self.snd.text_end();
         let len = end.min(text_end).distance_from(start);
+        let each = self.packet_text();
         let fin = end.after(text_end);
         let mut header = self.acknowledging_header();
         header.seq = start;
@@ -263,7 +275,7 @@ impl Connection {
         Outgoing {
             header,
             text: (self.snd.offset_of(start), len),
-            segment_size: (len > self.snd.mss).then(|| u16::try_from(self.snd.mss).unwrap_or(u16::MAX)),
+            segment_size: (len > each).then(|| u16::try_from(each).unwrap_or(u16::MAX)),
             retransmission,
         }
     }
@@ -278,7 +290,7 @@ impl Connection {
             flags: Flags::ACK,
             window,
             options: TcpOptions {
-                sack: self.rcv.sack_blocks(),
+                sack: self.rcv.sack_blocks(self.sack_room()),
                 ..TcpOptions::default()
             },
             ..self.header()
