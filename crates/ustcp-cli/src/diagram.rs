@@ -91,11 +91,11 @@ pub(crate) fn with_inferred_peer(rows: Vec<Row>) -> Vec<Row> {
     let mut out = Vec::with_capacity(rows.len());
     for mut row in rows {
         row.peers = state.map(Step::stay);
-        if let What::Packet(packet) = &mut row.what {
-            if let Some(moment) = moments.next() {
-                packet.lost = matches!(moment, Moment::Lost { .. });
-                row.peers = Some(step_of(&moment));
-            }
+        if let What::Packet(packet) = &mut row.what
+            && let Some(moment) = moments.next()
+        {
+            packet.lost = matches!(moment, Moment::Lost { .. });
+            row.peers = Some(step_of(&moment));
         }
         state = row.peers.map(|step| step.after);
         let (at, ours) = (row.at, Step::stay(row.ours.after));

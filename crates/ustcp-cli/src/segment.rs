@@ -14,6 +14,8 @@ pub(crate) struct Segment {
     pub(crate) len: u32,
     /// Window in bytes.
     pub(crate) window: u32,
+    /// How many packets it makes on the wire: more than one for a super-segment.
+    pub(crate) packets: u32,
 }
 
 impl Segment {
@@ -47,6 +49,10 @@ impl From<SegmentSummary> for Segment {
             ack: flags.has(Flags::ACK).then_some(SeqNum(summary.ack)),
             len: summary.len,
             window: summary.window,
+            packets: match summary.segment_size {
+                0 => 1,
+                size => summary.len.div_ceil(u32::from(size)).max(1),
+            },
         }
     }
 }

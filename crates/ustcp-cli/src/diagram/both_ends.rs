@@ -74,7 +74,7 @@ impl Merge {
                 .is_some_and(|sent| *sent >= our_index);
             match (our_row, their_row) {
                 (Some(our), Some(their)) if waits_for_us || (!waits_for_them && our.at <= their.at) => {
-                    self.take_ours(our_index, our);
+                    self.take_ours(our_index, our, theirs);
                     our_index += 1;
                 }
                 (_, Some(their)) => {
@@ -82,7 +82,7 @@ impl Merge {
                     their_index += 1;
                 }
                 (Some(our), None) => {
-                    self.take_ours(our_index, our);
+                    self.take_ours(our_index, our, theirs);
                     our_index += 1;
                 }
                 (None, None) => return self.rows,
@@ -90,21 +90,23 @@ impl Merge {
         }
     }
 
-    fn take_ours(&mut self, index: usize, row: &Row) {
+    fn take_ours(&mut self, index: usize, row: &Row, theirs: &[Row]) {
         self.our_state = row.ours.after;
         let mut row = Row {
             peers: Some(Step::stay(self.their_state)),
             ..row.clone()
         };
-        if let What::Packet(
-            packet @ Packet {
-                direction: Direction::Out,
-                ..
-            },
-        ) = &mut row.what
-        {
-            packet.lost = !self.reached_them.values().any(|sent| *sent == index);
-            self.row_of.insert(index, self.rows.len());
+        match &mut row.what {
+            What::Packet(packet) if packet.direction == Direction::Out => {
+                packet.lost = !self.reached_them.values().any(|sent| *sent == index);
+                self.row_of.insert(index, self.rows.len());
+            }
+            What::Packet(packet) => {
+                // Who sent it knows best whether it was for the first time.
+                let sending = self.reached_us.get(&index).and_then(|sent| theirs.get(*sent));
+                packet.again = sending.and_then(Row::packet).map_or(packet.again, |sent| sent.again);
+            }
+            What::Note { .. } => {}
         }
         self.rows.push(row);
     }

@@ -16,6 +16,7 @@ pub(crate) fn one_end(events: &[Event], flow: Flow) -> Vec<Row> {
         state: State::Closed,
         waiting: Vec::new(),
         expired: None,
+        dropped: None,
         received: None,
     };
     for event in events.iter().filter(|event| event.flow == Some(flow)) {
@@ -39,6 +40,8 @@ struct Reader {
     waiting: Vec<Transition>,
     /// A timer that went off: what it did is told of after it.
     expired: Option<(Instant, Timer)>,
+    /// Why the packet that is told of next, or no packet, was dropped.
+    dropped: Option<(Instant, DropReason)>,
     /// Where what arrived so far ends.
     received: Option<SeqNum>,
 }
@@ -47,6 +50,11 @@ impl Reader {
     fn read(&mut self, at: Instant, kind: EventKind) {
         match kind {
             EventKind::Transition { from, to, cause } => {
+                let is_earlier = |when: Instant| when != at;
+                let expired = self.expired.is_some_and(|(when, _)| is_earlier(when));
+                if expired || self.dropped.is_some_and(|(when, _)| is_earlier(when)) {
+                    self.flush();
+                }
                 self.waiting.push(Transition {
                     at,
                     step: Step {
@@ -56,33 +64,17 @@ impl Reader {
                     cause,
                 });
             }
-            EventKind::Received { segment, before, after } => {
-                let segment = Segment::from(segment);
-                let step = Step { before, after };
-                self.take_transitions_of(step);
-                self.flush();
-                let again = self.has_come_before(&segment);
-                self.push(
-                    at,
-                    step,
-                    What::Packet(Packet {
-                        direction: Direction::In,
-                        segment,
-                        again,
-                        lost: false,
-                    }),
-                );
-            }
+            EventKind::Received { segment, before, after } => self.received(at, segment.into(), Step { before, after }),
             EventKind::Sent {
                 segment,
                 state,
                 retransmission: again,
             } => {
                 self.flush();
-                let segment = Segment::from(segment);
+                let direction = Direction::Out;
                 let packet = Packet {
-                    direction: Direction::Out,
-                    segment,
+                    direction,
+                    segment: segment.into(),
                     again,
                     lost: false,
                 };
@@ -94,13 +86,28 @@ impl Reader {
             }
             EventKind::Dropped(reason) => {
                 self.flush();
-                self.note(
-                    at,
-                    Step::stay(self.state),
-                    Cow::Owned(format!("dropped a packet: {}", drop_text(reason))),
-                );
+                self.dropped = Some((at, reason));
             }
         }
+    }
+
+    fn received(&mut self, at: Instant, segment: Segment, step: Step) {
+        let dropped = self.dropped.take_if(|(when, _)| *when == at);
+        self.take_transitions_of(step);
+        self.flush();
+        let again = self.has_come_before(&segment);
+        self.push(
+            at,
+            step,
+            What::Packet(Packet {
+                direction: Direction::In,
+                segment,
+                again,
+                lost: false,
+            }),
+        );
+        self.dropped = dropped;
+        self.flush();
     }
 
     /// Forgets the last transitions where they lead along `step`: the packet's row shows them.
@@ -117,16 +124,19 @@ impl Reader {
 
     /// What still waits was caused by no packet: a call or a timer.
     fn flush(&mut self) {
-        let mut expired = self.expired.take();
         for Transition { at, step, cause } in std::mem::take(&mut self.waiting) {
-            let text = match expired.take() {
+            let text = match self.expired.take_if(|(when, _)| *when == at) {
                 Some((_, timer)) => Cow::Owned(format!("{}: {}", timer_text(timer), outcome_text(cause))),
                 None => Cow::Borrowed(call_text(cause)),
             };
             self.note(at, step, text);
         }
-        if let Some((at, timer)) = expired {
+        if let Some((at, timer)) = self.expired.take() {
             self.note(at, Step::stay(self.state), Cow::Borrowed(timer_text(timer)));
+        }
+        if let Some((at, reason)) = self.dropped.take() {
+            let text = format!("dropped: {}", drop_text(reason));
+            self.note(at, Step::stay(self.state), Cow::Owned(text));
         }
     }
 
@@ -158,7 +168,7 @@ fn call_text(cause: Cause) -> &'static str {
         Cause::ActiveOpen => "connect()",
         Cause::UserClosed => "close() or shutdown()",
         Cause::Aborted => "aborted",
-        Cause::TwoMslPassed => "2 MSL have passed",
+        Cause::TwoMslPassed => "2 MSL timer: port and buffers are free",
         Cause::PeerSyn => "SYN arrived",
         Cause::PeerSynAck => "SYN,ACK arrived",
         Cause::OurSynAcked => "our SYN is acknowledged",
@@ -168,6 +178,7 @@ fn call_text(cause: Cause) -> &'static str {
     }
 }
 
+/// What a timer came to.
 fn outcome_text(cause: Cause) -> &'static str {
     match cause {
         Cause::TwoMslPassed => "port and buffers are free",
@@ -182,7 +193,6 @@ fn timer_text(timer: Timer) -> &'static str {
         Timer::Persist => "zero-window probe timer",
         Timer::DelayedAck => "delayed-ACK timer",
         Timer::Keepalive => "keepalive timer",
-        Timer::SillyWindow => "silly-window override timer",
         Timer::TimeWait => "2 MSL timer",
         Timer::FinWait2 => "FIN-WAIT-2 timer",
     }

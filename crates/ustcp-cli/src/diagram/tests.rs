@@ -121,7 +121,7 @@ fn summary(text: &str, [seq_base, ack_base]: [u32; 2]) -> SegmentSummary {
         ack,
         len: number(2),
         window,
-        segment_size: 0,
+        segment_size: if fields.contains(&"split") { 1448 } else { 0 },
     }
 }
 
@@ -322,12 +322,14 @@ fn reset() -> Script {
         .takes(Established, Established, "PSH,ACK 1 +5 ack 1")
         .at(140)
         .sends(Established, "ACK 1 +0 ack 6 closed")
+        .at(145)
+        .sends(Established, "PSH,ACK 1 +3000 ack 6 split")
         .at(150)
         .push(EventKind::Dropped(ustcp_proto::DropReason::OutOfWindow))
         .at(200)
         .goes(Established, Cause::Aborted)
         .at(210)
-        .sends(Closed, "RST,ACK 1 +0 ack 6");
+        .sends(Closed, "RST,ACK 3001 +0 ack 6");
     script
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn write(titles: &Titles, rows: &[Row], look: Look) -> String {
     let mut page = Page {
         text: String::new(),
         look,
-        form: Form::of(rows),
+        form: Form::of(rows, look),
         start: first.at,
     };
     page.head(titles);
@@ -110,7 +110,7 @@ struct Form {
 }
 
 impl Form {
-    fn of(rows: &[Row]) -> Form {
+    fn of(rows: &[Row], look: Look) -> Form {
         let start = rows.first().map_or(Instant::ZERO, |row| row.at);
         let our_start = start_of(rows, Direction::Out);
         let peers_start = start_of(rows, Direction::In);
@@ -127,23 +127,30 @@ impl Form {
         };
         for row in rows {
             form.time = form.time.max(milliseconds(start, row.at).len());
-            form.ours = form.ours.max(width(&before_and_after(row.ours, false)));
-            let Some(packet) = row.packet() else { continue };
+            form.ours = form.ours.max(width(&before_and_after(row.ours, look.ascii)));
+            let packet = match &row.what {
+                What::Packet(packet) => packet,
+                What::Note { text, .. } => {
+                    form.middle = form.middle.max(width(text) + 2);
+                    continue;
+                }
+            };
             let (seq, ack) = form.relative(packet);
             form.flags = form.flags.max(packet.segment.flags.to_string().len());
             form.seq = form.seq.max(digits(seq));
             form.ack = form.ack.max(ack.map_or(1, digits));
-            form.len = form.len.max(digits(packet.segment.len));
+            form.len = form.len.max(width(&length(&packet.segment, look)));
         }
         let peers = rows
             .iter()
             .filter_map(|row| row.peers)
-            .map(|step| width(&after(step, false)))
+            .map(|step| width(&after(step, look.ascii)))
             .max()
             .unwrap_or(1);
         let around = form.time + GAP + form.ours + 1 + 1 + 1 + 1 + peers;
         let label = form.flags + form.seq + form.ack + form.len + " seq  ack  len  ".len();
-        form.middle = COLUMNS.saturating_sub(around).max(label + "──  ─▶".chars().count());
+        let arrow = label + "──  ─▶".chars().count();
+        form.middle = form.middle.max(arrow).max(COLUMNS.saturating_sub(around));
         form
     }
 
@@ -257,7 +264,7 @@ impl Page {
     /// `── SYN,ACK seq 0 ack 1 len 0 ───▶`
     fn packet(&self, packet: &Packet) -> String {
         let art = Art::of(self.look);
-        let label = format!(" {} ", self.label(packet).trim_end());
+        let label = format!(" {} ", self.label(packet));
         let from = if packet.again { art.again } else { art.line };
         let way = if packet.lost { art.broken } else { art.line };
         let rest = self.form.middle - width(&label);
@@ -275,24 +282,15 @@ impl Page {
     }
 
     fn label(&self, packet: &Packet) -> String {
-        let Form {
-            flags, seq, ack, len, ..
-        } = self.form;
+        let Form { flags, seq, ack, .. } = self.form;
         let (from, to) = self.form.relative(packet);
-        let Segment {
-            flags: bits,
-            len: text,
-            window,
-            ..
-        } = packet.segment;
         let to = match to {
             Some(to) => format!("ack {to:<ack$}"),
             None => " ".repeat("ack ".len() + ack),
         };
-        let label = format!("{:<flags$} seq {from:<seq$} {to} len {text:<len$}", bits.to_string());
-        // A closed window is what a sender waits for, so it is shown; a RST has none.
-        let closed = window == 0 && !packet.segment.has(Flags::RST);
-        if closed { format!("{label} win 0") } else { label }
+        let bits = packet.segment.flags.to_string();
+        let len = length(&packet.segment, self.look);
+        format!("{bits:<flags$} seq {from:<seq$} {to} len {len}")
     }
 
     fn note(&self, side: Side, text: &str) -> String {
@@ -315,7 +313,9 @@ impl Page {
         let lost = packets()
             .any(|packet| packet.lost)
             .then(|| format!("{} {}", art.lost, titles.lost));
-        let marks: Vec<String> = again.into_iter().chain(lost).collect();
+        let split = packets().any(|packet| packet.segment.packets > 1);
+        let split = split.then(|| format!("{}n a super-segment of n packets", art.times));
+        let marks: Vec<String> = again.into_iter().chain(lost).chain(split).collect();
         if !marks.is_empty() {
             self.line("");
             self.line(&marks.join("     "));
@@ -377,6 +377,7 @@ struct Art {
     again: &'static str,
     lifeline: &'static str,
     pause: &'static str,
+    times: &'static str,
 }
 
 impl Art {
@@ -391,6 +392,7 @@ impl Art {
                 again: "@",
                 lifeline: "|",
                 pause: ":",
+                times: "x",
             }
         } else {
             Art {
@@ -402,6 +404,7 @@ impl Art {
                 again: "↻",
                 lifeline: "│",
                 pause: "┊",
+                times: "×",
             }
         }
     }
@@ -421,6 +424,18 @@ fn after(step: Step, ascii: bool) -> String {
         step.after.to_string()
     } else {
         format!("{} {}", arrow(ascii), step.after)
+    }
+}
+
+/// Bytes of text; of a super-segment, in how many packets; and a closed window, which is what a sender waits on.
+fn length(segment: &Segment, look: Look) -> String {
+    let Segment {
+        len, packets, window, ..
+    } = *segment;
+    match packets {
+        _ if window == 0 && !segment.has(Flags::RST) => format!("{len} win 0"),
+        1 => len.to_string(),
+        several => format!("{len} {}{several}", Art::of(look).times),
     }
 }
 

@@ -49,6 +49,7 @@ fn packet(line: &str) -> (Direction, Segment) {
             ack,
             len,
             window: 65535,
+            packets: 1,
         },
     )
 }

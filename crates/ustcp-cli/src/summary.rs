@@ -1,0 +1,132 @@
+//! A connection in two sentences.
+
+use std::fmt;
+use std::time::Duration;
+
+use ustcp_proto::State;
+
+use crate::diagram::{Packet, Row};
+use crate::inferred::Direction;
+
+/// What the rows of one connection come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    ours: usize,
+    peers: usize,
+    again: usize,
+    lost: usize,
+    /// How long our end was in TIME-WAIT, where it was and left it.
+    time_wait: Option<Duration>,
+    /// Whether our end came to CLOSED.
+    pub(crate) closed: bool,
+}
+
+impl Summary {
+    pub(crate) fn of(rows: &[Row]) -> Summary {
+        let packets: Vec<&Packet> = rows.iter().filter_map(Row::packet).collect();
+        let count = |what: fn(&Packet) -> bool| packets.iter().filter(|packet| what(packet)).count();
+        let moved = |row: &&Row| row.ours.before != row.ours.after;
+        let entered = rows.iter().filter(moved).find(|row| row.ours.after == State::TimeWait);
+        let left = rows.iter().filter(moved).find(|row| row.ours.before == State::TimeWait);
+        Summary {
+            ours: count(|packet| packet.direction == Direction::Out),
+            peers: count(|packet| packet.direction == Direction::In),
+            again: count(|packet| packet.again),
+            lost: count(|packet| packet.lost),
+            time_wait: entered.zip(left).map(|(entered, left)| left.at.since(entered.at)),
+            closed: rows.last().is_some_and(|row| row.ours.after == State::Closed),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary {
+            ours,
+            peers,
+            again,
+            lost,
+            ..
+        } = self;
+        write!(
+            f,
+            "{} packets: {ours} ours, {peers} theirs; {again} sent again, {lost} lost.",
+            ours + peers
+        )?;
+        match self.time_wait {
+            Some(length) => write!(
+                f,
+                "\nTIME-WAIT lasted {:.3} s; then port and buffers were free.",
+                length.as_secs_f64()
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ustcp_proto::Instant;
+    use ustcp_wire::{Flags, SeqNum};
+
+    use super::*;
+    use crate::diagram::{Side, What};
+    use crate::inferred::Step;
+    use crate::segment::Segment;
+
+    fn row(seconds: u64, before: State, after: State, what: What) -> Row {
+        Row {
+            at: Instant::from_nanos(seconds * 1_000_000_000),
+            ours: Step { before, after },
+            peers: None,
+            what,
+        }
+    }
+
+    fn packet(direction: Direction, again: bool, lost: bool) -> What {
+        let segment = Segment {
+            flags: Flags::ACK,
+            seq: SeqNum(1),
+            ack: None,
+            len: 0,
+            window: 1,
+            packets: 1,
+        };
+        What::Packet(Packet {
+            direction,
+            segment,
+            again,
+            lost,
+        })
+    }
+
+    #[test]
+    fn counts_and_the_length_of_time_wait() {
+        let timer = What::Note {
+            side: Side::Ours,
+            text: "2 MSL timer".into(),
+        };
+        let mut rows = vec![
+            row(1, State::FinWait2, State::FinWait2, packet(Direction::Out, false, true)),
+            row(2, State::FinWait2, State::TimeWait, packet(Direction::In, true, false)),
+            row(
+                3,
+                State::TimeWait,
+                State::TimeWait,
+                packet(Direction::Out, false, false),
+            ),
+        ];
+        assert!(!Summary::of(&rows).closed);
+        assert_eq!(
+            Summary::of(&rows).to_string(),
+            "3 packets: 2 ours, 1 theirs; 1 sent again, 1 lost."
+        );
+        rows.push(row(4, State::TimeWait, State::Closed, timer));
+        assert!(Summary::of(&rows).closed);
+        assert!(
+            Summary::of(&rows)
+                .to_string()
+                .ends_with("TIME-WAIT lasted 2.000 s; then port and buffers were free.")
+        );
+    }
+}
