@@ -33,3 +33,16 @@ impl From<Error> for Errno {
         })
     }
 }
+
+impl From<std::io::Error> for Errno {
+    fn from(error: std::io::Error) -> Errno {
+        Errno::from(&error)
+    }
+}
+
+impl From<&std::io::Error> for Errno {
+    /// The system's own number; `EIO` for an error that is not the system's.
+    fn from(error: &std::io::Error) -> Errno {
+        Errno(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}

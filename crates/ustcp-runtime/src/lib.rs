@@ -3,10 +3,17 @@
 //! [`Runtime`] is one stack on one device in this process. [`process`] holds the process-wide one and the table from
 //! file descriptor to socket that the C face uses.
 
+mod background;
 mod capture;
+mod clock;
+mod core;
 mod device;
+mod drive;
 mod errno;
 mod journal;
+mod mirror;
+mod panics;
+mod poll;
 pub mod process;
 mod runtime;
 mod settings;
@@ -15,11 +22,14 @@ mod socket;
 mod sockopt;
 mod sys;
 mod tcp_info;
+mod transfer;
+mod waiter;
 
 pub use errno::Errno;
 pub use runtime::{Runtime, StartError};
 pub use settings::{ExitWait, Offload, Settings};
-pub use socket::{PollRequest, RecvFlags, SendFlags, Socket, Wait};
+pub use poll::PollRequest;
+pub use socket::{RecvFlags, SendFlags, Socket, Wait};
 #[doc(hidden)]
 pub use sys::namespace;
 pub use ustcp_proto::{Census, Cidr, Counters, Family, Info, Options, Readiness, Shutdown, State};

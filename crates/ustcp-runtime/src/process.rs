@@ -1,31 +1,134 @@
-//! The process-wide runtime, and which descriptor is which socket. (Signatures; bodies are being written.)
-#![allow(clippy::todo, unused_variables, dead_code, reason = "skeleton")]
+//! The process-wide runtime, and which descriptor is which socket.
 
 use std::os::fd::RawFd;
-use std::sync::Arc;
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
+
+use crate::poll::{self, Ours};
+use crate::sys::fork;
 use crate::{Errno, PollRequest, Runtime, Settings, Socket, StartError};
 
+/// What one process has. A child made by fork gets one of its own: its parent's may be locked for ever.
+struct Process {
+    generation: u32,
+    runtime: Mutex<Option<Arc<Runtime>>>,
+    sockets: RwLock<Vec<Option<Socket>>>,
+    /// The process of a descendant that uses the library too.
+    next: OnceLock<Box<Process>>,
+}
+
+impl Process {
+    const fn new(generation: u32) -> Process {
+        Process { generation, runtime: Mutex::new(None), sockets: RwLock::new(Vec::new()), next: OnceLock::new() }
+    }
+
+    /// This process's. What an ancestor left stays where it is, untouched.
+    fn this() -> &'static Process {
+        static FIRST: Process = Process::new(0);
+        let generation = fork::generation();
+        let mut process = &FIRST;
+        while process.generation != generation {
+            process = process.next.get_or_init(|| Box::new(Process::new(generation)));
+        }
+        process
+    }
+}
+
 /// Starts the process-wide runtime; `EALREADY` when it runs. Registers the end at exit and the rules of fork.
-pub fn init(settings: &Settings) -> Result<(), StartError> { todo!() }
+pub fn init(settings: &Settings) -> Result<(), StartError> {
+    let mut runtime = Process::this().runtime.lock();
+    if runtime.is_some() {
+        let message = "ustcp: the stack runs already".to_owned();
+        return Err(StartError { errno: Errno(libc::EALREADY), message });
+    }
+    *runtime = Some(start(settings)?);
+    Ok(())
+}
 
 /// The process-wide runtime, started from the environment when there is none yet. Its error line goes to standard
 /// error once.
-pub fn runtime() -> Result<Arc<Runtime>, Errno> { todo!() }
+pub fn runtime() -> Result<Arc<Runtime>, Errno> {
+    let mut runtime = Process::this().runtime.lock();
+    if let Some(runtime) = &*runtime {
+        return Ok(Arc::clone(runtime));
+    }
+    let started = start(&Settings::from_environment()).map_err(|error| {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| crate::sink::complain(&error.message));
+        error.errno
+    })?;
+    *runtime = Some(Arc::clone(&started));
+    Ok(started)
+}
+
+fn start(settings: &Settings) -> Result<Arc<Runtime>, StartError> {
+    static AT_EXIT: Once = Once::new();
+    let runtime = Runtime::start(settings)?;
+    AT_EXIT.call_once(|| fork::at_exit(at_exit));
+    Ok(runtime)
+}
+
+extern "C" fn at_exit() {
+    fini();
+}
 
 /// Ends it. A later [`init`] may start another.
-pub fn fini() { todo!() }
+pub fn fini() {
+    let runtime = Process::this().runtime.lock().take();
+    if let Some(runtime) = runtime {
+        runtime.stop();
+    }
+}
 
 /// Enters a socket under its descriptor.
-pub fn register(socket: Socket) -> RawFd { todo!() }
+pub fn register(socket: Socket) -> RawFd {
+    let fd = socket.fd();
+    let Ok(index) = usize::try_from(fd) else { return fd };
+    let before = {
+        let mut sockets = Process::this().sockets.write();
+        if sockets.len() <= index {
+            sockets.resize(index + 1, None);
+        }
+        sockets.get_mut(index).and_then(|entry| entry.replace(socket))
+    };
+    if let Some(before) = before {
+        before.close_without_descriptor(); // somebody closed it natively, or the number would not be free
+    }
+    fd
+}
 
 /// The socket behind a descriptor; `EBADF` for any other.
-pub fn socket(fd: RawFd) -> Result<Socket, Errno> { todo!() }
+pub fn socket(fd: RawFd) -> Result<Socket, Errno> {
+    let index = usize::try_from(fd).map_err(|_| Errno(libc::EBADF))?;
+    let sockets = Process::this().sockets.read();
+    sockets.get(index).cloned().flatten().ok_or(Errno(libc::EBADF))
+}
 
 /// Takes the socket out of the table and closes it.
-pub fn close(fd: RawFd) -> Result<(), Errno> { todo!() }
+pub fn close(fd: RawFd) -> Result<(), Errno> {
+    let index = usize::try_from(fd).map_err(|_| Errno(libc::EBADF))?;
+    // Out of the table first: once the descriptor is closed its number may be a new socket's.
+    let socket = Process::this().sockets.write().get_mut(index).and_then(Option::take);
+    socket.ok_or(Errno(libc::EBADF))?.close()
+}
 
 /// poll(2) over ustcp and foreign descriptors together: the caller drives the stack while it waits. Returns how many
 /// entries have events. `None`: forever. `EINTR` as poll(2).
-pub fn poll(requests: &mut [PollRequest], timeout: Option<Duration>) -> Result<usize, Errno> { todo!() }
+pub fn poll(requests: &mut [PollRequest], timeout: Option<Duration>) -> Result<usize, Errno> {
+    let mut ours = Vec::new();
+    for (index, request) in requests.iter_mut().enumerate() {
+        request.revents = 0;
+        if let Ok(socket) = socket(request.fd) {
+            ours.push(Ours { index, socket });
+        }
+    }
+    let Some(runtime) = ours.last().map(|last| Arc::clone(last.socket.runtime())) else {
+        return poll::poll_foreign(requests, timeout);
+    };
+    match poll::poll(&runtime, &ours, requests, timeout) {
+        Err(Errno(libc::ENETDOWN)) => Ok(poll::all_broken(&ours, requests)),
+        result => result,
+    }
+}

@@ -1,11 +1,32 @@
-//! One stack on one device, driven by whoever calls. (Signatures; bodies are being written.)
-#![allow(clippy::todo, unused_variables, dead_code, reason = "skeleton")]
+//! One stack on one device, driven by whoever calls.
 
+use std::fmt;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use ustcp_proto::{Census, Counters, Family};
+use parking_lot::Mutex;
+use ustcp_proto::{Census, Config, Counters, Family, Secret, Stack};
 
-use crate::{Errno, Settings, Socket};
+use crate::background;
+use crate::clock::Clock;
+use crate::core::{Core, Live};
+use crate::device::{self, Device};
+use crate::drive::{Blocking, Shared, Step};
+use crate::journal::Journal;
+use crate::mirror::Mirror;
+use crate::panics;
+use crate::sys::fork;
+use crate::{Errno, ExitWait, Settings, Socket, Wait};
+
+/// Buffers a socket begins with where the device takes super-segments: the window then covers what one end may do
+/// while the other sleeps.
+const OFFLOADED_BUFFER: usize = 4 * 1024 * 1024;
+
+/// The same on a plain device: what is in flight stays below a TUN queue of 500 packets.
+const PLAIN_BUFFER: usize = 256 * 1024;
 
 /// Why a runtime did not start: an errno, and one line for people that says what to do.
 #[derive(Clone, Debug)]
@@ -16,21 +37,160 @@ pub struct StartError {
     pub message: String,
 }
 
+impl StartError {
+    fn new(what: &str, error: &io::Error) -> StartError {
+        StartError { errno: Errno::from(error), message: format!("ustcp: {what}: {error}") }
+    }
+}
+
 /// One stack on one device.
-pub struct Runtime {}
+pub struct Runtime {
+    shared: Arc<Shared>,
+    background: Mutex<Option<JoinHandle<()>>>,
+    exit_wait: ExitWait,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("exit_wait", &self.exit_wait).finish_non_exhaustive()
+    }
+}
 
 impl Runtime {
     /// Opens or makes the device and starts the stack on it.
-    pub fn start(settings: &Settings) -> Result<Arc<Runtime>, StartError> { todo!() }
+    pub fn start(settings: &Settings) -> Result<Arc<Runtime>, StartError> {
+        panics::install();
+        fork::install();
+        let device = device::open(settings)?;
+        let journal = settings.log.as_deref().and_then(Journal::open);
+        Runtime::start_on(device, journal, settings).map_err(|error| StartError::new("the stack does not start", &error))
+    }
+
+    fn start_on(device: Box<dyn Device>, journal: Option<Journal>, settings: &Settings) -> io::Result<Arc<Runtime>> {
+        let descriptor = device.fd();
+        let mut key = [0; 8];
+        fill_random(&mut key)?;
+        let stack = Stack::new(config(device.as_ref(), settings, journal.is_some())?);
+        let core = Core::new(Live::new(stack, device, journal), u64::from_ne_bytes(key));
+        let shared = Arc::new(Shared::new(Clock::new(), core)?);
+        let background = background::start(&shared, descriptor)?;
+        Ok(Arc::new(Runtime {
+            shared,
+            background: Mutex::new(Some(background)),
+            exit_wait: settings.exit_wait,
+        }))
+    }
+
     /// A new socket with its own file descriptor (close-on-exec; not inherited usefully by fork).
-    pub fn socket(self: &Arc<Self>, family: Family) -> Result<Socket, Errno> { todo!() }
+    pub fn socket(self: &Arc<Self>, family: Family) -> Result<Socket, Errno> {
+        let mirror = Mirror::new()?;
+        let fd = mirror.fd();
+        let id = self.shared.turn(|core, _| {
+            let Some(live) = core.live.as_mut().filter(|_| !core.stopping) else {
+                return Err(Errno(libc::ENETDOWN));
+            };
+            let id = live.stack.socket(family)?;
+            core.enter_socket(id, mirror);
+            Ok(id)
+        })??;
+        Ok(Socket::new(self, id, fd, family))
+    }
+
     /// Ends the stack: waits as `Settings::exit_wait` says, then every call fails with `ENETDOWN`.
-    pub fn stop(&self) { todo!() }
+    pub fn stop(&self) {
+        if self.shared.is_inherited() {
+            return;
+        }
+        if self.shared.turn(|core, now| core.close_all(now)).is_ok() {
+            self.wait_for_the_end();
+        }
+        // Nothing is left to be told of an error here: the stack is gone in any case.
+        let _ = self.shared.with_core(|core| {
+            self.shared.ended.store(true, Ordering::SeqCst);
+            core.end();
+        });
+        if let Some(background) = self.background.lock().take() {
+            let _ = background.join();
+        }
+    }
+
+    /// Drives until the peers have acknowledged what they must, or the time for that is over.
+    fn wait_for_the_end(&self) {
+        let wait = match self.exit_wait {
+            ExitWait::Acknowledged(time) => Wait::Until(Instant::now() + time.min(Duration::from_secs(3600))),
+            ExitWait::Closed => Wait::Forever,
+        };
+        let how = Blocking { interests: &[], wait, foreign: &mut Vec::new(), restarts: false, restless: true };
+        let _ = self.shared.block(how, |core, _, _, unmet| {
+            let pending = core.live.as_ref().is_some_and(|live| match self.exit_wait {
+                ExitWait::Acknowledged(_) => live.stack.has_unacknowledged(),
+                ExitWait::Closed => {
+                    let census = live.stack.census();
+                    census.orphans + census.time_wait + census.half_open > 0
+                }
+            });
+            if pending && unmet.is_none() { Step::Wait } else { Step::Done(Ok(())) }
+        });
+    }
+
     /// What the stack holds now.
-    pub fn census(&self) -> Census { todo!() }
+    pub fn census(&self) -> Census {
+        self.ask(|stack| stack.census())
+    }
+
     /// What the stack counted.
-    pub fn counters(&self) -> Counters { todo!() }
+    pub fn counters(&self) -> Counters {
+        self.ask(|stack| *stack.counters())
+    }
+
+    fn ask<R: Default>(&self, question: impl FnOnce(&Stack) -> R) -> R {
+        let answer = self.shared.turn(|core, _| core.live.as_ref().map(|live| question(&live.stack)));
+        answer.ok().flatten().unwrap_or_default()
+    }
+
     /// Plants a panic inside the stack's lock, for the test that the host survives it.
     #[doc(hidden)]
-    pub fn plant_panic(&self) { todo!() }
+    #[allow(clippy::panic, reason = "this is what it is for")]
+    pub fn plant_panic(&self) {
+        let _ = self.shared.turn(|_, _| panic!("planted"));
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.shared.is_inherited() {
+            // Its descriptors are closed, its lock may be held for ever, its thread does not exist here.
+            std::mem::forget(Arc::clone(&self.shared));
+            std::mem::forget(self.background.get_mut().take());
+            return;
+        }
+        self.stop();
+    }
+}
+
+fn config(device: &dyn Device, settings: &Settings, trace: bool) -> io::Result<Config> {
+    let mut secret = [0; 32];
+    fill_random(&mut secret)?;
+    let segmentation_offload = device.segmentation_offload();
+    let buffer = if segmentation_offload > 0 { OFFLOADED_BUFFER } else { PLAIN_BUFFER };
+    Ok(Config {
+        addresses: settings.addresses.clone(),
+        mtu: device.mtu(),
+        segmentation_offload,
+        checksum: device.checksum(),
+        secret: Secret(secret),
+        time_wait: settings.time_wait,
+        receive_buffer: buffer,
+        send_buffer: buffer,
+        trace,
+        ..Config::default()
+    })
+}
+
+fn fill_random(into: &mut [u8]) -> io::Result<()> {
+    getrandom::fill(into).map_err(|error| io::Error::other(error.to_string()))
 }

@@ -119,3 +119,66 @@ impl Drop for Sink {
         self.flush();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn path(name: &str) -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("ustcp-sink-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn a_full_buffer_is_written_at_once_and_the_rest_at_the_end() {
+        let path = path("full");
+        let mut sink = Sink::create(&path).unwrap();
+        sink.append(Instant::ZERO, |out| out.resize(BUFFER - 1, b'a'));
+        assert_eq!(fs::read(&path).unwrap().len(), 0);
+        sink.append(Instant::ZERO, |out| out.push(b'b'));
+        assert_eq!(fs::read(&path).unwrap().len(), BUFFER);
+        assert_eq!(sink.poll_timeout(), None);
+        sink.append(Instant::ZERO, |out| out.push(b'c'));
+        drop(sink);
+        assert_eq!(fs::read(&path).unwrap().len(), BUFFER + 1);
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_file_and_nothing_else() {
+        let mut sink = Sink::create(Path::new("/dev/full")).unwrap();
+        sink.append(Instant::ZERO, |out| out.push(b'a'));
+        sink.on_timeout(Instant::ZERO + HOLD);
+        assert!(!sink.is_open());
+        sink.append(Instant::ZERO, |_| panic!("nobody to write for"));
+        assert_eq!(sink.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_child_of_fork_does_not_write_what_its_parent_will() {
+        let path = path("child");
+        let mut sink = Sink::create(&path).unwrap();
+        sink.append(Instant::ZERO, |out| out.push(b'a'));
+        sink.process += 1;
+        drop(sink);
+        assert_eq!(fs::read(&path).unwrap(), b"");
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_socket_is_refused() {
+        let path = path("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert!(Sink::create(&path).is_err());
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn others_may_not_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = path("mode");
+        drop(Sink::create(&path).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,14 +1,20 @@
-//! A socket: calls that block, time out and set errno as the system's do. (Signatures; bodies are being written.)
-#![allow(clippy::todo, unused_variables, dead_code, reason = "skeleton")]
+//! A socket: calls that block, time out and set errno as the system's do.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ustcp_proto::{Family, Info, Options, Readiness, Shutdown};
+use ustcp_proto::{Error, Family, Info, Options, Readiness, Shutdown, SocketId, Stack};
 
+use crate::core::{Core, Live};
+use crate::drive::{Blocking, Shared, Step, Unmet};
+use crate::mirror::Mirror;
+use crate::sys::signal;
+use crate::transfer::{Receiving, Sending};
+use crate::waiter::Interest;
 use crate::{Errno, Runtime};
 
 /// How long a call may wait.
@@ -40,81 +46,383 @@ pub struct RecvFlags {
     pub truncate: bool,
 }
 
-/// One entry of a poll over ustcp and foreign descriptors.
-pub struct PollRequest {
-    /// Any descriptor; negative: ignored.
-    pub fd: RawFd,
-    /// `POLLIN` and so on.
-    pub events: i16,
-    /// What came.
-    pub revents: i16,
-}
-
 /// A socket of a [`Runtime`]. Cloning makes another handle on the same socket; every method may be called from any
-/// thread at any time.
-#[derive(Clone)]
+/// thread at any time. When the last handle goes, the socket is closed.
+#[derive(Clone, Debug)]
 pub struct Socket(Arc<Inner>);
 
-struct Inner {}
+#[derive(Debug)]
+struct Inner {
+    runtime: Arc<Runtime>,
+    id: SocketId,
+    fd: RawFd,
+    family: Family,
+    nonblocking: AtomicBool,
+    /// Nanoseconds; 0: for ever, as in `SO_RCVTIMEO`.
+    receive_timeout: AtomicU64,
+    send_timeout: AtomicU64,
+    closed: AtomicBool,
+}
 
 impl Socket {
+    pub(crate) fn new(runtime: &Arc<Runtime>, id: SocketId, fd: RawFd, family: Family) -> Socket {
+        Socket(Arc::new(Inner {
+            runtime: Arc::clone(runtime),
+            id,
+            fd,
+            family,
+            nonblocking: AtomicBool::new(false),
+            receive_timeout: AtomicU64::new(0),
+            send_timeout: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        }))
+    }
+
     /// The file descriptor: good for poll, select, epoll and fstat; for nothing else.
-    pub fn fd(&self) -> RawFd { todo!() }
+    pub fn fd(&self) -> RawFd {
+        self.0.fd
+    }
+
     /// The runtime it belongs to.
-    pub fn runtime(&self) -> &Arc<Runtime> { todo!() }
+    pub fn runtime(&self) -> &Arc<Runtime> {
+        &self.0.runtime
+    }
+
     /// Address family it was made with.
-    pub fn family(&self) -> Family { todo!() }
+    pub fn family(&self) -> Family {
+        self.0.family
+    }
+
     /// `O_NONBLOCK` as last set.
-    pub fn nonblocking(&self) -> bool { todo!() }
+    pub fn nonblocking(&self) -> bool {
+        self.0.nonblocking.load(Ordering::Relaxed)
+    }
+
     /// Sets `O_NONBLOCK`.
-    pub fn set_nonblocking(&self, on: bool) { todo!() }
+    pub fn set_nonblocking(&self, on: bool) {
+        self.0.nonblocking.store(on, Ordering::Relaxed);
+    }
+
     /// `SO_RCVTIMEO`; `None`: forever.
-    pub fn receive_timeout(&self) -> Option<Duration> { todo!() }
+    pub fn receive_timeout(&self) -> Option<Duration> {
+        duration(&self.0.receive_timeout)
+    }
+
     /// Sets `SO_RCVTIMEO`.
-    pub fn set_receive_timeout(&self, timeout: Option<Duration>) { todo!() }
+    pub fn set_receive_timeout(&self, timeout: Option<Duration>) {
+        set_duration(&self.0.receive_timeout, timeout);
+    }
+
     /// `SO_SNDTIMEO`.
-    pub fn send_timeout(&self) -> Option<Duration> { todo!() }
+    pub fn send_timeout(&self) -> Option<Duration> {
+        duration(&self.0.send_timeout)
+    }
+
     /// Sets `SO_SNDTIMEO`.
-    pub fn set_send_timeout(&self, timeout: Option<Duration>) { todo!() }
+    pub fn set_send_timeout(&self, timeout: Option<Duration>) {
+        set_duration(&self.0.send_timeout, timeout);
+    }
+
     /// How long a reading call (recv, accept) waits by `O_NONBLOCK` and `SO_RCVTIMEO`.
-    pub fn receive_wait(&self) -> Wait { todo!() }
+    pub fn receive_wait(&self) -> Wait {
+        self.wait(&self.0.receive_timeout)
+    }
+
     /// How long a writing call (send, connect) waits by `O_NONBLOCK` and `SO_SNDTIMEO`.
-    pub fn send_wait(&self) -> Wait { todo!() }
+    pub fn send_wait(&self) -> Wait {
+        self.wait(&self.0.send_timeout)
+    }
+
+    fn wait(&self, timeout: &AtomicU64) -> Wait {
+        if self.nonblocking() {
+            return Wait::Never;
+        }
+        let limit = duration(timeout).and_then(|timeout| Instant::now().checked_add(timeout));
+        limit.map_or(Wait::Forever, Wait::Until)
+    }
+
+    // Calls.
 
     /// bind(2).
-    pub fn bind(&self, address: SocketAddr) -> Result<(), Errno> { todo!() }
+    pub fn bind(&self, address: SocketAddr) -> Result<(), Errno> {
+        self.call(|stack, _, id| stack.bind(id, address))
+    }
+
     /// listen(2); negative backlogs count as the largest, as in Linux.
-    pub fn listen(&self, backlog: i32) -> Result<(), Errno> { todo!() }
+    pub fn listen(&self, backlog: i32) -> Result<(), Errno> {
+        let backlog = usize::try_from(backlog).unwrap_or(usize::MAX);
+        self.call(|stack, now, id| stack.listen(now, id, backlog))
+    }
+
     /// accept(2).
-    pub fn accept(&self, wait: Wait) -> Result<(Socket, SocketAddr), Errno> { todo!() }
+    pub fn accept(&self, wait: Wait) -> Result<(Socket, SocketAddr), Errno> {
+        let mut mirror = None;
+        let (id, fd, peer) = self.block(Interest::Read, wait, |core, _, unmet| {
+            match accept_one(core, self.0.id, &mut mirror) {
+                Err(errno) if errno == Error::WouldBlock.into() => wait_or(unmet, libc::EAGAIN),
+                result => Step::Done(result),
+            }
+        })?;
+        Ok((Socket::new(&self.0.runtime, id, fd, self.0.family), peer))
+    }
+
     /// connect(2). `EINPROGRESS` when `wait` ends first.
-    pub fn connect(&self, address: SocketAddr, wait: Wait) -> Result<(), Errno> { todo!() }
-    /// send(2) and writev(2): blocks until all of it is taken, as Linux does; a partial count when interrupted or timed out
-    /// after some. Raises SIGPIPE with `EPIPE` unless told not to.
-    pub fn send(&self, data: &[IoSlice<'_>], flags: SendFlags, wait: Wait) -> Result<usize, Errno> { todo!() }
+    pub fn connect(&self, address: SocketAddr, wait: Wait) -> Result<(), Errno> {
+        let mut begun = false;
+        self.block(Interest::Connect, wait, |core, now, unmet| {
+            let Some(live) = &mut core.live else { return down() };
+            match live.stack.connect(now, self.0.id, address) {
+                Err(Error::InProgress) => {
+                    begun = true;
+                    wait_or(unmet, libc::EINPROGRESS)
+                }
+                Err(Error::AlreadyInProgress) => {
+                    wait_or(unmet, if begun { libc::EINPROGRESS } else { libc::EALREADY })
+                }
+                result => Step::Done(result.map_err(Errno::from)),
+            }
+        })
+    }
+
+    /// send(2) and writev(2): blocks until all of it is taken, as Linux does; a partial count when interrupted or timed
+    /// out after some. Raises SIGPIPE with `EPIPE` unless told not to.
+    pub fn send(&self, data: &[IoSlice<'_>], flags: SendFlags, wait: Wait) -> Result<usize, Errno> {
+        let mut sending = Sending::new(data);
+        let result = self.block(Interest::Write, wait, |core, now, unmet| {
+            let Some(live) = &mut core.live else { return down() };
+            match sending.go_on(live, now, self.0.id) {
+                Some(result) => Step::Done(result.map_err(Errno::from)),
+                None if unmet.is_some() && sending.taken() > 0 => Step::Done(Ok(sending.taken())),
+                None => wait_or(unmet, libc::EAGAIN),
+            }
+        });
+        if result == Err(Errno(libc::EPIPE)) && !flags.no_signal {
+            signal::raise_sigpipe();
+        }
+        result
+    }
+
     /// recv(2) and readv(2).
-    pub fn recv(&self, into: &mut [IoSliceMut<'_>], flags: RecvFlags, wait: Wait) -> Result<usize, Errno> { todo!() }
+    pub fn recv(&self, into: &mut [IoSliceMut<'_>], flags: RecvFlags, wait: Wait) -> Result<usize, Errno> {
+        let mut receiving = Receiving::new(into, flags);
+        self.block(Interest::Read, wait, |core, now, unmet| {
+            let Some(live) = &mut core.live else { return down() };
+            match receiving.go_on(&mut live.stack, now, self.0.id) {
+                Some(result) => Step::Done(result.map_err(Errno::from)),
+                None if unmet.is_some() && receiving.taken() > 0 => Step::Done(Ok(receiving.taken())),
+                None => wait_or(unmet, libc::EAGAIN),
+            }
+        })
+    }
+
     /// shutdown(2).
-    pub fn shutdown(&self, how: Shutdown) -> Result<(), Errno> { todo!() }
+    pub fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
+        self.call(|stack, now, id| stack.shutdown(now, id, how))
+    }
+
     /// close(2): the descriptor is closed at once, waiting calls end with `EBADF`, the connection finishes by itself.
     /// Waits as `SO_LINGER` says.
-    pub fn close(&self) -> Result<(), Errno> { todo!() }
+    pub fn close(&self) -> Result<(), Errno> {
+        self.0.close(Mirror::close, true)
+    }
+
+    /// As [`close`](Socket::close), for a socket whose descriptor somebody has closed behind the library's back: its
+    /// number may be someone else's now, so it is not closed again.
+    pub(crate) fn close_without_descriptor(&self) {
+        let _ = self.0.close(Mirror::disown, false);
+    }
+
+    // Getters.
+
     /// getsockname(2).
-    pub fn local_address(&self) -> Result<SocketAddr, Errno> { todo!() }
+    pub fn local_address(&self) -> Result<SocketAddr, Errno> {
+        self.ask(|stack, _, id| stack.local_address(id))
+    }
+
     /// getpeername(2).
-    pub fn peer_address(&self) -> Result<SocketAddr, Errno> { todo!() }
+    pub fn peer_address(&self) -> Result<SocketAddr, Errno> {
+        self.ask(|stack, _, id| stack.peer_address(id))
+    }
+
     /// The stack's options of this socket.
-    pub fn options(&self) -> Result<Options, Errno> { todo!() }
+    pub fn options(&self) -> Result<Options, Errno> {
+        self.ask(|stack, _, id| stack.options(id))
+    }
+
     /// Reads, changes and writes the options under one lock.
-    pub fn change_options(&self, change: impl FnOnce(&mut Options)) -> Result<(), Errno> { todo!() }
+    pub fn change_options(&self, change: impl FnOnce(&mut Options)) -> Result<(), Errno> {
+        self.call(|stack, now, id| {
+            let mut options = stack.options(id)?;
+            change(&mut options);
+            stack.set_options(now, id, options)
+        })
+    }
+
     /// `SO_ERROR`: the pending error's errno, cleared by this; 0 when none.
-    pub fn take_error(&self) -> Result<i32, Errno> { todo!() }
+    pub fn take_error(&self) -> Result<i32, Errno> {
+        match self.call(|stack, _, id| stack.take_error(id)) {
+            Ok(error) => Ok(error.map_or(0, |error| Errno::from(error).0)),
+            Err(Errno(libc::ENETDOWN)) => Ok(libc::ENETDOWN),
+            Err(errno) => Err(errno),
+        }
+    }
+
     /// `TCP_INFO`.
-    pub fn info(&self) -> Result<Info, Errno> { todo!() }
+    pub fn info(&self) -> Result<Info, Errno> {
+        self.ask(|stack, now, id| stack.info(now, id))
+    }
+
     /// What poll would say.
-    pub fn readiness(&self) -> Result<Readiness, Errno> { todo!() }
+    pub fn readiness(&self) -> Result<Readiness, Errno> {
+        self.call(|stack, _, id| stack.readiness(id))
+    }
+
     /// `FIONREAD`.
-    pub fn queued_in(&self) -> Result<usize, Errno> { todo!() }
+    pub fn queued_in(&self) -> Result<usize, Errno> {
+        self.call(|stack, _, id| stack.queued_in(id))
+    }
+
     /// `SIOCOUTQ`.
-    pub fn queued_out(&self) -> Result<usize, Errno> { todo!() }
+    pub fn queued_out(&self) -> Result<usize, Errno> {
+        self.call(|stack, _, id| stack.queued_out(id))
+    }
+
+    // How.
+
+    pub(crate) fn id(&self) -> SocketId {
+        self.0.id
+    }
+
+    fn shared(&self) -> &Shared {
+        self.0.runtime.shared()
+    }
+
+    fn call<R>(
+        &self,
+        body: impl FnOnce(&mut Stack, ustcp_proto::Instant, SocketId) -> Result<R, Error>,
+    ) -> Result<R, Errno> {
+        let id = self.0.id;
+        self.shared().call(id, |core, now| match &mut core.live {
+            Some(live) => body(&mut live.stack, now, id).map_err(Errno::from),
+            None => Err(Errno(libc::ENETDOWN)),
+        })?
+    }
+
+    /// A call that changes nothing.
+    fn ask<R>(
+        &self,
+        body: impl FnOnce(&Stack, ustcp_proto::Instant, SocketId) -> Result<R, Error>,
+    ) -> Result<R, Errno> {
+        self.shared().turn(|core, now| match &core.live {
+            Some(live) => body(&live.stack, now, self.0.id).map_err(Errno::from),
+            None => Err(Errno(libc::ENETDOWN)),
+        })?
+    }
+
+    fn block<T>(
+        &self,
+        interest: Interest,
+        wait: Wait,
+        mut step: impl FnMut(&mut Core, ustcp_proto::Instant, Option<Unmet>) -> Step<T>,
+    ) -> Result<T, Errno> {
+        let interests = [(self.0.id, interest)];
+        let how = Blocking { interests: &interests, wait, foreign: &mut Vec::new(), restarts: true, restless: false };
+        self.shared().block(how, |core, now, _, unmet| step(core, now, unmet))
+    }
+}
+
+impl Inner {
+    fn close(&self, end: fn(Mirror), may_linger: bool) -> Result<(), Errno> {
+        let shared = self.runtime.shared();
+        if shared.is_inherited() || self.closed.swap(true, Ordering::SeqCst) {
+            return Err(Errno(libc::EBADF));
+        }
+        let (mirror, lingers) = shared.with_core(|core| {
+            let mirror = core.remove_socket(self.id);
+            let lingers = core.live.as_ref().filter(|_| may_linger).and_then(|live| linger_time(live, self.id));
+            (mirror, lingers)
+        })?;
+        mirror.into_iter().for_each(end);
+        let result = match lingers {
+            Some(time) => self.linger(time),
+            None => Ok(()),
+        };
+        // The connection goes on by itself; a stack that has ended has none.
+        let _ = shared.call(self.id, |core, now| core.live.as_mut().map(|live| live.stack.close(now, self.id)));
+        result
+    }
+
+    /// Waits, at most for `time`, until the peer has acknowledged everything and our FIN.
+    fn linger(&self, time: Duration) -> Result<(), Errno> {
+        let shared = self.runtime.shared();
+        let wait = Instant::now().checked_add(time).map_or(Wait::Forever, Wait::Until);
+        let shut = shared.call(self.id, |core, now| {
+            core.live.as_mut().map(|live| live.stack.shutdown(now, self.id, Shutdown::Write))
+        });
+        if !matches!(shut, Ok(Some(Ok(())))) {
+            return Ok(()); // no connection to wait for
+        }
+        let how = Blocking { interests: &[], wait, foreign: &mut Vec::new(), restarts: true, restless: true };
+        shared.block(how, |core, _, _, unmet| {
+            let pending = core.live.as_ref().and_then(|live| live.stack.queued_out(self.id).ok());
+            match unmet {
+                _ if pending.unwrap_or(0) == 0 => Step::Done(Ok(())),
+                Some(Unmet::TimedOut) => Step::Done(Ok(())),
+                Some(Unmet::Interrupted) => Step::Done(Err(Errno(libc::EINTR))),
+                None => Step::Wait,
+            }
+        })
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let _ = self.close(Mirror::close, false); // closed already, or now
+    }
+}
+
+/// `None`: close does not wait. Unread data makes it an abort, which has nothing to wait for.
+fn linger_time(live: &Live, id: SocketId) -> Option<Duration> {
+    let time = live.stack.options(id).ok()?.linger?;
+    let unread = live.stack.queued_in(id).unwrap_or(0);
+    (!time.is_zero() && unread == 0).then_some(time)
+}
+
+/// Takes one connection; its descriptor is made first, so that without one the connection stays in the queue.
+fn accept_one(core: &mut Core, id: SocketId, mirror: &mut Option<Mirror>) -> Result<(SocketId, RawFd, SocketAddr), Errno> {
+    let Some(live) = &mut core.live else { return Err(Errno(libc::ENETDOWN)) };
+    if mirror.is_none() && live.stack.readiness(id)?.readable {
+        *mirror = Some(Mirror::new()?);
+    }
+    let (accepted, peer) = live.stack.accept(id)?;
+    let mirror = match mirror.take() {
+        Some(mirror) => mirror,
+        None => Mirror::new()?,
+    };
+    let fd = mirror.fd();
+    core.enter_socket(accepted, mirror);
+    core.show(accepted, None);
+    Ok((accepted, fd, peer))
+}
+
+fn wait_or<T>(unmet: Option<Unmet>, timed_out: i32) -> Step<T> {
+    match unmet {
+        None => Step::Wait,
+        Some(Unmet::TimedOut) => Step::Done(Err(Errno(timed_out))),
+        Some(Unmet::Interrupted) => Step::Done(Err(Errno(libc::EINTR))),
+    }
+}
+
+fn down<T>() -> Step<T> {
+    Step::Done(Err(Errno(libc::ENETDOWN)))
+}
+
+fn duration(nanos: &AtomicU64) -> Option<Duration> {
+    let nanos = nanos.load(Ordering::Relaxed);
+    (nanos > 0).then(|| Duration::from_nanos(nanos))
+}
+
+fn set_duration(nanos: &AtomicU64, duration: Option<Duration>) {
+    let value = duration.map_or(0, |duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    nanos.store(value, Ordering::Relaxed);
 }

@@ -1,6 +1,7 @@
 //! A device as the settings say: handed over, already there, or made.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
 
@@ -12,6 +13,7 @@ use super::captured::Captured;
 use super::holder::holder;
 use super::offloaded::Offloaded;
 use super::plain::{Line, Plain};
+use super::vnet;
 use super::weathered::Weathered;
 use crate::settings::is_device_name;
 use crate::sink::complain;
@@ -51,10 +53,10 @@ pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
 }
 
 /// The IPv4 network between the stack and the kernel.
-struct Network {
-    prefix: u8,
+pub(super) struct Network {
+    pub(super) prefix: u8,
     /// The kernel's end.
-    peer: Ipv4Addr,
+    pub(super) peer: Ipv4Addr,
 }
 
 impl Network {
@@ -130,9 +132,8 @@ fn adopt(fd: RawFd, settings: &Settings) -> Result<(Box<dyn Device>, String), St
     let refused = |what: &str, error: io::Error| of(&error, format!("descriptor {fd} {what}: {error}"));
     let tun = tun::adopt(fd).map_err(|error| refused("is not open", error))?;
     let (name, flags) = tun::attached(&tun).map_err(|error| refused("is not an attached TUN device", error))?;
-    if flags & libc::IFF_TUN == 0 || flags & libc::IFF_NO_PI == 0 {
-        let message =
-            format!("descriptor {fd} ({name}) is TAP or has packet information: IFF_TUN | IFF_NO_PI is wanted");
+    if flags & libc::IFF_TUN == 0 || has_packet_information(&tun, flags) {
+        let message = format!("descriptor {fd} ({name}) is not IFF_TUN with IFF_NO_PI");
         return Err(failed(libc::EINVAL, message));
     }
     // The device may live in a network namespace that is not ours, where its name says nothing.
@@ -149,6 +150,19 @@ fn adopt(fd: RawFd, settings: &Settings) -> Result<(Box<dyn Device>, String), St
         refuse_plain(settings, &name)?;
     }
     Ok((Box::new(device), name))
+}
+
+/// Whether four bytes of packet information stand before each packet. TUNGETIFF does not say: what looks like
+/// IFF_NO_PI there is IFF_NOFILTER, which has the same value. So the device is handed zeros: without packet
+/// information that is a packet of IP version 0, EINVAL; with it, an empty packet of no protocol, which nobody gets.
+fn has_packet_information(tun: &File, flags: c_int) -> bool {
+    const PACKET_INFORMATION: usize = 4;
+    let header = match flags & libc::IFF_VNET_HDR {
+        0 => 0,
+        _ => tun::header_len(tun).unwrap_or(vnet::LEN),
+    };
+    let written = (&*tun).write(&vec![0; header + PACKET_INFORMATION]);
+    !written.is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL))
 }
 
 /// Opens the device of that name as it is, or makes it.
@@ -193,7 +207,7 @@ fn by_name(settings: &Settings, network: &Network) -> Result<Box<dyn Device>, St
 
 enum Attached {
     Plain(Iface),
-    WithHeader(std::fs::File),
+    WithHeader(File),
 }
 
 fn attach_plain(name: &str) -> io::Result<Iface> {
@@ -245,7 +259,7 @@ fn configure(interface: &Interface, settings: &Settings, network: &Network) -> i
 }
 
 /// Why a device could not be had by name, and what to do.
-fn explain(settings: &Settings, network: &Network, error: &io::Error) -> StartError {
+pub(super) fn explain(settings: &Settings, network: &Network, error: &io::Error) -> StartError {
     let name = &settings.tun;
     match error.raw_os_error() {
         Some(libc::EBUSY) => {

@@ -50,7 +50,8 @@ pub(crate) fn attach(tun: &impl AsRawFd, name: &str, flags: c_int) -> io::Result
     call(tun, libc::TUNSETIFF, &mut request)
 }
 
-/// The device a descriptor is attached to: its name and `IFF_` flags.
+/// The device a descriptor is attached to: its name and `IFF_` flags, among which 0x1000 is IFF_NOFILTER and tells
+/// nothing of IFF_NO_PI.
 pub(crate) fn attached(tun: &impl AsRawFd) -> io::Result<(String, c_int)> {
     let mut request = named("")?;
     call(tun, libc::TUNGETIFF, &mut request)?;
@@ -71,6 +72,14 @@ pub(crate) fn set_offload(tun: &impl AsRawFd, bits: c_uint) -> io::Result<()> {
 }
 
 /// How many bytes of virtio_net_hdr stand before each packet.
+pub(crate) fn header_len(tun: &impl AsRawFd) -> io::Result<usize> {
+    let mut len: c_int = 0;
+    // SAFETY: TUNGETVNETHDRSZ writes one int, and `len` is one.
+    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNGETVNETHDRSZ, &raw mut len) })?;
+    usize::try_from(len).map_err(io::Error::other)
+}
+
+/// Sets it.
 pub(crate) fn set_header_len(tun: &impl AsRawFd, len: usize) -> io::Result<()> {
     let len = c_int::try_from(len).map_err(io::Error::other)?;
     // SAFETY: TUNSETVNETHDRSZ reads one int, and `len` is one.

@@ -1,0 +1,363 @@
+//! What the lock protects: the stack, its device, its sockets' mirrors and the threads that wait for them.
+
+use std::collections::HashMap;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use ustcp_proto::{Instant, SocketId, Stack};
+
+use crate::device::Device;
+use crate::journal::Journal;
+use crate::mirror::{Mirror, Sinks};
+use crate::sys::fork;
+use crate::waiter::{Interest, Waiter};
+
+/// Packets taken from the device before the lock is let go: the last of a burst is then less than about 2 ms old.
+const BURST: usize = 256;
+
+/// Room for the largest packet and what a device puts before it.
+const PACKET_ROOM: usize = 65_536 + 64;
+
+/// A device whose descriptor a child made by fork closes.
+pub(crate) struct Held(Box<dyn Device>);
+
+impl Held {
+    fn new(device: Box<dyn Device>) -> Held {
+        fork::mark_private(device.fd());
+        Held(device)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        fork::unmark_private(self.0.fd()); // before the number is someone else's
+    }
+}
+
+/// The stack and its device.
+pub(crate) struct Live {
+    pub(crate) stack: Stack,
+    /// `None` once it is gone.
+    device: Option<Held>,
+    journal: Option<Journal>,
+    packet: Box<[u8]>,
+}
+
+impl Live {
+    pub(crate) fn new(stack: Stack, device: Box<dyn Device>, journal: Option<Journal>) -> Live {
+        Live { stack, device: Some(Held::new(device)), journal, packet: vec![0; PACKET_ROOM].into_boxed_slice() }
+    }
+
+    /// The device's descriptor, while there is one.
+    pub(crate) fn device_fd(&self) -> Option<RawFd> {
+        self.device.as_ref().map(|Held(device)| device.fd())
+    }
+
+    /// Takes what time and the device have brought. `false`: the device has more.
+    fn receive(&mut self, now: Instant) -> bool {
+        if self.stack.poll_timeout().is_some_and(|(due, _)| due <= now) {
+            self.stack.on_timeout(now);
+        }
+        if let Some(journal) = &mut self.journal
+            && journal.poll_timeout().is_some_and(|due| due <= now)
+        {
+            journal.on_timeout(now);
+        }
+        let Some(Held(device)) = &mut self.device else { return true };
+        if device.poll_timeout().is_some_and(|due| due <= now) && device.on_timeout(now).is_err() {
+            self.device_is_gone(now);
+            return true;
+        }
+        for _ in 0..BURST {
+            let Some(Held(device)) = &mut self.device else { return true };
+            match device.receive(now, &mut self.packet) {
+                Ok(Some(received)) => self.stack.on_packet(now, received.packet, received.checksum),
+                Ok(None) => return true,
+                Err(_) => self.device_is_gone(now),
+            }
+        }
+        false
+    }
+
+    /// Sends what the stack has to send and writes down what happened.
+    pub(crate) fn transmit(&mut self, now: Instant) {
+        let mut gone = false;
+        while let Some(packet) = self.stack.poll_transmit(now) {
+            gone |= self.device.as_mut().is_some_and(|Held(device)| device.transmit(now, &packet).is_err());
+        }
+        if gone {
+            self.device_is_gone(now);
+        }
+        if let Some(journal) = &mut self.journal {
+            while let Some(event) = self.stack.poll_event() {
+                journal.record(&event);
+            }
+        }
+    }
+
+    /// Ends a stack that has panicked: its memory is left alone, its device closed.
+    pub(crate) fn abandon(self) {
+        std::mem::forget(self.stack);
+    }
+
+    fn device_is_gone(&mut self, now: Instant) {
+        self.device = None;
+        self.stack.on_network_down(now);
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        let device = self.device.as_ref().and_then(|Held(device)| device.poll_timeout());
+        let journal = self.journal.as_ref().and_then(Journal::poll_timeout);
+        let stack = self.stack.poll_timeout().map(|(due, _)| due);
+        [device, journal, stack].into_iter().flatten().min()
+    }
+}
+
+/// A socket as the runtime knows it.
+struct Entry {
+    mirror: Mirror,
+    waiters: Vec<(Arc<Waiter>, Interest)>,
+}
+
+/// How a thread is to sleep.
+pub(crate) enum Sleep {
+    /// With the drive: in poll on the device.
+    Driving {
+        /// The device's descriptor, while there is one.
+        device: Option<RawFd>,
+        /// The stack's next deadline.
+        until: Option<Instant>,
+    },
+    /// Without: until it is woken.
+    Following,
+    /// Not at all: it has been woken already.
+    NotAtAll,
+}
+
+/// What a turn leaves to be done without the lock: a thread that is woken wants it.
+#[derive(Default)]
+pub(crate) struct Errands {
+    /// Threads to be woken out of a sleep of their own.
+    pub(crate) rouse: Vec<Arc<Waiter>>,
+    /// The driver is to be woken out of its poll.
+    pub(crate) wake_driver: bool,
+    /// The background thread is to look again: an earlier deadline, or packets that nobody else will fetch.
+    pub(crate) wake_background: bool,
+}
+
+/// Everything behind the lock.
+pub(crate) struct Core {
+    /// `None` once the stack has stopped or died.
+    pub(crate) live: Option<Live>,
+    /// No new calls: the stack is being stopped.
+    pub(crate) stopping: bool,
+    /// When the background thread wakes by itself.
+    pub(crate) background_until: Option<Instant>,
+    pub(crate) errands: Errands,
+    entries: HashMap<SocketId, Entry>,
+    sinks: Sinks,
+    driver: Option<Arc<Waiter>>,
+    followers: Vec<Arc<Waiter>>,
+    /// Those who wait for progress of any kind.
+    restless: Vec<Arc<Waiter>>,
+}
+
+impl Core {
+    pub(crate) fn new(live: Live, mirror_key: u64) -> Core {
+        Core {
+            live: Some(live),
+            stopping: false,
+            background_until: None,
+            errands: Errands::default(),
+            entries: HashMap::new(),
+            sinks: Sinks::new(mirror_key),
+            driver: None,
+            followers: Vec::new(),
+            restless: Vec::new(),
+        }
+    }
+
+    // Sockets.
+
+    pub(crate) fn enter_socket(&mut self, id: SocketId, mirror: Mirror) {
+        self.entries.insert(id, Entry { mirror, waiters: Vec::new() });
+    }
+
+    /// Takes a socket out, wakes whoever waits on it, and hands out its mirror: when that is dropped, the descriptor
+    /// is closed.
+    pub(crate) fn remove_socket(&mut self, id: SocketId) -> Option<Mirror> {
+        let entry = self.entries.remove(&id)?;
+        for (waiter, _) in &entry.waiters {
+            self.wake(waiter, None);
+        }
+        Some(entry.mirror)
+    }
+
+    /// Closes every connection as the end of a process does, and lets no new one begin. The descriptors stay their
+    /// holders'.
+    pub(crate) fn close_all(&mut self, now: Instant) {
+        self.stopping = true;
+        if let Some(live) = &mut self.live {
+            for id in self.entries.keys() {
+                let _ = live.stack.close(now, *id); // there is nobody left to tell
+            }
+        }
+        self.wake_all();
+    }
+
+    // A turn.
+
+    /// Takes what the device has and what is due. `false`: the device has more.
+    pub(crate) fn receive(&mut self, now: Instant) -> bool {
+        self.live.as_mut().is_none_or(|live| live.receive(now))
+    }
+
+    /// The end of every turn: sends, wakes, settles mirrors, and sees to the next deadline.
+    pub(crate) fn settle(&mut self, now: Instant, me: Option<&Arc<Waiter>>) {
+        if let Some(live) = &mut self.live {
+            live.transmit(now);
+        }
+        while let Some(id) = self.live.as_mut().and_then(|live| live.stack.poll_ready()) {
+            self.show(id, me);
+        }
+        for waiter in std::mem::take(&mut self.restless) {
+            if !me.is_some_and(|me| Arc::ptr_eq(me, &waiter)) {
+                self.wake(&waiter, me);
+            }
+        }
+        let next = self.live.as_mut().and_then(Live::poll_timeout);
+        if next.is_some_and(|next| self.background_until.is_none_or(|until| next < until)) {
+            self.background_until = next;
+            self.errands.wake_background = true;
+        }
+    }
+
+    /// Wakes those who waited for what this socket can do now. Where there is nobody, or nobody gets on by it, the
+    /// mirror shows it; one who was woken settles the mirror after taking what is there.
+    pub(crate) fn show(&mut self, id: SocketId, me: Option<&Arc<Waiter>>) {
+        let Some(live) = &self.live else { return };
+        let Ok(readiness) = live.stack.readiness(id) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let mut awaited = false;
+        for (waiter, interest) in &entry.waiters {
+            let met = interest.is_met(&readiness);
+            awaited |= met || *interest == Interest::Connect;
+            if met && waiter.mark() && me.is_none_or(|me| !Arc::ptr_eq(me, waiter)) {
+                rouse(waiter, self.driver.as_ref(), &mut self.errands);
+            }
+        }
+        if !awaited {
+            // Without memory or descriptors the mirror stays behind until the next change.
+            let _ = entry.mirror.show(&readiness, &mut self.sinks);
+        }
+    }
+
+    fn wake(&mut self, waiter: &Arc<Waiter>, me: Option<&Arc<Waiter>>) {
+        if waiter.mark() && me.is_none_or(|me| !Arc::ptr_eq(me, waiter)) {
+            rouse(waiter, self.driver.as_ref(), &mut self.errands);
+        }
+    }
+
+    // Waiting.
+
+    pub(crate) fn is_driver(&self, waiter: &Arc<Waiter>) -> bool {
+        self.driver.as_ref().is_some_and(|driver| Arc::ptr_eq(driver, waiter))
+    }
+
+    pub(crate) fn has_driver(&self) -> bool {
+        self.driver.is_some()
+    }
+
+    /// Enlists a waiter for `interests`, and as the driver when there is none.
+    pub(crate) fn enlist(&mut self, waiter: &Arc<Waiter>, interests: &[(SocketId, Interest)]) {
+        for (id, interest) in interests {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.waiters.push((Arc::clone(waiter), *interest));
+            }
+        }
+        match self.driver {
+            None => self.driver = Some(Arc::clone(waiter)),
+            Some(_) => self.followers.push(Arc::clone(waiter)),
+        }
+    }
+
+    /// Ends what `enlist` began. `true`: it had the drive, which is nobody's now.
+    pub(crate) fn dismiss(&mut self, waiter: &Arc<Waiter>, interests: &[(SocketId, Interest)]) -> bool {
+        for (id, _) in interests {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.waiters.retain(|(other, _)| !Arc::ptr_eq(other, waiter));
+            }
+        }
+        self.restless.retain(|other| !Arc::ptr_eq(other, waiter));
+        if self.is_driver(waiter) {
+            self.driver = None;
+            return true;
+        }
+        self.followers.retain(|other| !Arc::ptr_eq(other, waiter));
+        false
+    }
+
+    /// Gives the drive to a follower that sleeps, when there is one: it is woken to take it up.
+    pub(crate) fn hand_over(&mut self) -> bool {
+        let Some(index) = self.followers.iter().position(|follower| !follower.is_woken()) else { return false };
+        let follower = self.followers.swap_remove(index);
+        follower.mark();
+        self.errands.rouse.push(Arc::clone(&follower));
+        self.driver = Some(follower);
+        true
+    }
+
+    /// The waiter is about to sleep. One that follows nobody becomes the driver.
+    pub(crate) fn sleep(&mut self, waiter: &Arc<Waiter>, restless: bool) -> Sleep {
+        if self.driver.is_none() {
+            self.followers.retain(|other| !Arc::ptr_eq(other, waiter));
+            self.driver = Some(Arc::clone(waiter));
+        }
+        if restless && !self.restless.iter().any(|other| Arc::ptr_eq(other, waiter)) {
+            self.restless.push(Arc::clone(waiter));
+        }
+        if waiter.is_woken() {
+            Sleep::NotAtAll
+        } else if self.is_driver(waiter) {
+            let device = self.live.as_ref().and_then(Live::device_fd);
+            let until = self.live.as_mut().and_then(Live::poll_timeout);
+            Sleep::Driving { device, until }
+        } else {
+            Sleep::Following
+        }
+    }
+
+    // The end.
+
+    /// No stack any more.
+    pub(crate) fn end(&mut self) {
+        self.live = None;
+        self.wake_all();
+        self.break_mirrors();
+    }
+
+    /// Everyone who waits is woken.
+    pub(crate) fn wake_all(&mut self) {
+        self.errands.wake_driver = true;
+        self.errands.wake_background = true;
+        for follower in &self.followers {
+            follower.mark();
+            self.errands.rouse.push(Arc::clone(follower));
+        }
+    }
+
+    /// Every mirror shows a broken connection.
+    pub(crate) fn break_mirrors(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.mirror.show_broken(&mut self.sinks);
+        }
+    }
+}
+
+fn rouse(waiter: &Arc<Waiter>, driver: Option<&Arc<Waiter>>, errands: &mut Errands) {
+    if driver.is_some_and(|driver| Arc::ptr_eq(driver, waiter)) {
+        errands.wake_driver = true;
+    } else {
+        errands.rouse.push(Arc::clone(waiter));
+    }
+}

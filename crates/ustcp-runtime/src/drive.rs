@@ -1,0 +1,356 @@
+//! The drive: whoever calls moves packets.
+//!
+//! No thread sleeps with the stack's lock. What a thread does under it is a *turn*: fetch packets, make the call, send
+//! what came of it, wake and show. Sleeping on the device is a right of its own, the *drive*, and one blocked thread
+//! has it: it polls the device without the lock and takes a turn when something is there. The other blocked threads
+//! follow: they sleep until their socket is ready or the drive is handed to them.
+//!
+//! The background thread listens to the device all the time. While somebody drives it only notes `missed`; whoever
+//! gives the drive up looks at that once more. So nothing stays unread, whether a program blocks, polls natively or
+//! computes.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::FairMutex;
+use ustcp_proto::{Instant, SocketId};
+
+use crate::clock::Clock;
+use crate::core::{Core, Errands, Sleep};
+use crate::sys::cancel::Uncancelled;
+use crate::sys::fd::Bell;
+use crate::sys::wait::PollFd;
+use crate::sys::{fork, signal, wait};
+use crate::waiter::{Interest, Waiter};
+use crate::{Errno, Wait, panics};
+
+/// After a thread gave up the drive it is expected back for so long: the background thread leaves the device to it.
+const NAP: Duration = Duration::from_millis(1);
+
+/// What a blocking call made of its turn.
+pub(crate) enum Step<T> {
+    /// It is done.
+    Done(Result<T, Errno>),
+    /// It waits for what it has enlisted for.
+    Wait,
+}
+
+/// Why a wait ended without what it waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unmet {
+    /// Time has passed.
+    TimedOut,
+    /// A signal came whose handler wants `EINTR`.
+    Interrupted,
+}
+
+/// A blocking call: where it waits, for how long, and whose descriptors it watches besides.
+pub(crate) struct Blocking<'a> {
+    pub(crate) interests: &'a [(SocketId, Interest)],
+    pub(crate) wait: Wait,
+    /// Descriptors of the program; `revents` are filled after each sleep.
+    pub(crate) foreign: &'a mut Vec<PollFd>,
+    /// Whether `SA_RESTART` counts: it does not for poll.
+    pub(crate) restarts: bool,
+    /// Whether progress of any kind is worth a look.
+    pub(crate) restless: bool,
+}
+
+/// The stack behind its lock, and what threads need to know without it.
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    core: FairMutex<Core>,
+    generation: u32,
+    driver_bell: Bell,
+    pub(crate) background_bell: Bell,
+    /// Somebody has the drive.
+    driving: AtomicBool,
+    /// The device had something while somebody drove.
+    missed: AtomicBool,
+    /// When the drive was last given up, in the clock's nanoseconds.
+    driven_at: AtomicU64,
+    pub(crate) ended: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(clock: Clock, core: Core) -> io::Result<Shared> {
+        Ok(Shared {
+            clock,
+            core: FairMutex::new(core),
+            generation: fork::generation(),
+            driver_bell: Bell::new()?,
+            background_bell: Bell::new()?,
+            driving: AtomicBool::new(false),
+            missed: AtomicBool::new(false),
+            driven_at: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether this process is a child of the one that started the stack: nothing here may be touched then.
+    pub(crate) fn is_inherited(&self) -> bool {
+        fork::generation() != self.generation
+    }
+
+    /// Runs `body` with the lock, whatever state the stack is in.
+    pub(crate) fn with_core<R>(&self, body: impl FnOnce(&mut Core) -> R) -> Result<R, Errno> {
+        if self.is_inherited() {
+            return Err(Errno(libc::EBADF));
+        }
+        let _uncancelled = Uncancelled::new();
+        let mut core = self.core.lock();
+        let result = panics::caught(|| body(&mut core));
+        let result = result.map_err(|what| self.die(&mut core, &what));
+        let errands = std::mem::take(&mut core.errands);
+        drop(core);
+        self.run(&errands);
+        result
+    }
+
+    /// A turn of a stack that lives: `ENETDOWN` otherwise.
+    pub(crate) fn turn<R>(&self, body: impl FnOnce(&mut Core, Instant) -> R) -> Result<R, Errno> {
+        self.with_core(|core| {
+            if core.live.is_none() {
+                return Err(Errno(libc::ENETDOWN));
+            }
+            Ok(body(core, self.clock.now()))
+        })?
+    }
+
+    /// A call on one socket that does not wait.
+    pub(crate) fn call<R>(&self, id: SocketId, body: impl FnOnce(&mut Core, Instant) -> R) -> Result<R, Errno> {
+        self.turn(|core, now| {
+            self.catch_up(core, now);
+            let result = body(core, now);
+            core.settle(now, None);
+            core.show(id, None);
+            result
+        })
+    }
+
+    /// A call that waits until `step` says that it is done.
+    pub(crate) fn block<T>(
+        &self,
+        mut how: Blocking<'_>,
+        mut step: impl FnMut(&mut Core, Instant, &[PollFd], Option<Unmet>) -> Step<T>,
+    ) -> Result<T, Errno> {
+        let _uncancelled = Uncancelled::new();
+        let mut waiter = None;
+        let mut interrupted = false;
+        loop {
+            let next = self.turn(|core, now| {
+                let unmet = self.unmet(how.wait, now, interrupted);
+                self.look(core, now, &mut waiter, &mut how, |core, foreign| step(core, now, foreign, unmet))
+            });
+            let sleep = match next {
+                Ok(Next::Done(result)) => return result,
+                Ok(Next::Sleep(sleep)) => sleep,
+                Err(errno) => return Err(errno),
+            };
+            let Some(waiter) = &waiter else { continue };
+            if let Err(error) = self.sleep(&sleep, waiter, &mut how) {
+                let restarts = how.restarts && how.wait == Wait::Forever && signal::every_handler_restarts();
+                interrupted |= error.raw_os_error() == Some(libc::EINTR) && !restarts;
+            }
+        }
+    }
+
+    fn unmet(&self, wait: Wait, now: Instant, interrupted: bool) -> Option<Unmet> {
+        match wait {
+            _ if interrupted => Some(Unmet::Interrupted),
+            Wait::Never => Some(Unmet::TimedOut),
+            Wait::Until(at) if self.clock.convert(at) <= now => Some(Unmet::TimedOut),
+            Wait::Until(_) | Wait::Forever => None,
+        }
+    }
+
+    /// One turn of a blocking call.
+    fn look<T>(
+        &self,
+        core: &mut Core,
+        now: Instant,
+        waiter: &mut Option<Arc<Waiter>>,
+        how: &mut Blocking<'_>,
+        step: impl FnOnce(&mut Core, &[PollFd]) -> Step<T>,
+    ) -> Next<T> {
+        if let Some(waiter) = &waiter {
+            waiter.arm();
+        }
+        match &waiter {
+            Some(waiter) if core.is_driver(waiter) => self.fetch(core, now),
+            _ => self.catch_up(core, now),
+        }
+        match step(core, how.foreign) {
+            Step::Done(result) => {
+                self.leave(core, now, waiter.as_ref(), how.interests);
+                Next::Done(result)
+            }
+            Step::Wait => match self.enlist(core, waiter, how) {
+                Ok(waiter) => {
+                    core.settle(now, Some(waiter));
+                    let sleep = core.sleep(waiter, how.restless);
+                    self.driving.store(core.has_driver(), Ordering::SeqCst);
+                    Next::Sleep(sleep)
+                }
+                Err(errno) => Next::Done(Err(errno)),
+            },
+        }
+    }
+
+    fn enlist<'w>(
+        &self,
+        core: &mut Core,
+        waiter: &'w mut Option<Arc<Waiter>>,
+        how: &Blocking<'_>,
+    ) -> Result<&'w Arc<Waiter>, Errno> {
+        if waiter.is_none() {
+            // One that follows needs a bell among the program's descriptors; one that drives has the driver's.
+            let polls = !how.foreign.is_empty() && core.has_driver();
+            let mine = if polls { Waiter::with_bell()? } else { Waiter::new() };
+            core.enlist(&mine, how.interests);
+            mine.arm();
+            *waiter = Some(mine);
+        }
+        waiter.as_ref().ok_or(Errno(libc::ENOMEM))
+    }
+
+    /// Ends a call: the drive goes to a follower, or back to nobody.
+    fn leave(
+        &self,
+        core: &mut Core,
+        now: Instant,
+        waiter: Option<&Arc<Waiter>>,
+        interests: &[(SocketId, Interest)],
+    ) {
+        let drove = waiter.is_some_and(|waiter| core.dismiss(waiter, interests));
+        core.settle(now, None);
+        for (id, _) in interests {
+            core.show(*id, None);
+        }
+        if drove && !core.hand_over() {
+            self.driven_at.store(now.as_nanos(), Ordering::Relaxed);
+            self.driving.store(false, Ordering::SeqCst);
+            if self.missed.load(Ordering::SeqCst) {
+                self.fetch(core, now);
+                core.settle(now, None);
+            }
+        }
+    }
+
+    /// Fetches what the background thread has seen and left to callers.
+    fn catch_up(&self, core: &mut Core, now: Instant) {
+        if self.missed.load(Ordering::SeqCst) {
+            self.fetch(core, now);
+        }
+    }
+
+    /// Fetches what the device has.
+    pub(crate) fn fetch(&self, core: &mut Core, now: Instant) {
+        self.missed.store(false, Ordering::SeqCst);
+        if !core.receive(now) {
+            core.errands.wake_background = true;
+        }
+    }
+
+    fn sleep(&self, sleep: &Sleep, waiter: &Waiter, how: &mut Blocking<'_>) -> io::Result<()> {
+        let own = match how.wait {
+            Wait::Until(at) => Some(self.clock.convert(at)),
+            Wait::Never | Wait::Forever => None,
+        };
+        match *sleep {
+            Sleep::NotAtAll => Ok(()),
+            Sleep::Driving { device, until } => {
+                let until = own.into_iter().chain(until).min();
+                self.poll(&self.driver_bell, device, until, how.foreign)
+            }
+            Sleep::Following => match waiter.bell() {
+                Some(bell) => self.poll(bell, None, own, how.foreign),
+                None => waiter.sleep(own.map(|at| self.clock.until(at))),
+            },
+        }
+    }
+
+    /// Sleeps on a bell, perhaps the device, and the program's descriptors.
+    fn poll(
+        &self,
+        bell: &Bell,
+        device: Option<i32>,
+        until: Option<Instant>,
+        foreign: &mut Vec<PollFd>,
+    ) -> io::Result<()> {
+        let timeout = until.map(|at| self.clock.until(at));
+        let input = |fd| PollFd { fd, events: libc::POLLIN, revents: 0 };
+        let mut ours = [input(bell.fd()), input(device.unwrap_or(-1))];
+        let result = if foreign.is_empty() {
+            wait::poll(&mut ours, timeout)
+        } else {
+            foreign.extend(ours);
+            let result = wait::poll(foreign, timeout);
+            let at = foreign.len() - ours.len();
+            ours.iter_mut().zip(foreign.drain(at..)).for_each(|(to, from)| *to = from);
+            result
+        };
+        if ours.first().is_some_and(|bell| bell.revents != 0) {
+            bell.silence();
+        }
+        result.map(drop)
+    }
+
+    fn run(&self, errands: &Errands) {
+        for waiter in &errands.rouse {
+            waiter.rouse();
+        }
+        if errands.wake_driver {
+            self.driver_bell.ring();
+        }
+        if errands.wake_background {
+            self.background_bell.ring();
+        }
+    }
+
+    /// A panic of ours: what the stack holds is not to be trusted, so nobody looks at it again.
+    fn die(&self, core: &mut Core, what: &str) -> Errno {
+        panics::report(what);
+        if let Some(live) = core.live.take() {
+            live.abandon();
+        }
+        self.ended.store(true, Ordering::SeqCst);
+        core.wake_all();
+        core.break_mirrors();
+        Errno(libc::ENETDOWN)
+    }
+
+    // The background thread's side.
+
+    /// The device has something. `true`: the background thread is to fetch it now.
+    pub(crate) fn note_missed(&self) -> Attention {
+        self.missed.store(true, Ordering::SeqCst);
+        if self.driving.load(Ordering::SeqCst) {
+            return Attention::Driver;
+        }
+        let driven = Instant::from_nanos(self.driven_at.load(Ordering::Relaxed));
+        if self.clock.now().since(driven) < NAP { Attention::PerhapsCaller(NAP) } else { Attention::Mine }
+    }
+
+    /// Whether what was noted still waits, with nobody driving.
+    pub(crate) fn is_unattended(&self) -> bool {
+        self.missed.load(Ordering::SeqCst) && !self.driving.load(Ordering::SeqCst)
+    }
+}
+
+enum Next<T> {
+    Done(Result<T, Errno>),
+    Sleep(Sleep),
+}
+
+/// Who looks after what the device has.
+pub(crate) enum Attention {
+    /// The thread that drives.
+    Driver,
+    /// A caller, if one comes back within this time.
+    PerhapsCaller(Duration),
+    /// The background thread.
+    Mine,
+}

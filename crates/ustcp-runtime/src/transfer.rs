@@ -1,0 +1,143 @@
+//! The bytes of one send or recv, over several turns and several slices.
+
+use std::io::{IoSlice, IoSliceMut};
+
+use ustcp_proto::{Error, Instant, SocketId, Stack};
+
+use crate::RecvFlags;
+use crate::core::Live;
+
+/// Bytes copied before what can go is sent: the peer begins while we copy on.
+const CHUNK: usize = 256 * 1024;
+
+/// One send.
+pub(crate) struct Sending<'a> {
+    data: &'a [IoSlice<'a>],
+    taken: usize,
+}
+
+impl<'a> Sending<'a> {
+    pub(crate) fn new(data: &'a [IoSlice<'a>]) -> Sending<'a> {
+        Sending { data, taken: 0 }
+    }
+
+    /// Bytes the stack has taken so far.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// Gives the stack what it takes. `None`: there is more, and no room for it.
+    pub(crate) fn go_on(&mut self, live: &mut Live, now: Instant, id: SocketId) -> Option<Result<usize, Error>> {
+        if self.data.iter().all(|slice| slice.is_empty()) {
+            return Some(live.stack.send(now, id, &[]));
+        }
+        let mut skip = self.taken;
+        for slice in self.data {
+            let rest = slice.get(skip.min(slice.len())..).unwrap_or_default();
+            skip -= slice.len() - rest.len();
+            for chunk in rest.chunks(CHUNK) {
+                match self.give(live, now, id, chunk) {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(result) => return Some(result),
+                }
+            }
+        }
+        Some(Ok(self.taken))
+    }
+
+    /// `Ok(false)`: no more room. `Err`: the call is over.
+    fn give(&mut self, live: &mut Live, now: Instant, id: SocketId, chunk: &[u8]) -> Result<bool, Result<usize, Error>> {
+        // What has been taken is told first; the error stays for the next call.
+        if self.taken > 0 && live.stack.readiness(id).is_ok_and(|readiness| readiness.error) {
+            return Err(Ok(self.taken));
+        }
+        match live.stack.send(now, id, chunk) {
+            Ok(taken) => {
+                self.taken += taken;
+                if taken == CHUNK {
+                    live.transmit(now);
+                }
+                Ok(taken == chunk.len())
+            }
+            Err(Error::WouldBlock) => Ok(false),
+            Err(_) if self.taken > 0 => Err(Ok(self.taken)),
+            Err(error) => Err(Err(error)),
+        }
+    }
+}
+
+/// One recv.
+pub(crate) struct Receiving<'a, 'b> {
+    into: &'a mut [IoSliceMut<'b>],
+    flags: RecvFlags,
+    taken: usize,
+}
+
+impl<'a, 'b> Receiving<'a, 'b> {
+    pub(crate) fn new(into: &'a mut [IoSliceMut<'b>], flags: RecvFlags) -> Receiving<'a, 'b> {
+        Receiving { into, flags, taken: 0 }
+    }
+
+    /// Bytes moved (or seen, with `MSG_PEEK`) so far.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// Moves what is there. `None`: nothing yet, or not yet all that `MSG_WAITALL` wants.
+    pub(crate) fn go_on(&mut self, stack: &mut Stack, now: Instant, id: SocketId) -> Option<Result<usize, Error>> {
+        if self.flags.peek {
+            self.taken = 0; // every look is from the beginning
+        }
+        let mut skip = self.taken;
+        for slice in self.into.iter_mut() {
+            let at = skip.min(slice.len());
+            skip -= at;
+            let room = slice.get_mut(at..).unwrap_or_default();
+            if room.is_empty() {
+                continue;
+            }
+            match fill(stack, now, id, room, self.flags, self.taken) {
+                Ok(0) => return Some(Ok(self.taken)), // the end of the stream
+                Ok(filled) => self.taken += filled,
+                Err(Error::WouldBlock) => break,
+                Err(_) if self.taken > 0 => return Some(Ok(self.taken)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        self.verdict(stack, now, id)
+    }
+
+    fn verdict(&self, stack: &mut Stack, now: Instant, id: SocketId) -> Option<Result<usize, Error>> {
+        let wanted: usize = self.into.iter().map(|slice| slice.len()).sum();
+        if wanted == 0 {
+            return Some(match stack.recv(now, id, &mut []) {
+                Err(Error::WouldBlock) => Ok(0),
+                result => result,
+            });
+        }
+        let broken = || stack.readiness(id).is_ok_and(|readiness| readiness.error);
+        let enough = if self.flags.wait_all { self.taken == wanted || broken() } else { true };
+        (self.taken > 0 && enough).then_some(Ok(self.taken))
+    }
+}
+
+/// Fills `into` as far as it goes. An error that waits behind bytes stays for the next call.
+fn fill(
+    stack: &mut Stack,
+    now: Instant,
+    id: SocketId,
+    into: &mut [u8],
+    flags: RecvFlags,
+    taken: usize,
+) -> Result<usize, Error> {
+    if taken > 0 && !flags.peek && stack.queued_in(id)? == 0 {
+        let ended = stack.readiness(id)?;
+        return if ended.error || !ended.read_closed { Err(Error::WouldBlock) } else { Ok(0) };
+    }
+    match (flags.peek, flags.truncate) {
+        (true, _) => stack.peek(id, taken, into),
+        (false, true) => stack.discard(now, id, into.len()),
+        (false, false) => stack.recv(now, id, into),
+    }
+}
