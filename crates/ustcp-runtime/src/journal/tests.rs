@@ -47,7 +47,14 @@ fn events() -> Vec<Event> {
         EventKind::Expired(Timer::Retransmission),
     ];
     let at = |micros: u64| Instant::from_nanos(5_000_000_000 + micros * 1000);
-    let mut events: Vec<Event> = (0..).zip(kinds).map(|(n, kind)| Event { at: at(n * 123), flow, kind }).collect();
+    let mut events: Vec<Event> = (0..)
+        .zip(kinds)
+        .map(|(n, kind)| Event {
+            at: at(n * 123),
+            flow,
+            kind,
+        })
+        .collect();
     events.push(Event {
         at: at(2_000_000),
         flow: None,

@@ -52,7 +52,10 @@ fn every_variable_is_read() {
     assert_eq!(settings.mtu, Some(9000));
     assert_eq!(settings.time_wait, Duration::from_millis(1500));
     assert_eq!(settings.exit_wait, ExitWait::Closed);
-    assert_eq!(settings.weather.map(|weather| (weather.loss, weather.seed)), Some((0.03, 7)));
+    assert_eq!(
+        settings.weather.map(|weather| (weather.loss, weather.seed)),
+        Some((0.03, 7))
+    );
     assert_eq!(settings.log, Some("-".into()));
     assert_eq!(settings.pcap, Some(("/tmp/a:b.pcapng".into(), 96)));
 }
@@ -108,7 +111,9 @@ fn a_malformed_value_leaves_the_default_and_one_line_that_says_what_is_allowed()
     for (name, value, allowed) in table {
         let (settings, complaints) = read(&[(name, value)]);
         assert_eq!(format!("{settings:?}"), default, "{name}={value}");
-        let [line] = &complaints[..] else { panic!("{name}={value}: {complaints:?}") };
+        let [line] = &complaints[..] else {
+            panic!("{name}={value}: {complaints:?}")
+        };
         assert!(line.starts_with(&format!("{name}={value} is malformed: ")), "{line}");
         assert!(line.contains(allowed), "{line}");
         assert_eq!(line.lines().count(), 1, "{line}");
@@ -134,10 +139,8 @@ fn a_pcap_path_keeps_colons_that_no_number_follows() {
 #[test]
 fn a_path_need_not_be_utf_8_and_a_number_must() {
     let bytes = || OsString::from_vec(b"/tmp/\xff".to_vec());
-    let (settings, complaints) = Settings::from_variables([
-        ("USTCP_LOG".into(), bytes()),
-        ("USTCP_MTU".into(), bytes()),
-    ]);
+    let (settings, complaints) =
+        Settings::from_variables([("USTCP_LOG".into(), bytes()), ("USTCP_MTU".into(), bytes())]);
     assert_eq!(settings.log, Some(bytes().into()));
     assert_eq!(complaints, ["USTCP_MTU=/tmp/\u{fffd} is malformed: not UTF-8"]);
 }
