@@ -13,7 +13,7 @@ use ustcp_sim::Weather;
 use crate::Failure;
 use crate::diagram::{self, Look, Row, Titles};
 use crate::scratch::Scratch;
-use crate::server::Server;
+use crate::server::{GOODBYE, Server};
 use crate::summary::Summary;
 use crate::{http, in_memory};
 
@@ -170,16 +170,20 @@ impl Demo<'_> {
     /// What is about to happen, as a small table.
     fn introduce(&mut self, rows: &[(&str, &str)]) -> Result<(), Failure> {
         let weather = self.options.weather.as_ref().map(ToString::to_string);
+        let word = if self.is_shortened() { "shortened" } else { "set" };
         let time_wait = format!(
-            "{} s, {} for this demonstration; 60 s is the default",
-            self.options.time_wait.as_secs_f64(),
-            if self.options.time_wait < Duration::from_secs(60) {
-                "shortened"
-            } else {
-                "set"
-            }
+            "{} s, {word} for this demonstration",
+            self.options.time_wait.as_secs_f64()
         );
-        let more = [("weather", weather.as_deref()), ("TIME-WAIT", Some(&time_wait))];
+        let goodbye = format!(
+            "the server takes {} ms for its part, so that all four steps are seen",
+            GOODBYE.as_millis()
+        );
+        let more = [
+            ("weather", weather.as_deref()),
+            ("close", Some(&goodbye)),
+            ("TIME-WAIT", Some(&time_wait)),
+        ];
         let more = more
             .iter()
             .filter_map(|(name, value)| value.map(|value| (*name, value)));
@@ -187,6 +191,10 @@ impl Demo<'_> {
             self.say(&format!("{name:<10} {value}"))?;
         }
         Ok(())
+    }
+
+    fn is_shortened(&self) -> bool {
+        self.options.time_wait < ustcp_proto::Config::default().time_wait
     }
 
     fn program_name(&self) -> String {
@@ -267,6 +275,9 @@ impl Demo<'_> {
             let summary = Summary::of(&rows);
             self.say("")?;
             self.say(&summary.to_string())?;
+            if summary.was_in_time_wait() && self.is_shortened() {
+                self.say("It was shortened for this demonstration: unless told otherwise it lasts 60 s.")?;
+            }
             if !summary.closed {
                 all_closed = Err(Failure::new(format!("{flow} was not seen to CLOSED")));
             }

@@ -6,6 +6,7 @@ use ustcp_proto::{Config, Event};
 use ustcp_sim::{Failure, HostId, Network, Weather};
 
 use crate::http;
+use crate::server::GOODBYE;
 
 /// Time on the way, where the weather names none: an arrow of the diagram should take some.
 const DELAY: Duration = Duration::from_micros(50);
@@ -67,6 +68,7 @@ fn converse(
     *response = network.transfer(there, here, http::response().as_bytes())?;
     network.close(here)?;
     network.receive_to_end(there)?;
+    network.run_for(GOODBYE)?;
     network.close(there)?;
     network.close(listener)?;
     network.run_until_idle(LIMIT)

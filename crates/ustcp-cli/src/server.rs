@@ -5,8 +5,13 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crate::http;
+
+/// How long the server takes to close its end once the client has closed: longer than Linux holds an acknowledgement
+/// back, so that the ACK of the client's FIN goes out alone and all four steps of the close are seen.
+pub(crate) const GOODBYE: Duration = Duration::from_millis(250);
 
 /// The server; it runs until the process ends.
 pub(crate) struct Server {
@@ -50,8 +55,12 @@ fn serve(mut stream: TcpStream, pages: &AtomicUsize) -> io::Result<()> {
             pages.fetch_add(1, Ordering::Release);
         }
         let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            thread::sleep(GOODBYE);
+            return Ok(());
+        }
         heard.extend_from_slice(buffer.get(..count).unwrap_or(&[]));
-        if count == 0 || heard.len() > http::HEAD_LIMIT {
+        if heard.len() > http::HEAD_LIMIT {
             return Ok(());
         }
     }

@@ -37,6 +37,11 @@ impl Summary {
             closed: rows.last().is_some_and(|row| row.ours.after == State::Closed),
         }
     }
+
+    /// Whether our end was in TIME-WAIT and left it.
+    pub(crate) fn was_in_time_wait(&self) -> bool {
+        self.time_wait.is_some()
+    }
 }
 
 impl fmt::Display for Summary {

@@ -50,9 +50,7 @@ impl Reader {
     fn read(&mut self, at: Instant, kind: EventKind) {
         match kind {
             EventKind::Transition { from, to, cause } => {
-                let is_earlier = |when: Instant| when != at;
-                let expired = self.expired.is_some_and(|(when, _)| is_earlier(when));
-                if expired || self.dropped.is_some_and(|(when, _)| is_earlier(when)) {
+                if self.holds_something_before(at) {
                     self.flush();
                 }
                 self.waiting.push(Transition {
@@ -108,6 +106,13 @@ impl Reader {
         );
         self.dropped = dropped;
         self.flush();
+    }
+
+    /// Whether a timer or a drop waits that has nothing to do with what happens at `at`.
+    fn holds_something_before(&self, at: Instant) -> bool {
+        let expired = self.expired.map(|(when, _)| when);
+        let dropped = self.dropped.map(|(when, _)| when);
+        expired.into_iter().chain(dropped).any(|when| when != at)
     }
 
     /// Forgets the last transitions where they lead along `step`: the packet's row shows them.

@@ -403,6 +403,35 @@ fn both_ends_known() {
 }
 
 #[test]
+fn a_timer_takes_the_transition_of_its_own_moment_only() {
+    use State::*;
+    let mut script = Script::new();
+    script
+        .expires(Timer::Keepalive)
+        .at(10)
+        .goes(Established, Cause::UserClosed)
+        .at(20)
+        .expires(Timer::Retransmission)
+        .goes(FinWait1, Cause::Aborted);
+    let notes: Vec<String> = script.rows().iter().map(|row| format!("{:?}", row.what)).collect();
+    let note = |text: &str| {
+        format!(
+            "{:?}",
+            What::Note {
+                side: Side::Ours,
+                text: text.to_owned().into()
+            }
+        )
+    };
+    let expected = [
+        "keepalive timer",
+        "close() or shutdown()",
+        "retransmission timer: given up",
+    ];
+    assert_eq!(notes, expected.map(note));
+}
+
+#[test]
 fn no_events_make_no_diagram() {
     assert_eq!(inferred(&Script::new()), "");
 }

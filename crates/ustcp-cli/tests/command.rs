@@ -1,0 +1,230 @@
+//! The command as a user meets it: its output, its exit codes, its one line when something is wrong.
+
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
+
+fn ustcp(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ustcp"));
+    command.args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Asserts that `parts` stand in `text` in this order.
+fn assert_in_order(text: &str, parts: &[&str]) {
+    let mut rest = text;
+    for part in parts {
+        let Some(at) = rest.find(part) else {
+            panic!("no {part:?} in the rest of\n{text}")
+        };
+        rest = &rest[at + part.len()..];
+    }
+}
+
+const WHOLE_LIFE: &[&str] = &[
+    "handshake",
+    "CLOSED → SYN-SENT │ connect()",
+    "SYN-SENT │── SYN ",
+    "SYN-SENT → ESTABLISHED │◀─ SYN,ACK seq 0 ",
+    "data",
+    "ESTABLISHED │── PSH,ACK seq 1 ",
+    "close",
+    "ESTABLISHED → FIN-WAIT-1 │ close()",
+    "FIN-WAIT-1 │── FIN,ACK",
+    "→ CLOSE-WAIT",
+    "TIME-WAIT │── ACK",
+    "→ CLOSED",
+    "TIME-WAIT → CLOSED │ 2 MSL timer",
+];
+
+#[test]
+fn in_memory_both_ends_are_drawn_to_closed() {
+    let output = ustcp(&["demo", "--in-memory"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert_in_order(
+        &text,
+        &["TIME-WAIT  2 s, shortened for this demonstration", "HTTP/1.1 200 OK"],
+    );
+    assert_in_order(&text, WHOLE_LIFE);
+    assert_in_order(&text, &["TIME-WAIT lasted 2.000 s"]);
+    assert!(!text.contains('\x1b'), "no terminal, no colour");
+    for line in text.lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn in_memory_is_the_same_every_time() {
+    let weather = "loss=20%,delay=3ms,seed=11";
+    let runs = [(); 2].map(|()| stdout(&ustcp(&["demo", "--in-memory", "--weather", weather])));
+    assert_eq!(runs[0], runs[1]);
+}
+
+#[test]
+fn ascii_is_ascii() {
+    let output = ustcp(&["demo", "--in-memory", "--ascii", "--weather", "drop=out:FIN#1"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stdout(&output).is_ascii());
+    assert_in_order(
+        &stdout(&output),
+        &["..x|", "-@ FIN,ACK", "@ sent again     x lost on the way"],
+    );
+}
+
+#[test]
+fn a_lost_fin_is_sent_again() {
+    let output = ustcp(&["demo", "--in-memory", "--weather", "drop=out:FIN#1"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = stdout(&output);
+    assert_in_order(
+        &text,
+        &[
+            "weather    drop=out:FIN#1",
+            "│── FIN,ACK",
+            "╌✗│",
+            "retransmission timer",
+            "│─↻ FIN,ACK",
+        ],
+    );
+    assert!(text.contains("sent again, 1 lost."), "{text}");
+}
+
+#[test]
+fn a_lost_last_ack_makes_the_peer_repeat_its_fin_in_time_wait() {
+    let output = ustcp(&["demo", "--in-memory", "--weather", "drop=out:ACK#2"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = stdout(&output);
+    assert_in_order(
+        &text,
+        &[
+            "TIME-WAIT │── ACK",
+            "╌✗│ LAST-ACK",
+            "TIME-WAIT │◀─ FIN,ACK",
+            "↻│",
+            "TIME-WAIT │── ACK",
+        ],
+    );
+}
+
+#[test]
+fn a_network_that_loses_everything_is_a_failure_of_one_line() {
+    let output = ustcp(&["demo", "--in-memory", "--weather", "loss=100%"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("ustcp: "));
+}
+
+/// On this machine's own terms: over a TUN device where one can be had, else in memory, and the output says why.
+#[test]
+fn the_page_comes_with_or_without_a_tun() {
+    let output = ustcp(&["demo", "--time-wait", "0.25"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+    assert_in_order(&text, &["TIME-WAIT  0.25 s, shortened", "HTTP/1.1 200 OK"]);
+    assert_in_order(&text, WHOLE_LIFE);
+    if text.starts_with("No TUN device can be had here: ") {
+        println!("over the link in memory: {}", text.lines().next().unwrap());
+        assert!(text.contains("a second ustcp"));
+    } else {
+        assert_in_order(
+            &text,
+            &[
+                "a network of its own",
+                "Linux kernel",
+                "state after, inferred from the packets",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_run_or_does_nothing_is_a_failure() {
+    let output = ustcp(&["demo", "--", "/nonexistent/program"]);
+    if stdout(&output).starts_with("No TUN device can be had here: ") {
+        return println!("over the link in memory no program is run");
+    }
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("cannot run /nonexistent/program: No such file"),
+        "{}",
+        stderr(&output)
+    );
+    let output = ustcp(&["demo", "--", "true"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("did not fetch http://10.77.0.1/"),
+        "{}",
+        stderr(&output)
+    );
+    let output = ustcp(&["demo", "--", "false"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("the program failed (exit status: 1)"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2_and_says_what_is_right() {
+    for (arguments, says) in [
+        (&["demo", "--weather", "rain=3%"][..], "no fault is called 'rain'"),
+        (&["demo", "--time-wait", "0"], "give seconds from 0.001 to 3600"),
+        (&["demo", "--in-memory", "--", "curl"], "cannot be used with"),
+        (&["demo", "--in-memory", "--pcap", "x"], "cannot be used with"),
+        (&["demo", "--colour"], "--colour"),
+        (&["dance"], "dance"),
+        (&[], "Usage: ustcp"),
+    ] {
+        let output = ustcp(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(says), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn help_and_version() {
+    let version = ustcp(&["--version"]);
+    assert_eq!(stdout(&version), concat!("ustcp ", env!("CARGO_PKG_VERSION"), "\n"));
+    let help = ustcp(&["--help"]);
+    assert_in_order(&stdout(&help), &["Usage: ustcp", "Commands:", "demo"]);
+    assert!(
+        !stdout(&help).contains("fetch  "),
+        "the demonstration's client is not for users"
+    );
+    let help = stdout(&ustcp(&["demo", "--help"]));
+    for option in [
+        "--time-wait <SECONDS>",
+        "--weather <SPEC>",
+        "--pcap <FILE>",
+        "--in-memory",
+        "--ascii",
+        "[PROGRAM]",
+    ] {
+        assert!(help.contains(option), "{option} in\n{help}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ustcp"));
+    command
+        .args(["demo", "--in-memory"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    child.wait().unwrap();
+    assert_eq!(said, "");
+}
