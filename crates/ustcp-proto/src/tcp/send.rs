@@ -90,9 +90,15 @@ impl Send {
     }
 
     /// SND.WND from an acceptable segment, unless it is older than the last one that set it, RFC 9293 §3.10.7.4.
-    /// Says whether the window changed.
+    /// Says whether the window changed. To be called before [`advance`](Send::advance).
     pub(crate) fn update_window(&mut self, seq: SeqNum, ack: SeqNum, window: usize) -> bool {
-        if self.wl1.before(seq) || (self.wl1 == seq && self.wl2.at_or_before(ack)) {
+        if ack.before(self.una) {
+            return false; // its window begins where ours no longer does
+        }
+        // As Linux: what acknowledges more is newer, even when it carries old text again. Were SND.UNA to move and
+        // SND.WND to stay, the window would end where the peer never said.
+        let newer = ack.after(self.una) || self.wl1.before(seq);
+        if newer || (self.wl1 == seq && self.wl2.at_or_before(ack)) {
             self.set_window(seq, ack, window)
         } else {
             false
@@ -120,5 +126,34 @@ impl Send {
     /// Whether a segment smaller than MSS is still unacknowledged.
     pub(crate) fn small_in_flight(&self) -> bool {
         self.small_end.after(self.una)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn established() -> Send {
+        let mut snd = Send::new(SeqNum(1000), 65_536, 1460);
+        snd.set_window(SeqNum(5000), SeqNum(1001), 4000);
+        snd.advance(SeqNum(1001));
+        snd.nxt = SeqNum(4001);
+        snd
+    }
+
+    #[test]
+    fn what_acknowledges_more_sets_the_window_though_it_carries_old_text() {
+        let mut snd = established();
+        assert!(snd.update_window(SeqNum(4000), SeqNum(3001), 2000));
+        snd.advance(SeqNum(3001));
+        assert_eq!(snd.una + snd.wnd, SeqNum(5001), "the edge the peer named, and no further");
+    }
+
+    #[test]
+    fn what_acknowledges_less_sets_no_window() {
+        let mut snd = established();
+        snd.advance(SeqNum(3001));
+        assert!(!snd.update_window(SeqNum(6000), SeqNum(2001), 9000));
+        assert_eq!(snd.wnd, 4000);
     }
 }
