@@ -427,6 +427,9 @@ impl Stack {
         let Some(connection) = self.sockets.connection_mut(id) else {
             return;
         };
+        if connection.state == State::TimeWait {
+            return; // as Linux: nothing is left to break off, and the 2 MSL protect whoever uses the ports next
+        }
         let (flow, header, state) = (connection.flow, connection.reset(), connection.state);
         let resets = connection.may_reset();
         connection.fail(&mut self.cx, Cause::Aborted, Error::ConnectionAborted);
