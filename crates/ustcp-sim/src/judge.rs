@@ -141,6 +141,8 @@ impl Judge {
             format!("ACK of {ack}, but the peer sent only up to {}", peer.next)
         })?;
         let peer_scales = peer.scale.is_some();
+        // After the FIN there is nothing that a window could be for.
+        let complete = peer.fin.is_some_and(|fin| ack.after(fin));
         let Some(way) = self.ways.get_mut(&(here, there)) else {
             return Err("a segment before any SYN".into());
         };
@@ -150,7 +152,7 @@ impl Judge {
         if let (Some(acked), Some(before)) = (way.acked, way.offered) {
             require(ack.at_or_after(acked), || format!("ACK of {ack} after one of {acked}"))?;
             // RFC 7323 §2.4: the edge may seem to move left by less than one unit of the scale.
-            require((offered + grain).at_or_after(before), || {
+            require(complete || (offered + grain).at_or_after(before), || {
                 format!("window's edge {offered} after {before}")
             })?;
         }

@@ -155,6 +155,11 @@ impl Program {
         self.woken && self.wake.is_none() && !self.is_over()
     }
 
+    /// The peer has nothing more to say.
+    fn is_read(&self) -> bool {
+        self.ended || self.received == self.incoming.len()
+    }
+
     pub(crate) fn received(&self) -> usize {
         self.received
     }
@@ -317,7 +322,7 @@ impl Program {
                     self.over(now, stack)?;
                 }
             }
-            Ending::WhenDone if self.is_done() => self.over(now, stack)?,
+            Ending::WhenDone if written && self.is_read() => self.over(now, stack)?,
             Ending::Together if self.peer_done => {
                 self.shut_down(now, stack)?;
                 if self.ended {
@@ -333,7 +338,9 @@ impl Program {
                 self.over(now, stack)?;
             }
             Ending::Abort if plenty => self.abort(now, stack)?,
-            Ending::Unread if plenty && (self.ended || stack.queued_in(self.socket)? > 0) => self.over(now, stack)?,
+            Ending::Unread if plenty && (self.is_read() || stack.queued_in(self.socket)? > 0) => {
+                self.over(now, stack)?
+            }
             Ending::HalfCloseThenAbort(later) if written && plenty => {
                 self.shut_down(now, stack)?;
                 if self.has_passed(now, later) {

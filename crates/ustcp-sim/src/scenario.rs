@@ -310,7 +310,7 @@ fn draw_config(rng: &mut Rng, number: u8, ending: Ending, cut: bool) -> Config {
     let mut secret = [0; 32];
     rng.fill(&mut secret);
     let mtu = match rng.below(20) {
-        0 => rng.size_within(68..=256),
+        0 => rng.size_within(88..=256),
         1..=4 => rng.size_within(256..=1499),
         5..=7 => rng.size_within(1501..=9000),
         8 => 65_535,
