@@ -20,7 +20,7 @@ demo: apt-demo
 	@echo "== building libustcp, the example and the command (release; from a cold cache a few minutes)"
 	@$(MAKE) --no-print-directory examples
 	@echo "== a C program on libustcp.so fetches a page from a server on the kernel's TCP, over a TUN device"
-	build/prefix/bin/ustcp demo -- build/examples/http_get
+	build/prefix/bin/ustcp demo -- build/examples/http_get http://10.77.0.1/
 
 test: apt-test rust-tests pytest
 
