@@ -89,7 +89,8 @@ class Stage:
 
     def start_ours(self) -> Puppet:
         """Another program of the kind that plays our side."""
-        log = None if self.on_kernel else self.directory / f"events-{len(self._puppets)}.jsonl"
+        # No log where megabytes run: a line for every packet would be most of the work.
+        log = None if self.on_kernel or not self._with_wire else self.directory / f"events-{len(self._puppets)}.jsonl"
         ours = Puppet(COMMANDS[self.stack], self.far or self.net, log, **self.environment)
         self._puppets.insert(0, ours)
         return ours

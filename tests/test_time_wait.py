@@ -87,5 +87,5 @@ def at(stage, step, port=PORT):
         kind = event["kind"]
         if isinstance(kind, dict) and "Transition" in kind and event["flow"]["local"].endswith(f":{port}"):
             if (kind["Transition"]["from"], kind["Transition"]["to"]) == step:
-                return event["at"] / 1e6 if isinstance(event["at"], int) else float(event["at"])
+                return event["at"] / 1e9
     raise AssertionError(f"no {step} at port {port}")
