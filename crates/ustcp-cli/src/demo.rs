@@ -128,7 +128,6 @@ impl Demo<'_> {
         self.heading("What the program printed")?;
         let status = self.run_program(&log)?;
         let events = read_events(&log)?;
-        self.heading("What happened")?;
         let closed = self.draw(&events, |flow| {
             (
                 diagram::with_inferred_peer(diagram::one_end(&events, flow)),
@@ -148,7 +147,6 @@ impl Demo<'_> {
         let talk = in_memory::fetch(PEERS_ADDRESS, &weather, self.options.time_wait);
         self.heading("What the client received")?;
         self.indented(&mut talk.response.as_slice())?;
-        self.heading("What happened")?;
         let closed = self.draw(&talk.ours, |flow| {
             let mirrored = Flow {
                 local: flow.remote,
@@ -163,7 +161,7 @@ impl Demo<'_> {
         match talk.failure {
             Some(failure) => Err(Failure::new(failure.to_string())),
             None if !http::is_ok(&talk.response) => Err(Failure::new("the page did not arrive")),
-            None => closed,
+            None => end_of(closed),
         }
     }
 
@@ -256,33 +254,24 @@ impl Demo<'_> {
         }
     }
 
-    /// Draws every connection of `events`. The inner result: each was seen to CLOSED.
-    fn draw(
-        &mut self,
-        events: &[Event],
-        rows_of: impl Fn(Flow) -> (Vec<Row>, Titles),
-    ) -> Result<Result<(), Failure>, Failure> {
+    /// Draws every connection of `events`. Whether there was one, and each was seen to CLOSED.
+    fn draw(&mut self, events: &[Event], rows_of: impl Fn(Flow) -> (Vec<Row>, Titles)) -> Result<bool, Failure> {
         let flows = diagram::flows(events);
-        let mut all_closed = if flows.is_empty() {
-            Err(Failure::new("no connection was made"))
-        } else {
-            Ok(())
-        };
+        let mut closed = !flows.is_empty();
         for flow in flows {
             let (rows, titles) = rows_of(flow);
-            let text = diagram::write(&titles, &rows, self.look);
-            self.out.write_all(text.as_bytes())?;
+            self.heading("What happened")?;
+            self.out
+                .write_all(diagram::write(&titles, &rows, self.look).as_bytes())?;
             let summary = Summary::of(&rows);
             self.say("")?;
             self.say(&summary.to_string())?;
             if summary.was_in_time_wait() && self.is_shortened() {
                 self.say("It was shortened for this demonstration: unless told otherwise it lasts 60 s.")?;
             }
-            if !summary.closed {
-                all_closed = Err(Failure::new(format!("{flow} was not seen to CLOSED")));
-            }
+            closed &= summary.closed;
         }
-        Ok(all_closed)
+        Ok(closed)
     }
 
     fn heading(&mut self, text: &str) -> Result<(), Failure> {
@@ -372,7 +361,7 @@ fn read_events(log: &Path) -> Result<Vec<Event>, Failure> {
 }
 
 /// What the demonstration came to.
-fn judge(status: ExitStatus, pages: usize, closed: Result<(), Failure>) -> Result<(), Failure> {
+fn judge(status: ExitStatus, pages: usize, closed: bool) -> Result<(), Failure> {
     if !status.success() {
         return Err(Failure::new(format!(
             "the program failed ({status}); what it said stands above"
@@ -383,7 +372,15 @@ fn judge(status: ExitStatus, pages: usize, closed: Result<(), Failure>) -> Resul
             "the program did not fetch http://{PEERS_ADDRESS}/"
         )));
     }
-    closed
+    end_of(closed)
+}
+
+fn end_of(closed: bool) -> Result<(), Failure> {
+    if closed {
+        Ok(())
+    } else {
+        Err(Failure::new("the connection was not seen to CLOSED"))
+    }
 }
 
 #[cfg(test)]

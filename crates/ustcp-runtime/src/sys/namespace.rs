@@ -23,7 +23,12 @@ pub fn unshare_network() -> io::Result<Privilege> {
     let privilege = match unshare(libc::CLONE_NEWNET) {
         Ok(()) => Privilege::Administrator,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            unshare_as_user().map_err(|error| named("no user namespace", &error))?;
+            unshare_as_user().map_err(|error| {
+                named(
+                    "no privilege to make a network namespace, and no user namespace to have it in",
+                    &error,
+                )
+            })?;
             Privilege::UserNamespace
         }
         Err(error) => return Err(named("no network namespace", &error)),
