@@ -40,7 +40,7 @@ impl Process {
 pub fn init(settings: &Settings) -> Result<(), StartError> {
     let mut runtime = Process::this().runtime.lock();
     if runtime.is_some() {
-        let message = "ustcp: the stack runs already".to_owned();
+        let message = "the stack runs already".to_owned();
         return Err(StartError { errno: Errno(libc::EALREADY), message });
     }
     *runtime = Some(start(settings)?);
