@@ -55,6 +55,9 @@ impl Connection {
         self.check_ack_of_syn(header)?; //            first
         self.check_rst_of_syn(cx, header)?; //        second
         let arrival = self.take_syn(cx, segment)?; // fourth
+        if self.state == State::SynReceived {
+            return RETURN; // text and FIN wait until ESTABLISHED: unacknowledged, they come again
+        }
         self.take_text(cx, &arrival)?;
         self.check_fin(cx, &arrival)
     }
@@ -118,6 +121,7 @@ impl Connection {
         if self.is_syn_ack_of_simultaneous_open(&header) {
             header.flags = Flags(header.flags.0 & !Flags::SYN.0);
             header.seq += 1;
+            header.window >>= self.snd.scale; // RFC 7323 §2.2: that of a SYN is not scaled, and from here on it is
         }
         let syn = usize::from(header.flags.has(Flags::SYN));
         let fin = usize::from(header.flags.has(Flags::FIN));
