@@ -17,8 +17,8 @@ use super::vnet;
 use super::weathered::Weathered;
 use crate::settings::is_device_name;
 use crate::sink::complain;
-use crate::sys::credentials;
 use crate::sys::tun::{self, Interface};
+use crate::sys::{credentials, netlink};
 use crate::{Cidr, Errno, Offload, Settings, StartError};
 
 /// What an IP packet may measure: RFC 791 §3.2's least, and what its length field can say.
@@ -27,7 +27,7 @@ const MTU: std::ops::RangeInclusive<usize> = 68..=65_535;
 const USUAL_MTU: usize = 1500;
 /// Packets that the kernel queues towards a device that we make. Its own 500 are for the whole stack, and overflow as
 /// soon as two fast senders meet.
-const QUEUE: c_int = 5000;
+const QUEUE: u32 = 5000;
 
 /// Opens the device that `settings` name, with capture and weather around it. The capture stands inside: it shows
 /// what came from the device and went onto it, after the weather outwards and before it inwards.
@@ -253,7 +253,8 @@ fn configure(interface: &Interface, settings: &Settings, network: &Network) -> i
     let mtu = settings.mtu.unwrap_or(USUAL_MTU);
     interface.set_address(network.peer, network.prefix)?;
     interface.set_mtu(mtu)?;
-    interface.set_queue_len(QUEUE)?;
+    // A short queue costs packets and not the connection.
+    let _ = netlink::set_queue_len(&settings.tun, QUEUE);
     interface.bring_up()?;
     Ok(mtu)
 }

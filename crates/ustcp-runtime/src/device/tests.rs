@@ -476,6 +476,7 @@ fn a_capture_shows_what_crossed_the_device_and_tshark_agrees_with_every_checksum
 /// Direction, length, IP checksum status and TCP checksum status of each record.
 fn read_by_tshark(path: &Path) -> Option<Vec<Vec<String>>> {
     let mut tshark = std::process::Command::new("tshark");
+    tshark.env("HOME", std::env::temp_dir()); // nobody's preferences
     tshark.args([
         "-o",
         "tcp.check_checksum:TRUE",

@@ -6,6 +6,7 @@ pub(crate) mod credentials;
 pub(crate) mod fd;
 pub(crate) mod fork;
 pub mod namespace;
+pub(crate) mod netlink;
 pub(crate) mod signal;
 pub(crate) mod time;
 pub(crate) mod tun;

@@ -8,6 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use libc::{Ioctl, c_char, c_int, c_short, c_uint};
 
+use super::check;
+
 /// The clone device: every open makes a TUN descriptor that is not attached to a device yet.
 pub(crate) const CLONE_DEVICE: &str = "/dev/net/tun";
 /// A TUN device without packet information, as every device of ours is.
@@ -135,15 +137,6 @@ impl Interface {
             .map(drop)
     }
 
-    /// How many packets the kernel queues towards us before it drops.
-    pub(crate) fn set_queue_len(&self, packets: c_int) -> io::Result<()> {
-        // The queue's length travels in ifr_qlen, which netdevice(7) lays over ifr_metric.
-        self.call(libc::SIOCSIFTXQLEN, |request| {
-            request.ifr_ifru.ifru_metric = packets;
-        })
-        .map(drop)
-    }
-
     /// Gives it an address and the network of `prefix` bits around it.
     pub(crate) fn set_address(&self, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
         let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
@@ -191,13 +184,5 @@ fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
     libc::sockaddr {
         sa_family: libc::AF_INET as libc::sa_family_t,
         sa_data: data,
-    }
-}
-
-fn check(result: c_int) -> io::Result<c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
     }
 }

@@ -15,8 +15,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Says why a test does not run, past the test harness, which hides what passing tests print.
 pub(super) fn skip(reason: &str) {
-    let test = thread::current().name().unwrap_or("a test").to_owned();
-    let _ = writeln!(io::stderr(), "skipped: {test}: {reason}");
+    let _ = writeln!(
+        io::stderr(),
+        "skipped: {}: {reason}",
+        thread::current().name().unwrap_or("a test")
+    );
 }
 
 /// Runs the body of `test` in a thread whose network is a new one. A user who is not root gets it in a user namespace,
@@ -50,8 +53,13 @@ fn again_as_root(test: &str) {
     let again = user_namespace()
         .arg(env::current_exe().unwrap())
         .args(["--exact", &name])
-        .status();
-    assert!(again.unwrap().success());
+        .output()
+        .unwrap();
+    let said = String::from_utf8([again.stdout, again.stderr].concat()).unwrap();
+    assert!(again.status.success(), "{said}");
+    if let Some(reason) = said.lines().find_map(|line| line.strip_prefix("skipped: ")) {
+        let _ = writeln!(io::stderr(), "skipped: {reason}");
+    }
 }
 
 /// Runs ip(8) and returns what it prints.
