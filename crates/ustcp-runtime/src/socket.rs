@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ustcp_proto::{Error, Family, Info, Options, Readiness, Shutdown, SocketId, Stack};
+use ustcp_proto::{Error, Family, Info, Options, Readiness, Shutdown, SocketId, Stack, State};
 
 use crate::core::{Core, Live};
 use crate::drive::{Blocking, Shared, Step, Unmet};
@@ -270,6 +270,11 @@ impl Socket {
     /// `TCP_INFO`.
     pub fn info(&self) -> Result<Info, Errno> {
         self.ask(|stack, now, id| stack.info(now, id))
+    }
+
+    /// The connection's state; LISTEN for a listener, CLOSED before and after.
+    pub fn state(&self) -> Result<State, Errno> {
+        self.ask(|stack, _, id| stack.state(id))
     }
 
     /// What poll would say.

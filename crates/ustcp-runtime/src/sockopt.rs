@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use libc::{EDOM, EINVAL, ENOPROTOOPT, c_int};
-use ustcp_proto::{Family, Options, State};
+use ustcp_proto::{Family, Info, Options, State};
 
 use crate::tcp_info;
 use crate::{Errno, Socket};
@@ -48,19 +48,27 @@ impl Socket {
                 Family::V4 => libc::AF_INET,
                 Family::V6 => libc::AF_INET6,
             },
-            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(self.info()?.state == State::Listen),
+            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(self.state()? == State::Listen),
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => return Ok(timeval(self.receive_timeout())),
             (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => return Ok(timeval(self.send_timeout())),
-            (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(tcp_info::bytes(&self.info()?).to_vec()),
+            (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(tcp_info::bytes(&self.figures()?).to_vec()),
             (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => self.max_segment()?,
             _ => return get(&self.options()?, level, name),
         };
         Ok(number.to_ne_bytes().to_vec())
     }
 
+    /// `TCP_INFO`, which Linux also tells of a socket that has no connection.
+    fn figures(&self) -> Result<Info, Errno> {
+        match self.info() {
+            Err(Errno(libc::ENOTCONN)) => Ok(tcp_info::unconnected(self.state()?)),
+            info => info,
+        }
+    }
+
     /// `TCP_MAXSEG` is the user's wish before there is a connection, and what is sent with afterwards.
     fn max_segment(&self) -> Result<c_int, Errno> {
-        let info = self.info()?;
+        let info = self.figures()?;
         let wish = self.options()?.max_segment.map(u32::from);
         let bytes = match (info.state, wish) {
             (State::Closed | State::Listen, Some(wish)) => wish,

@@ -36,6 +36,46 @@ pub(crate) fn bytes(info: &Info) -> [u8; LEN] {
     out.0
 }
 
+/// What Linux tells of a socket in `state` that never had a connection: the figures that one would begin with.
+pub(crate) fn unconnected(state: State) -> Info {
+    Info {
+        state,
+        rto: Duration::from_secs(1), // RFC 6298 (2.1)
+        srtt: Duration::ZERO,
+        rttvar: Duration::from_millis(250),
+        min_rtt: Duration::ZERO,
+        cwnd: 10, // RFC 6928
+        ssthresh: u32::MAX,
+        snd_mss: 536, // RFC 9293 MUST-15
+        rcv_mss: 0,
+        advmss: 0,
+        pmtu: 0,
+        snd_wnd: 0,
+        rcv_wnd: 0,
+        unacked: 0,
+        sacked: 0,
+        lost: 0,
+        retrans: 0,
+        total_retrans: 0,
+        delivered: 0,
+        retransmits: 0,
+        probes: 0,
+        backoff: 0,
+        window_scale: None,
+        sack: false,
+        bytes_acked: 0,
+        bytes_received: 0,
+        bytes_sent: 0,
+        bytes_retrans: 0,
+        segs_out: 0,
+        segs_in: 0,
+        notsent: 0,
+        last_data_sent: Duration::ZERO,
+        last_data_received: Duration::ZERO,
+        last_ack_received: Duration::ZERO,
+    }
+}
+
 fn words(info: &Info) -> [(usize, u32); 28] {
     [
         (8, micros(info.rto)),
