@@ -203,7 +203,6 @@ impl Receive {
     pub(crate) fn announce(&mut self) -> u16 {
         let unit = 1 << self.scale;
         let space = self.ring.space();
-        let largest = usize::from(u16::MAX) << self.scale;
         let rounded_up = self.window().div_ceil(unit) * unit;
         // Rounding up keeps the right edge from moving left (RFC 7323 §2.4), as long as the peer's use of what was
         // rounded fits into one unit beyond the buffer.
@@ -218,20 +217,30 @@ impl Receive {
         } else {
             kept
         }
-        .min(largest);
+        .min(self.largest_window());
         self.right = self.nxt + window;
         u16::try_from(window >> self.scale).unwrap_or(u16::MAX)
     }
 
     /// Silly-window avoidance: the edge moves only by a segment or half the buffer, RFC 9293 §3.8.6.2.2, MUST-39.
     fn is_worth_announcing(&self) -> bool {
-        self.ring.space() >= self.window() + self.mss.min(self.ring.limit() / 2).max(1)
+        self.offerable() >= self.window() + self.mss.min(self.ring.limit() / 2).max(1)
+    }
+
+    /// What the window would be if it were announced now.
+    fn offerable(&self) -> usize {
+        self.ring.space().min(self.largest_window())
+    }
+
+    /// The most that the window field can say.
+    fn largest_window(&self) -> usize {
+        usize::from(u16::MAX) << self.scale
     }
 
     /// Whether reading has opened the window so far that the peer should be told unasked: twice what it knows of
     /// (Linux's rule), so that a busy reader does not send an acknowledgement for every read.
     pub(crate) fn should_update_window(&self) -> bool {
-        self.is_worth_announcing() && self.ring.space() >= 2 * self.window()
+        self.is_worth_announcing() && self.offerable() >= 2 * self.window()
     }
 
     /// How many blocks a SACK option has, room permitting.
