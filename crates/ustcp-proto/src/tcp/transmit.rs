@@ -71,7 +71,7 @@ impl Connection {
     }
 
     fn transmit_syn(&mut self, cx: &mut Context) -> Outgoing {
-        let answers = self.state == State::SynReceived;
+        let answers = self.state != State::SynSent; // FIN-WAIT-1 too, when the user closed in SYN-RECEIVED
         let offers_scale = self.opening == Opening::Active && !answers || self.window_scaling;
         let header = TcpHeader {
             seq: self.snd.iss,
