@@ -27,7 +27,7 @@ pub struct Counters {
     pub established: u64,
     /// Attempts that failed.
     pub attempt_fails: u64,
-    /// Established connections that ended by RST or timeout.
+    /// Connections that went from ESTABLISHED or CLOSE-WAIT straight to CLOSED: by RST, from either end, or timeout.
     pub estab_resets: u64,
     /// RSTs sent.
     pub out_rsts: u64,

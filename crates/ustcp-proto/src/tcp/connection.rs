@@ -221,6 +221,12 @@ impl Connection {
         let from = core::mem::replace(&mut self.state, to);
         cx.record(Some(self.flow), EventKind::Transition { from, to, cause });
         self.notify = true;
+        match from {
+            // RFC 4022: tcpAttemptFails, tcpEstabResets.
+            State::SynSent | State::SynReceived if to == State::Closed => cx.counters.attempt_fails += 1,
+            State::Established | State::CloseWait if to == State::Closed => cx.counters.estab_resets += 1,
+            _ => {}
+        }
         match to {
             State::Established => {
                 self.was_established = true;
@@ -245,11 +251,6 @@ impl Connection {
 
     /// The connection ends without ceremony.
     pub(crate) fn fail(&mut self, cx: &mut Context, cause: Cause, error: Error) {
-        if self.was_established {
-            cx.counters.estab_resets += 1;
-        } else {
-            cx.counters.attempt_fails += 1;
-        }
         self.error = Some(error);
         self.arrivals = self.arrivals.wrapping_add(1);
         self.enter(cx, cause);
