@@ -1,9 +1,11 @@
 //! One connection as a sequence diagram of two ends: events in, rows between, text out.
 //!
-//! [`one_end`] reads the events of one end. The other end's states are then either [inferred](with_inferred_peer) from
+//! [`one_end()`] reads the events of one end. The other end's states are then either [inferred](with_inferred_peer) from
 //! the packets, or [known](with_known_peer) because that end has events too. [`text`] writes the rows down.
 
 mod both_ends;
+mod form;
+mod look;
 mod one_end;
 mod text;
 
@@ -15,8 +17,9 @@ use crate::inferred::{Direction, Moment, Step, infer};
 use crate::segment::Segment;
 
 pub(crate) use both_ends::with_known_peer;
+pub(crate) use look::{Colour, Look};
 pub(crate) use one_end::one_end;
-pub(crate) use text::{Look, Titles, write};
+pub(crate) use text::{Titles, write};
 
 /// One line of the diagram.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,12 @@
 //! The command as a user meets it: its output, its exit codes, its one line when something is wrong.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
 

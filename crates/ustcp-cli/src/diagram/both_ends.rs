@@ -8,7 +8,7 @@ use super::{Packet, Row, Side, What, arrival};
 use crate::inferred::{Direction, Step};
 use crate::segment::Segment;
 
-/// Joins the rows of our end with those that [`one_end`](super::one_end) read at the other.
+/// Joins the rows of our end with those that [`one_end`](super::one_end()) read at the other.
 pub(crate) fn with_known_peer(ours: &[Row], theirs: &[Row]) -> Vec<Row> {
     let merge = Merge {
         reached_them: arrivals(ours, theirs),
