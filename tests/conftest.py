@@ -18,6 +18,8 @@ from harness.capture import Conversation, Dump, Wire
 from harness.netns import OURS, PEER, Namespace, join_by_veth, missing
 from harness.puppet import Puppet, Sock, events
 
+pytest_plugins = ["harness.python"]
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 STACKS = ("c", "python", "kernel")

@@ -10,7 +10,6 @@ import pytest
 import ustcp
 
 from harness.netns import PEER
-from harness.python import namespace, ours, stack  # noqa: F401: fixtures
 
 
 def closed(ours):

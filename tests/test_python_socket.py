@@ -18,7 +18,7 @@ import pytest
 import ustcp
 
 from harness.netns import OURS, PEER
-from harness.python import Side, in_child, namespace, ours, stack  # noqa: F401: fixtures
+from harness.python import Side, in_child
 
 MEBIBYTE = 1 << 20
 ESTABLISHED, CLOSE, LISTEN = 1, 7, 10

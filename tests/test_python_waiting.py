@@ -15,7 +15,7 @@ import pytest
 import ustcp
 
 from harness.netns import DEVICE, OURS, PEER, STRANGER
-from harness.python import Side, namespace, ours, stack  # noqa: F401: fixtures
+from harness.python import Side
 
 SHORT = 0.05
 

@@ -13,16 +13,16 @@ Path = Union[str, "os.PathLike[str]"]
 
 def init(
     *,
-    tun: Optional[str] = None,
-    address: Union[str, Iterable[str], None] = None,
-    peer: Optional[str] = None,
-    offload: Union[str, bool, None] = None,
-    mtu: Optional[int] = None,
-    time_wait: Optional[float] = None,
-    exit_wait: Union[str, float, None] = None,
-    weather: Optional[str] = None,
-    log: Optional[Path] = None,
-    pcap: Union[Path, tuple[Path, int], None] = None,
+    tun: str | None = None,
+    address: str | Iterable[str] | None = None,
+    peer: str | None = None,
+    offload: str | bool | None = None,
+    mtu: int | None = None,
+    time_wait: float | None = None,
+    exit_wait: str | float | None = None,
+    weather: str | None = None,
+    log: Path | None = None,
+    pcap: Path | tuple[Path, int] | None = None,
 ) -> None:
     """Starts the stack. What is not told here comes from the environment, and else from the defaults.
 

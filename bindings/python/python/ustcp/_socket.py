@@ -44,14 +44,14 @@ class socket(_ustcp.Socket):
         return _host.IPPROTO_TCP
 
     @property
-    def timeout(self) -> Optional[float]:
+    def timeout(self) -> float | None:
         """What `settimeout` set, in seconds."""
         return self.gettimeout()
 
     def __enter__(self) -> socket:
         return self
 
-    def __exit__(self, kind: _Kind, value: Optional[BaseException], traceback: Optional[TracebackType]) -> None:
+    def __exit__(self, kind: _Kind, value: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -82,7 +82,7 @@ def _end(name: str, ask: Callable[[], Any]) -> str:
 
 
 def create_connection(
-    address: tuple[str, int], timeout: Optional[float] = None, source_address: Optional[tuple[str, int]] = None
+    address: tuple[str, int], timeout: float | None = None, source_address: tuple[str, int] | None = None
 ) -> socket:
     """A connection to the first of the host's addresses that answers, or the error of the last. `timeout` holds for
     each attempt and stays set on the socket; `source_address` is bound to before."""

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from typing import overload
 
 from _typeshed import ReadableBuffer, WriteableBuffer
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
+
+__all__ = ["Socket", "fini", "init"]
 
 _Address = tuple[str, int] | tuple[str, int, int, int]
 
+@disjoint_base
 class Socket:
-    def __new__(cls, family: int = 2, type: int = 1, proto: int = 0, fileno: int | None = None) -> Self: ...
+    def __new__(cls, family: int = ..., type: int = ..., proto: int = 0, fileno: int | None = None) -> Self: ...
     @property
     def _family(self) -> int: ...
     def _accept(self) -> tuple[int, _Address]: ...
