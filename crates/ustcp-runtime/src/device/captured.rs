@@ -36,8 +36,8 @@ impl Captured {
             Ok(sink) => sink,
             Err(error) => return Err((device, error)),
         };
-        // Due at once: the file can be read from its first moment.
         sink.append(Instant::ZERO, |out| capture::head(out, name, snaplen));
+        sink.flush(); // the file can be read from its first moment
         Ok(Captured {
             device,
             sink,

@@ -2,11 +2,13 @@
 
 mod captured;
 mod holder;
+mod network;
 mod offloaded;
 mod open;
 mod plain;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod vnet;
 mod weathered;
 

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
 
 use libc::c_int;
@@ -10,32 +9,29 @@ use tun_tap::{Iface, Mode};
 
 use super::Device;
 use super::captured::Captured;
-use super::holder::holder;
+use super::network::{Network, QUEUE, ipv4};
 use super::offloaded::Offloaded;
 use super::plain::{Line, Plain};
+use super::trouble::{explain, failed, of};
 use super::vnet;
 use super::weathered::Weathered;
 use crate::settings::is_device_name;
 use crate::sink::complain;
+use crate::sys::netlink;
 use crate::sys::tun::{self, Interface};
-use crate::sys::{credentials, netlink};
-use crate::{Cidr, Errno, Offload, Settings, StartError};
+use crate::{Offload, Settings, StartError};
 
 /// What an IP packet may measure: RFC 791 §3.2's least, and what its length field can say.
 const MTU: std::ops::RangeInclusive<usize> = 68..=65_535;
 /// The MTU of a device that we make, or of one handed over that does not tell.
 const USUAL_MTU: usize = 1500;
-/// Packets that the kernel queues towards a device that we make. Its own 500 are for the whole stack, and overflow as
-/// soon as two fast senders meet.
-const QUEUE: u32 = 5000;
-
 /// Opens the device that `settings` name, with capture and weather around it. The capture stands inside: it shows
 /// what came from the device and went onto it, after the weather outwards and before it inwards.
 pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
-    let network = Network::check(settings)?;
+    check(settings)?;
     let (mut device, name) = match settings.tun_fd {
         Some(fd) => adopt(fd, settings)?,
-        None => (by_name(settings, &network)?, settings.tun.clone()),
+        None => (by_name(settings)?, settings.tun.clone()),
     };
     if let Some((path, snaplen)) = &settings.pcap {
         device = match Captured::create(device, &name, path, *snaplen) {
@@ -52,78 +48,16 @@ pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
     Ok(device)
 }
 
-/// The IPv4 network between the stack and the kernel.
-pub(super) struct Network {
-    pub(super) prefix: u8,
-    /// The kernel's end.
-    pub(super) peer: Ipv4Addr,
-}
-
-impl Network {
-    /// The network of the first address; the others are the business of whoever routes them here.
-    fn check(settings: &Settings) -> Result<Network, StartError> {
-        let mut ours = Vec::new();
-        for cidr in &settings.addresses {
-            ours.push(ipv4(cidr)?);
-        }
-        let (Some(cidr), Some(&address)) = (settings.addresses.first(), ours.first()) else {
-            return Err(failed(
-                libc::EINVAL,
-                "the stack needs an address (USTCP_ADDRESS)".into(),
-            ));
-        };
-        if let Some(mtu) = settings.mtu.filter(|mtu| !MTU.contains(mtu)) {
-            return Err(failed(libc::EINVAL, format!("an MTU of {mtu} is outside 68 to 65535")));
-        }
-        let mask = mask(cidr.prefix);
-        let peer = match settings.peer {
-            Some(IpAddr::V4(peer)) => peer,
-            Some(IpAddr::V6(peer)) => return Err(only_ipv4(&peer)),
-            None => first_host(address, mask),
-        };
-        if peer.to_bits() & mask != address.to_bits() & mask || ours.contains(&peer) {
-            let message = format!(
-                "the peer {peer} (USTCP_PEER) is no other host of {address}/{}",
-                cidr.prefix
-            );
-            return Err(failed(libc::EINVAL, message));
-        }
-        Ok(Network {
-            prefix: cidr.prefix,
-            peer,
-        })
+/// What holds for every device.
+fn check(settings: &Settings) -> Result<(), StartError> {
+    if settings.addresses.is_empty() {
+        let message = "the stack needs an address (USTCP_ADDRESS)".to_owned();
+        return Err(failed(libc::EINVAL, message));
     }
-}
-
-fn ipv4(cidr: &Cidr) -> Result<Ipv4Addr, StartError> {
-    match cidr.address {
-        IpAddr::V4(address) if cidr.prefix <= 32 => Ok(address),
-        IpAddr::V4(address) => {
-            let message = format!("{address}/{} has a prefix above 32", cidr.prefix);
-            Err(failed(libc::EINVAL, message))
-        }
-        IpAddr::V6(address) => Err(only_ipv4(&address)),
-    }
-}
-
-fn only_ipv4(address: &std::net::Ipv6Addr) -> StartError {
-    let message = format!("{address}: this release carries IPv4 only");
-    failed(libc::EAFNOSUPPORT, message)
-}
-
-fn mask(prefix: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
-}
-
-/// The lowest host of the network around `address` that is not `address` itself.
-fn first_host(address: Ipv4Addr, mask: u32) -> Ipv4Addr {
-    let network = address.to_bits() & mask;
-    // RFC 3021: a network of two addresses has no network address.
-    let lowest = if mask.count_zeros() > 1 { network + 1 } else { network };
-    if lowest == address.to_bits() {
-        Ipv4Addr::from_bits(lowest.saturating_add(1))
-    } else {
-        Ipv4Addr::from_bits(lowest)
+    settings.addresses.iter().try_for_each(|cidr| ipv4(cidr).map(drop))?;
+    match settings.mtu.filter(|mtu| !MTU.contains(mtu)) {
+        Some(mtu) => Err(failed(libc::EINVAL, format!("an MTU of {mtu} is outside 68 to 65535"))),
+        None => Ok(()),
     }
 }
 
@@ -166,35 +100,28 @@ fn has_packet_information(tun: &File, flags: c_int) -> bool {
 }
 
 /// Opens the device of that name as it is, or makes it.
-fn by_name(settings: &Settings, network: &Network) -> Result<Box<dyn Device>, StartError> {
+fn by_name(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
     let name = settings.tun.as_str();
-    let trouble = |error: io::Error| explain(settings, network, &error);
     if !is_device_name(name) {
         let message = format!("{name:?} is no name of a device (USTCP_TUN): 1 to 15 letters, digits, '-', '_' or '.'");
         return Err(failed(libc::EINVAL, message));
     }
-    let interface = Interface::new(name).map_err(trouble)?;
-    let exists = match interface.flags() {
-        Ok(flags) => Some(flags),
-        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => None,
-        Err(error) => return Err(trouble(error)),
+    let interface = Interface::new(name).map_err(|error| of(&error, format!("{name}: {error}")))?;
+    let network = match interface.flags() {
+        Ok(_) => None,
+        Err(_) => Some(Network::of(settings)?),
     };
-    let tun = tun::open().map_err(trouble)?;
-    let has_header = tun::features(&tun).is_ok_and(|features| features & libc::IFF_VNET_HDR != 0);
-    let attached = if settings.offload == Offload::Off || !has_header {
-        refuse_plain(settings, name)?;
-        drop(tun);
-        Attached::Plain(attach_plain(name).map_err(trouble)?)
-    } else {
-        tun::attach(&tun, name, tun::TUN | libc::IFF_VNET_HDR).map_err(trouble)?;
-        Attached::WithHeader(tun)
-    };
-    let mtu = match exists {
-        Some(flags) => inspect(&interface, flags, settings)?,
-        None => configure(&interface, settings, network).map_err(trouble)?,
+    let trouble = |error: io::Error| explain(settings, network.as_ref(), &error);
+    let attached = attach(settings).map_err(trouble)?;
+    let mtu = match &network {
+        None => inspect(&interface, settings)?,
+        Some(network) => configure(&interface, settings, network).map_err(trouble)?,
     };
     match attached {
-        Attached::Plain(iface) => Ok(Box::new(Plain::new(Line::Named(iface), mtu))),
+        Attached::Plain(iface) => {
+            refuse_plain(settings, name)?;
+            Ok(Box::new(Plain::new(Line::Named(iface), mtu)))
+        }
         Attached::WithHeader(tun) => {
             let device = Offloaded::new(tun, mtu, true).map_err(trouble)?;
             if !device.is_granted() {
@@ -208,6 +135,16 @@ fn by_name(settings: &Settings, network: &Network) -> Result<Box<dyn Device>, St
 enum Attached {
     Plain(Iface),
     WithHeader(File),
+}
+
+fn attach(settings: &Settings) -> io::Result<Attached> {
+    let tun = tun::open()?;
+    let has_header = tun::features(&tun)? & libc::IFF_VNET_HDR != 0;
+    if settings.offload == Offload::Off || !has_header {
+        return attach_plain(&settings.tun).map(Attached::Plain);
+    }
+    tun::attach(&tun, &settings.tun, tun::TUN | libc::IFF_VNET_HDR)?;
+    Ok(Attached::WithHeader(tun))
 }
 
 fn attach_plain(name: &str) -> io::Result<Iface> {
@@ -229,12 +166,11 @@ fn refuse_plain(settings: &Settings, name: &str) -> Result<(), StartError> {
 }
 
 /// A device that was there before us stays as it is. Returns the MTU to use.
-fn inspect(interface: &Interface, flags: c_int, settings: &Settings) -> Result<usize, StartError> {
+fn inspect(interface: &Interface, settings: &Settings) -> Result<usize, StartError> {
     let name = &settings.tun;
-    let own = interface
-        .mtu()
-        .map_err(|error| of(&error, format!("{name}: {error}")))?;
-    if flags & libc::IFF_UP == 0 {
+    let trouble = |error: io::Error| of(&error, format!("{name}: {error}"));
+    let own = interface.mtu().map_err(trouble)?;
+    if interface.flags().map_err(trouble)? & libc::IFF_UP == 0 {
         complain(&format!(
             "{name} is down and carries nothing: sudo ip link set {name} up"
         ));
@@ -257,58 +193,4 @@ fn configure(interface: &Interface, settings: &Settings, network: &Network) -> i
     let _ = netlink::set_queue_len(&settings.tun, QUEUE);
     interface.bring_up()?;
     Ok(mtu)
-}
-
-/// Why a device could not be had by name, and what to do.
-pub(super) fn explain(settings: &Settings, network: &Network, error: &io::Error) -> StartError {
-    let name = &settings.tun;
-    match error.raw_os_error() {
-        Some(libc::EBUSY) => {
-            let by = holder(name).map(|holder| format!(" by {holder}")).unwrap_or_default();
-            failed(
-                libc::EBUSY,
-                format!("{name} is in use{by}: end that, or name another device by USTCP_TUN"),
-            )
-        }
-        Some(libc::EPERM) => failed(libc::EPERM, no_permission(settings, network)),
-        Some(libc::EACCES) => {
-            let open = format!("{} is closed to this user: sudo chmod 0666 {0}", tun::CLONE_DEVICE);
-            failed(libc::EPERM, format!("{open}\n{}", no_permission(settings, network)))
-        }
-        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => {
-            let message = format!(
-                "no {}: sudo modprobe tun (a container is given it by --device {0})",
-                tun::CLONE_DEVICE
-            );
-            failed(libc::ENODEV, message)
-        }
-        Some(libc::EINVAL) => failed(
-            libc::EINVAL,
-            format!("{name} is not a TUN device with one queue: name another by USTCP_TUN"),
-        ),
-        _ => of(error, format!("{name}: {error}")),
-    }
-}
-
-/// Both commands work once for all: the device stays, and is this user's.
-fn no_permission(settings: &Settings, network: &Network) -> String {
-    let (name, user) = (&settings.tun, credentials::user());
-    let mtu = settings.mtu.map(|mtu| format!("mtu {mtu} ")).unwrap_or_default();
-    format!(
-        "no permission to use {name}; prepare it for this user once:\n\
-         sudo ip tuntap add dev {name} mode tun user {user} vnet_hdr\n\
-         sudo sh -c 'ip addr add {}/{} dev {name} && ip link set {name} {mtu}txqueuelen {QUEUE} up'",
-        network.peer, network.prefix
-    )
-}
-
-fn failed(errno: c_int, message: String) -> StartError {
-    StartError {
-        errno: Errno(errno),
-        message,
-    }
-}
-
-fn of(error: &io::Error, message: String) -> StartError {
-    failed(error.raw_os_error().unwrap_or(libc::EIO), message)
 }

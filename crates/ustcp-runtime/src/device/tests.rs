@@ -2,20 +2,19 @@
 
 mod kernel;
 mod network;
+mod wrapped;
 
 use std::net::Ipv4Addr;
 use std::os::fd::IntoRawFd;
-use std::path::Path;
 
-use libc::c_int;
-use ustcp_sim::Weather;
-
-use super::open::{Network, explain};
+use super::network::Network;
+use super::trouble::explain;
 use super::*;
 use crate::sys::tun::{self, Interface};
 use crate::{Cidr, Errno, Offload, Settings, StartError};
 use kernel::{Conversation, converse};
-use network::{eventually, in_own_network, ip, skip};
+use libc::c_int;
+use network::{eventually, in_own_network, ip};
 
 const STACK: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -48,6 +47,15 @@ fn refused(settings: &Settings) -> StartError {
     match open(settings) {
         Ok(_) => panic!("{settings:?} opens"),
         Err(error) => error,
+    }
+}
+
+fn at(address: &str, prefix: u8) -> Settings {
+    let address = address.parse().unwrap();
+    Settings {
+        addresses: vec![Cidr { address, prefix }],
+        peer: None,
+        ..settings(Offload::Auto)
     }
 }
 
@@ -138,13 +146,7 @@ fn a_peer_that_is_not_named_is_the_lowest_host() {
             ("10.77.0.1", 31, "10.77.0.0/31"),
         ];
         for (address, prefix, peer) in table {
-            let address = address.parse().unwrap();
-            let settings = Settings {
-                addresses: vec![Cidr { address, prefix }],
-                peer: None,
-                ..settings(Offload::Auto)
-            };
-            let _device = opened(&settings);
+            let _device = opened(&at(address, prefix));
             let link = ip("-o addr show dev t0 scope global");
             assert!(link.contains(peer), "{peer}: {link}");
         }
@@ -244,20 +246,21 @@ fn a_device_in_use_is_busy_and_its_holder_named() {
 #[test]
 fn what_cannot_be_opened_is_refused_with_a_reason() {
     in_own_network("what_cannot_be_opened_is_refused_with_a_reason", || {
-        persistent("");
-        let usual = || settings(Offload::Auto);
-        let address = |address: &str, prefix| {
-            let address = address.parse().unwrap();
-            Settings {
-                addresses: vec![Cidr { address, prefix }],
-                ..usual()
-            }
+        ip("tuntap add dev t0 mode tun");
+        let found = || settings(Offload::Auto);
+        let made = |address: &str, prefix| Settings {
+            tun: "t1".to_owned(),
+            ..at(address, prefix)
+        };
+        let peer = |peer: &str| Settings {
+            peer: Some(peer.parse().unwrap()),
+            ..made("10.77.0.2", 24)
         };
         let table = [
             (
                 Settings {
                     tun: "lo".to_owned(),
-                    ..usual()
+                    ..found()
                 },
                 libc::EINVAL,
                 "not a TUN device",
@@ -265,7 +268,7 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
             (
                 Settings {
                     tun: "tun%d".to_owned(),
-                    ..usual()
+                    ..found()
                 },
                 libc::EINVAL,
                 "no name",
@@ -273,7 +276,7 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
             (
                 Settings {
                     mtu: Some(9000),
-                    ..usual()
+                    ..found()
                 },
                 libc::EINVAL,
                 "carries 1500 bytes",
@@ -281,7 +284,7 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
             (
                 Settings {
                     mtu: Some(67),
-                    ..usual()
+                    ..found()
                 },
                 libc::EINVAL,
                 "68 to 65535",
@@ -289,51 +292,62 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
             (
                 Settings {
                     addresses: vec![],
-                    ..usual()
+                    ..found()
                 },
                 libc::EINVAL,
                 "needs an address",
             ),
-            (address("10.77.0.2", 33), libc::EINVAL, "above 32"),
-            (address("10.78.0.2", 24), libc::EINVAL, "no other host"),
-            (address("10.77.0.1", 24), libc::EINVAL, "no other host"),
-            (address("fd00::2", 64), libc::EAFNOSUPPORT, "IPv4 only"),
-            (
-                Settings {
-                    peer: Some("fd00::1".parse().unwrap()),
-                    ..usual()
-                },
-                libc::EAFNOSUPPORT,
-                "IPv4 only",
-            ),
+            (at("10.77.0.2", 33), libc::EINVAL, "above 32"),
+            (at("fd00::2", 64), libc::EAFNOSUPPORT, "IPv4 only"),
+            (made("10.77.0.2", 32), libc::EINVAL, "no other host"),
+            (peer("10.78.0.1"), libc::EINVAL, "no other host"),
+            (peer("10.77.0.2"), libc::EINVAL, "no other host"),
+            (peer("fd00::1"), libc::EAFNOSUPPORT, "IPv4 only"),
         ];
         for (settings, errno, reason) in table {
             let error = refused(&settings);
             assert_eq!(error.errno, Errno(errno), "{error:?}");
             assert!(error.message.contains(reason), "{error:?}");
         }
+        // The peer of a device that is there is none of our business.
+        opened(&at("10.78.0.2", 32));
     });
 }
 
 #[test]
 fn no_permission_comes_with_the_commands_that_give_it() {
-    let lines = |errno| {
-        let network = Network { prefix: 24, peer: PEER };
-        let error = explain(&settings(Offload::Auto), &network, &io::Error::from_raw_os_error(errno));
-        (error.errno, error.message)
+    let lines = |errno, network| {
+        let error = explain(&settings(Offload::Auto), network, &io::Error::from_raw_os_error(errno));
+        let lines: Vec<String> = error.message.lines().map(str::to_owned).collect();
+        (error.errno, lines)
     };
-    let (errno, message) = lines(libc::EPERM);
-    assert_eq!(errno, Errno(libc::EPERM));
-    let commands: Vec<&str> = message.lines().skip(1).collect();
-    assert_eq!(commands.len(), 2);
-    assert!(commands[0].starts_with("sudo ip tuntap add dev t0 mode tun user "));
-    assert!(commands[1].contains("ip addr add 10.77.0.1/24 dev t0 && ip link set t0 "));
-    let (errno, message) = lines(libc::EACCES);
-    assert_eq!(errno, Errno(libc::EPERM));
-    assert!(message.starts_with("/dev/net/tun is closed to this user: sudo chmod 0666 /dev/net/tun\n"));
-    let (errno, message) = lines(libc::ENOENT);
+    let network = Network { prefix: 24, peer: PEER };
+    let closed = "/dev/net/tun is closed to this user: sudo chmod 0666 /dev/net/tun";
+    for (errno, first) in [(libc::EPERM, "no permission to make t0"), (libc::EACCES, closed)] {
+        let (errno, lines) = lines(errno, Some(&network));
+        assert_eq!(
+            (errno, lines.len()),
+            (Errno(libc::EPERM), 3),
+            "a reason and two commands"
+        );
+        assert!(lines[0].starts_with(first), "{lines:?}");
+        assert!(
+            lines[1].starts_with("sudo ip tuntap add dev t0 mode tun user "),
+            "{lines:?}"
+        );
+        assert!(
+            lines[2].contains("ip addr add 10.77.0.1/24 dev t0 && ip link set t0 "),
+            "{lines:?}"
+        );
+    }
+    // A device that is there needs no making.
+    assert_eq!(lines(libc::EACCES, None), (Errno(libc::EPERM), vec![closed.to_owned()]));
+    let (errno, theirs) = lines(libc::EPERM, None);
+    assert_eq!((errno, theirs.len()), (Errno(libc::EPERM), 1));
+    assert!(theirs[0].contains("another user"), "{theirs:?}");
+    let (errno, missing) = lines(libc::ENOENT, Some(&network));
     assert_eq!(errno, Errno(libc::ENODEV));
-    assert!(message.contains("modprobe tun"));
+    assert!(missing[0].contains("modprobe tun"), "{missing:?}");
 }
 
 #[test]
@@ -376,171 +390,6 @@ fn a_descriptor_of_ours_does_not_block_and_does_not_outlive_exec() {
             assert_eq!(flags & libc::O_CLOEXEC, libc::O_CLOEXEC);
             assert_eq!(flags & libc::O_NONBLOCK, libc::O_NONBLOCK);
         }
-    });
-}
-
-#[test]
-fn weather_is_drawn_after_super_segments_are_split() {
-    in_own_network("weather_is_drawn_after_super_segments_are_split", || {
-        let weather: Weather = "delay=1ms,seed=7".parse().unwrap();
-        let device = opened(&Settings {
-            weather: Some(weather),
-            ..settings(Offload::On)
-        });
-        assert!(device.segmentation_offload() > 60_000, "the stack goes on making them");
-        let Conversation {
-            largest,
-            super_segments,
-            ..
-        } = converse(device);
-        assert!(largest <= MTU, "{largest} bytes at once");
-        assert_eq!(super_segments, 0);
-    });
-}
-
-#[test]
-fn weather_around_a_plain_device_lets_the_rest_through() {
-    in_own_network("weather_around_a_plain_device_lets_the_rest_through", || {
-        let weather: Weather = "duplicate=20%,delay=1ms,seed=7".parse().unwrap();
-        converse(opened(&Settings {
-            weather: Some(weather),
-            ..settings(Offload::Off)
-        }));
-    });
-}
-
-#[test]
-fn weather_that_loses_everything_does_not_hold_the_driver() {
-    in_own_network("weather_that_loses_everything_does_not_hold_the_driver", || {
-        let weather: Weather = "loss=100%".parse().unwrap();
-        let mut device = opened(&Settings {
-            weather: Some(weather),
-            ..settings(Offload::On)
-        });
-        kernel::send_datagrams(1000);
-        let mut buffer = vec![0; 70_000];
-        let now = Instant::from_nanos(5);
-        let mut turns = 1;
-        assert_eq!(device.receive(now, &mut buffer).unwrap(), None);
-        while device.poll_timeout() == Some(now) {
-            turns += 1;
-            assert_eq!(device.receive(now, &mut buffer).unwrap(), None);
-        }
-        assert_eq!(device.poll_timeout(), None);
-        assert!(
-            (4..=5).contains(&turns),
-            "{turns} turns for 1000 datagrams and the kernel's own"
-        );
-    });
-}
-
-#[test]
-fn a_capture_shows_what_crossed_the_device_and_tshark_agrees_with_every_checksum() {
-    in_own_network(
-        "a_capture_shows_what_crossed_the_device_and_tshark_agrees_with_every_checksum",
-        || {
-            for (offload, weather) in [
-                (Offload::On, None),
-                (Offload::Off, None),
-                (Offload::On, Some("delay=1ms")),
-            ] {
-                let path = network::temporary("capture.pcapng");
-                let Conversation { received, sent, .. } = converse(opened(&Settings {
-                    weather: weather.map(|text| text.parse().unwrap()),
-                    pcap: Some((path.clone(), 65_535)),
-                    ..settings(offload)
-                }));
-                let Some(records) = read_by_tshark(&path) else { return };
-                let count = |direction: &str| records.iter().filter(|record| record[0] == direction).count();
-                if weather.is_none() {
-                    assert_eq!((count("1"), count("2")), (received, sent), "every packet both ways");
-                }
-                let largest = |direction: &str| {
-                    let ours = records.iter().filter(|record| record[0] == direction);
-                    ours.map(|record| record[1].parse::<usize>().unwrap()).max().unwrap()
-                };
-                // Inside the weather: super-segments are split on their way out, and come in whole.
-                assert_eq!(largest("2") > MTU, offload == Offload::On && weather.is_none());
-                assert_eq!(largest("1") > MTU, offload == Offload::On);
-                for record in &records {
-                    assert!(
-                        !record[2..].iter().any(|status| *status == "0"),
-                        "a bad checksum: {record:?}"
-                    );
-                }
-            }
-        },
-    );
-}
-
-/// Direction, length, IP checksum status and TCP checksum status of each record.
-fn read_by_tshark(path: &Path) -> Option<Vec<Vec<String>>> {
-    let mut tshark = std::process::Command::new("tshark");
-    tshark.env("HOME", std::env::temp_dir()); // nobody's preferences
-    tshark.args([
-        "-o",
-        "tcp.check_checksum:TRUE",
-        "-o",
-        "ip.check_checksum:TRUE",
-        "-T",
-        "fields",
-    ]);
-    for field in [
-        "frame.packet_flags_direction",
-        "frame.len",
-        "ip.checksum.status",
-        "tcp.checksum.status",
-    ] {
-        tshark.args(["-e", field]);
-    }
-    let Ok(output) = tshark.arg("-r").arg(path).output() else {
-        skip("no tshark");
-        return None;
-    };
-    std::fs::remove_file(path).unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).replace(
-        "Running as user \"root\" and group \"root\". This could be dangerous.\n",
-        "",
-    );
-    assert!(output.status.success() && errors.is_empty(), "{errors}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let number = |field: &str| match field.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).unwrap().to_string(),
-        None => field.to_owned(),
-    };
-    Some(
-        text.lines()
-            .map(|line| line.split('\t').map(number).collect())
-            .collect(),
-    )
-}
-
-#[test]
-fn a_capture_that_cannot_be_written_harms_nobody() {
-    in_own_network("a_capture_that_cannot_be_written_harms_nobody", || {
-        for path in ["/dev/full", "/nowhere/at/all"] {
-            let pcap = Some((path.into(), 65_535));
-            converse(opened(&Settings {
-                pcap,
-                ..settings(Offload::On)
-            }));
-        }
-    });
-}
-
-#[test]
-fn a_snap_length_cuts_the_record_and_keeps_the_checksum_right() {
-    in_own_network("a_snap_length_cuts_the_record_and_keeps_the_checksum_right", || {
-        let path = network::temporary("snap.pcapng");
-        converse(opened(&Settings {
-            pcap: Some((path.clone(), 64)),
-            ..settings(Offload::On)
-        }));
-        let len = std::fs::metadata(&path).unwrap().len();
-        assert!(len < 20_000, "{len} bytes for a conversation of 150,000");
-        let records = read_by_tshark(&path);
-        let whole = |records: &Vec<Vec<String>>| records.iter().any(|record| record[1].parse::<usize>().unwrap() > MTU);
-        assert!(records.as_ref().is_none_or(whole), "the length on the wire is told");
     });
 }
 

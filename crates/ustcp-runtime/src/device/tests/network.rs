@@ -75,7 +75,7 @@ pub(super) fn ip(arguments: &str) -> String {
 
 /// A path for one test.
 pub(super) fn temporary(name: &str) -> PathBuf {
-    let test = thread::current().name().unwrap_or_default().to_owned();
+    let test = thread::current().name().unwrap_or_default().replace("::", "-");
     env::temp_dir().join(format!("ustcp-{}-{test}-{name}", std::process::id()))
 }
 
