@@ -92,9 +92,14 @@ impl HalfOpen {
             seq: self.iss + 1,
             ack: self.irs + 1,
             flags: Flags::ACK,
-            window: self.our_window,
+            window: self.our_window >> self.shift(), // RFC 7323 §2.2: scaled in all but a SYN
             ..TcpHeader::default()
         }
+    }
+
+    /// How far our window is shifted, once both sides are known to do so.
+    fn shift(&self) -> u8 {
+        self.offer.window_scale.map_or(0, |_| self.our_scale)
     }
 
     /// The SYN came: LISTEN has let a connection branch off.
@@ -108,5 +113,43 @@ impl HalfOpen {
         let (from, to) = (State::SynReceived, State::Closed);
         cx.record(Some(self.flow), EventKind::Transition { from, to, cause });
         cx.counters.attempt_fails += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::SocketAddr;
+
+    use super::*;
+
+    fn half_open(peer_scale: Option<u8>) -> HalfOpen {
+        let end = |port| SocketAddr::from(([10, 77, 0, 1], port));
+        HalfOpen {
+            listener: SocketId { index: 0, generation: 0 },
+            flow: Flow { local: end(80), remote: end(1000) },
+            iss: SeqNum(100),
+            irs: SeqNum(900),
+            offer: Offer { mss: 1460, window_scale: peer_scale, sack: false },
+            peer_window: 4000,
+            our_mss: 1460,
+            our_window: u16::MAX,
+            our_scale: 2,
+            sent_at: Instant::ZERO,
+            retransmissions: 0,
+            due: Instant::ZERO,
+        }
+    }
+
+    #[test]
+    fn only_a_syn_ack_tells_its_window_unscaled() {
+        let old = TcpHeader { seq: SeqNum(5), ack: SeqNum(101), flags: Flags::ACK, ..TcpHeader::default() };
+        let old = TcpSegment { header: old, payload: &[] };
+        let window = |half: HalfOpen| match half.on_segment(&old) {
+            Completion::Answer(header) => header.window,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(half_open(Some(7)).syn_ack().window, u16::MAX);
+        assert_eq!(window(half_open(Some(7))), u16::MAX >> 2);
+        assert_eq!(window(half_open(None)), u16::MAX);
     }
 }
