@@ -1,0 +1,11 @@
+//! The stack judged by what goes over the wire and what its user sees, written as traces: `peer` is a segment that the
+//! scripted peer sends, `sees` the next one of ours, `after` the time that passes between.
+
+#[cfg(test)]
+mod close;
+#[cfg(test)]
+mod handshake;
+#[cfg(test)]
+mod reset;
+#[cfg(test)]
+mod wire;
