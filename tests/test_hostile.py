@@ -122,6 +122,7 @@ def test_a_hundred_thousand_broken_packets_are_counted_and_nothing_else(stage):
     theirs.send(b"before")
     assert ours.recv() == b"before"
     last = stage.wire.wait_segment(lambda s: s.source == PEER and s.payload == b"before")
+    stage.wire.wait_segment(lambda s: s.source == OURS and s.ack == last.seq + len(b"before"))
     chance = random.Random(SEED)
     barrier = Barrier(stage)
     barrier()
@@ -164,6 +165,7 @@ def test_contradictory_headers_are_dropped(stage):
     theirs.send(b"before")
     assert ours.recv() == b"before"
     last = stage.wire.wait_segment(lambda s: s.source == PEER and s.payload == b"before")
+    stage.wire.wait_segment(lambda s: s.source == OURS and s.ack == last.seq + len(b"before"))
     barrier = Barrier(stage)
     barrier()
     quiet = len(answers(stage))
