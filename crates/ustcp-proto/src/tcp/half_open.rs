@@ -125,11 +125,21 @@ mod tests {
     fn half_open(peer_scale: Option<u8>) -> HalfOpen {
         let end = |port| SocketAddr::from(([10, 77, 0, 1], port));
         HalfOpen {
-            listener: SocketId { index: 0, generation: 0 },
-            flow: Flow { local: end(80), remote: end(1000) },
+            listener: SocketId {
+                index: 0,
+                generation: 0,
+            },
+            flow: Flow {
+                local: end(80),
+                remote: end(1000),
+            },
             iss: SeqNum(100),
             irs: SeqNum(900),
-            offer: Offer { mss: 1460, window_scale: peer_scale, sack: false },
+            offer: Offer {
+                mss: 1460,
+                window_scale: peer_scale,
+                sack: false,
+            },
             peer_window: 4000,
             our_mss: 1460,
             our_window: u16::MAX,
@@ -142,8 +152,16 @@ mod tests {
 
     #[test]
     fn only_a_syn_ack_tells_its_window_unscaled() {
-        let old = TcpHeader { seq: SeqNum(5), ack: SeqNum(101), flags: Flags::ACK, ..TcpHeader::default() };
-        let old = TcpSegment { header: old, payload: &[] };
+        let old = TcpHeader {
+            seq: SeqNum(5),
+            ack: SeqNum(101),
+            flags: Flags::ACK,
+            ..TcpHeader::default()
+        };
+        let old = TcpSegment {
+            header: old,
+            payload: &[],
+        };
         let window = |half: HalfOpen| match half.on_segment(&old) {
             Completion::Answer(header) => header.window,
             other => panic!("{other:?}"),
