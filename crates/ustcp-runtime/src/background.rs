@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
 
-use crate::drive::{Attention, Shared};
+use crate::drive::Shared;
 use crate::sys::signal::Blocked;
 use crate::sys::wait::{self, Epoll, PollFd};
 
@@ -51,13 +51,8 @@ fn run(shared: &Shared, epoll: &Epoll) {
 
 /// Whether packets on the device are this thread's to fetch.
 fn is_mine(shared: &Shared) -> bool {
-    match shared.note_missed() {
-        Attention::Driver => false,
-        Attention::PerhapsCaller(nap) => {
-            let bell = PollFd { fd: shared.background_bell.fd(), events: libc::POLLIN, revents: 0 };
-            let _ = wait::poll(&mut [bell], Some(nap)); // whatever ends it, the next look says what to do
-            shared.is_unattended()
-        }
-        Attention::Mine => true,
-    }
+    let Some(nap) = shared.note_missed() else { return true };
+    let bell = PollFd { fd: shared.background_bell.fd(), events: libc::POLLIN, revents: 0 };
+    let _ = wait::poll(&mut [bell], Some(nap)); // whatever ends it, the next look says what to do
+    shared.is_unattended()
 }

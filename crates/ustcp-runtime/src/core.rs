@@ -157,7 +157,8 @@ pub(crate) struct Core {
     entries: HashMap<SocketId, Entry>,
     sinks: Sinks,
     driver: Option<Arc<Waiter>>,
-    followers: Vec<Arc<Waiter>>,
+    /// Everyone who is in a blocking call.
+    waiters: Vec<Arc<Waiter>>,
     /// Those who wait for progress of any kind.
     restless: Vec<Arc<Waiter>>,
 }
@@ -172,7 +173,7 @@ impl Core {
             entries: HashMap::new(),
             sinks: Sinks::new(mirror_key),
             driver: None,
-            followers: Vec::new(),
+            waiters: Vec::new(),
             restless: Vec::new(),
         }
     }
@@ -268,20 +269,17 @@ impl Core {
         self.driver.is_some()
     }
 
-    /// Enlists a waiter for `interests`, and as the driver when there is none.
+    /// Enlists a waiter for `interests`.
     pub(crate) fn enlist(&mut self, waiter: &Arc<Waiter>, interests: &[(SocketId, Interest)]) {
         for (id, interest) in interests {
             if let Some(entry) = self.entries.get_mut(id) {
                 entry.waiters.push((Arc::clone(waiter), *interest));
             }
         }
-        match self.driver {
-            None => self.driver = Some(Arc::clone(waiter)),
-            Some(_) => self.followers.push(Arc::clone(waiter)),
-        }
+        self.waiters.push(Arc::clone(waiter));
     }
 
-    /// Ends what `enlist` began. `true`: it had the drive, which is nobody's now.
+    /// Ends what `enlist` began; the drive, if it had it, is nobody's then. `true`: it had.
     pub(crate) fn dismiss(&mut self, waiter: &Arc<Waiter>, interests: &[(SocketId, Interest)]) -> bool {
         for (id, _) in interests {
             if let Some(entry) = self.entries.get_mut(id) {
@@ -289,42 +287,38 @@ impl Core {
             }
         }
         self.restless.retain(|other| !Arc::ptr_eq(other, waiter));
-        if self.is_driver(waiter) {
+        self.waiters.retain(|other| !Arc::ptr_eq(other, waiter));
+        let drove = self.is_driver(waiter);
+        if drove {
             self.driver = None;
-            return true;
         }
-        self.followers.retain(|other| !Arc::ptr_eq(other, waiter));
-        false
+        drove
     }
 
-    /// Gives the drive to a follower that sleeps, when there is one: it is woken to take it up.
-    pub(crate) fn hand_over(&mut self) -> bool {
-        let Some(index) = self.followers.iter().position(|follower| !follower.is_woken()) else { return false };
-        let follower = self.followers.swap_remove(index);
-        follower.mark();
-        self.errands.rouse.push(Arc::clone(&follower));
-        self.driver = Some(follower);
-        true
-    }
-
-    /// The waiter is about to sleep. One that follows nobody becomes the driver.
-    pub(crate) fn sleep(&mut self, waiter: &Arc<Waiter>, restless: bool) -> Sleep {
-        if self.driver.is_none() {
-            self.followers.retain(|other| !Arc::ptr_eq(other, waiter));
-            self.driver = Some(Arc::clone(waiter));
-        }
+    /// The waiter is about to sleep. The drive goes to a thread that this turn has woken, for it is the one that will
+    /// be back first; without such a one the waiter keeps it, or takes it when nobody has it.
+    pub(crate) fn sleep(&mut self, waiter: &Arc<Waiter>, may_follow: bool, restless: bool) -> Sleep {
         if restless && !self.restless.iter().any(|other| Arc::ptr_eq(other, waiter)) {
             self.restless.push(Arc::clone(waiter));
         }
         if waiter.is_woken() {
-            Sleep::NotAtAll
-        } else if self.is_driver(waiter) {
-            let device = self.live.as_ref().and_then(Live::device_fd);
-            let until = self.live.as_mut().and_then(Live::poll_timeout);
-            Sleep::Driving { device, until }
-        } else {
-            Sleep::Following
+            return Sleep::NotAtAll;
         }
+        if may_follow
+            && self.is_driver(waiter)
+            && let Some(next) = self.errands.rouse.first()
+        {
+            self.driver = Some(Arc::clone(next));
+        }
+        if self.driver.is_none() {
+            self.driver = Some(Arc::clone(waiter));
+        }
+        if !self.is_driver(waiter) {
+            return Sleep::Following;
+        }
+        let device = self.live.as_ref().and_then(Live::device_fd);
+        let until = self.live.as_mut().and_then(Live::poll_timeout);
+        Sleep::Driving { device, until }
     }
 
     // The end.
@@ -340,9 +334,9 @@ impl Core {
     pub(crate) fn wake_all(&mut self) {
         self.errands.wake_driver = true;
         self.errands.wake_background = true;
-        for follower in &self.followers {
-            follower.mark();
-            self.errands.rouse.push(Arc::clone(follower));
+        for waiter in &self.waiters {
+            waiter.mark();
+            self.errands.rouse.push(Arc::clone(waiter));
         }
     }
 

@@ -26,8 +26,9 @@ use crate::sys::{fork, signal, wait};
 use crate::waiter::{Interest, Waiter};
 use crate::{Errno, Wait, panics};
 
-/// After a thread gave up the drive it is expected back for so long: the background thread leaves the device to it.
-const NAP: Duration = Duration::from_millis(1);
+/// While somebody drives, and for so long after, the background thread leaves the device alone: who was just here will
+/// most likely be back, and every wake of another thread costs more than a packet.
+const NAP: Duration = Duration::from_micros(250);
 
 /// What a blocking call made of its turn.
 pub(crate) enum Step<T> {
@@ -190,7 +191,8 @@ impl Shared {
             Step::Wait => match self.enlist(core, waiter, how) {
                 Ok(waiter) => {
                     core.settle(now, Some(waiter));
-                    let sleep = core.sleep(waiter, how.restless);
+                    let may_follow = how.foreign.is_empty() || waiter.bell().is_some();
+                    let sleep = core.sleep(waiter, may_follow, how.restless);
                     self.driving.store(core.has_driver(), Ordering::SeqCst);
                     Next::Sleep(sleep)
                 }
@@ -216,7 +218,7 @@ impl Shared {
         waiter.as_ref().ok_or(Errno(libc::ENOMEM))
     }
 
-    /// Ends a call: the drive goes to a follower, or back to nobody.
+    /// Ends a call. Its drive is nobody's then: the thread will most likely be back at once.
     fn leave(
         &self,
         core: &mut Core,
@@ -229,7 +231,7 @@ impl Shared {
         for (id, _) in interests {
             core.show(*id, None);
         }
-        if drove && !core.hand_over() {
+        if drove {
             self.driven_at.store(now.as_nanos(), Ordering::Relaxed);
             self.driving.store(false, Ordering::SeqCst);
             if self.missed.load(Ordering::SeqCst) {
@@ -324,14 +326,12 @@ impl Shared {
 
     // The background thread's side.
 
-    /// The device has something. `true`: the background thread is to fetch it now.
-    pub(crate) fn note_missed(&self) -> Attention {
+    /// The device has something. Returns how long callers may take to fetch it before the background thread does.
+    pub(crate) fn note_missed(&self) -> Option<Duration> {
         self.missed.store(true, Ordering::SeqCst);
-        if self.driving.load(Ordering::SeqCst) {
-            return Attention::Driver;
-        }
         let driven = Instant::from_nanos(self.driven_at.load(Ordering::Relaxed));
-        if self.clock.now().since(driven) < NAP { Attention::PerhapsCaller(NAP) } else { Attention::Mine }
+        let recently = self.clock.now().since(driven) < NAP;
+        (recently || self.driving.load(Ordering::SeqCst)).then_some(NAP)
     }
 
     /// Whether what was noted still waits, with nobody driving.
@@ -343,14 +343,4 @@ impl Shared {
 enum Next<T> {
     Done(Result<T, Errno>),
     Sleep(Sleep),
-}
-
-/// Who looks after what the device has.
-pub(crate) enum Attention {
-    /// The thread that drives.
-    Driver,
-    /// A caller, if one comes back within this time.
-    PerhapsCaller(Duration),
-    /// The background thread.
-    Mine,
 }

@@ -1,6 +1,8 @@
 //! A network of each test's own: the stack at 10.77.0.2, the kernel at 10.77.0.1.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod native;
+
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

@@ -1,0 +1,113 @@
+//! poll and epoll as the program itself calls them, and a few calls that std has no name for.
+#![allow(unsafe_code, reason = "the system's own calls, as a program makes them")]
+
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use libc::{c_int, c_void};
+
+const ALL: c_int = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP;
+
+/// Longest wait for something that must come, in milliseconds.
+const PATIENCE: c_int = 10_000;
+
+fn letters(events: c_int) -> String {
+    let names = [
+        (libc::EPOLLIN, 'I'),
+        (libc::EPOLLOUT, 'O'),
+        (libc::EPOLLRDHUP, 'R'),
+        (libc::EPOLLHUP, 'H'),
+        (libc::EPOLLERR, 'E'),
+    ];
+    names.iter().filter(|(bit, _)| events & bit != 0).map(|(_, name)| name).collect()
+}
+
+/// The mask of `fd` at this moment.
+pub(crate) fn mask(fd: RawFd) -> String {
+    let mut entry = libc::pollfd { fd, events: ALL as i16, revents: 0 };
+    // SAFETY: one entry, as said.
+    unsafe { libc::poll(&raw mut entry, 1, 0) };
+    letters(i32::from(entry.revents))
+}
+
+/// An epoll instance.
+pub(crate) struct Epoll(OwnedFd);
+
+impl Epoll {
+    fn new() -> Epoll {
+        // SAFETY: a new descriptor, ours alone.
+        Epoll(unsafe { OwnedFd::from_raw_fd(libc::epoll_create1(libc::EPOLL_CLOEXEC)) })
+    }
+
+    fn add(&self, fd: RawFd, events: c_int) {
+        let mut event = libc::epoll_event { events: events as u32, u64: fd as u64 };
+        // SAFETY: `event` lives across the call.
+        assert_eq!(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) }, 0);
+    }
+
+    /// Watches one descriptor for edges.
+    pub(crate) fn edge_triggered(fd: RawFd) -> Epoll {
+        let epoll = Epoll::new();
+        epoll.add(fd, ALL | libc::EPOLLET);
+        epoll
+    }
+
+    /// Watches one descriptor for input.
+    pub(crate) fn level_triggered(fd: RawFd) -> Epoll {
+        let epoll = Epoll::new();
+        epoll.add(fd, libc::EPOLLIN);
+        epoll
+    }
+
+    /// One more.
+    pub(crate) fn add_level_triggered(&self, fd: RawFd) {
+        self.add(fd, libc::EPOLLIN);
+    }
+
+    fn wait(&self, timeout: c_int) -> Vec<(RawFd, c_int)> {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
+        // SAFETY: room for 64.
+        let ready = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), 64, timeout) };
+        let ready = usize::try_from(ready).unwrap_or(0);
+        events[..ready].iter().map(|event| (event.u64 as RawFd, event.events as c_int)).collect()
+    }
+
+    /// Edges until one has `expected`; its mask, or what came last before patience ended.
+    pub(crate) fn wait_for(&self, expected: &str) -> String {
+        let mut last = String::from("no edge");
+        loop {
+            let Some((_, events)) = self.wait(PATIENCE).pop() else { return last };
+            last = letters(events);
+            if last == expected {
+                return last;
+            }
+        }
+    }
+
+    /// What is ready, when something is.
+    pub(crate) fn ready(&self) -> Vec<RawFd> {
+        let ready = self.wait(PATIENCE);
+        assert!(!ready.is_empty(), "nothing became ready");
+        ready.into_iter().map(|(fd, _)| fd).collect()
+    }
+}
+
+/// SO_LINGER of 0 seconds: close sends RST.
+pub(crate) fn linger_zero(fd: RawFd) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let size = size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: `linger` lives across the call.
+    let done = unsafe {
+        libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast::<c_void>(), size)
+    };
+    assert_eq!(done, 0);
+}
+
+/// Closes the connection now, while the descriptor lives on as something else.
+pub(crate) fn close_early(stream: &TcpStream) {
+    // SAFETY: the number stays open: it is /dev/null from here on.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        assert!(libc::dup2(null, stream.as_raw_fd()) >= 0 && libc::close(null) == 0);
+    }
+}
