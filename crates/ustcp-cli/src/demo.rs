@@ -23,11 +23,23 @@ pub(crate) const OUR_ADDRESS: &str = "10.77.0.2";
 pub(crate) const PEERS_ADDRESS: &str = "10.77.0.1";
 pub(crate) const TUN: &str = "ustcp0";
 
+const EXAMPLES: &str = "\
+Examples:
+  ustcp demo
+          A handshake, a page, a close in four steps, and TIME-WAIT to its end
+  ustcp demo --weather drop=out:FIN#1
+          Our FIN is lost and sent again
+  ustcp demo --weather drop=out:ACK#2
+          Our last ACK is lost: TIME-WAIT is there to answer the repeated FIN
+  ustcp demo --time-wait 60 -- build/examples/http_get http://10.77.0.1/
+          A C program, and TIME-WAIT at its full length";
+
 /// Fetch a page over ustcp from a server on the Linux kernel's TCP, and draw what happened.
 ///
 /// Everything runs in a network namespace of its own: as root, or in a user namespace where this machine allows it.
 /// Where no TUN device can be had, the same is shown between two stacks of ustcp over a link in memory.
 #[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Options {
     /// Seconds that TIME-WAIT lasts; ustcp's own default is 60
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]

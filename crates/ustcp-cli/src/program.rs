@@ -35,8 +35,10 @@ impl Program<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             other => other?,
         };
+        // A program that was killed may leave half a line behind.
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let event = |line| serde_json::from_str(line).map_err(|error| Failure::new(format!("the event log: {error}")));
-        text.lines().map(event).collect()
+        lines.map(event).collect()
     }
 
     fn spawn(&self) -> Result<Child, Failure> {

@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use ustcp_proto::State;
+use ustcp_wire::Flags;
 
 use crate::diagram::{Packet, Row};
-use crate::inferred::Direction;
+use crate::inferred::{Direction, Step};
 
 /// What the rows of one connection come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(crate) struct Summary {
     lost: usize,
     /// How long our end was in TIME-WAIT, where it was and left it.
     time_wait: Option<Duration>,
+    /// FINs that arrived meanwhile: each starts the 2 MSL anew.
+    fins_in_time_wait: usize,
     /// Whether our end came to CLOSED.
     pub(crate) closed: bool,
 }
@@ -25,6 +28,10 @@ impl Summary {
     pub(crate) fn of(rows: &[Row]) -> Summary {
         let packets: Vec<&Packet> = rows.iter().filter_map(Row::packet).collect();
         let count = |what: fn(&Packet) -> bool| packets.iter().filter(|packet| what(packet)).count();
+        let is_fin = |row: &&Row| {
+            let fin = |packet: &Packet| packet.direction == Direction::In && packet.segment.has(Flags::FIN);
+            row.ours == Step::stay(State::TimeWait) && row.packet().is_some_and(|packet| !packet.lost && fin(packet))
+        };
         let moved = |row: &&Row| row.ours.before != row.ours.after;
         let entered = rows.iter().filter(moved).find(|row| row.ours.after == State::TimeWait);
         let left = rows.iter().filter(moved).find(|row| row.ours.before == State::TimeWait);
@@ -34,6 +41,7 @@ impl Summary {
             again: count(|packet| packet.again),
             lost: count(|packet| packet.lost),
             time_wait: entered.zip(left).map(|(entered, left)| left.at.since(entered.at)),
+            fins_in_time_wait: rows.iter().filter(is_fin).count(),
             closed: rows.last().is_some_and(|row| row.ours.after == State::Closed),
         }
     }
@@ -58,25 +66,24 @@ impl fmt::Display for Summary {
             "{} packets: {ours} ours, {peers} theirs; {again} sent again, {lost} lost.",
             ours + peers
         )?;
-        match self.time_wait {
-            Some(length) => write!(
-                f,
-                "\nTIME-WAIT lasted {:.3} s; then port and buffers were free.",
-                length.as_secs_f64()
-            ),
-            None => Ok(()),
+        let Some(length) = self.time_wait else { return Ok(()) };
+        write!(f, "\nTIME-WAIT lasted {:.3} s", length.as_secs_f64())?;
+        match self.fins_in_time_wait {
+            0 => {}
+            1 => f.write_str(", started anew by a repeated FIN")?,
+            several => write!(f, ", started anew by {several} repeated FINs")?,
         }
+        f.write_str("; then port and buffers were free.")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use ustcp_proto::Instant;
-    use ustcp_wire::{Flags, SeqNum};
+    use ustcp_wire::SeqNum;
 
     use super::*;
     use crate::diagram::{Side, What};
-    use crate::inferred::Step;
     use crate::segment::Segment;
 
     fn row(seconds: u64, before: State, after: State, what: What) -> Row {
@@ -88,9 +95,9 @@ mod tests {
         }
     }
 
-    fn packet(direction: Direction, again: bool, lost: bool) -> What {
+    fn packet(flags: Flags, direction: Direction, again: bool, lost: bool) -> What {
         let segment = Segment {
-            flags: Flags::ACK,
+            flags,
             seq: SeqNum(1),
             ack: None,
             len: 0,
@@ -112,13 +119,23 @@ mod tests {
             text: "2 MSL timer".into(),
         };
         let mut rows = vec![
-            row(1, State::FinWait2, State::FinWait2, packet(Direction::Out, false, true)),
-            row(2, State::FinWait2, State::TimeWait, packet(Direction::In, true, false)),
+            row(
+                1,
+                State::FinWait2,
+                State::FinWait2,
+                packet(Flags::ACK, Direction::Out, false, true),
+            ),
+            row(
+                2,
+                State::FinWait2,
+                State::TimeWait,
+                packet(Flags::FIN, Direction::In, true, false),
+            ),
             row(
                 3,
                 State::TimeWait,
                 State::TimeWait,
-                packet(Direction::Out, false, false),
+                packet(Flags::ACK, Direction::Out, false, false),
             ),
         ];
         assert!(!Summary::of(&rows).closed);
@@ -133,5 +150,36 @@ mod tests {
                 .to_string()
                 .ends_with("TIME-WAIT lasted 2.000 s; then port and buffers were free.")
         );
+    }
+
+    #[test]
+    fn repeated_fins_are_told_of() {
+        let stays = |seconds, direction| {
+            row(
+                seconds,
+                State::TimeWait,
+                State::TimeWait,
+                packet(Flags::FIN, direction, true, false),
+            )
+        };
+        let timer = What::Note {
+            side: Side::Ours,
+            text: "2 MSL timer".into(),
+        };
+        let end = row(9, State::TimeWait, State::Closed, timer);
+        let start = row(
+            1,
+            State::FinWait2,
+            State::TimeWait,
+            packet(Flags::FIN, Direction::In, false, false),
+        );
+        let mut rows = vec![start, stays(2, Direction::In), end];
+        assert!(
+            Summary::of(&rows)
+                .to_string()
+                .contains("TIME-WAIT lasted 8.000 s, started anew by a repeated FIN;")
+        );
+        rows.insert(2, stays(3, Direction::In));
+        assert!(Summary::of(&rows).to_string().contains("by 2 repeated FINs;"));
     }
 }
