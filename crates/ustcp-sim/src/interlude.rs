@@ -12,7 +12,10 @@ use crate::{HostId, Network};
 #[derive(Debug)]
 pub(crate) struct Running {
     kind: Interlude,
+    /// The client's, and the listener's or that of the other who connects.
     sockets: [Option<(HostId, SocketId)>; 2],
+    ends: [(HostId, SocketAddr); 2],
+    reopened: bool,
 }
 
 impl Running {
@@ -34,12 +37,21 @@ impl Running {
                 let listener = listen(network, server, there)?;
                 [connect(network, client, None, there)?, listener]
             }
+            Interlude::Reopened => {
+                let listener = listen(network, server, there)?;
+                [connect(network, client, Some(here), there)?, listener]
+            }
             Interlude::ClosedInSynReceived | Interlude::AbortedInSynReceived => [
                 connect(network, client, Some(here), there)?,
                 connect(network, server, Some(there), here)?,
             ],
         };
-        Ok(Running { kind, sockets })
+        Ok(Running {
+            kind,
+            sockets,
+            ends: [(client, here), (server, there)],
+            reopened: false,
+        })
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -48,6 +60,9 @@ impl Running {
 
     /// Looks at the sockets and does the next thing.
     pub(crate) fn turn(&mut self, network: &mut Network) -> Result<(), Error> {
+        if self.kind == Interlude::Reopened {
+            return self.turn_reopened(network);
+        }
         let [client, other] = self.sockets;
         if let Some((host, id)) = client {
             self.turn_client(network, host, id)?;
@@ -56,6 +71,36 @@ impl Running {
             self.turn_other(network, host, id)?;
         }
         Ok(())
+    }
+
+    /// The server closes at once and so has TIME-WAIT; the client comes again from the same port.
+    fn turn_reopened(&mut self, network: &mut Network) -> Result<(), Error> {
+        let [client, listener] = self.sockets;
+        let [(here, local), (_, remote)] = self.ends;
+        let now = network.now();
+        if let Some((host, id)) = listener
+            && let Ok((accepted, _)) = network.stack_mut(host).accept(id)
+        {
+            network.stack_mut(host).close(now, accepted)?;
+        }
+        match client {
+            Some((host, id)) if network.stack(host).readiness(id)?.read_closed => {
+                self.close(network, 0)?;
+                if self.reopened { self.close(network, 1) } else { Ok(()) }
+            }
+            Some(_) => Ok(()),
+            None => {
+                // The port is free when the last ACK has come.
+                self.reopened = true;
+                self.set_client(connect(network, here, Some(local), remote).unwrap_or(None));
+                Ok(())
+            }
+        }
+    }
+
+    fn set_client(&mut self, client: Option<(HostId, SocketId)>) {
+        let [_, listener] = self.sockets;
+        self.sockets = [client, listener];
     }
 
     fn turn_client(&mut self, network: &mut Network, host: HostId, id: SocketId) -> Result<(), Error> {
@@ -83,7 +128,9 @@ impl Running {
     fn turn_other(&mut self, network: &mut Network, host: HostId, id: SocketId) -> Result<(), Error> {
         let stack = network.stack(host);
         let ready = match self.kind {
-            Interlude::Refused | Interlude::ClosedInSynSent | Interlude::AbortedInSynSent => false,
+            Interlude::Refused | Interlude::ClosedInSynSent | Interlude::AbortedInSynSent | Interlude::Reopened => {
+                false
+            }
             Interlude::ListenerClosedHalfOpen => stack.census().half_open > 0,
             Interlude::NeverAccepted => stack.readiness(id)?.readable,
             Interlude::ClosedInSynReceived | Interlude::AbortedInSynReceived => !is_opening(stack.state(id)?),
@@ -120,11 +167,17 @@ fn connect(
     let stack = network.stack_mut(host);
     let id = stack.socket(Family::V4)?;
     if let Some(local) = local {
-        stack.bind(id, local)?;
+        if let Err(error) = stack.bind(id, local) {
+            stack.close(now, id)?;
+            return Err(error);
+        }
     }
     match stack.connect(now, id, peer) {
         Ok(()) | Err(Error::InProgress) => Ok(Some((host, id))),
-        Err(error) => Err(error),
+        Err(error) => {
+            stack.close(now, id)?;
+            Err(error)
+        }
     }
 }
 

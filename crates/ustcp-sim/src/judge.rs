@@ -7,7 +7,7 @@ use std::rc::Rc;
 use ustcp_proto::Checksum;
 use ustcp_wire::{Flags, IpPacket, Protocol, SeqNum, TcpHeader, TcpSegment};
 
-use crate::{Hop, TracedPacket};
+use crate::{Hop, HostId, TracedPacket};
 
 /// Sender, then receiver.
 type Ends = (SocketAddr, SocketAddr);
@@ -17,10 +17,19 @@ type Ends = (SocketAddr, SocketAddr);
 pub(crate) struct Judge {
     ways: HashMap<Ends, Way>,
     streams: Vec<(Ends, Rc<[u8]>)>,
-    mtus: Vec<usize>,
+    hosts: Vec<Limits>,
     digest: Digest,
     /// Packets that the hosts sent, super-segments counted as what they are split into.
     pub(crate) packets: u64,
+}
+
+/// What a host's configuration allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Largest packet in bytes.
+    pub(crate) mtu: usize,
+    /// Segments that may go before the first acknowledgement.
+    pub(crate) initial_window: u32,
 }
 
 /// One direction of a connection, as its sender has shown it.
@@ -36,14 +45,16 @@ struct Way {
     offered: Option<SeqNum>,
     /// The furthest right edge that has reached it: SND.UNA + SND.WND at its widest.
     edge: Option<SeqNum>,
+    /// The peer has answered to its first text.
+    answered: bool,
     mss: u16,
     scale: Option<u8>,
 }
 
 impl Judge {
-    pub(crate) fn new(mtus: Vec<usize>) -> Judge {
+    pub(crate) fn new(hosts: Vec<Limits>) -> Judge {
         Judge {
-            mtus,
+            hosts,
             ..Judge::default()
         }
     }
@@ -94,7 +105,7 @@ impl Judge {
 
         let whole = packet.bytes.len() - segment.payload.len() + each;
         require(
-            self.mtus.get(packet.from.index()).is_none_or(|&mtu| whole <= mtu),
+            self.hosts.get(packet.from.index()).is_none_or(|host| whole <= host.mtu),
             || format!("{whole} bytes exceed the MTU"),
         )?;
         if header.flags.has(Flags::RST) {
@@ -107,6 +118,7 @@ impl Judge {
         self.check_sequence(here, there, &segment)?;
         let options = ip.payload.len() - segment.payload.len() - 20;
         self.check_size(here, there, each, options)?;
+        self.check_first_flight(packet.from, here, there)?;
         self.check_text(here, there, &segment)
     }
 
@@ -120,6 +132,7 @@ impl Judge {
                 acked: None,
                 offered: None,
                 edge: None,
+                answered: false,
                 // RFC 9293 MUST-15: 536 when the peer names none.
                 mss: header.options.mss.unwrap_or(536),
                 scale: header.options.window_scale,
@@ -141,8 +154,8 @@ impl Judge {
             format!("ACK of {ack}, but the peer sent only up to {}", peer.next)
         })?;
         let peer_scales = peer.scale.is_some();
-        // After the FIN there is nothing that a window could be for.
-        let complete = peer.fin.is_some_and(|fin| ack.after(fin));
+        // After the FIN there is nothing that a window could be for, and a SYN can not tell a large one.
+        let exempt = peer.fin.is_some_and(|fin| ack.after(fin)) || header.flags.has(Flags::SYN);
         let Some(way) = self.ways.get_mut(&(here, there)) else {
             return Err("a segment before any SYN".into());
         };
@@ -152,7 +165,7 @@ impl Judge {
         if let (Some(acked), Some(before)) = (way.acked, way.offered) {
             require(ack.at_or_after(acked), || format!("ACK of {ack} after one of {acked}"))?;
             // RFC 7323 §2.4: the edge may seem to move left by less than one unit of the scale.
-            require(complete || (offered + grain).at_or_after(before), || {
+            require(exempt || (offered + grain).at_or_after(before), || {
                 format!("window's edge {offered} after {before}")
             })?;
         }
@@ -213,6 +226,22 @@ impl Judge {
         })
     }
 
+    /// RFC 6928: no more than the initial window before an acknowledgement has come back.
+    fn check_first_flight(&self, host: HostId, here: SocketAddr, there: SocketAddr) -> Result<(), String> {
+        let (Some(way), Some(peer)) = (self.ways.get(&(here, there)), self.ways.get(&(there, here))) else {
+            return Ok(());
+        };
+        let Some(limits) = self.hosts.get(host.index()).filter(|_| !way.answered) else {
+            return Ok(());
+        };
+        let segments = usize::try_from(limits.initial_window).unwrap_or(usize::MAX);
+        let mss = usize::from(peer.mss).min(limits.mtu);
+        let sent = way.next.distance_from(way.isn + 1);
+        require(sent <= segments.max(2) * mss + 1, || {
+            format!("{sent} bytes in the first flight of {segments} segments")
+        })
+    }
+
     /// The text is the program's, at its place, the first time and every time.
     fn check_text(&self, here: SocketAddr, there: SocketAddr, segment: &TcpSegment<'_>) -> Result<(), String> {
         let Some((_, stream)) = self.streams.iter().find(|(way, _)| *way == (here, there)) else {
@@ -250,6 +279,10 @@ impl Judge {
         };
         if let Some(way) = self.ways.get_mut(&(receiver, sender)) {
             let edge = header.ack + (usize::from(header.window) << shift);
+            // A duplicate says that something has left the network: RFC 3042 sends on it.
+            let says_so = segment.payload.is_empty() || !header.options.sack.is_empty();
+            let duplicate = says_so && way.next.after(way.isn + 1);
+            way.answered |= duplicate || header.ack.after(way.isn + 1);
             way.edge = Some(way.edge.map_or(edge, |before| before.max(edge)));
         }
     }

@@ -170,6 +170,7 @@ pub struct Network {
     paths: Vec<Path>,
     unroutable: u64,
     events: Vec<HostEvent>,
+    unsplit: bool,
     tracing: bool,
     trace: Vec<TracedPacket>,
 }
@@ -237,6 +238,12 @@ impl Network {
             link: Link::new(weather),
             cut: false,
         });
+    }
+
+    /// From now on super-segments arrive whole, as a device with offload hands them over; the weather then takes or
+    /// leaves them whole as well.
+    pub fn keep_super_segments(&mut self) {
+        self.unsplit = true;
     }
 
     /// Cuts every link between two hosts: packets sent from now on are lost.
@@ -340,7 +347,7 @@ impl Network {
                     });
                 }
                 if !path.cut {
-                    path.link.send(self.now, packet, segment_size);
+                    path.link.send(self.now, packet, segment_size.filter(|_| !self.unsplit));
                 }
             }
             self.events

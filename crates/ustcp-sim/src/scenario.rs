@@ -22,6 +22,8 @@ pub struct Scenario {
     pub opening: Opening,
     /// Other connections that come to nothing, beside the main one.
     pub interludes: Vec<Interlude>,
+    /// Whether super-segments arrive whole, as from a device with offload.
+    pub unsplit: bool,
     /// Whether the line is cut for good once 64 KiB have passed each way.
     pub cut: bool,
 }
@@ -117,11 +119,13 @@ pub enum Interlude {
     ClosedInSynReceived,
     /// A simultaneous open that one side aborts in SYN-RECEIVED.
     AbortedInSynReceived,
+    /// Closed by the listener's side, and opened anew from the same port while TIME-WAIT lasts there.
+    Reopened,
 }
 
 impl Interlude {
     /// All of them.
-    pub const ALL: [Interlude; 7] = [
+    pub const ALL: [Interlude; 8] = [
         Interlude::Refused,
         Interlude::ClosedInSynSent,
         Interlude::AbortedInSynSent,
@@ -129,6 +133,7 @@ impl Interlude {
         Interlude::NeverAccepted,
         Interlude::ClosedInSynReceived,
         Interlude::AbortedInSynReceived,
+        Interlude::Reopened,
     ];
 }
 
@@ -158,6 +163,7 @@ impl Scenario {
             sides,
             opening,
             interludes,
+            unsplit: rng.chance(0.15),
             cut,
         }
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use ustcp_proto::{Census, Error, EventKind, Flow, Instant, State};
 
 use crate::interlude::Running;
-use crate::judge::Judge;
+use crate::judge::{Judge, Limits};
 use crate::program::{Program, Promise, Script};
 use crate::scenario::{LEAST, Opening, Scenario};
 use crate::{HostEvent, HostId, Network, Rng, Tally, TracedPacket};
@@ -78,8 +78,15 @@ impl<'s> Run<'s> {
         let [there, back] = scenario.weather.clone();
         network.link_one_way(a, b, there);
         network.link_one_way(b, a, back);
+        if scenario.unsplit {
+            network.keep_super_segments();
+        }
 
-        let mut judge = Judge::new(scenario.sides.each_ref().map(|side| side.config.mtu).to_vec());
+        let limits = scenario.sides.each_ref().map(|side| Limits {
+            mtu: side.config.mtu,
+            initial_window: side.config.initial_window,
+        });
+        let mut judge = Judge::new(limits.to_vec());
         let programs = begin(scenario, &mut network, hosts, &mut judge)?;
         network.settle().map_err(|_| Error::NoBuffers)?;
         let mut interludes = Vec::new();
