@@ -133,7 +133,8 @@ mod tests {
         rows.iter().find(enters).map(|row| row.at)
     }
 
-    /// A lost packet and a lost answer look alike from here, so what is inferred may be late. It is never early.
+    /// A lost packet and a lost answer look alike from here, so what is inferred may be late. It is never early, but
+    /// for CLOSED: whether the very last ACK arrived nothing tells.
     #[test]
     fn what_is_inferred_is_never_ahead_of_what_was() {
         let mut late = 0;
@@ -145,7 +146,7 @@ mod tests {
             };
             let talk = fetch("10.77.0.1", &weather, Duration::from_secs(60));
             let (inferred, known) = rows(&talk.ours, &talk.peers);
-            for state in [State::SynReceived, State::Established, State::CloseWait, State::Closed] {
+            for state in [State::SynReceived, State::Established, State::CloseWait] {
                 let (guess, truth) = (entered(&inferred, state), entered(&known, state));
                 assert!(
                     truth.is_some() && guess >= truth,
@@ -157,7 +158,7 @@ mod tests {
         }
         assert!(
             (1..200).contains(&late),
-            "{late} of 1600 late: some answers were lost, most were not"
+            "{late} of 1200 late: some answers were lost, most were not"
         );
     }
 
