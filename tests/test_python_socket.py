@@ -156,6 +156,26 @@ def test_empty_is_allowed(pair):
     assert a.recv(1) == b"x"
 
 
+def receive(sock, size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        received += sock.recv(size - len(received))
+    return received
+
+
+def test_sendmsg_sends_several_buffers_as_one(pair):
+    a, b = pair
+    assert a.sendmsg([b"one ", bytearray(b"two "), memoryview(b"three")]) == 13
+    assert receive(b, 13) == b"one two three"
+    assert a.sendmsg([]) == 0
+    for wrong in (7, ["text"]):
+        with pytest.raises(TypeError):
+            a.sendmsg(wrong)
+    blocks = [os.urandom(300_000), os.urandom(10)]
+    sent = a.sendmsg(blocks)
+    assert receive(b, sent) == b"".join(blocks)[:sent]
+
+
 def test_a_with_statement_closes(ours):
     a, b = ours.connect()
     with b:
@@ -237,13 +257,9 @@ def test_options_that_are_only_told(ours):
 def test_tcp_info_counts_what_went(pair):
     a, b = pair
     a.sendall(bytes(5000))
-    received = 0
-    while received < 5000:
-        received += len(b.recv(5000))
+    receive(b, 5000)
     b.sendall(bytes(300))
-    received = 0
-    while received < 300:
-        received += len(a.recv(300))
+    receive(a, 300)
     info = a.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 240)
     assert len(info) == 240
     assert info[0] == ESTABLISHED

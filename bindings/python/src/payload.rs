@@ -59,6 +59,18 @@ impl<'py> View<'py> {
     }
 }
 
+/// A copy of at most [`PIECE`] bytes of several buffers, one after the other.
+pub(crate) fn gather(buffers: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for buffer in buffers.try_iter()? {
+        bytes.extend_from_slice(View::new(&buffer?)?.piece(0)?.as_bytes());
+        if bytes.len() >= PIECE {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
 fn slice(py: Python<'_>, from: usize, to: usize) -> PyResult<Bound<'_, PySlice>> {
     Ok(PySlice::new(
         py,

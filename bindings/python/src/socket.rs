@@ -13,7 +13,7 @@ use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Shutdown, process};
 use crate::address;
 use crate::failure::{Failure, system_error};
 use crate::patience::Patience;
-use crate::payload::{PIECE, Room, View};
+use crate::payload::{PIECE, Room, View, gather};
 
 /// Most bytes that getsockopt is asked for, as in CPython.
 const OPTION_MAX: usize = 1024;
@@ -124,6 +124,22 @@ impl Socket {
             self.send_whole(py, view.piece(offset)?.as_bytes(), patience)?;
         }
         Ok(())
+    }
+
+    /// send of several buffers as one; there is no ancillary data on TCP.
+    #[pyo3(signature = (buffers, ancdata = None, flags = 0, /))]
+    fn sendmsg(
+        &self,
+        py: Python<'_>,
+        buffers: &Bound<'_, PyAny>,
+        ancdata: Option<&Bound<'_, PyAny>>,
+        flags: c_int,
+    ) -> PyResult<usize> {
+        if ancdata.map_or(Ok(false), PyAnyMethods::is_truthy)? {
+            return Err(system_error(libc::EOPNOTSUPP));
+        }
+        let patience = self.send_patience(flags)?;
+        Ok(self.send_some(py, &gather(buffers)?, patience)?)
     }
 
     #[pyo3(signature = (bufsize, flags = 0, /))]
