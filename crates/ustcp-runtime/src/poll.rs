@@ -53,7 +53,8 @@ pub(crate) fn poll(
             shared.fetch(core, now); // a program that only ever asks gets on as well
         }
         for our in ours {
-            let readiness = core.live.as_ref().and_then(|live| live.stack.readiness(our.socket.id()).ok());
+            let live = core.live.as_ref().filter(|_| !our.socket.is_closed());
+            let readiness = live.and_then(|live| live.stack.readiness(our.socket.id()).ok());
             if let Some(request) = requests.get_mut(our.index) {
                 request.revents = readiness.map_or(libc::POLLNVAL, |now| events(&now) & wanted(request.events));
             }

@@ -298,6 +298,11 @@ impl Socket {
         self.0.id
     }
 
+    /// Whether close has begun.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::SeqCst)
+    }
+
     fn shared(&self) -> &Shared {
         self.0.runtime.shared()
     }
@@ -332,7 +337,10 @@ impl Socket {
     ) -> Result<T, Errno> {
         let interests = [(self.0.id, interest)];
         let how = Blocking { interests: &interests, wait, foreign: &mut Vec::new(), restarts: true, restless: false };
-        self.shared().block(how, |core, now, _, unmet| step(core, now, unmet))
+        self.shared().block(how, |core, now, _, unmet| {
+            // close wakes the waiters it finds, and takes a second turn to tell the stack: nobody joins in between.
+            if self.is_closed() { Step::Done(Err(Errno(libc::EBADF))) } else { step(core, now, unmet) }
+        })
     }
 }
 
