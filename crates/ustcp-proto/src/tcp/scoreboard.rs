@@ -43,7 +43,8 @@ pub(crate) struct Scoreboard {
 pub(crate) struct Acknowledged {
     /// Bytes, a FIN among them.
     pub(crate) bytes: usize,
-    /// When the youngest of them that was sent just once was sent: a round-trip sample (Karn).
+    /// When the youngest of them was sent, if all of them were sent just once: a round-trip sample (Karn). What was sent
+    /// once but acknowledged only with a retransmission had to wait for it, and says nothing of the path.
     pub(crate) sample: Option<Instant>,
 }
 
@@ -109,6 +110,7 @@ impl Scoreboard {
     /// Everything before `una` is acknowledged.
     pub(crate) fn acknowledge(&mut self, una: SeqNum) -> Acknowledged {
         let mut result = Acknowledged::default();
+        let mut ambiguous = false;
         while let Some(front) = self.ranges.front_mut() {
             if front.start.at_or_after(una) {
                 break;
@@ -124,10 +126,12 @@ impl Scoreboard {
             self.sacked -= if range.sacked { covered } else { 0 };
             self.lost -= if range.lost { covered } else { 0 };
             self.delivered += if range.sacked { 0 } else { covered as u64 };
-            if !range.retransmitted && !range.sacked {
+            ambiguous |= range.retransmitted;
+            if !range.sacked {
                 result.sample = Some(range.sent_at);
             }
         }
+        result.sample = result.sample.filter(|_| !ambiguous);
         result
     }
 
