@@ -79,7 +79,16 @@ impl Connection {
             config.retries
         };
         let patience = patience(retries, config.rto_min, config.rto_max);
-        self.first_timeout.is_some_and(|first| cx.now.since(first) >= patience)
+        let answers_closed = self.snd.wnd == 0 && !self.orphan;
+        self.first_timeout.is_some_and(|first| {
+            // RFC 9293 SHLD-17: a peer that shrank its window below what is in flight, and says so, is alive.
+            let silent_since = if answers_closed {
+                first.max(self.last_received)
+            } else {
+                first
+            };
+            cx.now.since(silent_since) >= patience
+        })
     }
 
     fn time_out(&mut self, cx: &mut Context) -> Verdict {
