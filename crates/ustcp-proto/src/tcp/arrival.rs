@@ -35,7 +35,7 @@ const RETURN: Step<()> = ControlFlow::Break(None);
 /// Acknowledgements of what cannot be accepted, and challenges, are this far apart for one connection, so that two
 /// confused ends do not keep each other busy (Linux's `tcp_invalid_ratelimit`; RFC 5961 §10). Nothing is shared
 /// between connections: a shared limit can be felt from outside (CVE-2016-5696).
-const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Connection {
     /// Takes in a segment addressed to this connection. Returns an RST to answer with, if that is due.
@@ -261,7 +261,6 @@ impl Connection {
         } else {
             self.rtt.sample(cx.now.since(self.syn_sent_at));
         }
-        self.recover = self.snd.una;
         self.arrivals = self.arrivals.wrapping_add(1);
         self.enter(cx, cause);
     }
@@ -349,7 +348,13 @@ impl Connection {
         if self.congestion.recovery().is_some() {
             return;
         }
-        let fresh = self.snd.una.at_or_after(self.recover);
+        // RFC 6582 §3.2 step 1 wants more acknowledged than `recover`: at it, duplicates may still be echoes of what was
+        // sent again needlessly. SACK blocks are no such echoes.
+        let fresh = if self.rcv.sack {
+            self.snd.una.at_or_after(self.recover)
+        } else {
+            self.snd.una.after(self.recover)
+        };
         let lost = self.snd.in_flight.lost() > 0 && self.timeouts == 0;
         if !fresh || (self.duplicate_acks < 3 && !lost) {
             return;
