@@ -7,7 +7,9 @@ use crate::ports::Claim;
 use crate::stack::Control;
 use crate::table::{Kind, Listener, Socket};
 use crate::tcp::Connection;
-use crate::{Cause, Error, Family, Flow, Info, Instant, Options, Readiness, Shutdown, SocketId, Stack, State, route};
+use crate::{
+    Cause, Error, EventKind, Family, Flow, Info, Instant, Options, Readiness, Shutdown, SocketId, Stack, State, route,
+};
 
 /// Local address of a socket that has none.
 const NOTHING: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -145,6 +147,7 @@ impl Stack {
             return Err(Error::AddressInUse);
         }
         self.listeners.insert(local, id);
+        self.record_listener(local, State::Closed, Cause::PassiveOpen);
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.kind = Kind::Listener(Listener {
                 backlog,
@@ -356,6 +359,15 @@ impl Stack {
         }
     }
 
+    /// A listener is no connection, but Figure 5 has arrows for it. Its peer is nobody.
+    fn record_listener(&mut self, local: SocketAddr, from: State, cause: Cause) {
+        let remote = NOTHING;
+        if let Some(to) = from.on(cause) {
+            let flow = Some(Flow { local, remote });
+            self.cx.record(flow, EventKind::Transition { from, to, cause });
+        }
+    }
+
     /// LISTEN ends: half-open connections are forgotten, completed ones reset. The address stays bound.
     fn stop_listening(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
@@ -364,6 +376,7 @@ impl Stack {
         };
         if let Some(local) = socket.local {
             self.listeners.remove(&local);
+            self.record_listener(local, State::Listen, Cause::UserClosed);
         }
         let mine = self
             .half_open

@@ -122,6 +122,14 @@ impl Stack {
             Completion::Wait => self.record_received(half.flow, segment, scale, stays),
             Completion::Answer(header) => {
                 self.record_received(half.flow, segment, scale, stays);
+                let now = self.cx.now;
+                if !self
+                    .half_open
+                    .get_mut(key)
+                    .is_some_and(|half| half.may_answer(now, &header))
+                {
+                    return self.cx.dropped(Some(half.flow), DropReason::Limit);
+                }
                 let retransmission = header.flags.has(Flags::SYN);
                 self.answer(Control {
                     flow: half.flow,
@@ -175,14 +183,15 @@ impl Stack {
     }
 
     fn on_time_wait_segment(&mut self, key: usize, segment: &TcpSegment<'_>) {
+        let Some(flow) = self.time_wait.get(key).map(|remains| remains.flow) else {
+            return;
+        };
+        let (now, listens) = (self.cx.now, self.listener_for(flow.local).is_some());
         let Some(remains) = self.time_wait.get_mut(key) else {
             return;
         };
-        let (flow, now) = (remains.flow, self.cx.now);
-        let aftermath = remains.on_segment(now, segment);
-        if let Aftermath::MakeWay(last) = aftermath
-            && self.listener_for(flow.local).is_some()
-        {
+        let aftermath = remains.on_segment(now, segment, listens);
+        if let Aftermath::MakeWay(last) = aftermath {
             self.end_time_wait(key, Cause::Aborted);
             return self.on_listener_segment(flow, segment, Some(last));
         }
@@ -278,6 +287,8 @@ impl Stack {
             our_scale: window_scale_for(options.receive_buffer),
             sent_at: self.cx.now,
             retransmissions: 0,
+            resent: false,
+            last_answer: None,
             due: self.cx.now + self.cx.config.rto_initial,
         };
         self.insert_half_open(half);

@@ -152,6 +152,7 @@ impl Stack {
             return;
         }
         half.retransmissions += 1;
+        half.resent = true;
         let gap = self
             .cx
             .config

@@ -172,7 +172,7 @@ impl Connection {
         connection.accept_offer(cx, half.offer);
         connection.snd.nxt = half.iss + 1;
         connection.snd.set_window(half.irs, half.iss, half.peer_window);
-        connection.syn_was_lost = half.retransmissions > 0;
+        connection.syn_was_lost = half.resent;
         connection.syn_sent_at = half.sent_at;
         connection
     }

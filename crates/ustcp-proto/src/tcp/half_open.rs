@@ -2,6 +2,7 @@
 
 use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions, TcpSegment};
 
+use super::arrival::CHALLENGE_INTERVAL;
 use super::{Offer, reset_for};
 use crate::context::Context;
 use crate::{Cause, EventKind, Flow, Instant, SocketId, State};
@@ -20,6 +21,10 @@ pub(crate) struct HalfOpen {
     pub(crate) our_scale: u8,
     pub(crate) sent_at: Instant,
     pub(crate) retransmissions: u8,
+    /// The SYN-ACK was sent more than once, whoever asked for it.
+    pub(crate) resent: bool,
+    /// When something other than RST was last answered.
+    pub(crate) last_answer: Option<Instant>,
     /// When the SYN-ACK goes out again.
     pub(crate) due: Instant,
 }
@@ -67,6 +72,22 @@ impl HalfOpen {
             true => Completion::Answer(reset_for(header, 0)),
             false => Completion::Wait,
         }
+    }
+
+    /// Whether `header` may go out as an answer now: as for whole connections, so that two half-open ones that were
+    /// talked into each other do not keep each other busy. RSTs end such a talk and may always go.
+    pub(crate) fn may_answer(&mut self, now: Instant, header: &TcpHeader) -> bool {
+        if header.flags.has(Flags::RST) {
+            return true;
+        }
+        let recent = self
+            .last_answer
+            .is_some_and(|last| now.since(last) < CHALLENGE_INTERVAL);
+        if !recent {
+            self.last_answer = Some(now);
+            self.resent |= header.flags.has(Flags::SYN);
+        }
+        !recent
     }
 
     /// The SYN-ACK.

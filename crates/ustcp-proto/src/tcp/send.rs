@@ -146,7 +146,11 @@ mod tests {
         let mut snd = established();
         assert!(snd.update_window(SeqNum(4000), SeqNum(3001), 2000));
         snd.advance(SeqNum(3001));
-        assert_eq!(snd.una + snd.wnd, SeqNum(5001), "the edge the peer named, and no further");
+        assert_eq!(
+            snd.una + snd.wnd,
+            SeqNum(5001),
+            "the edge the peer named, and no further"
+        );
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! A connection in TIME-WAIT: what is left when only old segments may still come.
 
-use core::time::Duration;
-
 use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpSegment};
 
+use super::arrival::CHALLENGE_INTERVAL;
 use super::connection::Connection;
 use crate::{Flow, Instant, SocketId};
 
@@ -36,9 +35,6 @@ pub(crate) enum Aftermath {
 }
 
 impl TimeWait {
-    /// Answers to anything but a FIN are this far apart.
-    const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
-
     /// What must be remembered of `connection`, until `due`.
     pub(crate) fn new(connection: &Connection, socket: SocketId, due: Instant) -> TimeWait {
         TimeWait {
@@ -53,14 +49,14 @@ impl TimeWait {
         }
     }
 
-    /// RFC 9293 §3.10.7.4, TIME-WAIT.
-    pub(crate) fn on_segment(&mut self, now: Instant, segment: &TcpSegment<'_>) -> Aftermath {
+    /// RFC 9293 §3.10.7.4, TIME-WAIT. `listens`: there is a listener that could take a new connection.
+    pub(crate) fn on_segment(&mut self, now: Instant, segment: &TcpSegment<'_>, listens: bool) -> Aftermath {
         let header = &segment.header;
         if header.flags.has(Flags::RST) {
             return Aftermath::Ignore; // RFC 1337: not to be assassinated
         }
-        let opens = header.flags.has(Flags::SYN) && !header.flags.has(Flags::ACK);
-        if opens && header.seq.after(self.rcv_nxt) {
+        let controls = Flags(header.flags.0 & (Flags::SYN | Flags::ACK | Flags::FIN).0);
+        if controls == Flags::SYN && listens && header.seq.after(self.rcv_nxt) {
             return Aftermath::MakeWay(self.snd_nxt); // RFC 9293 MAY-2
         }
         let fin_again = header.flags.has(Flags::FIN) && header.seq + segment.payload.len() + 1 == self.rcv_nxt;
@@ -71,7 +67,7 @@ impl TimeWait {
         if says_nothing
             || self
                 .last_answer
-                .is_some_and(|last| now.since(last) < TimeWait::ANSWER_INTERVAL)
+                .is_some_and(|last| now.since(last) < CHALLENGE_INTERVAL)
         {
             return Aftermath::Ignore;
         }
