@@ -302,7 +302,10 @@ fn abort_resets() {
     w.sees("P. 1:11(10) ack 1");
     w.abort();
     w.sees("R. 11:11(0) ack 1");
-    assert_eq!((w.state(), w.try_write(1)), (State::Closed, Err(Error::ConnectionAborted)));
+    assert_eq!(
+        (w.state(), w.try_write(1)),
+        (State::Closed, Err(Error::ConnectionAborted))
+    );
     assert_eq!((w.try_write(1), w.read(1)), (Err(Error::BrokenPipe), Ok(0)));
 }
 

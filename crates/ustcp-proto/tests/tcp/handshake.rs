@@ -34,7 +34,10 @@ fn we_open_and_the_peer_answers() {
             (State::SynSent, Cause::PeerSynAck, State::Established)
         ]
     );
-    assert_eq!((w.stack.counters().active_opens, w.stack.counters().established), (1, 1));
+    assert_eq!(
+        (w.stack.counters().active_opens, w.stack.counters().established),
+        (1, 1)
+    );
 }
 
 /// The three-way handshake from the peer's side; the connection is a socket of its own, and the listener goes on.
@@ -277,7 +280,10 @@ fn close_in_syn_received() {
     assert_eq!(w.state(), State::FinWait1);
     let sent = w.elapse(secs(1));
     for (_, segment) in &sent {
-        assert!(segment.ack == Some(1), "a synchronized end acknowledges in every segment: {segment}");
+        assert!(
+            segment.ack == Some(1),
+            "a synchronized end acknowledges in every segment: {segment}"
+        );
     }
     w.peer(". 1:1(0) ack 2");
     assert_eq!(w.state(), State::FinWait2);
@@ -289,13 +295,22 @@ fn abort_in_syn_sent() {
     let mut w = Wire::connecting(config());
     w.abort();
     w.quiet();
-    assert_eq!((w.state(), w.take_error()), (State::Closed, Some(Error::ConnectionAborted)));
+    assert_eq!(
+        (w.state(), w.take_error()),
+        (State::Closed, Some(Error::ConnectionAborted))
+    );
 }
 
 /// MUST-42: many connections on one port, each its own.
 #[test]
 fn one_port_serves_a_thousand() {
-    let mut w = Wire::listening(Config { trace: false, ..config() }, 2000);
+    let mut w = Wire::listening(
+        Config {
+            trace: false,
+            ..config()
+        },
+        2000,
+    );
     for port in 1..=1000 {
         w.ports = Ports(SERVER, port);
         w.peer("S 0:0(0) win 65535 <mss 1000>");
@@ -318,7 +333,10 @@ fn one_port_serves_a_thousand() {
 fn a_second_listener_disturbs_nobody() {
     let mut w = Wire::accepted();
     let other = w.fresh();
-    assert_eq!(w.stack.bind(other, SocketAddr::new(OURS, SERVER)), Err(Error::AddressInUse));
+    assert_eq!(
+        w.stack.bind(other, SocketAddr::new(OURS, SERVER)),
+        Err(Error::AddressInUse)
+    );
     w.peer("P. 1:2(1) ack 1");
     assert_eq!(w.read(10), Ok(1));
     w.ports = Ports(SERVER, 777);
@@ -331,7 +349,10 @@ fn a_second_listener_disturbs_nobody() {
 #[test]
 fn calls_before_the_connection_stands() {
     let mut w = Wire::connecting(config());
-    assert_eq!((w.try_write(1), w.read(1)), (Err(Error::WouldBlock), Err(Error::WouldBlock)));
+    assert_eq!(
+        (w.try_write(1), w.read(1)),
+        (Err(Error::WouldBlock), Err(Error::WouldBlock))
+    );
     let fresh = w.fresh();
     assert_eq!(w.stack.send(w.now, fresh, b"x"), Err(Error::BrokenPipe));
     assert_eq!(w.stack.recv(w.now, fresh, &mut [0]), Err(Error::NotConnected));

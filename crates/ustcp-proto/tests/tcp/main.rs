@@ -2,10 +2,16 @@
 //! scripted peer sends, `sees` the next one of ours, `after` the time that passes between.
 
 #[cfg(test)]
+mod ack;
+#[cfg(test)]
 mod close;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod reset;
+#[cfg(test)]
+mod retransmission;
+#[cfg(test)]
+mod sequence;
 #[cfg(test)]
 mod wire;

@@ -263,7 +263,10 @@ fn rst_in_active_syn_received() {
     assert_eq!(w.state(), State::SynReceived);
     w.drain();
     w.peer("R 1:1(0)");
-    assert_eq!((w.state(), w.take_error()), (State::Closed, Some(Error::ConnectionRefused)));
+    assert_eq!(
+        (w.state(), w.take_error()),
+        (State::Closed, Some(Error::ConnectionRefused))
+    );
 }
 
 /// An accepted connection that was reset while it waited is still handed out, and says what happened.

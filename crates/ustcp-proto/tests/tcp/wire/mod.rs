@@ -69,7 +69,11 @@ pub(crate) fn config() -> Config {
             address: OURS,
             prefix: 24,
         }],
-        secret: Secret(*b"a secret of thirty-two bytes....."[..32].first_chunk().expect("32 bytes")),
+        secret: Secret(
+            *b"a secret of thirty-two bytes....."[..32]
+                .first_chunk()
+                .expect("32 bytes"),
+        ),
         trace: true,
         ..Config::default()
     }
@@ -166,9 +170,7 @@ impl Wire {
     /// Binds to the client's port and connects.
     pub(crate) fn connect(&mut self) {
         let id = self.fresh();
-        self.stack
-            .bind(id, SocketAddr::new(OURS, self.ports.0))
-            .expect("bind");
+        self.stack.bind(id, SocketAddr::new(OURS, self.ports.0)).expect("bind");
         let result = self.stack.connect(self.now, id, SocketAddr::new(PEERS, self.ports.1));
         assert_eq!(result, Err(Error::InProgress));
         self.socket = Some(id);

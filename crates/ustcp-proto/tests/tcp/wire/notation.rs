@@ -65,7 +65,11 @@ impl Segment {
                 _ => panic!("what is {word:?} in {text:?}?"),
             }
         }
-        assert_eq!(flags.has(Flags::ACK), segment.ack.is_some(), "`.` goes with `ack`: {text}");
+        assert_eq!(
+            flags.has(Flags::ACK),
+            segment.ack.is_some(),
+            "`.` goes with `ack`: {text}"
+        );
         segment
     }
 
@@ -92,7 +96,10 @@ impl Segment {
             flags: header.flags,
             seq: relative(header.seq, isns.sender),
             len,
-            ack: header.flags.has(Flags::ACK).then(|| relative(header.ack, isns.receiver)),
+            ack: header
+                .flags
+                .has(Flags::ACK)
+                .then(|| relative(header.ack, isns.receiver)),
             win: Some(header.window),
             urgent: header.urgent,
             options: Some(options),

@@ -1,0 +1,389 @@
+//! Retransmission: RFC 6298, RFC 5681 §3.2, RFC 6582, RFC 6675.
+
+use core::time::Duration;
+
+use ustcp_proto::{Config, Error, EventKind, State, Timer};
+
+use crate::wire::*;
+
+const SACKING: &str = "win 65535 <mss 1000,sackOK>";
+
+/// One round trip of exactly `rtt`: a byte goes out, its ACK comes back.
+fn round_trip(w: &mut Wire, rtt: Duration) {
+    let next = 1 + w.info().bytes_acked as i64;
+    w.write(1);
+    w.sees(&format!("P. {next}:{}(1) ack 1", next + 1));
+    w.after(rtt);
+    w.peer(&format!(". 1:1(0) ack {}", next + 1));
+    w.quiet();
+}
+
+/// RFC 6298 §2 with Linux's lower bound of 200 ms on the variation's share, in whole nanoseconds.
+struct Model {
+    srtt: Option<u64>,
+    rttvar: u64,
+    floor: u64,
+}
+
+impl Model {
+    fn sample(&mut self, rtt: Duration) -> Duration {
+        let rtt = u64::try_from(rtt.as_nanos()).expect("short");
+        match self.srtt {
+            None => {
+                self.srtt = Some(rtt);
+                self.rttvar = rtt / 2;
+            }
+            Some(srtt) => {
+                self.rttvar = (3 * self.rttvar + srtt.abs_diff(rtt)) / 4;
+                self.srtt = Some((7 * srtt + rtt) / 8);
+            }
+        }
+        Duration::from_nanos(self.srtt.expect("set") + (4 * self.rttvar).max(self.floor))
+    }
+}
+
+/// 6298-2, 6298-3, 6298-4: SRTT, RTTVAR and RTO on exact round trips, against the RFC's formulas.
+#[test]
+fn the_timeout_follows_the_round_trips() {
+    for floor in [200, 1000, 1] {
+        let mut config = config();
+        config.rto_min = ms(floor);
+        let mut w = Wire::connecting(config);
+        w.after(ms(64));
+        w.peer("S. 0:0(0) ack 1 win 65535 <mss 1000>");
+        w.sees(". 1:1(0) ack 1");
+        let mut model = Model {
+            srtt: None,
+            rttvar: 0,
+            floor: floor * 1_000_000,
+        };
+        assert_eq!(w.info().rto, model.sample(ms(64)));
+        for rtt in [64, 64, 128, 100, 10, 10, 10, 150, 1, 64, 64, 64] {
+            round_trip(&mut w, ms(rtt));
+            assert_eq!(w.info().rto, model.sample(ms(rtt)));
+            assert_eq!(w.info().srtt, Duration::from_nanos(model.srtt.expect("set")));
+            assert_eq!(w.info().rttvar, Duration::from_nanos(model.rttvar));
+        }
+        assert_eq!(w.info().min_rtt, ms(1));
+    }
+}
+
+/// MUST-19, 6298-7: text that nobody acknowledges goes out again, the first segment alone, each gap twice the last, up
+/// to the longest.
+#[test]
+fn timeouts_double() {
+    let mut w = Wire::connected();
+    w.write(3000);
+    w.sees(". 1:1001(1000) ack 1");
+    w.sees(". 1001:2001(1000) ack 1");
+    w.sees("P. 2001:3001(1000) ack 1");
+    for gap in [
+        200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 102_400, 120_000, 120_000,
+    ] {
+        w.after(ms(gap));
+        w.sees(". 1:1001(1000) ack 1");
+        w.quiet();
+    }
+    assert_eq!(w.info().retransmits, 12);
+}
+
+/// MUST-20, SHLD-10, SHLD-11: R2 is 924.6 s by default; the user learns why.
+#[test]
+fn a_silent_peer_is_given_up() {
+    let mut w = Wire::connected();
+    w.write(10);
+    w.sees("P. 1:11(10) ack 1");
+    let sent = w.elapse(secs(1200));
+    let repeats: Vec<_> = sent.iter().filter(|(_, segment)| segment.len == 10).collect();
+    assert!(repeats.len() >= 15, "{}", repeats.len());
+    let (last, _) = sent.last().expect("something");
+    assert!(*last >= secs(804) && *last <= secs(1050), "{last:?}");
+    assert_eq!((w.state(), w.read(1)), (State::Closed, Err(Error::TimedOut)));
+    assert_eq!(w.stack.census().timers, 0);
+}
+
+/// MUST-18: Karn: an ACK of what was sent twice says nothing of the round trip, nor does one that covers it among other
+/// text.
+#[test]
+fn an_ambiguous_ack_is_no_sample() {
+    for covered in [1001, 2001] {
+        let mut w = Wire::connected();
+        w.write(2000);
+        w.drain();
+        w.after(ms(200));
+        w.sees(". 1:1001(1000) ack 1");
+        w.after(ms(5));
+        let before = w.info();
+        w.peer(&format!(". 1:1(0) ack {covered}"));
+        assert_eq!(
+            (w.info().srtt, w.info().rttvar),
+            (before.srtt, before.rttvar),
+            "ack {covered}"
+        );
+    }
+}
+
+/// MUST-18, RFC 6298 §5: the timeout stays backed off until there is a sample.
+#[test]
+fn backoff_ends_with_a_sample() {
+    let mut w = Wire::connected();
+    w.write(10);
+    w.sees("P. 1:11(10) ack 1");
+    w.after(ms(200));
+    w.sees("P. 1:11(10) ack 1");
+    w.peer(". 1:1(0) ack 11");
+    assert_eq!(w.info().rto, ms(400));
+    w.write(10);
+    w.sees("P. 11:21(10) ack 1");
+    w.after(ms(400));
+    w.sees("P. 11:21(10) ack 1");
+    w.peer(". 1:1(0) ack 21");
+    w.write(10);
+    w.sees("P. 21:31(10) ack 1");
+    w.peer(". 1:1(0) ack 31");
+    assert_eq!(w.info().rto, ms(200));
+}
+
+/// 6298-6: the timer starts with the first text, starts again with each ACK of new text, and stops with the last.
+#[test]
+fn when_the_timer_runs() {
+    let mut w = Wire::connected();
+    assert_eq!(w.stack.poll_timeout(), None);
+    w.write(2000);
+    w.drain();
+    w.after(ms(150));
+    w.peer(". 1:1(0) ack 1001");
+    w.after(w.info().rto);
+    w.sees("P. 1001:2001(1000) ack 1");
+    w.peer(". 1:1(0) ack 2001");
+    w.after(secs(100));
+    w.quiet();
+    assert_eq!(w.stack.census().timers, 0);
+    let expired: Vec<_> = w.events().into_iter().map(|event| event.kind).collect();
+    assert!(expired.contains(&EventKind::Expired(Timer::Retransmission)));
+}
+
+/// 6298-8: a SYN that had to be repeated leaves no sample, and text begins with 3 s.
+#[test]
+fn after_a_lost_syn_the_timeout_is_three_seconds() {
+    let mut w = Wire::connecting(config());
+    w.after(secs(1));
+    w.sees("S 0:0(0)");
+    w.peer("S. 0:0(0) ack 1 win 65535 <mss 1000>");
+    w.sees(". 1:1(0) ack 1");
+    assert_eq!((w.info().srtt, w.info().rto), (Duration::ZERO, secs(3)));
+    w.write(10);
+    w.sees("P. 1:11(10) ack 1");
+    w.after(secs(3));
+    w.sees("P. 1:11(10) ack 1");
+}
+
+/// MUST-18: a SYN-ACK that was sent twice, whoever asked for it, leaves no sample.
+#[test]
+fn a_repeated_syn_ack_is_no_sample() {
+    let mut w = Wire::half_open(config());
+    w.after(ms(700));
+    w.peer("S 0:0(0) win 65535 <mss 1000>");
+    w.sees("S. 0:0(0) ack 1");
+    w.after(ms(10));
+    w.peer(". 1:1(0) ack 1");
+    w.accept();
+    assert_eq!(w.info().srtt, Duration::ZERO);
+}
+
+/// 6298-1: before there is a sample the timeout is a second.
+#[test]
+fn the_first_timeout_is_a_second() {
+    let mut w = Wire::connecting(config());
+    w.after(ms(999));
+    w.quiet();
+    w.after(ms(1));
+    w.sees("S 0:0(0)");
+}
+
+/// Ten segments in flight, all sent.
+fn ten_in_flight(offer: &str) -> Wire {
+    let mut w = Wire::connected_to(config(), offer);
+    w.write(20_000);
+    for first in (1..10_001).step_by(1000) {
+        w.sees(&format!(". {first}:{}(1000) ack 1", first + 1000));
+    }
+    w.quiet();
+    w
+}
+
+/// 5681-10, 5681-12: the third duplicate brings the lost segment, the first two one new segment each.
+#[test]
+fn the_third_duplicate_retransmits() {
+    let mut w = ten_in_flight(PLAIN);
+    w.peer(". 1:1(0) ack 1");
+    w.sees(". 10001:11001(1000) ack 1");
+    w.quiet();
+    w.peer(". 1:1(0) ack 1");
+    w.sees(". 11001:12001(1000) ack 1");
+    w.quiet();
+    assert_eq!(w.stack.counters().fast_retransmits, 0);
+    w.peer(". 1:1(0) ack 1");
+    w.sees(". 1:1001(1000) ack 1");
+    w.quiet();
+    assert_eq!(w.stack.counters().fast_retransmits, 1);
+    assert_eq!(w.info().ssthresh, 6); // half of twelve in flight
+}
+
+/// 5681-11: what is no duplicate: with text, with another window, with FIN, or with nothing in flight.
+#[test]
+fn what_is_no_duplicate() {
+    let mut w = ten_in_flight(PLAIN);
+    for (index, window) in (0..6).zip([60_000, 60_001, 60_002, 60_003, 60_004, 60_005]) {
+        w.peer(&format!(". 1:1(0) ack 1 win {window}"));
+        let first = 1 + index * 10;
+        w.peer(&format!("P. {first}:{}(10) ack 1 win {window}", first + 10));
+    }
+    assert!(w.drain().iter().all(|segment| segment.len == 0));
+    assert_eq!(w.stack.counters().fast_retransmits, 0);
+
+    let mut w = Wire::connected();
+    for _ in 0..5 {
+        w.peer(". 1:1(0) ack 1");
+        w.quiet();
+    }
+}
+
+/// 6582-1: a partial ACK brings the next hole at once, without three more duplicates, until the recovery point.
+#[test]
+fn partial_acks_fill_hole_after_hole() {
+    let mut w = ten_in_flight(PLAIN); // lost: 1, 3001 and 6001
+    for _ in 0..3 {
+        w.peer(". 1:1(0) ack 1");
+    }
+    let sent = w.drain();
+    assert!(sent.iter().any(|segment| segment.seq == 1));
+    w.after(ms(50));
+    w.peer(". 1:1(0) ack 3001");
+    assert_eq!(w.next().expect("the second hole").1.seq, 3001);
+    w.drain();
+    w.after(ms(50));
+    w.peer(". 1:1(0) ack 6001");
+    assert_eq!(w.next().expect("the third hole").1.seq, 6001);
+    w.drain();
+    assert_eq!(w.stack.counters().fast_retransmits, 1);
+    let threshold = w.info().ssthresh;
+    let end = 1 + w.info().bytes_sent as i64 - w.info().bytes_retrans as i64;
+    w.after(ms(50));
+    w.peer(&format!(". 1:1(0) ack {end}"));
+    assert_eq!(w.info().ssthresh, threshold, "one loss event, one reduction");
+    assert!(w.info().cwnd <= threshold); // 6582-3
+    assert_eq!(w.stack.counters().timeouts, 0);
+}
+
+/// 6582-2: duplicates that our own needless retransmissions provoked after a timeout start nothing.
+#[test]
+fn duplicates_after_a_timeout_are_echoes() {
+    let mut w = ten_in_flight(PLAIN);
+    w.after(ms(200));
+    w.sees(". 1:1001(1000) ack 1");
+    w.peer(". 1:1(0) ack 10001"); // everything had arrived, only the ACKs were lost
+    assert!(!w.drain().is_empty());
+    for _ in 0..5 {
+        w.peer(". 1:1(0) ack 10001");
+        w.drain();
+    }
+    assert_eq!(w.stack.counters().fast_retransmits, 0);
+}
+
+/// 6675-1, 2018-5: SACK says which ones are lost; only those go again.
+#[test]
+fn only_the_holes_go_again() {
+    let mut w = ten_in_flight(SACKING);
+    w.peer(". 1:1(0) ack 1 <sack 1001:2001>");
+    w.peer(". 1:1(0) ack 1 <sack 3001:4001 1001:2001>");
+    w.peer(". 1:1(0) ack 1 <sack 3001:6001 1001:2001>");
+    let again: Vec<_> = w
+        .drain()
+        .iter()
+        .map(|segment| segment.seq)
+        .filter(|seq| *seq < 10_001)
+        .collect();
+    assert_eq!(again[0], 1);
+    assert!(again.iter().all(|seq| [1, 2001].contains(seq)), "{again:?}");
+    w.peer(". 1:1(0) ack 1 <sack 3001:10001 1001:2001>");
+    let more: Vec<_> = w
+        .drain()
+        .iter()
+        .map(|segment| segment.seq)
+        .filter(|seq| *seq < 10_001)
+        .collect();
+    assert_eq!([again, more].concat(), [1, 2001]);
+    assert_eq!(w.stack.counters().fast_retransmits, 1);
+}
+
+/// 2018-4: after a timeout SACKed text counts as lost again: the peer may have thrown it away.
+#[test]
+fn a_timeout_forgets_sacks() {
+    let mut w = ten_in_flight(SACKING);
+    w.peer(". 1:1(0) ack 1 <sack 9001:10001>");
+    w.drain();
+    w.after(ms(200));
+    let mut seen = Vec::new();
+    for end in (1001..=10_001).step_by(1000) {
+        seen.extend(w.drain().iter().map(|segment| segment.seq));
+        w.peer(&format!(". 1:1(0) ack {end}"));
+    }
+    assert!(seen.contains(&9001), "{seen:?}");
+}
+
+/// 2018-6: blocks that cannot be are ignored: inverted, below, beyond, empty.
+#[test]
+fn impossible_sack_blocks_are_ignored() {
+    let mut w = ten_in_flight(SACKING);
+    for blocks in [
+        "2001:1001",
+        "11001:12001",
+        "-5000:-4000",
+        "5001:5001",
+        "9001:30001",
+        "-1000:5001",
+    ] {
+        w.peer(&format!(". 1:1(0) ack 1 win 65535 <sack {blocks}>"));
+        assert_eq!(w.info().sacked, 0, "{blocks}");
+    }
+}
+
+/// RFC 5961 §5: duplicates without SACK are still duplicates for a peer that SACKs, and text stays whole.
+#[test]
+fn retransmissions_carry_the_right_text() {
+    let mut w = ten_in_flight(SACKING);
+    w.peer(". 1:1(0) ack 1 <sack 1501:9001>");
+    w.elapse(secs(3)); // every segment's text is verified where it is seen
+    assert!(w.info().total_retrans > 0);
+}
+
+/// MUST-20, MUST-21: R2 is what the config says, and a shorter one is as exact.
+#[test]
+fn fewer_retries_give_up_sooner() {
+    let mut w = Wire::connected_to(Config { retries: 3, ..config() }, PLAIN);
+    w.write(10);
+    w.elapse(secs(2));
+    assert_eq!(w.state(), State::Established);
+    w.elapse(secs(8));
+    assert_eq!(w.state(), State::Closed);
+    assert_eq!(w.take_error(), Some(Error::TimedOut));
+}
+
+/// SHLD-17: a peer that shrinks its window and goes on answering is not given up.
+#[test]
+fn a_shrunk_window_is_no_reason_to_give_up() {
+    let mut w = Wire::connected();
+    w.write(5000);
+    w.drain();
+    for _ in 0..150 {
+        for (_, segment) in w.elapse(secs(60)) {
+            if segment.len > 0 {
+                w.peer(". 1:1(0) ack 1 win 0");
+            }
+        }
+        assert_eq!(w.state(), State::Established);
+    }
+    w.peer(". 1:1(0) ack 5001 win 65535");
+    assert_eq!(w.stack.queued_out(w.id()), Ok(0));
+}
