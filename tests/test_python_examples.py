@@ -70,9 +70,10 @@ def test_http_get_says_what_went_wrong(namespace, pages):
 
 
 @pytest.fixture
-def echo_server(namespace):
-    """The program, and its address."""
-    command = namespace.command(sys.executable, str(EXAMPLES / "echo_server.py"), "0")
+def echo_server(request, namespace):
+    """The program, and its address. With a parameter: under that limit of descriptors."""
+    limit = ["prlimit", f"--nofile={request.param}"] if hasattr(request, "param") else []
+    command = namespace.command(*limit, sys.executable, str(EXAMPLES / "echo_server.py"), "0")
     server = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         port = int(re.fullmatch(r"listening on 0\.0\.0\.0:(\d+)\n", server.stdout.readline())[1])
@@ -100,6 +101,16 @@ def test_echo_server_serves_many_clients_at_once(echo_server):
         last.sendall(b"x")
         assert last.recv(1) == b"x"
         assert len(os.listdir(f"/proc/{server.pid}/fd")) == descriptors - 199
+
+
+@pytest.mark.parametrize("echo_server", [64], indirect=True)
+def test_echo_server_without_descriptors_lets_clients_wait(echo_server):
+    _, address = echo_server
+    clients = [socket.create_connection(address, 20) for _ in range(200)]
+    for number, client in enumerate(clients):
+        with client:
+            client.sendall(b"%d" % number)
+            assert client.recv(100) == b"%d" % number
 
 
 def test_echo_server_is_not_stopped_by_one_that_does_not_read(echo_server):
