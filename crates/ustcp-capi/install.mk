@@ -74,13 +74,19 @@ build/examples/%: examples/%.c capi-prefix
 	$(CC) $(CAPI_CFLAGS) $$($(CAPI_PKG_CONFIG) --cflags ustcp) $< -o $@ \
 		$$($(CAPI_PKG_CONFIG) --libs ustcp) -Wl,-rpath,$(CAPI_PREFIX)/lib
 
-# The programs of tests/c, and under build/tests/planted the library that panics on demand: see tests/c/panic.c.
-test-programs: $(CAPI_TESTS) build/tests/planted/$(CAPI_SONAME)
+# The programs of tests/c; the same on the kernel's sockets, where Linux judges them; and under build/tests/planted the
+# library that panics on demand: see tests/c/panic.c.
+test-programs: $(CAPI_TESTS) build/tests/api-kernel build/tests/threads-kernel build/tests/planted/$(CAPI_SONAME)
 
-build/tests/%: tests/c/%.c capi-prefix
+build/tests/%: tests/c/%.c $(wildcard tests/c/*.h) capi-prefix
 	@mkdir -p $(@D)
 	$(CC) $(CAPI_CFLAGS) $$($(CAPI_PKG_CONFIG) --cflags ustcp) $< -o $@ \
 		$$($(CAPI_PKG_CONFIG) --libs ustcp) -Wl,--enable-new-dtags,-rpath,$(CAPI_PREFIX)/lib -pthread
+
+# libc declares what must not be null or too long, which is what these programs pass.
+build/tests/%-kernel: tests/c/%.c $(wildcard tests/c/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CAPI_CFLAGS) -DKERNEL -Wno-nonnull -Wno-stringop-overflow -Wno-stringop-overread $< -o $@ -pthread
 
 .PHONY: build/tests/planted/$(CAPI_SONAME)
 build/tests/planted/$(CAPI_SONAME):

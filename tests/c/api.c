@@ -1,0 +1,609 @@
+/* Bad input to every call: wrong descriptors, pointers, lengths, families, flags, and calls in the wrong state.
+ *
+ * The table is the kernel's where it is not said otherwise: with -DKERNEL it runs on Linux's own sockets. */
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "pair.h"
+
+/* Where ours differs from Linux's on purpose; docs/c-api.md says why. */
+#define OURS(ours, linux) (IS_KERNEL ? (linux) : (ours))
+
+#define PAGE 4096
+
+/* Pointers to nowhere. `edge` is the last byte before a page that is not there. */
+static void *const low = (void *)8;
+static void *const beyond = (void *)((uintptr_t)1 << 62);
+static char *unmapped, *read_only, *edge;
+
+static volatile sig_atomic_t sigpipes;
+
+static void count_sigpipe(int signal)
+{
+    (void)signal;
+    sigpipes++;
+}
+
+static void make_pages(void)
+{
+    char *pages = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    NEEDS(pages != MAP_FAILED);
+    NEEDS(mprotect(pages + PAGE, PAGE, PROT_NONE) == 0);
+    NEEDS(mprotect(pages + 3 * PAGE, PAGE, PROT_READ) == 0);
+    edge = pages + PAGE - 1;
+    unmapped = pages + PAGE;
+    read_only = pages + 3 * PAGE;
+}
+
+static const struct sockaddr *generic(const struct sockaddr_in *name)
+{
+    return (const struct sockaddr *)name;
+}
+
+static void test_socket(void)
+{
+    FAILS(ustcp_socket(-1, SOCK_STREAM, 0), EAFNOSUPPORT);
+    FAILS(ustcp_socket(9999, SOCK_STREAM, 0), EAFNOSUPPORT);
+    FAILS(ustcp_socket(AF_INET, SOCK_SEQPACKET, 0), ESOCKTNOSUPPORT);
+    FAILS(ustcp_socket(AF_INET, 15, 0), EINVAL);
+    FAILS(ustcp_socket(AF_INET, SOCK_STREAM | 0x10, 0), EINVAL);
+    FAILS(ustcp_socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), EPROTONOSUPPORT);
+    FAILS(ustcp_socket(AF_INET, SOCK_STREAM, -1), EINVAL);
+    FAILS(ustcp_socket(AF_INET, SOCK_STREAM, 9999), EINVAL);
+#ifndef KERNEL
+    FAILS(ustcp_socket(AF_INET6, SOCK_STREAM, 0), EAFNOSUPPORT);
+    FAILS(ustcp_socket(AF_UNIX, SOCK_STREAM, 0), EAFNOSUPPORT);
+    FAILS(ustcp_socket(AF_INET, SOCK_DGRAM, 0), ESOCKTNOSUPPORT);
+#endif
+}
+
+/* Every call on a descriptor that is none, or none of ours. */
+static void test_wrong_descriptor(int fd, int socket_error, int data_error)
+{
+    struct sockaddr_in name = any_port;
+    socklen_t length = sizeof name;
+    struct msghdr message = { 0 };
+    struct iovec vector = { &name, sizeof name };
+    char byte = 0;
+    int value = 0;
+
+    printf("# descriptor %d\n", fd);
+    FAILS(ustcp_bind(fd, generic(&name), sizeof name), socket_error);
+    FAILS(ustcp_listen(fd, 1), socket_error);
+    FAILS(ustcp_accept(fd, NULL, NULL), socket_error);
+    FAILS(ustcp_accept4(fd, NULL, NULL, SOCK_NONBLOCK), socket_error);
+    FAILS(ustcp_connect(fd, generic(&name), sizeof name), socket_error);
+    FAILS(ustcp_send(fd, &byte, 1, 0), socket_error);
+    FAILS(ustcp_sendto(fd, &byte, 1, 0, NULL, 0), socket_error);
+    FAILS(ustcp_sendmsg(fd, &message, 0), socket_error);
+    FAILS(ustcp_recv(fd, &byte, 1, 0), socket_error);
+    FAILS(ustcp_recvfrom(fd, &byte, 1, 0, NULL, NULL), socket_error);
+    FAILS(ustcp_recvmsg(fd, &message, 0), socket_error);
+    FAILS(ustcp_shutdown(fd, SHUT_RDWR), socket_error);
+    FAILS(ustcp_getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length), socket_error);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, sizeof value), socket_error);
+    FAILS(ustcp_getsockname(fd, (struct sockaddr *)&name, &length), socket_error);
+    FAILS(ustcp_getpeername(fd, (struct sockaddr *)&name, &length), socket_error);
+    if (data_error == 0)
+        return; /* the kernel does these on any descriptor */
+    FAILS(ustcp_read(fd, &byte, 1), data_error);
+    FAILS(ustcp_write(fd, &byte, 1), data_error);
+    FAILS(ustcp_readv(fd, &vector, 1), data_error);
+    FAILS(ustcp_writev(fd, &vector, 1), data_error);
+    FAILS(ustcp_fcntl(fd, F_GETFL), data_error);
+    FAILS(ustcp_ioctl(fd, FIONREAD, &value), data_error);
+    FAILS(ustcp_close(fd), data_error);
+}
+
+static void test_descriptors(void)
+{
+    int foreign[2];
+
+    NEEDS(pipe(foreign) == 0);
+    test_wrong_descriptor(-1, EBADF, EBADF);
+    test_wrong_descriptor(INT_MIN, EBADF, EBADF);
+    test_wrong_descriptor(INT_MAX, EBADF, EBADF);
+    test_wrong_descriptor(foreign[1] + 100, EBADF, EBADF);
+    test_wrong_descriptor(foreign[0], OURS(EBADF, ENOTSOCK), OURS(EBADF, 0));
+    HOLDS(close(foreign[0]) == 0); /* left alone by the calls above */
+    close(foreign[1]);
+}
+
+static void test_addresses(void)
+{
+    struct sockaddr_in name = any_port;
+    struct sockaddr_in shifted[2]; /* one byte off, so that nothing is aligned */
+    struct sockaddr *askew = (struct sockaddr *)((char *)shifted + 1);
+    int fd = ustcp_socket(AF_INET, SOCK_STREAM, 0);
+
+    NEEDS(fd >= 0);
+    FAILS(ustcp_bind(fd, NULL, sizeof name), EFAULT);
+    FAILS(ustcp_bind(fd, low, sizeof name), EFAULT);
+    FAILS(ustcp_bind(fd, beyond, sizeof name), EFAULT);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)unmapped, sizeof name), EFAULT);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)edge, sizeof name), EFAULT);
+    FAILS(ustcp_connect(fd, NULL, sizeof name), EFAULT);
+    FAILS(ustcp_connect(fd, (struct sockaddr *)unmapped, sizeof name), EFAULT);
+
+    FAILS(ustcp_bind(fd, generic(&name), 0), EINVAL);
+    FAILS(ustcp_bind(fd, generic(&name), sizeof name - 1), EINVAL);
+    FAILS(ustcp_bind(fd, generic(&name), 129), EINVAL);
+    FAILS(ustcp_bind(fd, generic(&name), (socklen_t)-1), EINVAL);
+    FAILS(ustcp_connect(fd, generic(&name), 1), EINVAL);
+    FAILS(ustcp_connect(fd, generic(&name), sizeof name - 1), EINVAL);
+    FAILS(ustcp_connect(fd, generic(&name), (socklen_t)-1), EINVAL);
+
+    name.sin_family = AF_INET6;
+    FAILS(ustcp_bind(fd, generic(&name), sizeof name), EAFNOSUPPORT);
+    FAILS(ustcp_connect(fd, generic(&name), sizeof name), EAFNOSUPPORT);
+    name.sin_family = AF_UNSPEC;
+    FAILS(ustcp_bind(fd, generic(&name), sizeof name), EAFNOSUPPORT);
+#ifndef KERNEL
+    FAILS(ustcp_connect(fd, generic(&name), sizeof name), EAFNOSUPPORT);
+#endif
+
+    name = any_port;
+    name.sin_addr.s_addr = htonl(0x08080808);
+    FAILS(ustcp_bind(fd, generic(&name), sizeof name), EADDRNOTAVAIL);
+    name = any_port;
+    memcpy(askew, &name, sizeof name);
+    GIVES(ustcp_bind(fd, askew, sizeof name), 0);
+    FAILS(ustcp_bind(fd, generic(&name), sizeof name), EINVAL); /* bound already */
+    NEEDS(ustcp_close(fd) == 0);
+
+    fd = ustcp_socket(AF_INET, SOCK_STREAM, 0);
+    name = (struct sockaddr_in){ .sin_family = AF_UNSPEC };
+    GIVES(ustcp_bind(fd, generic(&name), sizeof name), 0);
+    NEEDS(ustcp_close(fd) == 0);
+}
+
+static void test_unconnected(void)
+{
+    struct sockaddr_in name = { 0 };
+    socklen_t length = sizeof name;
+    char byte = 0;
+    int fd = ustcp_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct pollfd entry = { .fd = fd, .events = POLLIN | POLLOUT | POLLRDHUP };
+
+    NEEDS(fd >= 0);
+    FAILS(ustcp_recv(fd, &byte, 1, 0), ENOTCONN);
+    FAILS(ustcp_send(fd, &byte, 1, MSG_NOSIGNAL), EPIPE);
+    HOLDS(sigpipes == 0);
+    FAILS(ustcp_send(fd, &byte, 1, 0), EPIPE);
+    HOLDS(sigpipes == 1);
+    FAILS(ustcp_write(fd, &byte, 1), EPIPE);
+    HOLDS(sigpipes == 2);
+    FAILS(ustcp_accept(fd, NULL, NULL), EINVAL);
+    FAILS(ustcp_shutdown(fd, SHUT_WR), ENOTCONN);
+    FAILS(ustcp_shutdown(fd, 3), EINVAL);
+    FAILS(ustcp_shutdown(fd, -1), EINVAL);
+    FAILS(ustcp_getpeername(fd, (struct sockaddr *)&name, &length), ENOTCONN);
+    GIVES(ustcp_getsockname(fd, (struct sockaddr *)&name, &length), 0);
+    HOLDS(length == sizeof name && name.sin_family == AF_INET && name.sin_port == 0 && name.sin_addr.s_addr == 0);
+    GIVES(ustcp_poll(&entry, 1, 0), 1);
+    HOLDS(entry.revents == (POLLOUT | POLLHUP));
+    NEEDS(ustcp_close(fd) == 0);
+}
+
+static void test_listening(void)
+{
+    struct sockaddr_in name;
+    char byte = 0;
+    int value = 0;
+    int fd = listen_here(&name);
+    int other = ustcp_socket(AF_INET, SOCK_STREAM, 0);
+
+    NEEDS(other >= 0);
+    FAILS(ustcp_bind(other, generic(&name), sizeof name), EADDRINUSE);
+    FAILS(ustcp_connect(fd, generic(&name), sizeof name), EISCONN);
+    FAILS(ustcp_recv(fd, &byte, 1, MSG_DONTWAIT), ENOTCONN);
+    FAILS(ustcp_send(fd, &byte, 1, MSG_NOSIGNAL), EPIPE);
+    FAILS(ustcp_ioctl(fd, FIONREAD, &value), EINVAL);
+    FAILS(ustcp_ioctl(fd, SIOCOUTQ, &value), EINVAL);
+    FAILS(ustcp_accept4(fd, NULL, NULL, 0x10), EINVAL);
+    GIVES(ustcp_fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    FAILS(ustcp_accept(fd, NULL, NULL), EAGAIN);
+    GIVES(ustcp_listen(fd, -1), 0);
+    GIVES(ustcp_listen(fd, 0), 0);
+    NEEDS(ustcp_close(fd) == 0);
+    FAILS(ustcp_connect(other, generic(&name), sizeof name), ECONNREFUSED);
+    NEEDS(ustcp_close(other) == 0);
+}
+
+/* The peer's address goes to nowhere: refused before a connection is taken from the queue. */
+static void test_accept_nowhere(void)
+{
+    struct sockaddr_in name;
+    struct sockaddr_in peer;
+    socklen_t length = sizeof peer;
+    int listener = listen_here(&name);
+    int client = connect_to(&name);
+    int fd;
+
+    NEEDS(ustcp_fcntl(listener, F_SETFL, O_NONBLOCK) == 0);
+#ifndef KERNEL
+    FAILS(ustcp_accept(listener, (struct sockaddr *)&peer, NULL), EFAULT);
+    FAILS(ustcp_accept(listener, (struct sockaddr *)&peer, (socklen_t *)unmapped), EFAULT);
+    length = (socklen_t)-1;
+    FAILS(ustcp_accept(listener, (struct sockaddr *)&peer, &length), EINVAL);
+    length = sizeof peer;
+#endif
+    fd = ustcp_accept(listener, (struct sockaddr *)&peer, &length);
+    HOLDS(fd >= 0 && length == sizeof peer && peer.sin_addr.s_addr == any_port.sin_addr.s_addr);
+    GIVES(ustcp_fcntl(fd, F_GETFL), O_RDWR); /* not inherited */
+    ustcp_close(fd);
+    ustcp_close(client);
+    ustcp_close(listener);
+}
+
+static void test_connected(const int pair[2])
+{
+    struct sockaddr_in name = any_port;
+    struct sockaddr_in peer;
+    socklen_t length = sizeof peer;
+
+    FAILS(ustcp_connect(pair[0], generic(&name), sizeof name), EISCONN);
+    FAILS(ustcp_bind(pair[0], generic(&name), sizeof name), EINVAL);
+    FAILS(ustcp_listen(pair[0], 1), EINVAL);
+    FAILS(ustcp_accept(pair[0], NULL, NULL), EINVAL);
+
+    FAILS(ustcp_getpeername(pair[0], NULL, &length), EFAULT);
+    FAILS(ustcp_getpeername(pair[0], (struct sockaddr *)&peer, NULL), EFAULT);
+    FAILS(ustcp_getpeername(pair[0], (struct sockaddr *)read_only, &length), EFAULT);
+    FAILS(ustcp_getpeername(pair[0], (struct sockaddr *)&peer, (socklen_t *)low), EFAULT);
+    length = (socklen_t)-1;
+    FAILS(ustcp_getsockname(pair[0], (struct sockaddr *)&peer, &length), EINVAL);
+    length = 3;
+    memset(&peer, 0xaa, sizeof peer);
+    GIVES(ustcp_getpeername(pair[0], (struct sockaddr *)&peer, &length), 0);
+    HOLDS(length == sizeof peer && peer.sin_family == AF_INET && ((unsigned char *)&peer)[3] == 0xaa);
+    length = 0;
+    GIVES(ustcp_getpeername(pair[0], NULL, &length), 0);
+    HOLDS(length == sizeof peer);
+}
+
+static void test_send(const int pair[2])
+{
+    struct iovec vector[1025];
+    struct msghdr message = { .msg_iov = vector, .msg_iovlen = 1 };
+    struct sockaddr_in name = any_port;
+    char bytes[8] = "1234567";
+
+    for (size_t i = 0; i < sizeof vector / sizeof vector[0]; i++)
+        vector[i] = (struct iovec){ NULL, 0 };
+
+    FAILS(ustcp_send(pair[0], NULL, 1, 0), EFAULT);
+    FAILS(ustcp_send(pair[0], low, 1, 0), EFAULT);
+    FAILS(ustcp_send(pair[0], beyond, 1, 0), EFAULT);
+    FAILS(ustcp_write(pair[0], NULL, 1), EFAULT);
+    GIVES(ustcp_send(pair[0], NULL, 0, 0), 0);
+    FAILS(ustcp_send(pair[0], bytes, SIZE_MAX, 0), OURS(EINVAL, EFAULT));
+    FAILS(ustcp_write(pair[0], bytes, SIZE_MAX), OURS(EINVAL, EFAULT));
+#ifndef KERNEL
+    FAILS(ustcp_send(pair[0], bytes, 1, MSG_OOB), EOPNOTSUPP);
+#endif
+    FAILS(ustcp_sendto(pair[0], bytes, 1, 0, (struct sockaddr *)unmapped, sizeof name), EFAULT);
+    FAILS(ustcp_sendto(pair[0], bytes, 1, 0, generic(&name), 129), EINVAL);
+    GIVES(ustcp_sendto(pair[0], bytes, 1, 0, generic(&name), sizeof name), 1); /* ignored, as in Linux */
+    GIVES(ustcp_sendto(pair[0], bytes, 1, 0, NULL, 9), 1);
+
+    FAILS(ustcp_writev(pair[0], NULL, 1), EFAULT);
+    FAILS(ustcp_writev(pair[0], (struct iovec *)unmapped, 1), EFAULT);
+    FAILS(ustcp_writev(pair[0], vector, -1), EINVAL);
+    FAILS(ustcp_writev(pair[0], vector, 1025), EINVAL);
+    GIVES(ustcp_writev(pair[0], vector, 0), 0);
+    GIVES(ustcp_writev(pair[0], vector, 1024), 0);
+    vector[0] = (struct iovec){ bytes, SIZE_MAX };
+    FAILS(ustcp_writev(pair[0], vector, 1), EINVAL);
+    vector[0] = (struct iovec){ NULL, 1 };
+    FAILS(ustcp_writev(pair[0], vector, 1), EFAULT);
+    vector[0] = (struct iovec){ bytes, 1 };
+
+    FAILS(ustcp_sendmsg(pair[0], NULL, 0), EFAULT);
+    FAILS(ustcp_sendmsg(pair[0], (struct msghdr *)unmapped, 0), EFAULT);
+    message.msg_iovlen = 1025;
+    FAILS(ustcp_sendmsg(pair[0], &message, 0), EMSGSIZE);
+    message.msg_iovlen = 1;
+    message.msg_iov = (struct iovec *)unmapped;
+    FAILS(ustcp_sendmsg(pair[0], &message, 0), EFAULT);
+    message.msg_iov = vector;
+    GIVES(ustcp_sendmsg(pair[0], &message, 0), 1);
+}
+
+/* 3 bytes are there. */
+static void test_receive(const int pair[2])
+{
+    struct sockaddr_in name = any_port;
+    socklen_t length = sizeof name;
+    char bytes[8];
+    struct iovec vector = { bytes, 1 };
+    struct msghdr message = { .msg_name = &name, .msg_namelen = sizeof name, .msg_iov = &vector, .msg_iovlen = 1,
+                              .msg_flags = -1 };
+    int value = 0;
+
+    GIVES(ustcp_recv(pair[1], bytes, sizeof bytes, MSG_PEEK), 3);
+    GIVES(ustcp_ioctl(pair[1], FIONREAD, &value), 0);
+    HOLDS(value == 3);
+    FAILS(ustcp_recv(pair[1], NULL, 1, 0), EFAULT);
+    FAILS(ustcp_recv(pair[1], low, 1, 0), EFAULT);
+    FAILS(ustcp_recv(pair[1], beyond, 1, 0), EFAULT);
+    FAILS(ustcp_read(pair[1], NULL, 1), EFAULT);
+    GIVES(ustcp_recv(pair[1], NULL, 0, 0), 0);
+    FAILS(ustcp_readv(pair[1], NULL, 1), EFAULT);
+    FAILS(ustcp_readv(pair[1], &vector, -1), EINVAL);
+    FAILS(ustcp_readv(pair[1], &vector, 1025), EINVAL);
+    FAILS(ustcp_recvmsg(pair[1], NULL, 0), EFAULT);
+    FAILS(ustcp_recvmsg(pair[1], (struct msghdr *)unmapped, 0), EFAULT);
+    message.msg_iovlen = 1025;
+    FAILS(ustcp_recvmsg(pair[1], &message, 0), EMSGSIZE);
+    message.msg_iovlen = 1;
+    FAILS(ustcp_recv(pair[1], bytes, 1, MSG_OOB), OURS(EOPNOTSUPP, EINVAL));
+    FAILS(ustcp_recv(pair[1], bytes, 1, MSG_ERRQUEUE), EAGAIN);
+#ifndef KERNEL
+    FAILS(ustcp_recv(pair[1], bytes, SIZE_MAX, 0), EINVAL);
+    FAILS(ustcp_recvfrom(pair[1], bytes, 1, 0, (struct sockaddr *)&name, NULL), EFAULT);
+    FAILS(ustcp_recvfrom(pair[1], bytes, 1, 0, (struct sockaddr *)&name, (socklen_t *)read_only), EFAULT);
+    message.msg_namelen = (socklen_t)-1;
+    FAILS(ustcp_recvmsg(pair[1], &message, 0), EINVAL);
+    message.msg_namelen = sizeof name;
+#endif
+    /* none of these cost a byte */
+    GIVES(ustcp_recvfrom(pair[1], bytes, 1, 0, (struct sockaddr *)&name, &length), 1);
+    HOLDS(length == 0 && bytes[0] == '1');
+    GIVES(ustcp_recvmsg(pair[1], &message, 0), 1);
+    HOLDS(message.msg_namelen == 0 && message.msg_controllen == 0 && (message.msg_flags & ~MSG_CMSG_CLOEXEC) == 0);
+    GIVES(ustcp_recv(pair[1], NULL, 100, MSG_TRUNC), 1); /* dropped */
+    FAILS(ustcp_recv(pair[1], bytes, 1, MSG_DONTWAIT), EAGAIN);
+    GIVES(ustcp_ioctl(pair[1], FIONREAD, &value), 0);
+    HOLDS(value == 0);
+}
+
+static void test_options(int fd)
+{
+    struct timeval time = { 0, 1000000 };
+    struct linger linger = { 1, 5 };
+    struct tcp_info info;
+    char wide[64] = { 1 };
+    int value = 1;
+    socklen_t length = sizeof value;
+
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, NULL, sizeof value), EFAULT);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, unmapped, sizeof value), EFAULT);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, 3), EINVAL);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, (socklen_t)-1), EINVAL);
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, 0), EINVAL);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger - 1), EINVAL);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time - 1), EINVAL);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time), EDOM);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, 9999, &value, sizeof value), ENOPROTOOPT);
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, 9999, &value, sizeof value), ENOPROTOOPT);
+    FAILS(ustcp_setsockopt(fd, 9999, 1, &value, sizeof value), ENOPROTOOPT);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_TYPE, &value, sizeof value), ENOPROTOOPT);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_ERROR, &value, sizeof value), ENOPROTOOPT);
+    value = 87;
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &value, sizeof value), EINVAL);
+    value = 0;
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &value, sizeof value), EINVAL);
+    value = 32768;
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &value, sizeof value), EINVAL);
+    value = 128;
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &value, sizeof value), EINVAL);
+    GIVES(ustcp_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, wide, sizeof wide), 0); /* its beginning counts */
+
+    FAILS(ustcp_getsockopt(fd, SOL_SOCKET, SO_TYPE, NULL, &length), EFAULT);
+    FAILS(ustcp_getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, NULL), EFAULT);
+    FAILS(ustcp_getsockopt(fd, SOL_SOCKET, SO_TYPE, read_only, &length), EFAULT);
+    FAILS(ustcp_getsockopt(fd, SOL_SOCKET, 9999, &value, &length), ENOPROTOOPT);
+    FAILS(ustcp_getsockopt(fd, IPPROTO_TCP, 9999, &value, &length), ENOPROTOOPT);
+    length = (socklen_t)-1;
+    FAILS(ustcp_getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length), EINVAL);
+    value = -1;
+    length = 1;
+    GIVES(ustcp_getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length), 0);
+    HOLDS(length == 1 && value == (int)0xffffff00 + SOCK_STREAM);
+    value = -1;
+    length = 100;
+    GIVES(ustcp_getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &length), 0);
+    HOLDS(length == sizeof value && value == 1);
+    length = 1;
+    GIVES(ustcp_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+    HOLDS(length == 1 && info.tcpi_state == TCP_ESTABLISHED);
+}
+
+static void test_control(int fd)
+{
+    struct stat status;
+    int value = 1;
+
+    FAILS(ustcp_fcntl(fd, 9999, 0), EINVAL);
+    GIVES(ustcp_fcntl(fd, F_GETFL), O_RDWR);
+    GIVES(ustcp_fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    GIVES(ustcp_fcntl(fd, F_GETFL), O_RDWR | O_NONBLOCK);
+    GIVES(ustcp_fcntl(fd, F_SETFD, FD_CLOEXEC), 0);
+    GIVES(ustcp_fcntl(fd, F_GETFD), FD_CLOEXEC);
+    GIVES(fcntl(fd, F_GETFD), FD_CLOEXEC); /* and that is the truth */
+#ifndef KERNEL
+    FAILS(ustcp_fcntl(fd, F_SETFD, 0), EINVAL);
+    FAILS(ustcp_fcntl(fd, F_DUPFD, 0), EINVAL);
+#endif
+    FAILS(ustcp_ioctl(fd, TCGETS, &value), ENOTTY);
+    FAILS(ustcp_ioctl(fd, FIONREAD, NULL), EFAULT);
+    FAILS(ustcp_ioctl(fd, FIONREAD, unmapped), EFAULT);
+    FAILS(ustcp_ioctl(fd, SIOCOUTQ, read_only), EFAULT);
+    FAILS(ustcp_ioctl(fd, FIONBIO, NULL), EFAULT);
+    value = 0;
+    GIVES(ustcp_ioctl(fd, FIONBIO, &value), 0);
+    GIVES(ustcp_fcntl(fd, F_GETFL), O_RDWR);
+    GIVES(fstat(fd, &status), 0);
+    HOLDS(S_ISSOCK(status.st_mode));
+}
+
+static void test_poll(int fd)
+{
+    int foreign[2];
+    struct pollfd entries[4];
+
+    NEEDS(pipe(foreign) == 0);
+    FAILS(ustcp_poll(NULL, 1, 0), EFAULT);
+    FAILS(ustcp_poll((struct pollfd *)unmapped, 1, 0), EFAULT);
+    FAILS(ustcp_poll(entries, (nfds_t)1 << 31, 0), EINVAL);
+    GIVES(ustcp_poll(NULL, 0, 0), 0);
+    GIVES(ustcp_poll(NULL, 0, 1), 0);
+    entries[0] = (struct pollfd){ .fd = fd, .events = POLLIN | POLLOUT };
+    entries[1] = (struct pollfd){ .fd = foreign[0], .events = POLLIN };
+    entries[2] = (struct pollfd){ .fd = -1, .events = POLLIN, .revents = -1 };
+    entries[3] = (struct pollfd){ .fd = foreign[1] + 100, .events = POLLIN };
+    GIVES(ustcp_poll(entries, 4, -1), 2);
+    HOLDS(entries[0].revents == POLLOUT && entries[1].revents == 0);
+    HOLDS(entries[2].revents == 0 && entries[3].revents == POLLNVAL);
+    NEEDS(write(foreign[1], "x", 1) == 1);
+    GIVES(ustcp_poll(entries, 2, 0), 2);
+    HOLDS(entries[1].revents == POLLIN);
+    close(foreign[0]);
+    close(foreign[1]);
+}
+
+/* What the calls above should have left whole. */
+static void test_conversation(const int pair[2])
+{
+    char bytes[8];
+
+    GIVES(ustcp_send(pair[0], "whole", 5, 0), 5);
+    GIVES(ustcp_recv(pair[1], bytes, 5, MSG_WAITALL), 5);
+    HOLDS(memcmp(bytes, "whole", 5) == 0);
+    GIVES(ustcp_shutdown(pair[0], SHUT_WR), 0);
+    FAILS(ustcp_send(pair[0], "x", 1, MSG_NOSIGNAL), EPIPE);
+    GIVES(ustcp_recv(pair[1], bytes, 1, 0), 0);
+    GIVES(ustcp_send(pair[1], "back", 4, 0), 4);
+    GIVES(ustcp_recv(pair[0], bytes, 4, MSG_WAITALL), 4);
+}
+
+static void test_close(const int pair[2])
+{
+    char byte;
+
+    GIVES(ustcp_close(pair[0]), 0);
+    FAILS(ustcp_close(pair[0]), EBADF);
+    FAILS(ustcp_recv(pair[0], &byte, 1, 0), EBADF);
+    GIVES(ustcp_close(pair[1]), 0);
+    FAILS(ustcp_shutdown(pair[1], SHUT_RDWR), EBADF);
+}
+
+#ifndef KERNEL
+
+/* Before there is a stack. */
+static void test_config(void)
+{
+    struct ustcp_config config = USTCP_CONFIG_INIT;
+    struct {
+        struct ustcp_config config;
+        char later[16];
+    } longer = { .config = USTCP_CONFIG_INIT, .later = { 1 } };
+
+    FAILS(ustcp_init(low), EFAULT);
+    FAILS(ustcp_init((struct ustcp_config *)unmapped), EFAULT);
+    memcpy(edge + 1 - sizeof config.size, &config.size, sizeof config.size);
+    FAILS(ustcp_init((struct ustcp_config *)(edge + 1 - sizeof config.size)), EFAULT);
+    config.size = 0;
+    FAILS(ustcp_init(&config), EINVAL);
+    config.size = sizeof config - 1;
+    FAILS(ustcp_init(&config), EINVAL);
+    config.size = SIZE_MAX;
+    FAILS(ustcp_init(&config), EINVAL);
+    longer.config.size = sizeof longer;
+    FAILS(ustcp_init(&longer.config), E2BIG);
+
+    config = (struct ustcp_config)USTCP_CONFIG_INIT;
+    config.tun = unmapped;
+    FAILS(ustcp_init(&config), EFAULT);
+    config.tun = "a name of more than 15 bytes";
+    FAILS(ustcp_init(&config), EINVAL);
+    config.tun = NULL;
+    config.address = "10.77.0.2/33";
+    FAILS(ustcp_init(&config), EINVAL);
+    config.address = NULL;
+    config.mtu = 67;
+    FAILS(ustcp_init(&config), EINVAL);
+    config.mtu = 0;
+    config.exit_wait_ms = -3;
+    FAILS(ustcp_init(&config), EINVAL);
+    config.exit_wait_ms = 0;
+    config.weather = "loss=101%";
+    FAILS(ustcp_init(&config), EINVAL);
+    HOLDS(strcmp(ustcp_version(), USTCP_VERSION) == 0);
+    GIVES(ustcp_fini(), 0); /* there is none to end */
+}
+
+static void test_stack(void)
+{
+    GIVES(ustcp_init(NULL), 0);
+    FAILS(ustcp_init(NULL), EALREADY);
+}
+
+/* After the end, an open socket still has to be closed, and another stack may follow. */
+static void test_end(void)
+{
+    int pair[2];
+    char byte;
+
+    make_pair(pair);
+    GIVES(ustcp_fini(), 0);
+    FAILS(ustcp_recv(pair[0], &byte, 1, 0), ENETDOWN);
+    FAILS(ustcp_send(pair[0], &byte, 1, MSG_NOSIGNAL), ENETDOWN);
+    GIVES(ustcp_close(pair[0]), 0);
+    GIVES(ustcp_close(pair[1]), 0);
+    FAILS(ustcp_close(pair[1]), EBADF);
+    GIVES(ustcp_init(NULL), 0);
+    make_pair(pair);
+    GIVES(ustcp_close(pair[0]), 0);
+    GIVES(ustcp_close(pair[1]), 0);
+    GIVES(ustcp_fini(), 0);
+}
+
+#endif
+
+int main(void)
+{
+    struct sigaction action = { .sa_handler = count_sigpipe, .sa_flags = SA_RESTART };
+    int pair[2];
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    alarm(60); /* a call that hangs is a failure, not a wait */
+    NEEDS(sigaction(SIGPIPE, &action, NULL) == 0);
+    make_pages();
+#ifndef KERNEL
+    test_config();
+    test_stack();
+#endif
+    test_socket();
+    test_descriptors();
+    test_addresses();
+    test_unconnected();
+    test_listening();
+    test_accept_nowhere();
+    make_pair(pair);
+    test_connected(pair);
+    test_send(pair);
+    GIVES(ustcp_recv(pair[1], (char[1]){ 0 }, 0, 0), 0);
+    test_receive(pair);
+    test_options(pair[0]);
+    test_control(pair[0]);
+    test_poll(pair[0]);
+    test_conversation(pair);
+    test_close(pair);
+#ifndef KERNEL
+    test_end();
+#endif
+    return tap_end();
+}
