@@ -152,6 +152,7 @@ fn unreachable(state: State, cause: Cause) -> Option<&'static str> {
     match (state, cause) {
         (State::Listen, Cause::ActiveOpen) => Some("sockets do not connect once they listen"),
         (State::SynReceived, Cause::PeerFin) => Some("the ACK of the FIN's segment comes first: ESTABLISHED"),
+        (State::Listen, Cause::Aborted) => Some("only the loss of the device aborts a listener"),
         _ => None,
     }
 }
