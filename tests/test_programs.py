@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from conftest import BUILD, ROOT
 from harness.netns import Namespace
 
 PROGRAMS = sorted(path.stem for path in (ROOT / "tests/c").glob("*.c"))
+# The library that panics on demand stands before the installed one.
+ENVIRONMENT = {"panic": {"LD_LIBRARY_PATH": str(BUILD / "tests/planted")}}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -19,7 +22,13 @@ def test_program(program: str, network: None, tmp_path: Path):
     net.create()
     try:
         done = subprocess.run(
-            net.command(str(BUILD / "tests" / program)), capture_output=True, text=True, timeout=100, cwd=tmp_path, check=False
+            net.command(str(BUILD / "tests" / program)),
+            capture_output=True,
+            text=True,
+            timeout=100,
+            cwd=tmp_path,
+            env={**os.environ, **ENVIRONMENT.get(program, {})},
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
     finally:

@@ -17,13 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
-
-#include <linux/sockios.h>
 
 #include "sha256.h"
 
@@ -70,15 +67,6 @@ static long do_start(struct request *r)
 #else
     return 0;
 #endif
-}
-
-static long do_finish(struct request *r)
-{
-    (void)r;
-#ifdef USTCP
-    ustcp_fini();
-#endif
-    return 0;
 }
 
 static long do_socket(struct request *r)
@@ -292,14 +280,6 @@ static long do_nonblock(struct request *r)
     return FACE(fcntl)(fd_of(r), F_SETFL, number(r, 1) ? O_NONBLOCK : 0);
 }
 
-/* queued FD FIONREAD|SIOCOUTQ */
-static long do_queued(struct request *r)
-{
-    int value = 0;
-    int result = FACE(ioctl)(fd_of(r), (unsigned long)number(r, 1), &value);
-    return result < 0 ? result : value;
-}
-
 /* ---- readiness: poll, select and epoll are the kernel's own on the socket's descriptor ---- */
 
 /* poll FD EVENTS MILLISECONDS */
@@ -358,14 +338,15 @@ static const struct {
     const char *name;
     long (*act)(struct request *);
 } commands[] = {
-    {"start", do_start},           {"finish", do_finish},     {"socket", do_socket},     {"bind", do_bind},
-    {"listen", do_listen},         {"accept", do_accept},     {"connect", do_connect},   {"send", do_send},
-    {"recv", do_recv},             {"pour", do_pour},         {"drain", do_drain},       {"echo", do_echo},
-    {"shutdown", do_shutdown},     {"close", do_close},       {"sockname", do_sockname}, {"peername", do_peername},
-    {"setsockopt", do_setsockopt}, {"getsockopt", do_getsockopt}, {"linger", do_linger}, {"timeout", do_timeout},
-    {"state", do_state},           {"nonblock", do_nonblock}, {"queued", do_queued},     {"poll", do_poll},
-    {"upoll", do_upoll},           {"select", do_select},     {"watch", do_watch},       {"events", do_events},
-    {"unwatch", do_unwatch},
+    {"start", do_start},             {"socket", do_socket},           {"bind", do_bind},
+    {"listen", do_listen},           {"accept", do_accept},           {"connect", do_connect},
+    {"send", do_send},               {"recv", do_recv},               {"pour", do_pour},
+    {"drain", do_drain},             {"echo", do_echo},               {"shutdown", do_shutdown},
+    {"close", do_close},             {"sockname", do_sockname},       {"peername", do_peername},
+    {"setsockopt", do_setsockopt},   {"getsockopt", do_getsockopt},   {"linger", do_linger},
+    {"timeout", do_timeout},         {"state", do_state},             {"nonblock", do_nonblock},
+    {"poll", do_poll},               {"upoll", do_upoll},             {"select", do_select},
+    {"watch", do_watch},             {"events", do_events},           {"unwatch", do_unwatch},
 };
 
 static long act(const char *name, struct request *r)

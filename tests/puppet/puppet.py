@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import select
 import socket
@@ -115,10 +114,6 @@ def events(number: str, milliseconds: str):
     return ready[0][1] if ready else 0
 
 
-def queued(sock, request: str):
-    return struct.unpack("i", fcntl.ioctl(sock.fileno(), int(request, 0), bytes(4)))[0]
-
-
 CALLS = {
     "bind": lambda s, host, port: s.bind((host, int(port))),
     "listen": lambda s, backlog: s.listen(int(backlog)),
@@ -144,15 +139,14 @@ CALLS = {
     "poll": poll,
     "select": select_,
     "watch": watch,
-    "queued": queued,
 }
 
 
 def act(command: str, words: list[str]):
     if command == "socket":
         return keep(Socket(socket.AF_INET, socket.SOCK_STREAM))
-    if command in ("start", "finish"):
-        return 0
+    if command == "start":
+        return Socket(socket.AF_INET, socket.SOCK_STREAM).close()  # the first socket starts the stack
     if command == "events":
         return events(*words)
     if command == "unwatch":
