@@ -335,7 +335,6 @@ impl Connection {
                 }
             }
         }
-        self.cwnd_limited = false;
     }
 
     /// RFC 5681 §3.2, RFC 6582 §3.2 step 2: the third in a row, or SACK blocks that say as much, begin recovery.

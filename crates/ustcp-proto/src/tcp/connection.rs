@@ -71,7 +71,8 @@ pub(crate) struct Connection {
     pub(crate) duplicate_acks: usize,
     /// RFC 6582's recover: duplicates below it are echoes of our own retransmissions.
     pub(crate) recover: SeqNum,
-    /// New text was held back by the congestion window since the last acknowledgement.
+    /// The congestion window was in full use when something was last to be sent. It stays said through a burst of
+    /// acknowledgements, each of which empties the window a little before any text can fill it again.
     pub(crate) cwnd_limited: bool,
     /// Timeouts in a row, and when the first was.
     pub(crate) timeouts: u8,

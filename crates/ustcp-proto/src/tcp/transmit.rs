@@ -129,6 +129,7 @@ impl Connection {
     /// Text sent for the first time, with the FIN when it is the last.
     fn transmit_new(&mut self, cx: &mut Context) -> Option<Outgoing> {
         if !self.snd.has_unsent() {
+            self.cwnd_limited = self.pipe() + self.snd.mss > self.congestion.cwnd();
             return None;
         }
         self.restart_after_idle(cx);
@@ -198,6 +199,7 @@ impl Connection {
         let whole = self.packet_text();
         let room = self.congestion.cwnd().saturating_sub(self.pipe());
         if wanted <= room || self.snd.in_flight.outstanding() == 0 && wanted <= whole {
+            self.cwnd_limited = false;
             return wanted;
         }
         self.cwnd_limited = true;
