@@ -206,7 +206,7 @@ impl Receive {
         let rounded_up = self.window().div_ceil(unit) * unit;
         // Rounding up keeps the right edge from moving left (RFC 7323 §2.4), as long as the peer's use of what was
         // rounded fits into one unit beyond the buffer.
-        let kept = if rounded_up < space + unit {
+        let kept = if rounded_up < space + unit || rounded_up == self.window() {
             rounded_up
         } else {
             rounded_up.saturating_sub(unit)
