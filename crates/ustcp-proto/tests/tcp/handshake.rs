@@ -44,6 +44,7 @@ fn we_open_and_the_peer_answers() {
 #[test]
 fn the_peer_opens_and_we_answer() {
     let mut w = Wire::listening(config(), 8);
+    w.events();
     assert_eq!(w.stack.accept(w.listener()), Err(Error::WouldBlock));
     w.peer("S 0:0(0) win 65535 <mss 1460>");
     w.sees("S. 0:0(0) ack 1 win 65535 <mss 1460>");

@@ -6,12 +6,22 @@ mod ack;
 #[cfg(test)]
 mod close;
 #[cfg(test)]
+mod congestion;
+#[cfg(test)]
 mod handshake;
+#[cfg(test)]
+mod keepalive;
+#[cfg(test)]
+mod nagle;
 #[cfg(test)]
 mod reset;
 #[cfg(test)]
 mod retransmission;
 #[cfg(test)]
 mod sequence;
+#[cfg(test)]
+mod time_wait;
+#[cfg(test)]
+mod window;
 #[cfg(test)]
 mod wire;

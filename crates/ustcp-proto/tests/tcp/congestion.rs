@@ -1,0 +1,234 @@
+//! Congestion control on the wire: RFC 5681, RFC 6928, RFC 6298 §5.
+
+use ustcp_proto::Config;
+
+use crate::wire::*;
+
+/// Sends what the windows allow, and acknowledges every segment after one round trip of 50 ms: how many there were.
+fn one_round(w: &mut Wire) -> usize {
+    let flight = w.drain();
+    w.after(ms(50));
+    for segment in &flight {
+        let end = segment.seq + segment.len as i64;
+        w.peer(&format!(". 1:1(0) ack {end}"));
+        let _more = w.stack.counters();
+    }
+    flight.len()
+}
+
+/// A connection with a scaled window that never limits, and plenty to send.
+fn bulk(mss: u16) -> Wire {
+    let config = Config {
+        send_buffer: 8 << 20,
+        mtu: 9040,
+        ..config()
+    };
+    let mut w = Wire::connected_to(config, &format!("win 65535 <mss {mss},ws 7>"));
+    w.peer(". 1:1(0) ack 1"); // the first scaled window
+    w.write(4 << 20);
+    w
+}
+
+/// 5681-1: ten segments, and fewer large ones: min(10 MSS, max(2 MSS, 14,600)).
+#[test]
+fn the_first_flight() {
+    for (mss, segments) in [(536, 10), (1000, 10), (1460, 10), (4000, 3), (9000, 2)] {
+        let mut w = bulk(mss);
+        let flight = w.drain();
+        assert_eq!(flight.len(), segments, "mss {mss}");
+        assert!(flight.iter().all(|segment| segment.len == usize::from(mss)));
+    }
+}
+
+/// 5681-2: after a SYN or SYN-ACK was lost the first flight is one segment.
+#[test]
+fn the_first_flight_after_a_lost_syn() {
+    let mut w = Wire::connecting(config());
+    w.after(secs(1));
+    w.sees("S 0:0(0)");
+    w.peer("S. 0:0(0) ack 1 win 65535 <mss 1000>");
+    w.sees(". 1:1(0) ack 1");
+    w.write(5000);
+    w.sees(". 1:1001(1000) ack 1");
+    w.quiet();
+
+    let mut w = Wire::half_open(config());
+    w.after(secs(1));
+    w.sees("S. 0:0(0) ack 1");
+    w.peer(". 1:1(0) ack 1");
+    w.accept();
+    w.write(5000);
+    w.sees(". 1:1001(1000) ack 1");
+    w.quiet();
+}
+
+/// 5681-3, 5681-4: slow start doubles in each round trip, from a threshold that is arbitrarily high.
+#[test]
+fn slow_start_doubles() {
+    let mut w = bulk(1000);
+    assert_eq!(w.info().ssthresh, u32::MAX);
+    for flight in [10, 20, 40, 80] {
+        assert_eq!(one_round(&mut w), flight);
+    }
+}
+
+/// 5681-4: an ACK of two segments lets four go.
+#[test]
+fn an_ack_of_two_sends_four() {
+    let mut w = bulk(1000);
+    assert_eq!(w.drain().len(), 10);
+    w.after(ms(10));
+    w.peer(". 1:1(0) ack 2001");
+    assert_eq!(w.drain().len(), 4);
+}
+
+/// 5681-5: an ACK cut into a thousand pieces grows the window by what it acknowledges and no more.
+#[test]
+fn ack_division_gains_nothing() {
+    let mut w = bulk(1000);
+    w.drain();
+    let before = w.info().cwnd;
+    for ack in 2..=1001 {
+        w.peer(&format!(". 1:1(0) ack {ack}"));
+        w.drain();
+    }
+    assert!(w.info().cwnd <= before + 1, "{} after {before}", w.info().cwnd);
+}
+
+/// safety.md: ACKs of what was never sent gain nothing either.
+#[test]
+fn optimistic_acks_gain_nothing() {
+    let mut w = bulk(1000);
+    w.drain();
+    let before = w.info();
+    for ack in [10_002, 20_001, 1_000_000] {
+        w.peer(&format!(". 1:1(0) ack {ack}"));
+    }
+    assert_eq!((w.info().cwnd, w.info().bytes_acked), (before.cwnd, 0));
+}
+
+/// A connection in congestion avoidance with about ten segments: a timeout in slow start set the threshold.
+fn avoiding() -> Wire {
+    let mut w = bulk(1000);
+    one_round(&mut w); // 20 now
+    w.drain();
+    let rto = w.info().rto;
+    w.elapse(rto); // the timeout: threshold 10
+    let mut acked = 10_001;
+    while w.info().cwnd < 11 {
+        let sent = w.drain();
+        w.elapse(ms(1));
+        acked = sent
+            .iter()
+            .map(|segment| segment.seq + segment.len as i64)
+            .fold(acked + 1000, i64::max);
+        w.peer(&format!(". 1:1(0) ack {acked}"));
+    }
+    w
+}
+
+/// 5681-6: in congestion avoidance the window grows by a segment in a round trip.
+#[test]
+fn congestion_avoidance_adds_one_segment_for_each_round() {
+    let mut w = avoiding();
+    one_round(&mut w);
+    let mut last = one_round(&mut w);
+    for _ in 0..20 {
+        let flight = one_round(&mut w);
+        assert!(flight == last || flight == last + 1, "{last} then {flight}");
+        last = flight;
+    }
+    assert!((25..=35).contains(&last), "{last} after twenty rounds");
+}
+
+/// 5681-7: on loss the threshold is half of what was in flight, not of the window.
+#[test]
+fn loss_halves_what_was_in_flight() {
+    let mut w = bulk(1000);
+    for _ in 0..3 {
+        one_round(&mut w); // the window is 80 then
+    }
+    let flight = w.drain().len();
+    assert_eq!(flight, 80);
+    let una = 1 + w.info().bytes_acked as i64;
+    for _ in 0..3 {
+        w.peer(&format!(". 1:1(0) ack {una}"));
+    }
+    assert_eq!(w.info().ssthresh, 40);
+    assert!((39..=41).contains(&w.info().cwnd));
+}
+
+/// 5681-7: FlightSize, when the application had less to send than the window allowed.
+#[test]
+fn loss_when_limited_by_the_application() {
+    let mut w = Wire::connected();
+    for round in 0..3 {
+        w.write(20_000);
+        let mut end = 1 + round * 20_000;
+        while end < 1 + (round + 1) * 20_000 {
+            let sent = w.drain();
+            end = sent
+                .iter()
+                .map(|segment| segment.seq + segment.len as i64)
+                .fold(end, i64::max);
+            w.peer(&format!(". 1:1(0) ack {end}"));
+        }
+    }
+    w.write(6000);
+    assert_eq!(w.drain().len(), 6);
+    for _ in 0..3 {
+        w.peer(". 1:1(0) ack 60001");
+    }
+    assert_eq!(w.info().ssthresh, 3);
+}
+
+/// 5681-8, 5681-9: a timeout leaves one segment; the same text timing out again lowers the threshold no further.
+#[test]
+fn a_timeout_leaves_one_segment() {
+    let mut w = bulk(1000);
+    assert_eq!(w.drain().len(), 10);
+    let mut rto = w.info().rto;
+    for _ in 0..4 {
+        w.after(rto);
+        w.sees(". 1:1001(1000) ack 1");
+        w.quiet();
+        assert_eq!((w.info().cwnd, w.info().ssthresh), (1, 5));
+        rto = w.info().rto;
+    }
+    w.peer(". 1:1(0) ack 1001");
+    assert_eq!(w.drain().len(), 2); // slow start again
+}
+
+/// 5681-14: after silence longer than an RTO no more than an initial window goes in one burst.
+#[test]
+fn a_restart_after_idle() {
+    let mut w = Wire::connected_to(config(), "win 65535 <mss 1000,ws 7>");
+    w.peer(". 1:1(0) ack 1");
+    let mut end = 1;
+    w.write(200_000);
+    while end < 200_001 {
+        let sent = w.drain();
+        end = sent
+            .iter()
+            .map(|segment| segment.seq + segment.len as i64)
+            .fold(end, i64::max);
+        w.peer(&format!(". 1:1(0) ack {end}"));
+    }
+    assert!(w.info().cwnd > 50);
+    w.after(secs(5));
+    w.write(200_000);
+    assert_eq!(w.drain().len(), 10);
+}
+
+/// 5681-15: a window that is not used does not grow.
+#[test]
+fn an_unused_window_does_not_grow() {
+    let mut w = Wire::connected();
+    for round in 0..100 {
+        w.write(1000);
+        w.drain();
+        w.after(ms(10));
+        w.peer(&format!(". 1:1(0) ack {}", 1001 + 1000 * round));
+    }
+    assert_eq!(w.info().cwnd, 10);
+}
