@@ -146,6 +146,24 @@ def test_flags(pair):
     assert a.send(b"x", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) == 1
 
 
+def test_all_that_was_asked_for_or_all_that_came(pair):
+    a, b = pair
+    data = os.urandom(MEBIBYTE)
+    sender = threading.Thread(target=lambda: (b.sendall(data + data), b.shutdown(socket.SHUT_WR)))
+    sender.start()
+    assert a.recv(MEBIBYTE, socket.MSG_WAITALL) == data
+    assert a.recv(2 * MEBIBYTE, socket.MSG_WAITALL) == data
+    sender.join()
+
+
+def test_memory_is_taken_as_bytes_come_and_not_as_they_are_asked_for(stack):
+    a, b = stack.connect()
+    with a, b:
+        b.sendall(b"few")
+        b.shutdown(socket.SHUT_WR)
+        assert a.recv(1 << 40, socket.MSG_WAITALL) == b"few"
+
+
 def test_empty_is_allowed(pair):
     a, b = pair
     assert a.send(b"") == 0
@@ -325,6 +343,7 @@ def test_a_child_has_no_part_in_the_parents_sockets(stack):
             lambda: a.close(),
         ):
             assert in_child(lambda call=call: number_of(call) == errno.EBADF) == 0
+        assert in_child(lambda: f"parent, process {os.getppid()}" in text_of(lambda: a.recv(1))) == 0
         a.sendall(b"unharmed")
         assert b.recv(100) == b"unharmed"
 
@@ -347,6 +366,14 @@ def test_a_child_may_have_a_stack_of_its_own(stack):
             with connection:
                 sock.sendall(b"parent")
                 assert connection.recv(10) == b"parent"
+
+
+def text_of(call) -> str:
+    try:
+        call()
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 def number_of(call) -> int | None:

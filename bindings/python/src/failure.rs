@@ -1,5 +1,7 @@
 //! Why a call failed, and the Python exception of it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use libc::c_int;
 use pyo3::exceptions::{PyOSError, PyTimeoutError};
 use pyo3::prelude::*;
@@ -37,9 +39,22 @@ impl From<Failure> for PyErr {
     }
 }
 
+/// The process that made the last socket.
+static OWNER: AtomicU32 = AtomicU32::new(0);
+
+/// Notes that this process makes sockets: what a fork of it does with them can be told from a mere slip.
+pub(crate) fn sockets_are_of_this_process() {
+    OWNER.store(std::process::id(), Ordering::Relaxed);
+}
+
 /// `OSError(number, text)`, which Python turns into the subclass of that number.
 pub(crate) fn system_error(number: c_int) -> PyErr {
     let text = std::io::Error::from_raw_os_error(number).to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
+    let owner = OWNER.load(Ordering::Relaxed);
+    if number == libc::EBADF && owner != 0 && owner != std::process::id() {
+        let text = format!("{text}: sockets made before fork belong to the parent, process {owner}");
+        return PyOSError::new_err((number, text));
+    }
     PyOSError::new_err((number, text.to_owned()))
 }

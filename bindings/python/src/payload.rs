@@ -88,22 +88,17 @@ thread_local! {
 pub(crate) struct Room(Vec<u8>);
 
 impl Room {
-    /// Room for `len` bytes; `MemoryError` where there is none.
-    pub(crate) fn new(len: usize) -> PyResult<Room> {
-        let mut bytes = SPARE.take(); // a signal handler that receives meanwhile finds none, and makes its own
-        if bytes.len() < len {
-            bytes
-                .try_reserve_exact(len - bytes.len())
-                .map_err(|_| PyMemoryError::new_err(()))?;
-            bytes.resize(len, 0);
-        }
-        Ok(Room(bytes))
+    /// What the thread has kept. A signal handler that receives meanwhile finds none, and makes its own.
+    pub(crate) fn new() -> Room {
+        Room(SPARE.take())
     }
 
-    /// The first `len` bytes of it.
-    pub(crate) fn part(&mut self, len: usize) -> &mut [u8] {
-        let len = len.min(self.0.len());
-        self.0.split_at_mut(len).0
+    /// The bytes from `start` to `end`, made where they are not there yet; `MemoryError` where they cannot be.
+    pub(crate) fn part(&mut self, start: usize, end: usize) -> PyResult<&mut [u8]> {
+        let missing = end.saturating_sub(self.0.len());
+        self.0.try_reserve(missing).map_err(|_| PyMemoryError::new_err(()))?;
+        self.0.resize(self.0.len() + missing, 0);
+        Ok(self.0.get_mut(start..end).unwrap_or_default())
     }
 }
 

@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyInt};
 use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Shutdown, process};
 
 use crate::address;
-use crate::failure::{Failure, system_error};
+use crate::failure::{self, Failure, system_error};
 use crate::patience::Patience;
 use crate::payload::{PIECE, Room, View, gather};
 
@@ -27,7 +27,7 @@ pub(crate) struct Socket {
     timeout: Mutex<Option<Duration>>,
 }
 
-/// What a recv returns or raises, whatever it is made into.
+/// What recv is asked for.
 struct Receive {
     most: usize,
     flags: RecvFlags,
@@ -53,6 +53,7 @@ impl Socket {
         if !matches!(proto, 0 | libc::IPPROTO_TCP) {
             return Err(system_error(libc::EPROTONOSUPPORT));
         }
+        failure::sockets_are_of_this_process();
         let open = py.detach(|| make(family)).map_err(Failure::from)?;
         let timeout = (r#type & libc::SOCK_NONBLOCK != 0).then_some(Duration::ZERO);
         Ok(Socket {
@@ -324,32 +325,54 @@ impl Socket {
         make: impl FnOnce(&[u8]) -> PyResult<T>,
     ) -> PyResult<T> {
         let socket = self.socket()?;
-        let Receive { most, flags, patience } = self.plan(&socket, most, flags)?;
-        let mut room = Room::new(most)?;
-        let into = room.part(most);
-        let len = patience.wait(py, |wait| socket.recv(&mut [IoSliceMut::new(into)], flags, wait))?;
-        make(room.part(len))
+        let receive = self.plan(&socket, most, flags)?;
+        let mut room = Room::new();
+        let len = receive.fill(py, &socket, &mut room)?;
+        make(room.part(0, len)?)
     }
 
-    /// One call fills at most [`PIECE`] bytes unless all are insisted upon.
     fn plan(&self, socket: &ustcp_runtime::Socket, most: usize, flags: c_int) -> Result<Receive, Failure> {
         if flags & (libc::MSG_OOB | libc::MSG_TRUNC) != 0 {
             return Err(Failure::System(Errno(libc::EOPNOTSUPP)));
         }
         let wait_all = flags & libc::MSG_WAITALL != 0;
+        let peek = flags & libc::MSG_PEEK != 0;
         let patience = match flags & libc::MSG_DONTWAIT {
             0 => Patience::new(*self.timeout.lock(), socket.receive_wait()),
             _ => Patience::NONE,
         };
         Ok(Receive {
-            most: if wait_all { most } else { most.min(PIECE) },
+            most: if wait_all && !peek { most } else { most.min(PIECE) },
             flags: RecvFlags {
-                peek: flags & libc::MSG_PEEK != 0,
+                peek,
                 wait_all,
                 ..RecvFlags::default()
             },
             patience: if wait_all { patience.whole() } else { patience },
         })
+    }
+}
+
+impl Receive {
+    /// Receives by pieces, so that memory is taken as bytes come and not as they are asked for. A piece that is not
+    /// full ends it: that is all there is, or all that could be waited for.
+    fn fill(&self, py: Python<'_>, socket: &ustcp_runtime::Socket, room: &mut Room) -> PyResult<usize> {
+        let mut len = 0;
+        loop {
+            let end = self.most.min(len + PIECE);
+            let into = room.part(len, end)?;
+            let received = self
+                .patience
+                .wait(py, |wait| socket.recv(&mut [IoSliceMut::new(into)], self.flags, wait));
+            match received {
+                Ok(count) => len += count,
+                Err(Failure::System(_) | Failure::TimedOut) if len > 0 => return Ok(len),
+                Err(failure) => return Err(failure.into()),
+            }
+            if len < end || end == self.most {
+                return Ok(len);
+            }
+        }
     }
 }
 
