@@ -166,11 +166,11 @@ fn connect(
     let now = network.now();
     let stack = network.stack_mut(host);
     let id = stack.socket(Family::V4)?;
-    if let Some(local) = local {
-        if let Err(error) = stack.bind(id, local) {
-            stack.close(now, id)?;
-            return Err(error);
-        }
+    if let Some(local) = local
+        && let Err(error) = stack.bind(id, local)
+    {
+        stack.close(now, id)?;
+        return Err(error);
     }
     match stack.connect(now, id, peer) {
         Ok(()) | Err(Error::InProgress) => Ok(Some((host, id))),

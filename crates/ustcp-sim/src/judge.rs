@@ -7,6 +7,7 @@ use std::rc::Rc;
 use ustcp_proto::Checksum;
 use ustcp_wire::{Flags, IpPacket, Protocol, SeqNum, TcpHeader, TcpSegment};
 
+use crate::forger::Standing;
 use crate::{Hop, HostId, TracedPacket};
 
 /// Sender, then receiver.
@@ -67,6 +68,19 @@ impl Judge {
     /// A number that stands for every packet seen so far, with time and place.
     pub(crate) fn digest(&self) -> u64 {
         self.digest.0
+    }
+
+    /// What a forger would love to know of the connection between `peer` and `target`, once text flows both ways.
+    pub(crate) fn standing(&self, peer: SocketAddr, target: SocketAddr) -> Option<Standing> {
+        let from_peer = self.ways.get(&(peer, target)).filter(|way| way.answered)?;
+        let from_target = self.ways.get(&(target, peer)).filter(|way| way.answered)?;
+        let (peer_next, target_next) = (from_peer.next, from_target.next);
+        Some(Standing {
+            peer,
+            target,
+            peer_next,
+            target_next,
+        })
     }
 
     /// One more packet.

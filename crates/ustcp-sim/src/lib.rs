@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod conversation;
+mod forger;
 mod interlude;
 mod judge;
 mod link;

@@ -24,6 +24,8 @@ pub struct Scenario {
     pub interludes: Vec<Interlude>,
     /// Whether super-segments arrive whole, as from a device with offload.
     pub unsplit: bool,
+    /// How often a blind attacker sends a forged segment to either host: the share of instants.
+    pub forged: f64,
     /// Whether the line is cut for good once 64 KiB have passed each way.
     pub cut: bool,
 }
@@ -164,6 +166,7 @@ impl Scenario {
             opening,
             interludes,
             unsplit: rng.chance(0.15),
+            forged: rng.one_of(&[0.0, 0.0, 0.0, 0.02]),
             cut,
         }
     }

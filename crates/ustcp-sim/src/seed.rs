@@ -5,12 +5,13 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ustcp_proto::{Census, Error, EventKind, Flow, Instant, State};
+use ustcp_proto::{Census, Checksum, Error, EventKind, Flow, Instant, State};
 
+use crate::forger::forge;
 use crate::interlude::Running;
 use crate::judge::{Judge, Limits};
 use crate::program::{Program, Promise, Script};
-use crate::scenario::{LEAST, Opening, Scenario};
+use crate::scenario::{LEAST, Opening, Scenario, Side};
 use crate::{HostEvent, HostId, Network, Rng, Tally, TracedPacket};
 
 /// Nothing lasts longer: sixty retransmissions two minutes apart are two hours.
@@ -47,7 +48,7 @@ impl Scenario {
 
     /// The same, and shows every packet and every event to `watch`.
     pub fn run_watched(&self, watch: &mut dyn FnMut(Sight<'_>)) -> Result<Outcome, String> {
-        let mut run = Run::new(self).map_err(|error| format!("at the beginning: {error}"))?;
+        let mut run = Run::new(self).map_err(|what| format!("at the beginning: {what}"))?;
         run.run_out(watch).map_err(|what| run.describe(&what))?;
         run.check_end().map_err(|what| run.describe(&what))?;
         Ok(run.outcome())
@@ -64,10 +65,11 @@ struct Run<'s> {
     states: [HashMap<Flow, State>; 2],
     tally: Tally,
     uncut: bool,
+    forger: Rng,
 }
 
 impl<'s> Run<'s> {
-    fn new(scenario: &'s Scenario) -> Result<Run<'s>, Error> {
+    fn new(scenario: &'s Scenario) -> Result<Run<'s>, String> {
         let mut network = Network::new();
         network.trace_packets();
         let hosts = [0, 1].map(|side: usize| {
@@ -87,11 +89,12 @@ impl<'s> Run<'s> {
             initial_window: side.config.initial_window,
         });
         let mut judge = Judge::new(limits.to_vec());
-        let programs = begin(scenario, &mut network, hosts, &mut judge)?;
-        network.settle().map_err(|_| Error::NoBuffers)?;
+        let programs = begin(scenario, &mut network, hosts, &mut judge).map_err(|error| error.to_string())?;
+        network.settle().map_err(|failure| failure.to_string())?;
         let mut interludes = Vec::new();
         for (&kind, port) in scenario.interludes.iter().zip(INTERLUDE_PORT..) {
-            interludes.push(Running::begin(kind, &mut network, hosts, port)?);
+            let interlude = Running::begin(kind, &mut network, hosts, port);
+            interludes.push(interlude.map_err(|error| format!("{kind:?}: {error}"))?);
         }
         Ok(Run {
             scenario,
@@ -103,6 +106,7 @@ impl<'s> Run<'s> {
             states: Default::default(),
             tally: Tally::default(),
             uncut: scenario.cut,
+            forger: Rng::new(scenario.seed.rotate_left(32)),
         })
     }
 
@@ -118,6 +122,7 @@ impl<'s> Run<'s> {
                 self.network.cut(a, b);
                 self.uncut = false;
             }
+            self.forge();
             let wake = self.programs.iter().filter_map(Program::wake).min();
             let Some(next) = self.network.next_instant().into_iter().chain(wake).min() else {
                 return Ok(());
@@ -126,6 +131,25 @@ impl<'s> Run<'s> {
                 return Err(format!("not over after {LONGEST:?}"));
             }
             self.network.advance(next).map_err(|failure| failure.to_string())?;
+        }
+    }
+
+    /// Now and then hands one host a segment that the other never sent.
+    fn forge(&mut self) {
+        if self.scenario.forged == 0.0 || !self.forger.chance(self.scenario.forged) {
+            return;
+        }
+        let ends = self.hosts.map(|host| (host, main_end(&self.network, host)));
+        let [peer, target] = if self.forger.chance(0.5) {
+            ends
+        } else {
+            [ends[1], ends[0]]
+        };
+        if let Some(standing) = self.judge.standing(peer.1, target.1) {
+            let packet = forge(&mut self.forger, &standing);
+            let now = self.network.now();
+            self.network.stack_mut(target.0).on_packet(now, &packet, Checksum::Full);
+            self.tally.forged += 1;
         }
     }
 
@@ -272,7 +296,7 @@ impl<'s> Run<'s> {
         ))
     }
 
-    fn reasonable(&self, side: &crate::Side) -> u64 {
+    fn reasonable(&self, side: &Side) -> u64 {
         let mtu = self
             .scenario
             .sides
@@ -330,6 +354,12 @@ impl<'s> Run<'s> {
     }
 }
 
+/// The end of the main connection on a host.
+fn main_end(network: &Network, host: HostId) -> SocketAddr {
+    let port = PORTS.get(host.index()).copied().unwrap_or(0);
+    SocketAddr::new(network.address(host), port)
+}
+
 /// Sets both programs up on their hosts.
 fn begin(
     scenario: &Scenario,
@@ -349,7 +379,7 @@ fn begin(
         Rc::<[u8]>::from(bytes)
     });
     let [a, b] = hosts;
-    let [at_a, at_b] = [(a, PORTS[0]), (b, PORTS[1])].map(|(host, port)| SocketAddr::new(network.address(host), port));
+    let [at_a, at_b] = hosts.map(|host| main_end(network, host));
     judge.expect_stream(at_a, at_b, first.clone());
     judge.expect_stream(at_b, at_a, second.clone());
 

@@ -67,6 +67,8 @@ pub struct Tally {
     pub timeouts: u64,
     /// Fast retransmits.
     pub fast_retransmits: u64,
+    /// Segments that a blind attacker sent.
+    pub forged: u64,
     /// What the links did.
     pub links: LinkCounters,
     transitions: [[u64; CAUSES.len()]; State::ALL.len()],
@@ -118,6 +120,7 @@ impl AddAssign<&Tally> for Tally {
         self.retransmissions += other.retransmissions;
         self.timeouts += other.timeouts;
         self.fast_retransmits += other.fast_retransmits;
+        self.forged += other.forged;
         self.links += other.links;
         add(self.transitions.as_flattened_mut(), other.transitions.as_flattened());
         add(&mut self.timers, &other.timers);
@@ -153,7 +156,8 @@ impl fmt::Display for Tally {
         writeln!(
             f,
             "faults: {lost} lost, {scripted} by script, {overflowed} in full queues, {duplicated} duplicated, \
-             {corrupted} corrupted, {reordered} held back"
+             {corrupted} corrupted, {reordered} held back, {} forged",
+            self.forged
         )?;
         writeln!(
             f,
