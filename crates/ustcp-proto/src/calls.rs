@@ -286,6 +286,9 @@ impl Stack {
             Kind::Fresh | Kind::Listener(_) => Err(Error::BrokenPipe),
         };
         self.settle(id);
+        if result == Err(Error::BrokenPipe) {
+            self.check_up()?; // the better reason, told every time
+        }
         result
     }
 
@@ -298,6 +301,9 @@ impl Stack {
             Kind::Fresh | Kind::Listener(_) => Err(Error::NotConnected),
         };
         self.settle_reader(id);
+        if result == Ok(0) {
+            self.check_up()?; // no end of the stream: what is missing was never heard
+        }
         result
     }
 
