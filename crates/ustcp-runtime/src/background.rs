@@ -23,7 +23,10 @@ pub(crate) fn start(shared: &Arc<Shared>, device: i32) -> io::Result<JoinHandle<
     epoll.add(shared.background_bell.fd(), libc::EPOLLIN, BELL)?;
     let shared = Arc::clone(shared);
     let _blocked = Blocked::all();
-    Builder::new().name("ustcp".to_owned()).stack_size(STACK_BYTES).spawn(move || run(&shared, &epoll))
+    Builder::new()
+        .name("ustcp".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || run(&shared, &epoll))
 }
 
 fn run(shared: &Shared, epoll: &Epoll) {
@@ -52,7 +55,11 @@ fn run(shared: &Shared, epoll: &Epoll) {
 /// Whether packets on the device are this thread's to fetch.
 fn is_mine(shared: &Shared) -> bool {
     let Some(nap) = shared.note_missed() else { return true };
-    let bell = PollFd { fd: shared.background_bell.fd(), events: libc::POLLIN, revents: 0 };
+    let bell = PollFd {
+        fd: shared.background_bell.fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
     let _ = wait::poll(&mut [bell], Some(nap)); // whatever ends it, the next look says what to do
     shared.is_unattended()
 }

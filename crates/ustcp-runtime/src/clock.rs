@@ -14,7 +14,10 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Clock {
-        Clock { origin: Instant::now(), origin_nanos: sys::time::monotonic_nanos() }
+        Clock {
+            origin: Instant::now(),
+            origin_nanos: sys::time::monotonic_nanos(),
+        }
     }
 
     pub(crate) fn now(&self) -> ustcp_proto::Instant {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ustcp_proto::{Instant, SocketId, Stack};
 
+use crate::Errno;
 use crate::device::Device;
 use crate::journal::Journal;
 use crate::mirror::{Mirror, Sinks};
@@ -41,11 +42,19 @@ pub(crate) struct Live {
     device: Option<Held>,
     journal: Option<Journal>,
     packet: Box<[u8]>,
+    /// The device has gone, and nobody has been told yet.
+    bad_news: bool,
 }
 
 impl Live {
     pub(crate) fn new(stack: Stack, device: Box<dyn Device>, journal: Option<Journal>) -> Live {
-        Live { stack, device: Some(Held::new(device)), journal, packet: vec![0; PACKET_ROOM].into_boxed_slice() }
+        Live {
+            stack,
+            device: Some(Held::new(device)),
+            journal,
+            packet: vec![0; PACKET_ROOM].into_boxed_slice(),
+            bad_news: false,
+        }
     }
 
     /// The device's descriptor, while there is one.
@@ -63,13 +72,17 @@ impl Live {
         {
             journal.on_timeout(now);
         }
-        let Some(Held(device)) = &mut self.device else { return true };
+        let Some(Held(device)) = &mut self.device else {
+            return true;
+        };
         if device.poll_timeout().is_some_and(|due| due <= now) && device.on_timeout(now).is_err() {
             self.device_is_gone(now);
             return true;
         }
         for _ in 0..BURST {
-            let Some(Held(device)) = &mut self.device else { return true };
+            let Some(Held(device)) = &mut self.device else {
+                return true;
+            };
             match device.receive(now, &mut self.packet) {
                 Ok(Some(received)) => self.stack.on_packet(now, received.packet, received.checksum),
                 Ok(None) => return true,
@@ -83,7 +96,10 @@ impl Live {
     pub(crate) fn transmit(&mut self, now: Instant) {
         let mut gone = false;
         while let Some(packet) = self.stack.poll_transmit(now) {
-            gone |= self.device.as_mut().is_some_and(|Held(device)| device.transmit(now, &packet).is_err());
+            gone |= self
+                .device
+                .as_mut()
+                .is_some_and(|Held(device)| device.transmit(now, &packet).is_err());
         }
         if gone {
             self.device_is_gone(now);
@@ -102,6 +118,7 @@ impl Live {
 
     fn device_is_gone(&mut self, now: Instant) {
         self.device = None;
+        self.bad_news = true;
         self.stack.on_network_down(now);
     }
 
@@ -181,7 +198,21 @@ impl Core {
     // Sockets.
 
     pub(crate) fn enter_socket(&mut self, id: SocketId, mirror: Mirror) {
-        self.entries.insert(id, Entry { mirror, waiters: Vec::new() });
+        self.entries.insert(
+            id,
+            Entry {
+                mirror,
+                waiters: Vec::new(),
+            },
+        );
+    }
+
+    /// The stack, for a call on a socket: `EBADF` once the socket is closed.
+    pub(crate) fn stack_for(&mut self, id: SocketId) -> Result<&mut Live, Errno> {
+        if !self.entries.contains_key(&id) {
+            return Err(Errno(libc::EBADF));
+        }
+        self.live.as_mut().ok_or(Errno(libc::ENETDOWN))
     }
 
     /// Takes a socket out, wakes whoever waits on it, and hands out its mirror: when that is dropped, the descriptor
@@ -221,6 +252,14 @@ impl Core {
         while let Some(id) = self.live.as_mut().and_then(|live| live.stack.poll_ready()) {
             self.show(id, me);
         }
+        if self
+            .live
+            .as_mut()
+            .is_some_and(|live| std::mem::take(&mut live.bad_news))
+        {
+            self.wake_all();
+            self.break_mirrors();
+        }
         for waiter in std::mem::take(&mut self.restless) {
             if !me.is_some_and(|me| Arc::ptr_eq(me, &waiter)) {
                 self.wake(&waiter, me);
@@ -236,8 +275,12 @@ impl Core {
     /// Wakes those who waited for what this socket can do now. Where there is nobody, or nobody gets on by it, the
     /// mirror shows it; one who was woken settles the mirror after taking what is there.
     pub(crate) fn show(&mut self, id: SocketId, me: Option<&Arc<Waiter>>) {
-        let Some(live) = &self.live else { return };
-        let Ok(readiness) = live.stack.readiness(id) else { return };
+        let Some(live) = self.live.as_ref().filter(|live| live.device.is_some()) else {
+            return;
+        };
+        let Ok(readiness) = live.stack.readiness(id) else {
+            return;
+        };
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let mut awaited = false;
         for (waiter, interest) in &entry.waiters {

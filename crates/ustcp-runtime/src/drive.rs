@@ -18,7 +18,7 @@ use parking_lot::FairMutex;
 use ustcp_proto::{Instant, SocketId};
 
 use crate::clock::Clock;
-use crate::core::{Core, Errands, Sleep};
+use crate::core::{Core, Errands, Live, Sleep};
 use crate::sys::cancel::Uncancelled;
 use crate::sys::fd::Bell;
 use crate::sys::wait::PollFd;
@@ -103,10 +103,13 @@ impl Shared {
         let _uncancelled = Uncancelled::new();
         let mut core = self.core.lock();
         let result = panics::caught(|| body(&mut core));
-        let result = result.map_err(|what| self.die(&mut core, &what));
+        let mut dead = None;
+        let result = result.map_err(|what| self.die(&mut core, &mut dead, &what));
         let errands = std::mem::take(&mut core.errands);
         drop(core);
         self.run(&errands);
+        // Last: to close a TUN device takes the kernel 20 ms, and whoever comes meanwhile must not wait for that.
+        dead.map_or((), Live::abandon);
         result
     }
 
@@ -143,7 +146,9 @@ impl Shared {
         loop {
             let next = self.turn(|core, now| {
                 let unmet = self.unmet(how.wait, now, interrupted);
-                self.look(core, now, &mut waiter, &mut how, |core, foreign| step(core, now, foreign, unmet))
+                self.look(core, now, &mut waiter, &mut how, |core, foreign| {
+                    step(core, now, foreign, unmet)
+                })
             });
             let sleep = match next {
                 Ok(Next::Done(result)) => return result,
@@ -219,13 +224,7 @@ impl Shared {
     }
 
     /// Ends a call. Its drive is nobody's then: the thread will most likely be back at once.
-    fn leave(
-        &self,
-        core: &mut Core,
-        now: Instant,
-        waiter: Option<&Arc<Waiter>>,
-        interests: &[(SocketId, Interest)],
-    ) {
+    fn leave(&self, core: &mut Core, now: Instant, waiter: Option<&Arc<Waiter>>, interests: &[(SocketId, Interest)]) {
         let drove = waiter.is_some_and(|waiter| core.dismiss(waiter, interests));
         core.settle(now, None);
         for (id, _) in interests {
@@ -283,7 +282,11 @@ impl Shared {
         foreign: &mut Vec<PollFd>,
     ) -> io::Result<()> {
         let timeout = until.map(|at| self.clock.until(at));
-        let input = |fd| PollFd { fd, events: libc::POLLIN, revents: 0 };
+        let input = |fd| PollFd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
         let mut ours = [input(bell.fd()), input(device.unwrap_or(-1))];
         let result = if foreign.is_empty() {
             wait::poll(&mut ours, timeout)
@@ -291,7 +294,9 @@ impl Shared {
             foreign.extend(ours);
             let result = wait::poll(foreign, timeout);
             let at = foreign.len() - ours.len();
-            ours.iter_mut().zip(foreign.drain(at..)).for_each(|(to, from)| *to = from);
+            ours.iter_mut()
+                .zip(foreign.drain(at..))
+                .for_each(|(to, from)| *to = from);
             result
         };
         if ours.first().is_some_and(|bell| bell.revents != 0) {
@@ -313,11 +318,9 @@ impl Shared {
     }
 
     /// A panic of ours: what the stack holds is not to be trusted, so nobody looks at it again.
-    fn die(&self, core: &mut Core, what: &str) -> Errno {
+    fn die(&self, core: &mut Core, dead: &mut Option<Live>, what: &str) -> Errno {
         panics::report(what);
-        if let Some(live) = core.live.take() {
-            live.abandon();
-        }
+        *dead = core.live.take();
         self.ended.store(true, Ordering::SeqCst);
         core.wake_all();
         core.break_mirrors();

@@ -42,7 +42,13 @@ struct Mask {
 
 impl Mask {
     /// A datagram socket that nobody has touched.
-    const BARE: Mask = Mask { readable: false, writable: true, read_closed: false, hang_up: false, error: false };
+    const BARE: Mask = Mask {
+        readable: false,
+        writable: true,
+        read_closed: false,
+        hang_up: false,
+        error: false,
+    };
 
     fn showable(truth: &Readiness) -> Mask {
         let hang_up = truth.hang_up && truth.read_closed;
@@ -80,7 +86,14 @@ impl Mirror {
     /// A new descriptor.
     pub(crate) fn new() -> io::Result<Mirror> {
         let fd = fd::datagram_socket()?;
-        Ok(Mirror { fd, shown: Mask::BARE, peer: Peer::Nobody, home: None, pending: 0, arrivals: 0 })
+        Ok(Mirror {
+            fd,
+            shown: Mask::BARE,
+            peer: Peer::Nobody,
+            home: None,
+            pending: 0,
+            arrivals: 0,
+        })
     }
 
     /// Its number.
@@ -218,7 +231,14 @@ impl Mirror {
 
     fn connect(&mut self, peer: Peer, sinks: &mut Sinks) -> io::Result<()> {
         let (_, pair) = self.at_home(sinks)?;
-        fd::connect(self.fd.as_fd(), if peer == Peer::Full { &pair.full_name } else { &pair.empty_name })?;
+        fd::connect(
+            self.fd.as_fd(),
+            if peer == Peer::Full {
+                &pair.full_name
+            } else {
+                &pair.empty_name
+            },
+        )?;
         self.moved_to(peer);
         Ok(())
     }
@@ -287,7 +307,12 @@ pub(crate) struct Sinks {
 impl Sinks {
     /// None yet. `key` tells this runtime's names from everyone else's.
     pub(crate) fn new(key: u64) -> Sinks {
-        Sinks { key, names: 0, pairs: Vec::new(), breaker: None }
+        Sinks {
+            key,
+            names: 0,
+            pairs: Vec::new(),
+            breaker: None,
+        }
     }
 
     /// A pair with room for one more mirror; pairs that nobody uses any more are closed on the way.
@@ -308,7 +333,12 @@ impl Sinks {
         let (full, full_name) = self.named()?;
         let filler = fd::datagram_socket()?; // the sink's own send buffer is for the mirrors
         while fd::send_empty_to(filler.as_fd(), &full_name).is_ok() {}
-        Ok(Pair { empty, empty_name, full, full_name })
+        Ok(Pair {
+            empty,
+            empty_name,
+            full,
+            full_name,
+        })
     }
 
     fn breaker(&mut self) -> io::Result<&Breaker> {
@@ -316,7 +346,9 @@ impl Sinks {
             let (fd, name) = self.named()?;
             self.breaker = Some(Breaker { fd, name });
         }
-        self.breaker.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))
+        self.breaker
+            .as_ref()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))
     }
 
     fn named(&mut self) -> io::Result<(PrivateFd, Name)> {

@@ -16,7 +16,9 @@ static INSTALL: Once = Once::new();
 pub(crate) fn install() {
     INSTALL.call_once(|| {
         let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| if INSIDE.get() { note(info) } else { before(info) }));
+        panic::set_hook(Box::new(
+            move |info| if INSIDE.get() { note(info) } else { before(info) },
+        ));
     });
 }
 
@@ -36,5 +38,8 @@ pub(crate) fn caught<R>(body: impl FnOnce() -> R) -> Result<R, String> {
 
 /// Says it once, on standard error, in one line.
 pub(crate) fn report(what: &str) {
-    let _ = writeln!(std::io::stderr(), "ustcp: internal error, the stack has stopped: {what}");
+    let _ = writeln!(
+        std::io::stderr(),
+        "ustcp: internal error, the stack has stopped: {what}"
+    );
 }

@@ -41,11 +41,20 @@ pub(crate) fn poll(
         None => Wait::Forever,
     };
     let mut foreign = foreign_entries(ours, requests);
-    let interests: Vec<_> = ours.iter().map(|our| (our.socket.id(), interest(requests, our))).collect();
+    let interests: Vec<_> = ours
+        .iter()
+        .map(|our| (our.socket.id(), interest(requests, our)))
+        .collect();
     if !foreign.is_empty() {
         wait::poll(&mut foreign, Some(Duration::ZERO))?;
     }
-    let how = Blocking { interests: &interests, wait, foreign: &mut foreign, restarts: false, restless: false };
+    let how = Blocking {
+        interests: &interests,
+        wait,
+        foreign: &mut foreign,
+        restarts: false,
+        restless: false,
+    };
     let shared = runtime.shared();
     let mut looked = false;
     shared.block(how, |core, now, foreign, unmet| {
@@ -84,12 +93,21 @@ fn is_ours(ours: &[Ours], index: usize) -> bool {
 
 fn foreign_entries(ours: &[Ours], requests: &[PollRequest]) -> Vec<PollFd> {
     let theirs = requests.iter().enumerate().filter(|(index, _)| !is_ours(ours, *index));
-    theirs.map(|(_, request)| PollFd { fd: request.fd, events: request.events, revents: 0 }).collect()
+    theirs
+        .map(|(_, request)| PollFd {
+            fd: request.fd,
+            events: request.events,
+            revents: 0,
+        })
+        .collect()
 }
 
 /// Brings what came for foreign descriptors back to their entries.
 fn collect(foreign: &[PollFd], ours: &[Ours], requests: &mut [PollRequest]) {
-    let theirs = requests.iter_mut().enumerate().filter(|(index, _)| !is_ours(ours, *index));
+    let theirs = requests
+        .iter_mut()
+        .enumerate()
+        .filter(|(index, _)| !is_ours(ours, *index));
     for ((_, request), entry) in theirs.zip(foreign) {
         request.revents = entry.revents;
     }
@@ -130,7 +148,14 @@ fn events(now: &Readiness) -> i16 {
 
 /// The stack has ended: every socket of it is as broken as it gets.
 pub(crate) fn all_broken(ours: &[Ours], requests: &mut [PollRequest]) -> usize {
-    let broken = Readiness { readable: true, writable: true, read_closed: true, hang_up: true, error: true, arrivals: 0 };
+    let broken = Readiness {
+        readable: true,
+        writable: true,
+        read_closed: true,
+        hang_up: true,
+        error: true,
+        arrivals: 0,
+    };
     for our in ours {
         if let Some(request) = requests.get_mut(our.index) {
             request.revents = events(&broken) & wanted(request.events);

@@ -21,7 +21,12 @@ struct Process {
 
 impl Process {
     const fn new(generation: u32) -> Process {
-        Process { generation, runtime: Mutex::new(None), sockets: RwLock::new(Vec::new()), next: OnceLock::new() }
+        Process {
+            generation,
+            runtime: Mutex::new(None),
+            sockets: RwLock::new(Vec::new()),
+            next: OnceLock::new(),
+        }
     }
 
     /// This process's. What an ancestor left stays where it is, untouched.
@@ -41,7 +46,10 @@ pub fn init(settings: &Settings) -> Result<(), StartError> {
     let mut runtime = Process::this().runtime.lock();
     if runtime.is_some() {
         let message = "the stack runs already".to_owned();
-        return Err(StartError { errno: Errno(libc::EALREADY), message });
+        return Err(StartError {
+            errno: Errno(libc::EALREADY),
+            message,
+        });
     }
     *runtime = Some(start(settings)?);
     Ok(())

@@ -39,7 +39,10 @@ pub struct StartError {
 
 impl StartError {
     fn new(what: &str, error: &io::Error) -> StartError {
-        StartError { errno: Errno::from(error), message: format!("ustcp: {what}: {error}") }
+        StartError {
+            errno: Errno::from(error),
+            message: format!("ustcp: {what}: {error}"),
+        }
     }
 }
 
@@ -52,7 +55,9 @@ pub struct Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").field("exit_wait", &self.exit_wait).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("exit_wait", &self.exit_wait)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,7 +68,8 @@ impl Runtime {
         fork::install();
         let device = device::open(settings)?;
         let journal = settings.log.as_deref().and_then(Journal::open);
-        Runtime::start_on(device, journal, settings).map_err(|error| StartError::new("the stack does not start", &error))
+        Runtime::start_on(device, journal, settings)
+            .map_err(|error| StartError::new("the stack does not start", &error))
     }
 
     fn start_on(device: Box<dyn Device>, journal: Option<Journal>, settings: &Settings) -> io::Result<Arc<Runtime>> {
@@ -120,7 +126,13 @@ impl Runtime {
             ExitWait::Acknowledged(time) => Wait::Until(Instant::now() + time.min(Duration::from_secs(3600))),
             ExitWait::Closed => Wait::Forever,
         };
-        let how = Blocking { interests: &[], wait, foreign: &mut Vec::new(), restarts: false, restless: true };
+        let how = Blocking {
+            interests: &[],
+            wait,
+            foreign: &mut Vec::new(),
+            restarts: false,
+            restless: true,
+        };
         let _ = self.shared.block(how, |core, _, _, unmet| {
             let pending = core.live.as_ref().is_some_and(|live| match self.exit_wait {
                 ExitWait::Acknowledged(_) => live.stack.has_unacknowledged(),
@@ -129,7 +141,11 @@ impl Runtime {
                     census.orphans + census.time_wait + census.half_open > 0
                 }
             });
-            if pending && unmet.is_none() { Step::Wait } else { Step::Done(Ok(())) }
+            if pending && unmet.is_none() {
+                Step::Wait
+            } else {
+                Step::Done(Ok(()))
+            }
         });
     }
 
@@ -144,7 +160,9 @@ impl Runtime {
     }
 
     fn ask<R: Default>(&self, question: impl FnOnce(&Stack) -> R) -> R {
-        let answer = self.shared.turn(|core, _| core.live.as_ref().map(|live| question(&live.stack)));
+        let answer = self
+            .shared
+            .turn(|core, _| core.live.as_ref().map(|live| question(&live.stack)));
         answer.ok().flatten().unwrap_or_default()
     }
 
@@ -176,7 +194,11 @@ fn config(device: &dyn Device, settings: &Settings, trace: bool) -> io::Result<C
     let mut secret = [0; 32];
     fill_random(&mut secret)?;
     let segmentation_offload = device.segmentation_offload();
-    let buffer = if segmentation_offload > 0 { OFFLOADED_BUFFER } else { PLAIN_BUFFER };
+    let buffer = if segmentation_offload > 0 {
+        OFFLOADED_BUFFER
+    } else {
+        PLAIN_BUFFER
+    };
     Ok(Config {
         addresses: settings.addresses.clone(),
         mtu: device.mtu(),

@@ -157,7 +157,7 @@ impl Socket {
     /// accept(2).
     pub fn accept(&self, wait: Wait) -> Result<(Socket, SocketAddr), Errno> {
         let mut mirror = None;
-        let (id, fd, peer) = self.block(Interest::Read, wait, |core, _, unmet| {
+        let (id, fd, peer) = self.block_on_core(Interest::Read, wait, |core, _, unmet| {
             match accept_one(core, self.0.id, &mut mirror) {
                 Err(errno) if errno == Error::WouldBlock.into() => wait_or(unmet, libc::EAGAIN),
                 result => Step::Done(result),
@@ -169,16 +169,13 @@ impl Socket {
     /// connect(2). `EINPROGRESS` when `wait` ends first.
     pub fn connect(&self, address: SocketAddr, wait: Wait) -> Result<(), Errno> {
         let mut begun = false;
-        self.block(Interest::Connect, wait, |core, now, unmet| {
-            let Some(live) = &mut core.live else { return down() };
+        self.block(Interest::Connect, wait, |live, now, unmet| {
             match live.stack.connect(now, self.0.id, address) {
                 Err(Error::InProgress) => {
                     begun = true;
                     wait_or(unmet, libc::EINPROGRESS)
                 }
-                Err(Error::AlreadyInProgress) => {
-                    wait_or(unmet, if begun { libc::EINPROGRESS } else { libc::EALREADY })
-                }
+                Err(Error::AlreadyInProgress) => wait_or(unmet, if begun { libc::EINPROGRESS } else { libc::EALREADY }),
                 result => Step::Done(result.map_err(Errno::from)),
             }
         })
@@ -188,8 +185,7 @@ impl Socket {
     /// out after some. Raises SIGPIPE with `EPIPE` unless told not to.
     pub fn send(&self, data: &[IoSlice<'_>], flags: SendFlags, wait: Wait) -> Result<usize, Errno> {
         let mut sending = Sending::new(data);
-        let result = self.block(Interest::Write, wait, |core, now, unmet| {
-            let Some(live) = &mut core.live else { return down() };
+        let result = self.block(Interest::Write, wait, |live, now, unmet| {
             match sending.go_on(live, now, self.0.id) {
                 Some(result) => Step::Done(result.map_err(Errno::from)),
                 None if unmet.is_some() && sending.taken() > 0 => Step::Done(Ok(sending.taken())),
@@ -205,8 +201,7 @@ impl Socket {
     /// recv(2) and readv(2).
     pub fn recv(&self, into: &mut [IoSliceMut<'_>], flags: RecvFlags, wait: Wait) -> Result<usize, Errno> {
         let mut receiving = Receiving::new(into, flags);
-        self.block(Interest::Read, wait, |core, now, unmet| {
-            let Some(live) = &mut core.live else { return down() };
+        self.block(Interest::Read, wait, |live, now, unmet| {
             match receiving.go_on(&mut live.stack, now, self.0.id) {
                 Some(result) => Step::Done(result.map_err(Errno::from)),
                 None if unmet.is_some() && receiving.taken() > 0 => Step::Done(Ok(receiving.taken())),
@@ -312,9 +307,8 @@ impl Socket {
         body: impl FnOnce(&mut Stack, ustcp_proto::Instant, SocketId) -> Result<R, Error>,
     ) -> Result<R, Errno> {
         let id = self.0.id;
-        self.shared().call(id, |core, now| match &mut core.live {
-            Some(live) => body(&mut live.stack, now, id).map_err(Errno::from),
-            None => Err(Errno(libc::ENETDOWN)),
+        self.shared().call(id, |core, now| {
+            body(&mut core.stack_for(id)?.stack, now, id).map_err(Errno::from)
         })?
     }
 
@@ -323,23 +317,44 @@ impl Socket {
         &self,
         body: impl FnOnce(&Stack, ustcp_proto::Instant, SocketId) -> Result<R, Error>,
     ) -> Result<R, Errno> {
-        self.shared().turn(|core, now| match &core.live {
-            Some(live) => body(&live.stack, now, self.0.id).map_err(Errno::from),
-            None => Err(Errno(libc::ENETDOWN)),
-        })?
+        let id = self.0.id;
+        self.shared()
+            .turn(|core, now| body(&core.stack_for(id)?.stack, now, id).map_err(Errno::from))?
     }
 
     fn block<T>(
         &self,
         interest: Interest,
         wait: Wait,
+        mut step: impl FnMut(&mut Live, ustcp_proto::Instant, Option<Unmet>) -> Step<T>,
+    ) -> Result<T, Errno> {
+        self.block_on_core(interest, wait, |core, now, unmet| match core.stack_for(self.0.id) {
+            Ok(live) => step(live, now, unmet),
+            Err(errno) => Step::Done(Err(errno)),
+        })
+    }
+
+    fn block_on_core<T>(
+        &self,
+        interest: Interest,
+        wait: Wait,
         mut step: impl FnMut(&mut Core, ustcp_proto::Instant, Option<Unmet>) -> Step<T>,
     ) -> Result<T, Errno> {
         let interests = [(self.0.id, interest)];
-        let how = Blocking { interests: &interests, wait, foreign: &mut Vec::new(), restarts: true, restless: false };
+        let how = Blocking {
+            interests: &interests,
+            wait,
+            foreign: &mut Vec::new(),
+            restarts: true,
+            restless: false,
+        };
         self.shared().block(how, |core, now, _, unmet| {
             // close wakes the waiters it finds, and takes a second turn to tell the stack: nobody joins in between.
-            if self.is_closed() { Step::Done(Err(Errno(libc::EBADF))) } else { step(core, now, unmet) }
+            if self.is_closed() {
+                Step::Done(Err(Errno(libc::EBADF)))
+            } else {
+                step(core, now, unmet)
+            }
         })
     }
 }
@@ -352,7 +367,11 @@ impl Inner {
         }
         let (mirror, lingers) = shared.with_core(|core| {
             let mirror = core.remove_socket(self.id);
-            let lingers = core.live.as_ref().filter(|_| may_linger).and_then(|live| linger_time(live, self.id));
+            let lingers = core
+                .live
+                .as_ref()
+                .filter(|_| may_linger)
+                .and_then(|live| linger_time(live, self.id));
             (mirror, lingers)
         })?;
         mirror.into_iter().for_each(end);
@@ -361,7 +380,9 @@ impl Inner {
             None => Ok(()),
         };
         // The connection goes on by itself; a stack that has ended has none.
-        let _ = shared.call(self.id, |core, now| core.live.as_mut().map(|live| live.stack.close(now, self.id)));
+        let _ = shared.call(self.id, |core, now| {
+            core.live.as_mut().map(|live| live.stack.close(now, self.id))
+        });
         result
     }
 
@@ -370,12 +391,20 @@ impl Inner {
         let shared = self.runtime.shared();
         let wait = Instant::now().checked_add(time).map_or(Wait::Forever, Wait::Until);
         let shut = shared.call(self.id, |core, now| {
-            core.live.as_mut().map(|live| live.stack.shutdown(now, self.id, Shutdown::Write))
+            core.live
+                .as_mut()
+                .map(|live| live.stack.shutdown(now, self.id, Shutdown::Write))
         });
         if !matches!(shut, Ok(Some(Ok(())))) {
             return Ok(()); // no connection to wait for
         }
-        let how = Blocking { interests: &[], wait, foreign: &mut Vec::new(), restarts: true, restless: true };
+        let how = Blocking {
+            interests: &[],
+            wait,
+            foreign: &mut Vec::new(),
+            restarts: true,
+            restless: true,
+        };
         shared.block(how, |core, _, _, unmet| {
             let pending = core.live.as_ref().and_then(|live| live.stack.queued_out(self.id).ok());
             match unmet {
@@ -402,8 +431,12 @@ fn linger_time(live: &Live, id: SocketId) -> Option<Duration> {
 }
 
 /// Takes one connection; its descriptor is made first, so that without one the connection stays in the queue.
-fn accept_one(core: &mut Core, id: SocketId, mirror: &mut Option<Mirror>) -> Result<(SocketId, RawFd, SocketAddr), Errno> {
-    let Some(live) = &mut core.live else { return Err(Errno(libc::ENETDOWN)) };
+fn accept_one(
+    core: &mut Core,
+    id: SocketId,
+    mirror: &mut Option<Mirror>,
+) -> Result<(SocketId, RawFd, SocketAddr), Errno> {
+    let live = core.stack_for(id)?;
     if mirror.is_none() && live.stack.readiness(id)?.readable {
         *mirror = Some(Mirror::new()?);
     }
@@ -424,10 +457,6 @@ fn wait_or<T>(unmet: Option<Unmet>, timed_out: i32) -> Step<T> {
         Some(Unmet::TimedOut) => Step::Done(Err(Errno(timed_out))),
         Some(Unmet::Interrupted) => Step::Done(Err(Errno(libc::EINTR))),
     }
-}
-
-fn down<T>() -> Step<T> {
-    Step::Done(Err(Errno(libc::ENETDOWN)))
 }
 
 fn duration(nanos: &AtomicU64) -> Option<Duration> {

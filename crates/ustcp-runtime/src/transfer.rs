@@ -47,7 +47,13 @@ impl<'a> Sending<'a> {
     }
 
     /// `Ok(false)`: no more room. `Err`: the call is over.
-    fn give(&mut self, live: &mut Live, now: Instant, id: SocketId, chunk: &[u8]) -> Result<bool, Result<usize, Error>> {
+    fn give(
+        &mut self,
+        live: &mut Live,
+        now: Instant,
+        id: SocketId,
+        chunk: &[u8],
+    ) -> Result<bool, Result<usize, Error>> {
         // What has been taken is told first; the error stays for the next call.
         if self.taken > 0 && live.stack.readiness(id).is_ok_and(|readiness| readiness.error) {
             return Err(Ok(self.taken));
@@ -117,7 +123,11 @@ impl<'a, 'b> Receiving<'a, 'b> {
             });
         }
         let broken = || stack.readiness(id).is_ok_and(|readiness| readiness.error);
-        let enough = if self.flags.wait_all { self.taken == wanted || broken() } else { true };
+        let enough = if self.flags.wait_all {
+            self.taken == wanted || broken()
+        } else {
+            true
+        };
         (self.taken > 0 && enough).then_some(Ok(self.taken))
     }
 }
@@ -133,7 +143,11 @@ fn fill(
 ) -> Result<usize, Error> {
     if taken > 0 && !flags.peek && stack.queued_in(id)? == 0 {
         let ended = stack.readiness(id)?;
-        return if ended.error || !ended.read_closed { Err(Error::WouldBlock) } else { Ok(0) };
+        return if ended.error || !ended.read_closed {
+            Err(Error::WouldBlock)
+        } else {
+            Ok(0)
+        };
     }
     match (flags.peek, flags.truncate) {
         (true, _) => stack.peek(id, taken, into),

@@ -24,12 +24,18 @@ pub(crate) struct Waiter {
 impl Waiter {
     /// One that sleeps on a futex.
     pub(crate) fn new() -> Arc<Waiter> {
-        Arc::new(Waiter { word: AtomicU32::new(WOKEN), bell: None })
+        Arc::new(Waiter {
+            word: AtomicU32::new(WOKEN),
+            bell: None,
+        })
     }
 
     /// One that sleeps in poll, beside other descriptors.
     pub(crate) fn with_bell() -> io::Result<Arc<Waiter>> {
-        Ok(Arc::new(Waiter { word: AtomicU32::new(WOKEN), bell: Some(Bell::new()?) }))
+        Ok(Arc::new(Waiter {
+            word: AtomicU32::new(WOKEN),
+            bell: Some(Bell::new()?),
+        }))
     }
 
     /// From here on a wake counts. Called with the stack's lock held, before each look.

@@ -105,9 +105,13 @@ fn peek_waitall_and_trunc() {
     let Some(runtime) = start() else { return };
     let (ours, mut theirs) = pair(&runtime);
     theirs.write_all(b"abcdef").unwrap();
-    let flags = |peek, wait_all, truncate| RecvFlags { peek, wait_all, truncate };
+    let flags = |peek, wait_all, truncate| RecvFlags {
+        peek,
+        wait_all,
+        truncate,
+    };
     let mut buffer = [0; 8];
-    let mut take = |into: &mut [u8], flags| ours.recv(&mut [IoSliceMut::new(into)], flags, Wait::Forever);
+    let take = |into: &mut [u8], flags| ours.recv(&mut [IoSliceMut::new(into)], flags, Wait::Forever);
     assert_eq!(take(&mut buffer[..6], flags(true, true, false)), Ok(6));
     assert_eq!(&buffer[..6], b"abcdef");
     assert_eq!(take(&mut buffer[..2], flags(false, false, true)), Ok(2));

@@ -58,9 +58,10 @@ impl Near {
     fn take_error(&self) -> i32 {
         match self {
             Near::Ours(socket) => socket.take_error().unwrap(),
-            Near::Kernels(stream) => {
-                stream.take_error().unwrap().map_or(0, |error| error.raw_os_error().unwrap())
-            }
+            Near::Kernels(stream) => stream
+                .take_error()
+                .unwrap()
+                .map_or(0, |error| error.raw_os_error().unwrap()),
         }
     }
 }
@@ -79,7 +80,8 @@ fn fill(near: &Near) {
 }
 
 fn drain(peer: &TcpStream) {
-    peer.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+    peer.set_read_timeout(Some(std::time::Duration::from_millis(300)))
+        .unwrap();
     let mut block = vec![0; 1 << 20];
     while (&mut &*peer).read(&mut block).is_ok() {}
 }
@@ -117,7 +119,10 @@ const TABLE: &[&[Act]] = &[
         ("data all the same", |_, peer| write(peer), "IOR"),
         ("write", |near, _| assert_eq!(near.send(b"x"), Ok(1)), "IOR"),
     ],
-    &[("SHUT_RDWR", |near, _| near.shutdown(Shutdown::Both), "IORH"), ("end", |near, _| take(near, Ok(0)), "IORH")],
+    &[
+        ("SHUT_RDWR", |near, _| near.shutdown(Shutdown::Both), "IORH"),
+        ("end", |near, _| take(near, Ok(0)), "IORH"),
+    ],
     &[
         ("RST", |_, peer| reset(peer), "IORHE"),
         ("told once", |near, _| take(near, Err(libc::ECONNRESET)), "IORH"),
@@ -126,13 +131,25 @@ const TABLE: &[&[Act]] = &[
     ],
     &[
         ("RST", |_, peer| reset(peer), "IORHE"),
-        ("SO_ERROR", |near, _| assert_eq!(near.take_error(), libc::ECONNRESET), "IORH"),
+        (
+            "SO_ERROR",
+            |near, _| assert_eq!(near.take_error(), libc::ECONNRESET),
+            "IORH",
+        ),
         ("gone", |near, _| assert_eq!(near.take_error(), 0), "IORH"),
     ],
     &[
         ("RST", |_, peer| reset(peer), "IORHE"),
-        ("write", |near, _| assert_eq!(near.send(b"x"), Err(libc::ECONNRESET)), "IORH"),
-        ("and again", |near, _| assert_eq!(near.send(b"x"), Err(libc::EPIPE)), "IORH"),
+        (
+            "write",
+            |near, _| assert_eq!(near.send(b"x"), Err(libc::ECONNRESET)),
+            "IORH",
+        ),
+        (
+            "and again",
+            |near, _| assert_eq!(near.send(b"x"), Err(libc::EPIPE)),
+            "IORH",
+        ),
     ],
     &[
         ("full", |near, _| fill(near), ""),

@@ -25,7 +25,11 @@ fn letters(events: i32) -> String {
         (libc::EPOLLHUP, 'H'),
         (libc::EPOLLERR, 'E'),
     ];
-    names.iter().filter(|(bit, _)| events & bit != 0).map(|(_, name)| name).collect()
+    names
+        .iter()
+        .filter(|(bit, _)| events & bit != 0)
+        .map(|(_, name)| name)
+        .collect()
 }
 
 struct Watched {
@@ -38,10 +42,20 @@ impl Watched {
     fn new() -> Watched {
         let mirror = Mirror::new().unwrap();
         let epoll = Epoll::new().unwrap();
-        epoll.add(mirror.fd(), libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET, 0).unwrap();
+        epoll
+            .add(
+                mirror.fd(),
+                libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET,
+                0,
+            )
+            .unwrap();
         let mut key = [0; 8];
         getrandom::fill(&mut key).unwrap();
-        let watched = Watched { mirror, sinks: Sinks::new(u64::from_ne_bytes(key)), epoll };
+        let watched = Watched {
+            mirror,
+            sinks: Sinks::new(u64::from_ne_bytes(key)),
+            epoll,
+        };
         watched.edges();
         watched
     }
@@ -53,7 +67,11 @@ impl Watched {
     /// The level-triggered mask.
     fn mask(&self) -> String {
         let events = libc::POLLIN | libc::POLLOUT | libc::POLLRDHUP;
-        let mut entry = [PollFd { fd: self.mirror.fd(), events, revents: 0 }];
+        let mut entry = [PollFd {
+            fd: self.mirror.fd(),
+            events,
+            revents: 0,
+        }];
         wait::poll(&mut entry, Some(Duration::ZERO)).unwrap();
         letters(i32::from(entry[0].revents))
     }
@@ -70,12 +88,29 @@ fn every_state_is_shown_with_its_edges() {
     // Steps of a story: what is true, arrivals so far, and the edge expected on the way there.
     let stories: &[&[(&str, u32, Option<&str>)]] = &[
         // connecting, connected, data, more data, read out, end, both ends
-        &[("", 0, None), ("O", 0, Some("O")), ("IO", 1, Some("IO")), ("IO", 2, Some("IO")), ("O", 2, None)],
-        &[("", 0, None), ("O", 0, Some("O")), ("IOR", 1, Some("IOR")), ("IORH", 1, Some("IORH"))],
+        &[
+            ("", 0, None),
+            ("O", 0, Some("O")),
+            ("IO", 1, Some("IO")),
+            ("IO", 2, Some("IO")),
+            ("O", 2, None),
+        ],
+        &[
+            ("", 0, None),
+            ("O", 0, Some("O")),
+            ("IOR", 1, Some("IOR")),
+            ("IORH", 1, Some("IORH")),
+        ],
         // connecting, refused, asked for the error
         &[("", 0, None), ("IORHE", 0, Some("IORHE")), ("IORH", 0, None)],
         // full with data unread, drained by the peer, full again, read out
-        &[("IO", 1, Some("IO")), ("I", 1, None), ("IO", 1, Some("IO")), ("I", 1, None), ("", 1, None)],
+        &[
+            ("IO", 1, Some("IO")),
+            ("I", 1, None),
+            ("IO", 1, Some("IO")),
+            ("I", 1, None),
+            ("", 1, None),
+        ],
         // end of the peer's stream while full; then there is room
         &[("", 0, None), ("IR", 1, Some("IR")), ("IOR", 1, Some("IOR"))],
         // reset with data unread
@@ -83,7 +118,13 @@ fn every_state_is_shown_with_its_edges() {
         // data after our own reading half is shut down
         &[("IOR", 0, Some("IOR")), ("IOR", 1, Some("IOR"))],
         // a listener
-        &[("", 0, None), ("I", 1, Some("I")), ("I", 2, Some("I")), ("", 2, None), ("I", 3, Some("I"))],
+        &[
+            ("", 0, None),
+            ("I", 1, Some("I")),
+            ("I", 2, Some("I")),
+            ("", 2, None),
+            ("I", 3, Some("I")),
+        ],
     ];
     for story in stories {
         let mut watched = Watched::new();

@@ -30,7 +30,13 @@ impl Name {
 /// A new AF_UNIX datagram socket, non-blocking and close-on-exec.
 pub(crate) fn datagram_socket() -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
-    let fd = check(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0) })?;
+    let fd = check(unsafe {
+        libc::socket(
+            libc::AF_UNIX,
+            libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+            0,
+        )
+    })?;
     // SAFETY: the kernel has just made it for us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -54,8 +60,14 @@ pub(crate) fn disconnect(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: all-zero is a valid sockaddr, and says AF_UNSPEC.
     let address: libc::sockaddr = unsafe { mem::zeroed() };
     // SAFETY: `address` lives across the call.
-    check(unsafe { libc::connect(fd.as_raw_fd(), &raw const address, mem::size_of::<libc::sockaddr>() as socklen_t) })
-        .map(drop)
+    check(unsafe {
+        libc::connect(
+            fd.as_raw_fd(),
+            &raw const address,
+            mem::size_of::<libc::sockaddr>() as socklen_t,
+        )
+    })
+    .map(drop)
 }
 
 /// Sends an empty datagram to the socket of that name.
@@ -63,8 +75,16 @@ pub(crate) fn send_empty_to(fd: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
     let (address, len) = name.address();
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: no bytes are read from the null buffer of length 0; `address` lives across the call.
-    let sent =
-        unsafe { libc::sendto(fd.as_raw_fd(), std::ptr::null(), 0, flags, (&raw const address).cast(), len) };
+    let sent = unsafe {
+        libc::sendto(
+            fd.as_raw_fd(),
+            std::ptr::null(),
+            0,
+            flags,
+            (&raw const address).cast(),
+            len,
+        )
+    };
     check(sent as c_int).map(drop)
 }
 

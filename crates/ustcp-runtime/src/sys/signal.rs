@@ -35,10 +35,21 @@ pub(crate) fn raise_sigpipe() {
     unsafe { libc::raise(libc::SIGPIPE) };
 }
 
+/// What the processor raises: language runtimes handle these without `SA_RESTART`, and no wait is broken by them.
+const FAULTS: [c_int; 6] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+    libc::SIGSYS,
+];
+
 /// Whether every handler that the program has installed asks for restarts (`SA_RESTART`). Which signal broke a wait
 /// is not told, so an interrupted call goes on only when none of them wants `EINTR`.
 pub(crate) fn every_handler_restarts() -> bool {
-    (1..=libc::SIGRTMAX()).all(|signal| handler_restarts(signal) != Some(false))
+    let mut signals = (1..=libc::SIGRTMAX()).filter(|signal| !FAULTS.contains(signal));
+    signals.all(|signal| handler_restarts(signal) != Some(false))
 }
 
 /// `None`: no handler.

@@ -28,7 +28,14 @@ fn spec_pointer(spec: &Option<timespec>) -> *const timespec {
 pub(crate) fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> {
     let timeout = timeout.map(spec);
     // SAFETY: `fds` is as long as said; the timeout is null or lives across the call; no signal mask is given.
-    let ready = unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as nfds_t, spec_pointer(&timeout), ptr::null()) };
+    let ready = unsafe {
+        libc::ppoll(
+            fds.as_mut_ptr(),
+            fds.len() as nfds_t,
+            spec_pointer(&timeout),
+            ptr::null(),
+        )
+    };
     check(ready).map(|n| n as usize)
 }
 
@@ -38,18 +45,37 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Option<Durati
     let timeout = timeout.map(spec);
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: `word` lives across the call; the timeout is null or does.
-    let done = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, expected, spec_pointer(&timeout)) };
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            operation,
+            expected,
+            spec_pointer(&timeout),
+        )
+    };
     if done == 0 {
         return Ok(());
     }
     let error = io::Error::last_os_error();
-    if error.raw_os_error() == Some(libc::EINTR) { Err(error) } else { Ok(()) }
+    if error.raw_os_error() == Some(libc::EINTR) {
+        Err(error)
+    } else {
+        Ok(())
+    }
 }
 
 /// Wakes the thread that sleeps on `word`.
 pub(crate) fn futex_wake(word: &AtomicU32) {
     // SAFETY: `word` is a valid address; the kernel does not write there.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+            1,
+        )
+    };
 }
 
 /// An epoll instance.
@@ -67,7 +93,10 @@ impl Epoll {
 
     /// Watches `fd` for `events` (`EPOLLIN`, `EPOLLET` ...) and reports it as `tag`.
     pub(crate) fn add(&self, fd: RawFd, events: c_int, tag: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: events as u32, u64: tag };
+        let mut event = libc::epoll_event {
+            events: events as u32,
+            u64: tag,
+        };
         self.control(libc::EPOLL_CTL_ADD, fd, &mut event)
     }
 
@@ -79,7 +108,9 @@ impl Epoll {
     /// What is ready, as tag and events, at most `N`, and how many; 0 at the timeout, which counts in whole
     /// milliseconds, rounded up.
     pub(crate) fn wait<const N: usize>(&self, timeout: Option<Duration>) -> io::Result<([(u64, u32); N], usize)> {
-        let millis = timeout.map_or(-1, |t| c_int::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX));
+        let millis = timeout.map_or(-1, |t| {
+            c_int::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
+        });
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; N];
         // SAFETY: `events` has room for `N`.
         let ready = unsafe { libc::epoll_wait(self.0.borrow().as_raw_fd(), events.as_mut_ptr(), N as c_int, millis) };

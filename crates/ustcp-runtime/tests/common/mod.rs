@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use ustcp_runtime::{
-    Cidr, Errno, Family, RecvFlags, Runtime, SendFlags, Settings, Socket, Wait, namespace,
-};
+use ustcp_runtime::{Cidr, Errno, Family, RecvFlags, Runtime, SendFlags, Settings, Socket, Wait, namespace};
 
 /// The kernel's address.
 pub(crate) const KERNEL: &str = "10.77.0.1";
@@ -27,7 +25,10 @@ pub(crate) fn settings() -> Option<Settings> {
     }
     Some(Settings {
         tun: "ustcp0".into(),
-        addresses: vec![Cidr { address: STACK.parse().unwrap(), prefix: 24 }],
+        addresses: vec![Cidr {
+            address: STACK.parse().unwrap(),
+            prefix: 24,
+        }],
         peer: Some(KERNEL.parse().unwrap()),
         time_wait: Duration::from_millis(200),
         ..Settings::default()

@@ -19,12 +19,20 @@ fn letters(events: c_int) -> String {
         (libc::EPOLLHUP, 'H'),
         (libc::EPOLLERR, 'E'),
     ];
-    names.iter().filter(|(bit, _)| events & bit != 0).map(|(_, name)| name).collect()
+    names
+        .iter()
+        .filter(|(bit, _)| events & bit != 0)
+        .map(|(_, name)| name)
+        .collect()
 }
 
 /// The mask of `fd` at this moment.
 pub(crate) fn mask(fd: RawFd) -> String {
-    let mut entry = libc::pollfd { fd, events: ALL as i16, revents: 0 };
+    let mut entry = libc::pollfd {
+        fd,
+        events: ALL as i16,
+        revents: 0,
+    };
     // SAFETY: one entry, as said.
     unsafe { libc::poll(&raw mut entry, 1, 0) };
     letters(i32::from(entry.revents))
@@ -40,9 +48,15 @@ impl Epoll {
     }
 
     fn add(&self, fd: RawFd, events: c_int) {
-        let mut event = libc::epoll_event { events: events as u32, u64: fd as u64 };
+        let mut event = libc::epoll_event {
+            events: events as u32,
+            u64: fd as u64,
+        };
         // SAFETY: `event` lives across the call.
-        assert_eq!(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) }, 0);
+        assert_eq!(
+            unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) },
+            0
+        );
     }
 
     /// Watches one descriptor for edges.
@@ -69,14 +83,19 @@ impl Epoll {
         // SAFETY: room for 64.
         let ready = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), 64, timeout) };
         let ready = usize::try_from(ready).unwrap_or(0);
-        events[..ready].iter().map(|event| (event.u64 as RawFd, event.events as c_int)).collect()
+        events[..ready]
+            .iter()
+            .map(|event| (event.u64 as RawFd, event.events as c_int))
+            .collect()
     }
 
     /// Edges until one has `expected`; its mask, or what came last before patience ended.
     pub(crate) fn wait_for(&self, expected: &str) -> String {
         let mut last = String::from("no edge");
         loop {
-            let Some((_, events)) = self.wait(PATIENCE).pop() else { return last };
+            let Some((_, events)) = self.wait(PATIENCE).pop() else {
+                return last;
+            };
             last = letters(events);
             if last == expected {
                 return last;
@@ -94,11 +113,20 @@ impl Epoll {
 
 /// SO_LINGER of 0 seconds: close sends RST.
 pub(crate) fn linger_zero(fd: RawFd) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
     let size = size_of::<libc::linger>() as libc::socklen_t;
     // SAFETY: `linger` lives across the call.
     let done = unsafe {
-        libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast::<c_void>(), size)
+        libc::setsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast::<c_void>(),
+            size,
+        )
     };
     assert_eq!(done, 0);
 }
@@ -110,4 +138,69 @@ pub(crate) fn close_early(stream: &TcpStream) {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
         assert!(libc::dup2(null, stream.as_raw_fd()) >= 0 && libc::close(null) == 0);
     }
+}
+
+/// A thread of this process as the system names it.
+#[derive(Clone, Copy)]
+pub(crate) struct Thread(libc::pid_t);
+
+impl Thread {
+    /// The calling one.
+    pub(crate) fn current() -> Thread {
+        // SAFETY: no arguments.
+        Thread(unsafe { libc::gettid() })
+    }
+
+    /// Whether it sleeps in the kernel.
+    pub(crate) fn is_asleep(self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{}/stat", self.0)).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+    }
+
+    /// Returns once it sleeps in the kernel.
+    pub(crate) fn until_asleep(self) {
+        while !self.is_asleep() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(self, signal: c_int) {
+        // SAFETY: numbers only. A thread that has ended makes it ESRCH.
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), self.0, signal) };
+    }
+}
+
+/// Installs a handler.
+pub(crate) fn handle(signal: c_int, handler: extern "C" fn(c_int), flags: c_int) {
+    // SAFETY: all-zero is a valid sigaction; the handler is async-signal-safe, for it only counts.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = flags;
+        assert_eq!(libc::sigaction(signal, &raw const action, std::ptr::null_mut()), 0);
+    }
+}
+
+/// Runs `child` in a forked child, which ends with what it returns; returns that.
+pub(crate) fn in_child(child: impl FnOnce() -> u8) -> u8 {
+    // SAFETY: the child runs `child` and nothing of this test, and leaves by _exit.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork");
+    if pid == 0 {
+        let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(255);
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(c_int::from(code)) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` lives across the call.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    assert!(libc::WIFEXITED(status), "the child was killed: {status:x}");
+    u8::try_from(libc::WEXITSTATUS(status)).unwrap()
+}
+
+/// A descriptor as the program holds it by its number.
+pub(crate) fn take(fd: RawFd) -> OwnedFd {
+    // SAFETY: for a test of what happens when the library's own descriptor is closed behind its back.
+    unsafe { OwnedFd::from_raw_fd(fd) }
 }

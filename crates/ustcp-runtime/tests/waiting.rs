@@ -1,0 +1,204 @@
+//! Blocked calls: how they end when not by what they wait for.
+
+mod common;
+
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use common::native::Thread;
+use common::{at, listener, pair, recv, send, socket, start};
+use ustcp_runtime::{Errno, Shutdown, Socket, Wait};
+
+/// Starts a thread in a call and returns when it sleeps there.
+fn blocked<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let (tell, told) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        tell.send(Thread::current()).unwrap();
+        call()
+    });
+    told.recv().unwrap().until_asleep();
+    thread
+}
+
+fn reading(socket: &Socket) -> JoinHandle<Result<usize, Errno>> {
+    let socket = socket.clone();
+    blocked(move || recv(&socket, &mut [0; 16], Wait::Forever))
+}
+
+#[test]
+fn time_ends_a_call() {
+    let Some(runtime) = start() else { return };
+    let (ours, _theirs) = pair(&runtime);
+    let (listener, _) = listener(&runtime);
+    let limit = Duration::from_millis(30);
+    let begun = Instant::now();
+    assert_eq!(
+        recv(&ours, &mut [0; 1], Wait::Until(begun + limit)),
+        Err(Errno(libc::EAGAIN))
+    );
+    assert!(begun.elapsed() >= limit);
+    let begun = Instant::now();
+    assert_eq!(
+        listener.accept(Wait::Until(begun + limit)).err(),
+        Some(Errno(libc::EAGAIN))
+    );
+    assert!(begun.elapsed() >= limit);
+    let begun = Instant::now();
+    let silent = socket(&runtime).connect(at("10.77.0.99", 1), Wait::Until(begun + limit));
+    assert_eq!(silent, Err(Errno(libc::EINPROGRESS)));
+    assert!(begun.elapsed() >= limit);
+}
+
+#[test]
+fn a_timed_out_send_tells_what_was_taken() {
+    let Some(runtime) = start() else { return };
+    let (ours, _theirs) = pair(&runtime);
+    let data = vec![0; 64 << 20];
+    let taken = send(&ours, &data, Wait::Until(Instant::now() + Duration::from_millis(100))).unwrap();
+    assert!(taken > 0 && taken < data.len(), "{taken}");
+    assert_eq!(
+        send(&ours, &data, Wait::Until(Instant::now() + Duration::from_millis(10))),
+        Err(Errno(libc::EAGAIN))
+    );
+}
+
+#[test]
+fn timeouts_of_the_socket_are_those_of_its_calls() {
+    let Some(runtime) = start() else { return };
+    let (ours, _theirs) = pair(&runtime);
+    assert_eq!(ours.receive_wait(), Wait::Forever);
+    ours.set_receive_timeout(Some(Duration::from_millis(5)));
+    assert_eq!(ours.receive_timeout(), Some(Duration::from_millis(5)));
+    assert!(matches!(ours.receive_wait(), Wait::Until(_)));
+    assert_eq!(recv(&ours, &mut [0; 1], ours.receive_wait()), Err(Errno(libc::EAGAIN)));
+    assert_eq!(ours.send_wait(), Wait::Forever);
+    ours.set_nonblocking(true);
+    assert_eq!((ours.receive_wait(), ours.send_wait()), (Wait::Never, Wait::Never));
+}
+
+#[test]
+fn close_ends_the_calls_of_other_threads() {
+    let Some(runtime) = start() else { return };
+    let (first, _first_peer) = pair(&runtime);
+    let (second, _second_peer) = pair(&runtime);
+    let (listener, _) = listener(&runtime);
+    // One of them drives, the others follow.
+    let readers = [reading(&first), reading(&first), reading(&second)];
+    let accepting = listener.clone();
+    let accepting = blocked(move || accepting.accept(Wait::Forever).err());
+    first.close().unwrap();
+    second.close().unwrap();
+    listener.close().unwrap();
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), Err(Errno(libc::EBADF)));
+    }
+    assert_eq!(accepting.join().unwrap(), Some(Errno(libc::EBADF)));
+    assert_eq!(first.close(), Err(Errno(libc::EBADF)));
+}
+
+#[test]
+fn shutdown_ends_the_reads_of_other_threads() {
+    let Some(runtime) = start() else { return };
+    let (ours, _theirs) = pair(&runtime);
+    let reader = reading(&ours);
+    ours.shutdown(Shutdown::Read).unwrap();
+    assert_eq!(reader.join().unwrap(), Ok(0));
+}
+
+#[test]
+fn whoever_drives_wakes_the_others() {
+    let Some(runtime) = start() else { return };
+    let pairs: Vec<_> = (0..8).map(|_| pair(&runtime)).collect();
+    let readers: Vec<_> = pairs.iter().map(|(ours, _)| reading(ours)).collect();
+    // From the last to the first: the driver is the first, so it is the last to get anything.
+    for (_, theirs) in pairs.iter().rev() {
+        std::io::Write::write_all(&mut &*theirs, b"wake").unwrap();
+    }
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), Ok(4));
+    }
+}
+
+#[test]
+fn the_driver_leaves_and_the_others_are_served() {
+    let Some(runtime) = start() else { return };
+    let (first, first_peer) = pair(&runtime);
+    let (second, second_peer) = pair(&runtime);
+    let (driving, following) = (reading(&first), reading(&second));
+    std::io::Write::write_all(&mut &first_peer, b"1").unwrap();
+    assert_eq!(driving.join().unwrap(), Ok(1));
+    std::io::Write::write_all(&mut &second_peer, b"22").unwrap();
+    assert_eq!(following.join().unwrap(), Ok(2));
+}
+
+#[test]
+fn a_sleeping_driver_hears_of_what_happens_inside_the_stack() {
+    let Some(runtime) = start() else { return };
+    let (listener, port) = listener(&runtime);
+    let client = socket(&runtime);
+    client.connect(at("127.0.0.1", port), Wait::Forever).unwrap();
+    let (accepted, _) = listener.accept(Wait::Forever).unwrap();
+    for _ in 0..100 {
+        let reader = reading(&accepted); // drives, and nothing comes by the device
+        assert_eq!(send(&client, b"x", Wait::Forever), Ok(1));
+        assert_eq!(reader.join().unwrap(), Ok(1));
+    }
+}
+
+#[test]
+fn a_lingering_close_waits_for_the_peer() {
+    let Some(runtime) = start() else { return };
+    let (ours, mut theirs) = pair(&runtime);
+    ours.change_options(|options| options.linger = Some(Duration::from_secs(30)))
+        .unwrap();
+    let data = vec![7; 8 << 20];
+    assert_eq!(send(&ours, &data[..1 << 20], Wait::Forever), Ok(1 << 20));
+    let reader = thread::spawn(move || {
+        let mut all = Vec::new();
+        std::io::Read::read_to_end(&mut theirs, &mut all).unwrap();
+        all.len()
+    });
+    ours.close().unwrap();
+    assert_eq!(reader.join().unwrap(), 1 << 20);
+}
+
+#[test]
+fn a_lingering_close_gives_up_in_time() {
+    let Some(runtime) = start() else { return };
+    let (ours, _theirs) = pair(&runtime);
+    let limit = Duration::from_millis(50);
+    ours.change_options(|options| options.linger = Some(limit)).unwrap();
+    send(&ours, &vec![0; 64 << 20], Wait::Never).unwrap(); // more than the peer's buffer holds
+    let begun = Instant::now();
+    ours.close().unwrap();
+    assert!(begun.elapsed() >= limit);
+}
+
+#[test]
+fn nobody_starves_at_the_lock() {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    let Some(runtime) = start() else { return };
+    let (turns, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut waits: Vec<u64> = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                runtime.counters();
+                turns.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let waits = (0..2000)
+            .map(|_| {
+                let before = turns.load(Ordering::Relaxed);
+                runtime.counters();
+                turns.load(Ordering::Relaxed) - before
+            })
+            .collect();
+        stop.store(true, Ordering::Relaxed);
+        waits
+    });
+    waits.sort_unstable();
+    // Turns that a greedy thread gets while another one waits for one. An unfair lock gives it hundreds.
+    let (median, most) = (waits[waits.len() / 2], waits[waits.len() - 1]);
+    assert!(median <= 50, "median {median}, most {most}");
+}
