@@ -4,6 +4,8 @@
  * symbol more: LD_LIBRARY_PATH=build/tests/planted build/tests/panic. */
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,12 +20,11 @@ struct waiter {
     const char *call;
     long (*wait)(int fd);
     int fd;
+    atomic_int thread; /* 0 until it runs */
     long result;
     int error;
     double returned; /* seconds on the monotonic clock */
 };
-
-static pthread_barrier_t all_started;
 
 static double now(void)
 {
@@ -87,7 +88,7 @@ static void *run(void *argument)
 {
     struct waiter *waiter = argument;
 
-    pthread_barrier_wait(&all_started);
+    waiter->thread = gettid();
     errno = 0;
     waiter->result = waiter->wait(waiter->fd);
     waiter->error = errno;
@@ -95,21 +96,44 @@ static void *run(void *argument)
     return NULL;
 }
 
+/* Whether the kernel has put it to sleep. */
+static bool is_asleep(int thread)
+{
+    char path[64], line[256] = "";
+    const char *after_name;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+    file = fopen(path, "r");
+    NEEDS(file != NULL && fgets(line, sizeof line, file) != NULL && fclose(file) == 0);
+    after_name = strrchr(line, ')');
+    return after_name != NULL && after_name[1] == ' ' && after_name[2] == 'S';
+}
+
+static void start_and_wait_until_asleep(struct waiter waiters[WAITERS], pthread_t threads[WAITERS])
+{
+    for (int i = 0; i < WAITERS; i++)
+        NEEDS(pthread_create(&threads[i], NULL, run, &waiters[i]) == 0);
+    for (int i = 0; i < WAITERS; i++)
+        while (waiters[i].thread == 0 || !is_asleep(waiters[i].thread))
+            sched_yield();
+}
+
 static void make_waiters(struct waiter waiters[WAITERS])
 {
-    static const struct waiter calls[WAITERS] = {
-        { .call = "recv", .wait = wait_recv },
-        { .call = "send", .wait = wait_send },
-        { .call = "accept", .wait = wait_accept },
-        { .call = "ustcp_poll", .wait = wait_poll },
-        { .call = "native poll", .wait = wait_native_poll },
-        { .call = "native epoll", .wait = wait_epoll },
+    static const struct {
+        const char *call;
+        long (*wait)(int fd);
+    } calls[WAITERS] = {
+        { "recv", wait_recv }, { "send", wait_send },               { "accept", wait_accept },
+        { "poll", wait_poll }, { "native poll", wait_native_poll }, { "native epoll", wait_epoll },
     };
     struct sockaddr_in name;
     int pair[2];
 
     for (int i = 0; i < WAITERS; i++) {
-        waiters[i] = calls[i];
+        waiters[i].call = calls[i].call;
+        waiters[i].wait = calls[i].wait;
         if (calls[i].wait == wait_accept) {
             waiters[i].fd = listen_here(&name);
         } else {
@@ -143,7 +167,7 @@ static void test_afterwards(int fd)
 
 int main(void)
 {
-    struct waiter waiters[WAITERS];
+    static struct waiter waiters[WAITERS];
     pthread_t threads[WAITERS];
     double planted, slowest = 0;
 
@@ -154,11 +178,7 @@ int main(void)
     }
     alarm(60); /* a waiter that is forgotten is a failure, not a wait */
     make_waiters(waiters);
-    NEEDS(pthread_barrier_init(&all_started, NULL, WAITERS + 1) == 0);
-    for (int i = 0; i < WAITERS; i++)
-        NEEDS(pthread_create(&threads[i], NULL, run, &waiters[i]) == 0);
-    pthread_barrier_wait(&all_started);
-    /* Who is not waiting yet finds the stack broken on entry: the outcome is the same. */
+    start_and_wait_until_asleep(waiters, threads);
     planted = now();
     NEEDS(ustcp_test_plant_panic() == 0);
     for (int i = 0; i < WAITERS; i++) {
