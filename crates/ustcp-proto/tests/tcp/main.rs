@@ -24,4 +24,20 @@ mod time_wait;
 #[cfg(test)]
 mod window;
 #[cfg(test)]
+mod bind;
+#[cfg(test)]
+mod icmp;
+#[cfg(test)]
+mod isn;
+#[cfg(test)]
+mod listener;
+#[cfg(test)]
+mod options;
+#[cfg(test)]
+mod device_down;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod loopback;
+#[cfg(test)]
 mod wire;

@@ -1,0 +1,186 @@
+//! ICMP: RFC 792, RFC 1122 §3.2.2 and §4.2.3.9, RFC 1191, RFC 5927.
+
+use ustcp_proto::{DropReason, Error, State};
+use ustcp_wire::{IpPacket, Protocol, Sum};
+
+use crate::wire::*;
+
+/// An ICMP packet from the peer with the checksums right.
+fn icmp(kind: u8, code: u8, rest: [u8; 4], body: &[u8]) -> Vec<u8> {
+    let mut message = [&[kind, code, 0, 0][..], &rest, body].concat();
+    let sum = Sum::default().add(&message).checksum().to_be_bytes();
+    message[2..4].copy_from_slice(&sum);
+    let len = u16::try_from(20 + message.len()).expect("short").to_be_bytes();
+    let mut ip = vec![0x45, 0, len[0], len[1], 0, 0, 0, 0, 64, Protocol::Icmp.number(), 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    let sum = Sum::default().add(&ip).checksum().to_be_bytes();
+    ip[10..12].copy_from_slice(&sum);
+    [ip, message].concat()
+}
+
+/// An error about a segment of ours: its first 28 bytes are quoted.
+fn about(segment: &[u8], kind: u8, code: u8, mtu: u16) -> Vec<u8> {
+    let [high, low] = mtu.to_be_bytes();
+    icmp(kind, code, [0, 0, high, low], &segment[..28])
+}
+
+const UNREACHABLE: u8 = 3;
+
+/// A text segment of 1,460 bytes in flight, as bytes.
+fn in_flight() -> (Wire, Vec<u8>) {
+    let mut w = Wire::connected_to(config(), "win 65535 <mss 1460>");
+    w.write(14_600);
+    let first = w.next_packet().expect("text");
+    w.drain();
+    (w, first)
+}
+
+/// 1122-4: an echo request comes back with its data, whatever its length.
+#[test]
+fn echo() {
+    let mut w = Wire::new(config(), WE_LISTEN);
+    for len in [0, 1, 56, 1000, 20_000] {
+        let data = text(1, len);
+        w.inject(&icmp(8, 0, [1, 2, 3, 4], &data));
+        let reply = w.next_packet().expect("a reply");
+        let ip = IpPacket::parse(&reply).expect("a packet");
+        assert_eq!((ip.header.source, ip.header.destination, ip.header.protocol), (OURS, PEERS, Protocol::Icmp));
+        assert_eq!((ip.payload[..2].to_vec(), &ip.payload[4..8], &ip.payload[8..]), (vec![0, 0], &[1, 2, 3, 4][..], &data[..]));
+        assert!(Sum::default().add(ip.payload).verifies());
+    }
+    assert_eq!(w.stack.counters().echo_replies, 5);
+}
+
+/// A wrong checksum or another type brings no answer.
+#[test]
+fn no_answer_to_other_icmp() {
+    let mut w = Wire::new(config(), WE_LISTEN);
+    let mut bad = icmp(8, 0, [0; 4], b"data");
+    bad[30] ^= 1;
+    w.inject(&bad);
+    for kind in (0..=255).filter(|kind| *kind != 8) {
+        w.inject(&icmp(kind, 0, [0; 4], b"data"));
+    }
+    assert!(w.next_packet().is_none());
+    assert_eq!(w.drops(DropReason::Checksum), 1);
+}
+
+/// 1191-1: the path carries less: the segment size falls, and what was too large goes again at once, with no word to
+/// congestion control.
+#[test]
+fn fragmentation_needed() {
+    let (mut w, first) = in_flight();
+    let before = w.info();
+    w.inject(&about(&first, UNREACHABLE, 4, 1400));
+    assert_eq!((w.info().pmtu, w.info().snd_mss), (1400, 1360));
+    w.sees(". 1:1361(1360) ack 1");
+    assert_eq!((w.info().ssthresh, w.info().retransmits), (before.ssthresh, 0));
+    let mut end = 1361;
+    while w.stack.queued_out(w.id()) != Ok(0) {
+        w.peer(&format!(". 1:1(0) ack {end}"));
+        for segment in w.drain() {
+            assert!(segment.len <= 1360);
+            end = end.max(segment.seq + segment.len as i64);
+        }
+    }
+}
+
+/// 5927-1, MUST-54: only what quotes a segment in flight is believed.
+#[test]
+fn a_quote_out_of_flight_is_ignored() {
+    let (mut w, first) = in_flight();
+    for offset in [-1, 14_600, 1_000_000, -1_000_000] {
+        let mut quoted = first.clone();
+        let seq = u32::from_be_bytes(*quoted[24..28].first_chunk().expect("four")).wrapping_add_signed(offset);
+        quoted[24..28].copy_from_slice(&seq.to_be_bytes());
+        w.inject(&about(&quoted, UNREACHABLE, 4, 1000));
+        assert_eq!(w.info().pmtu, 1500, "{offset}");
+    }
+    let mut other = first.clone();
+    other[20] ^= 1; // another port
+    w.inject(&about(&other, UNREACHABLE, 4, 1000));
+    assert_eq!((w.info().pmtu, w.drops(DropReason::OutOfWindow)), (1500, 5));
+}
+
+/// 5927-3, 1191-2, 1191-3: never up, never below 552, and where the router names no size, the next plateau.
+#[test]
+fn sizes_that_routers_name() {
+    for (named, pmtu) in [(1499, 1499), (1500, 1500), (9000, 1500), (68, 552), (1, 552), (551, 552), (0, 1492)] {
+        let (mut w, first) = in_flight();
+        w.inject(&about(&first, UNREACHABLE, 4, named));
+        assert_eq!(w.info().pmtu, pmtu, "{named}");
+    }
+}
+
+/// SHLD-26: in SYN-SENT port and protocol unreachable are believed.
+#[test]
+fn hard_errors_end_an_attempt() {
+    for code in [2, 3] {
+        let mut w = Wire::new(config(), WE_CONNECT);
+        w.connect();
+        let syn = w.next_packet().expect("a SYN");
+        w.inject(&about(&syn, UNREACHABLE, code, 0));
+        assert_eq!((w.state(), w.take_error()), (State::Closed, Some(Error::ConnectionRefused)));
+    }
+}
+
+/// MUST-56, SHLD-25, MUST-47: the others are hints: the attempt goes on, and when it fails they say why.
+#[test]
+fn soft_errors_are_the_reason_in_the_end() {
+    for (kind, code, reason) in [
+        (UNREACHABLE, 0, Error::NetworkUnreachable),
+        (UNREACHABLE, 1, Error::HostUnreachable),
+        (UNREACHABLE, 5, Error::HostUnreachable),
+        (11, 0, Error::HostUnreachable),
+        (12, 0, Error::HostUnreachable),
+    ] {
+        let mut w = Wire::new(config(), WE_CONNECT);
+        w.connect();
+        let syn = w.next_packet().expect("a SYN");
+        w.inject(&about(&syn, kind, code, 0));
+        assert_eq!(w.state(), State::SynSent);
+        w.sees_syns();
+        w.elapse(secs(200));
+        assert_eq!(w.take_error(), Some(reason), "{kind} {code}");
+    }
+}
+
+/// MUST-56, 5927-2: nothing of the kind ends a connection that stands.
+#[test]
+fn no_icmp_ends_a_connection() {
+    let (mut w, first) = in_flight();
+    for (kind, codes) in [(UNREACHABLE, 0..=15), (11, 0..=1), (12, 0..=2), (4, 0..=0), (5, 0..=3)] {
+        for code in codes.filter(|code| (kind, *code) != (UNREACHABLE, 4)) {
+            w.inject(&about(&first, kind, code, 0));
+            assert_eq!(w.state(), State::Established);
+        }
+    }
+    w.peer(". 1:1(0) ack 14601");
+    assert_eq!((w.stack.queued_out(w.id()), w.take_error()), (Ok(0), None));
+}
+
+/// MUST-55: source quench says nothing.
+#[test]
+fn source_quench_is_ignored() {
+    let (mut w, first) = in_flight();
+    let before = w.info();
+    w.inject(&about(&first, 4, 0, 0));
+    assert_eq!(w.info(), before);
+}
+
+/// A quote cut short anywhere is no quote.
+#[test]
+fn short_quotes() {
+    let (mut w, first) = in_flight();
+    for len in 0..28 {
+        w.inject(&icmp(UNREACHABLE, 4, [0, 0, 3, 232], &first[..len]));
+    }
+    assert_eq!(w.info().pmtu, 1500);
+}
+
+impl Wire {
+    /// After the SYN was taken as bytes: learns its ISN from the next one.
+    fn sees_syns(&mut self) {
+        self.after(secs(1));
+        self.sees("S 0:0(0)");
+    }
+}

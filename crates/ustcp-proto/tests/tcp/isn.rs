@@ -1,0 +1,89 @@
+//! Initial sequence numbers: RFC 9293 §3.4.1, RFC 6528.
+
+use core::time::Duration;
+use std::collections::HashSet;
+
+use ustcp_proto::{Config, Instant, Stack};
+use ustcp_wire::{Checksum, Flags, IpPacket, SeqNum, TcpHeader, TcpSegment};
+
+use crate::wire::*;
+
+/// The ISN with which a listener answers `port` of the peer at `now`.
+fn isn(stack: &mut Stack, now: Instant, port: u16, peers_isn: u32) -> u32 {
+    let header = TcpHeader {
+        source_port: port,
+        destination_port: SERVER,
+        seq: SeqNum(peers_isn),
+        flags: Flags::SYN,
+        ..TcpHeader::default()
+    };
+    stack.on_packet(now, &packet(PEERS, OURS, &header, &[]), Checksum::Full);
+    let answer = stack.poll_transmit(now).expect("a SYN-ACK").to_vec();
+    let ip = IpPacket::parse(&answer).expect("a packet");
+    let segment = TcpSegment::parse(&ip.header, ip.payload, Checksum::Full).expect("a segment");
+    let reset = TcpHeader {
+        seq: SeqNum(peers_isn) + 1,
+        flags: Flags::RST,
+        ..header
+    };
+    stack.on_packet(now, &packet(PEERS, OURS, &reset, &[]), Checksum::Full);
+    assert_eq!(stack.census().half_open, 0);
+    segment.header.seq.0
+}
+
+fn listening(secret: u8) -> Stack {
+    let mut config = Config {
+        trace: false,
+        ..config()
+    };
+    config.secret.0[0] = secret;
+    Wire::listening(config, 100).stack
+}
+
+/// MUST-8: between the same ends the number rises by one in 4 µs, to the microsecond and for hours.
+#[test]
+fn it_rises_with_the_clock() {
+    let mut stack = listening(1);
+    let begin = Instant::ZERO;
+    let first = isn(&mut stack, begin, 1000, 7);
+    for micros in [4, 8, 400, 4_000_000, 3_600_000_000, 17_179_869_184, 100_000_000_000] {
+        let later = isn(&mut stack, begin + Duration::from_micros(micros), 1000, 9);
+        assert_eq!(later.wrapping_sub(first), (micros / 4) as u32, "{micros}");
+    }
+}
+
+/// SHLD-1: between other ends it tells nothing: every byte is uniform, and no difference comes up often.
+#[test]
+fn numbers_of_other_ends_are_unrelated() {
+    let mut stack = listening(1);
+    let isns: Vec<_> = (1..=60_000).map(|port| isn(&mut stack, Instant::ZERO, port, 7)).collect();
+    for shift in [0, 8, 16, 24] {
+        let mut buckets = [0_f64; 256];
+        for isn in &isns {
+            buckets[(isn >> shift & 0xff) as usize] += 1.0;
+        }
+        let expected = isns.len() as f64 / 256.0;
+        let chi_square: f64 = buckets.iter().map(|count| (count - expected).powi(2) / expected).sum();
+        assert!(chi_square < 330.5, "byte at {shift}: {chi_square}"); // p > 0.001 with 255 degrees of freedom
+    }
+    let differences: HashSet<_> = isns.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+    assert!(differences.len() > 59_990);
+}
+
+/// MUST-9: another key, other numbers; the same key, the same: a run can be replayed.
+#[test]
+fn the_key_decides() {
+    let numbers = |secret| -> Vec<_> {
+        let mut stack = listening(secret);
+        (1..100).map(|port| isn(&mut stack, Instant::ZERO, port, 7)).collect()
+    };
+    assert_eq!(numbers(1), numbers(1));
+    let others = numbers(2);
+    assert!(numbers(1).iter().zip(&others).all(|(one, other)| one != other));
+}
+
+/// MUST-9: the key is not to be seen in what is printed of a config.
+#[test]
+fn the_key_is_not_printed() {
+    assert!(format!("{:?}", config()).contains("Secret(..)"));
+}
