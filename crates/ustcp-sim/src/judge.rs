@@ -203,14 +203,15 @@ impl Judge {
         require(begin.at_or_before(way.next), || {
             format!("begins at {begin}, but only up to {} is sent", way.next)
         })?;
-        if let Some(edge) = way.edge.filter(|_| len > 0) {
+        let with_fin = header.flags.has(Flags::FIN);
+        let last = end + usize::from(with_fin);
+        if let Some(edge) = way.edge.filter(|_| last != begin) {
             // A zero-window probe may be one byte beyond.
             let probe = usize::from(len == 1);
-            require(end.at_or_before(edge + probe), || {
-                format!("ends at {end}, beyond the window's edge {edge}")
+            require(last.at_or_before(edge + probe), || {
+                format!("ends at {last}, beyond the window's edge {edge}")
             })?;
         }
-        let with_fin = header.flags.has(Flags::FIN);
         let beyond = |fin: SeqNum| (len > 0 && end.after(fin)) || (with_fin && end != fin) || end.after(fin + 1);
         require(!way.fin.is_some_and(beyond), || {
             format!("ends at {end}, and the FIN was at {:?}", way.fin)
