@@ -137,14 +137,16 @@ impl Scoreboard {
 
     /// The receiver holds `block`. Returns how many bytes of it are news. The caller has checked that it lies in flight.
     pub(crate) fn sack(&mut self, block: SackBlock) -> usize {
-        self.split_at(block.start);
-        self.split_at(block.end);
+        // A peer that cuts what is in flight into bytes (CVE-2019-11478) gets so many pieces and no more: beyond it only
+        // ranges that a block covers whole count as SACKed.
+        if self.ranges.len() < Scoreboard::LIMIT {
+            self.split_at(block.start);
+            self.split_at(block.end);
+        }
+        let first = self.ranges.partition_point(|range| range.start.before(block.start));
+        let beyond = self.ranges.partition_point(|range| range.end.at_or_before(block.end));
         let mut news = 0;
-        for range in self
-            .ranges
-            .iter_mut()
-            .filter(|r| !r.start.before(block.start) && !r.end.after(block.end))
-        {
+        for range in self.ranges.range_mut(first..beyond.max(first)) {
             if range.sacked {
                 continue;
             }
