@@ -156,7 +156,7 @@ def test_the_package_says_what_it_is():
 
 def test_the_stubs_tell_the_truth(tmp_path):
     """mypy's stubtest compares the native module with its stub, name by name; then the package must type-check."""
-    package = Path(ustcp.__file__).parent
+    package = Path(__file__).parent.parent / "bindings/python/python/ustcp"
     for command in (
         ["mypy.stubtest", "ustcp._ustcp"],
         ["mypy", "--strict", "--cache-dir", str(tmp_path), str(package)],
