@@ -42,8 +42,8 @@ pub(crate) struct Live {
     device: Option<Held>,
     journal: Option<Journal>,
     packet: Box<[u8]>,
-    /// The device has gone, and nobody has been told yet.
-    bad_news: bool,
+    /// A device that has gone, and nobody has been told yet.
+    departed: Option<Held>,
 }
 
 impl Live {
@@ -53,7 +53,7 @@ impl Live {
             device: Some(Held::new(device)),
             journal,
             packet: vec![0; PACKET_ROOM].into_boxed_slice(),
-            bad_news: false,
+            departed: None,
         }
     }
 
@@ -111,14 +111,8 @@ impl Live {
         }
     }
 
-    /// Ends a stack that has panicked: its memory is left alone, its device closed.
-    pub(crate) fn abandon(self) {
-        std::mem::forget(self.stack);
-    }
-
     fn device_is_gone(&mut self, now: Instant) {
-        self.device = None;
-        self.bad_news = true;
+        self.departed = self.device.take();
         self.stack.on_network_down(now);
     }
 
@@ -160,6 +154,8 @@ pub(crate) struct Errands {
     pub(crate) wake_driver: bool,
     /// The background thread is to look again: an earlier deadline, or packets that nobody else will fetch.
     pub(crate) wake_background: bool,
+    /// A device to be closed: that takes the kernel 20 ms, and whoever comes meanwhile must not wait for it.
+    close: Option<Held>,
 }
 
 /// Everything behind the lock.
@@ -218,10 +214,11 @@ impl Core {
     /// Takes a socket out, wakes whoever waits on it, and hands out its mirror: when that is dropped, the descriptor
     /// is closed.
     pub(crate) fn remove_socket(&mut self, id: SocketId) -> Option<Mirror> {
-        let entry = self.entries.remove(&id)?;
+        let mut entry = self.entries.remove(&id)?;
         for (waiter, _) in &entry.waiters {
             self.wake(waiter, None);
         }
+        self.sinks.release(&mut entry.mirror);
         Some(entry.mirror)
     }
 
@@ -252,11 +249,8 @@ impl Core {
         while let Some(id) = self.live.as_mut().and_then(|live| live.stack.poll_ready()) {
             self.show(id, me);
         }
-        if self
-            .live
-            .as_mut()
-            .is_some_and(|live| std::mem::take(&mut live.bad_news))
-        {
+        if let Some(departed) = self.live.as_mut().and_then(|live| live.departed.take()) {
+            self.errands.close = Some(departed);
             self.wake_all();
             self.break_mirrors();
         }
@@ -366,9 +360,14 @@ impl Core {
 
     // The end.
 
-    /// No stack any more.
-    pub(crate) fn end(&mut self) {
-        self.live = None;
+    /// No stack any more. After a panic its memory is left as it is, for nobody knows what is in it.
+    pub(crate) fn end(&mut self, panicked: bool) {
+        if let Some(Live { stack, device, .. }) = self.live.take() {
+            self.errands.close = device;
+            if panicked {
+                std::mem::forget(stack);
+            }
+        }
         self.wake_all();
         self.break_mirrors();
     }

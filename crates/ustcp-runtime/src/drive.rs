@@ -18,7 +18,7 @@ use parking_lot::FairMutex;
 use ustcp_proto::{Instant, SocketId};
 
 use crate::clock::Clock;
-use crate::core::{Core, Errands, Live, Sleep};
+use crate::core::{Core, Errands, Sleep};
 use crate::sys::cancel::Uncancelled;
 use crate::sys::fd::Bell;
 use crate::sys::wait::PollFd;
@@ -103,13 +103,10 @@ impl Shared {
         let _uncancelled = Uncancelled::new();
         let mut core = self.core.lock();
         let result = panics::caught(|| body(&mut core));
-        let mut dead = None;
-        let result = result.map_err(|what| self.die(&mut core, &mut dead, &what));
+        let result = result.map_err(|what| self.die(&mut core, &what));
         let errands = std::mem::take(&mut core.errands);
         drop(core);
         self.run(&errands);
-        // Last: to close a TUN device takes the kernel 20 ms, and whoever comes meanwhile must not wait for that.
-        dead.map_or((), Live::abandon);
         result
     }
 
@@ -318,12 +315,10 @@ impl Shared {
     }
 
     /// A panic of ours: what the stack holds is not to be trusted, so nobody looks at it again.
-    fn die(&self, core: &mut Core, dead: &mut Option<Live>, what: &str) -> Errno {
+    fn die(&self, core: &mut Core, what: &str) -> Errno {
         panics::report(what);
-        *dead = core.live.take();
         self.ended.store(true, Ordering::SeqCst);
-        core.wake_all();
-        core.break_mirrors();
+        core.end(true);
         Errno(libc::ENETDOWN)
     }
 

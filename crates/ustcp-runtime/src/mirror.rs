@@ -327,6 +327,15 @@ impl Sinks {
         Ok(pair)
     }
 
+    /// Takes back the place of a mirror that will show nothing any more. A pair that nobody uses then goes, all but one.
+    pub(crate) fn release(&mut self, mirror: &mut Mirror) {
+        let Some((_, pair)) = mirror.home.take() else { return };
+        let is_idle = Arc::strong_count(&pair) == 2; // the list's and this one
+        if is_idle && self.pairs.len() > 1 {
+            self.pairs.retain(|other| !Arc::ptr_eq(other, &pair));
+        }
+    }
+
     fn new_pair(&mut self) -> io::Result<Pair> {
         let (empty, empty_name) = self.named()?;
         fd::shutdown(empty.borrow(), libc::SHUT_RD)?;

@@ -113,7 +113,7 @@ impl Runtime {
         // Nothing is left to be told of an error here: the stack is gone in any case.
         let _ = self.shared.with_core(|core| {
             self.shared.ended.store(true, Ordering::SeqCst);
-            core.end();
+            core.end(false);
         });
         if let Some(background) = self.background.lock().take() {
             let _ = background.join();

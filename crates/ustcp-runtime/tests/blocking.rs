@@ -1,4 +1,10 @@
 //! Blocking calls against the kernel's TCP and inside the stack.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
 
 mod common;
 

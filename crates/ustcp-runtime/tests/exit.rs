@@ -1,4 +1,11 @@
 //! The end of a process that does not say goodbye: what it wrote arrives all the same, and FIN after it.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
 
 mod common;
 

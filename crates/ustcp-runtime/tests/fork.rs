@@ -1,4 +1,10 @@
 //! fork, in a process of its own: descriptors are counted.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
 
 mod common;
 

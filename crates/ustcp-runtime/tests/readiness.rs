@@ -1,4 +1,10 @@
 //! What poll and epoll show on a socket of ours, and on the kernel's in the same state: one table, both kinds.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
 
 mod common;
 

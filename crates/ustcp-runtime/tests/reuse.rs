@@ -1,4 +1,10 @@
 //! Descriptor numbers, in a process of its own: nobody else may take one meanwhile.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
 
 mod common;
 

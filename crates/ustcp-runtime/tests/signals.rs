@@ -1,4 +1,10 @@
 //! Signals in blocked calls. One test, for handlers are the whole process's.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
 
 mod common;
 

@@ -1,4 +1,10 @@
 //! What the program survives: a panic of ours, a device that goes away.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
 
 mod common;
 

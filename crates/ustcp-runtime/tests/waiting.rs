@@ -1,4 +1,10 @@
 //! Blocked calls: how they end when not by what they wait for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
 
 mod common;
 

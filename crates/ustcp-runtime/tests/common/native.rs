@@ -53,10 +53,8 @@ impl Epoll {
             u64: fd as u64,
         };
         // SAFETY: `event` lives across the call.
-        assert_eq!(
-            unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) },
-            0
-        );
+        let done = unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+        assert_eq!(done, 0);
     }
 
     /// Watches one descriptor for edges.
