@@ -204,7 +204,6 @@ impl Program {
         }
         Err(format!("{error} while {phase:?}: {}", self.standing()))
     }
-    }
 
     fn act(&mut self, now: Instant, stack: &mut Stack) -> Result<(), Stop> {
         match self.phase {
