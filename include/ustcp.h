@@ -98,8 +98,8 @@ struct ustcp_config {
      */
     const char *pcap;
     /**
-     * A TUN descriptor opened by someone else, instead of `tun`; the library's from then on, also when `ustcp_init`
-     * fails. Descriptor 0 cannot be given.
+     * A TUN descriptor opened by someone else, instead of `tun`; the library's when `ustcp_init` has succeeded, and
+     * still the caller's when it has failed. Descriptor 0 cannot be given.
      */
     int tun_fd;
     /**
@@ -134,7 +134,7 @@ extern "C" {
  * Returns 0, or -1 and sets `errno`:
  * - `EALREADY`: it runs already.
  * - `EPERM`: no permission to make or open the device. `EBUSY`: another program has it.
- * - `ENODEV`: there are no TUN devices here, or `tun_fd` is none.
+ * - `ENODEV`: there are no TUN devices here. `EBADF`, `EBADFD`, `ENOTTY`: `tun_fd` is not open, or no TUN device.
  * - `EINVAL`: a member makes no sense (a variable that does is told of and ignored), or the size of `config` does not.
  *   `E2BIG`: it has members that this library does not know, and they are set.
  * - `EOPNOTSUPP`: `offload` is `on` and the device does not grant it.

@@ -541,14 +541,25 @@ static void test_config(void)
     config.exit_wait_ms = 0;
     config.weather = "loss=101%";
     FAILS(ustcp_init(&config), EINVAL);
+    config.weather = NULL;
+    config.tun_fd = INT_MAX;
+    FAILS(ustcp_init(&config), EBADF);
+    config.tun_fd = open("/dev/null", O_RDWR);
+    FAILS(ustcp_init(&config), ENOTTY);
+    GIVES(close(config.tun_fd), 0); /* what was not taken is still ours */
     HOLDS(strcmp(ustcp_version(), USTCP_VERSION) == 0);
     GIVES(ustcp_fini(), 0); /* there is none to end */
 }
 
 static void test_stack(void)
 {
+    struct ustcp_config config = USTCP_CONFIG_INIT;
+
     GIVES(ustcp_init(NULL), 0);
     FAILS(ustcp_init(NULL), EALREADY);
+    config.tun_fd = open("/dev/null", O_RDWR);
+    FAILS(ustcp_init(&config), EALREADY);
+    GIVES(close(config.tun_fd), 0);
 }
 
 /* After the end, an open socket still has to be closed, and another stack may follow. */

@@ -33,8 +33,8 @@ pub struct ustcp_config {
     pub log: *const c_char,
     /// pcapng file of all packets (`USTCP_PCAP`), as `path` or `path:snaplen`. None.
     pub pcap: *const c_char,
-    /// A TUN descriptor opened by someone else, instead of `tun`; the library's from then on, also when `ustcp_init`
-    /// fails. Descriptor 0 cannot be given.
+    /// A TUN descriptor opened by someone else, instead of `tun`; the library's when `ustcp_init` has succeeded, and
+    /// still the caller's when it has failed. Descriptor 0 cannot be given.
     pub tun_fd: c_int,
     /// Largest IP packet in bytes (`USTCP_MTU`), 68 to 65535. The device's own; 1500 for one that we make.
     pub mtu: u32,
@@ -69,7 +69,7 @@ const LONGEST_STRING: usize = 4096;
 /// Returns 0, or -1 and sets `errno`:
 /// - `EALREADY`: it runs already.
 /// - `EPERM`: no permission to make or open the device. `EBUSY`: another program has it.
-/// - `ENODEV`: there are no TUN devices here, or `tun_fd` is none.
+/// - `ENODEV`: there are no TUN devices here. `EBADF`, `EBADFD`, `ENOTTY`: `tun_fd` is not open, or no TUN device.
 /// - `EINVAL`: a member makes no sense (a variable that does is told of and ignored), or the size of `config` does not.
 ///   `E2BIG`: it has members that this library does not know, and they are set.
 /// - `EOPNOTSUPP`: `offload` is `on` and the device does not grant it.
@@ -117,10 +117,43 @@ pub extern "C" fn ustcp_version() -> *const c_char {
 /// Starts the stack as configuration, environment and defaults say, in this order.
 fn start(config: &ustcp_config) -> Result<(), Errno> {
     let mut settings = Settings::over_environment(&variables(config)?).map_err(|error| tell(&error))?;
-    if config.tun_fd != 0 {
-        settings.tun_fd = Some(config.tun_fd);
+    if config.tun_fd == 0 {
+        return process::init(&settings).map_err(|error| tell(&error));
     }
-    process::init(&settings).map_err(|error| tell(&error))
+    // The runtime keeps what it is given, also when it fails. So it is given a copy.
+    let copy = descriptor::copy(config.tun_fd)?;
+    settings.tun_fd = Some(copy);
+    if let Err(error) = process::init(&settings) {
+        if error.errno == Errno(libc::EALREADY) {
+            descriptor::close(copy); // the one failure that comes before the runtime looks at it
+        }
+        return Err(tell(&error));
+    }
+    descriptor::close(config.tun_fd);
+    Ok(())
+}
+
+/// A descriptor as a number, whoever owns it.
+mod descriptor {
+    use libc::c_int;
+    use ustcp_runtime::Errno;
+
+    pub(super) fn copy(fd: c_int) -> Result<c_int, Errno> {
+        // SAFETY: numbers only.
+        let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
+        if copy < 0 {
+            Err(Errno(
+                std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EBADF),
+            ))
+        } else {
+            Ok(copy)
+        }
+    }
+
+    pub(super) fn close(fd: c_int) {
+        // SAFETY: the callers own `fd`.
+        unsafe { libc::close(fd) };
+    }
 }
 
 /// The caller's configuration: what it knows of, and 0 for what came later.
