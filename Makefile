@@ -76,7 +76,7 @@ python-module: $(VENV)/ready
 
 # ---- programs of the tests and of the bench
 
-HARNESS_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -pthread
+HARNESS_CFLAGS := -std=gnu11 -O3 -g -Wall -Wextra -Werror -pthread
 
 build/tests/puppet-kernel: tests/puppet/puppet.c tests/puppet/sha256.h
 	@mkdir -p $(@D)

@@ -32,7 +32,7 @@ def analysis_flags(capture: Path) -> Counter[str]:
     for flag in FLAGS:
         command += ["-e", f"tcp.analysis.{flag}"]
     command += ["-e", "frame.number", "-e", "_ws.expert.message"]
-    done = subprocess.run(command, check=True, text=True, capture_output=True, timeout=120)
+    done = subprocess.run(command, check=True, text=True, capture_output=True, timeout=600)
     counts: Counter[str] = Counter()
     for line in done.stdout.splitlines():
         *columns, number, message = line.split("\t")

@@ -35,16 +35,16 @@ static void sha256_block(struct sha256 *s, const uint8_t *p)
                (sha256_rotate(b, 17) ^ sha256_rotate(b, 19) ^ b >> 10);
     }
     memcpy(v, s->state, sizeof v);
-    for (int i = 0; i < 64; i++) {
-        uint32_t e = v[4], a = v[0];
-        uint32_t t1 = v[7] + (sha256_rotate(e, 6) ^ sha256_rotate(e, 11) ^ sha256_rotate(e, 25)) +
-                      ((e & v[5]) ^ (~e & v[6])) + sha256_constants[i] + w[i];
-        uint32_t t2 = (sha256_rotate(a, 2) ^ sha256_rotate(a, 13) ^ sha256_rotate(a, 22)) +
-                      ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
-        memmove(v + 1, v, 7 * sizeof *v);
-        v[4] += t1;
-        v[0] = t1 + t2;
-    }
+    /* The eight variables stay where they are; their names move round instead. */
+    for (int i = 0; i < 64; i += 8)
+        for (int j = 0; j < 8; j++) {
+            uint32_t a = v[-j & 7], b = v[(1 - j) & 7], c = v[(2 - j) & 7], e = v[(4 - j) & 7];
+            uint32_t t = v[(7 - j) & 7] + (sha256_rotate(e, 6) ^ sha256_rotate(e, 11) ^ sha256_rotate(e, 25)) +
+                         ((e & v[(5 - j) & 7]) ^ (~e & v[(6 - j) & 7])) + sha256_constants[i + j] + w[i + j];
+            v[(3 - j) & 7] += t;
+            v[(7 - j) & 7] = t + (sha256_rotate(a, 2) ^ sha256_rotate(a, 13) ^ sha256_rotate(a, 22)) +
+                             ((a & b) ^ (a & c) ^ (b & c));
+        }
     for (int i = 0; i < 8; i++)
         s->state[i] += v[i];
 }
