@@ -167,6 +167,8 @@ mod tests {
             our_scale: 2,
             sent_at: Instant::ZERO,
             retransmissions: 0,
+            resent: false,
+            last_answer: None,
             due: Instant::ZERO,
         }
     }
