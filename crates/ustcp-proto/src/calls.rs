@@ -559,12 +559,6 @@ impl Stack {
             Kind::Fresh | Kind::Listener(_) => Err(Error::NotConnected),
         }
     }
-
-    /// The connection of a pair of ends, to look at from a test.
-    #[cfg(test)]
-    pub(crate) fn target(&self, flow: &Flow) -> Option<crate::stack::Target> {
-        self.demux.get(flow).copied()
-    }
 }
 
 fn check_family(family: Family, address: SocketAddr) -> Result<(), Error> {
