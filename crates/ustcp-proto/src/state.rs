@@ -123,3 +123,6 @@ impl fmt::Display for State {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
