@@ -147,3 +147,6 @@ impl Ring {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
