@@ -89,3 +89,6 @@ impl Assembler {
             .min_by_key(|range| age(range))
     }
 }
+
+#[cfg(test)]
+mod tests;
