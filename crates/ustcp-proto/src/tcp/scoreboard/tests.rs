@@ -1,0 +1,190 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const BASE: SeqNum = SeqNum(u32::MAX - 2000);
+
+/// One byte in flight, as the model keeps it.
+#[derive(Clone, Copy, Default)]
+struct Byte {
+    sacked: bool,
+    lost: bool,
+    retransmitted: bool,
+}
+
+/// Every byte by itself: slow and obvious.
+#[derive(Default)]
+struct Model {
+    una: usize,
+    bytes: Vec<Byte>,
+}
+
+impl Model {
+    fn count(&self, what: impl Fn(&Byte) -> bool) -> usize {
+        self.bytes.iter().filter(|byte| what(byte)).count()
+    }
+
+    fn first_lost(&self) -> Option<usize> {
+        self.bytes.iter().position(|byte| byte.lost)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Send(usize),
+    Acknowledge(usize),
+    Sack(usize, usize),
+    LoseBelowSacked(usize),
+    LoseFirst(usize),
+    LoseAll,
+    Resend(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1..300_usize).prop_map(Step::Send),
+        3 => (0..400_usize).prop_map(Step::Acknowledge),
+        5 => (0..900_usize, 1..200_usize).prop_map(|(at, len)| Step::Sack(at, len)),
+        2 => (0..300_usize).prop_map(Step::LoseBelowSacked),
+        1 => (1..200_usize).prop_map(Step::LoseFirst),
+        1 => Just(Step::LoseAll),
+        4 => (1..200_usize).prop_map(Step::Resend),
+    ]
+}
+
+impl Model {
+    /// Does `step` to both; what they return must agree.
+    fn apply(&mut self, board: &mut Scoreboard, step: &Step) {
+        let now = Instant::ZERO;
+        let end = self.una + self.bytes.len();
+        match *step {
+            Step::Send(len) => {
+                board.sent(BASE + end, BASE + (end + len), now);
+                self.bytes.extend(vec![Byte::default(); len]);
+            }
+            Step::Acknowledge(len) => {
+                let len = len.min(self.bytes.len());
+                let result = board.acknowledge(BASE + (self.una + len));
+                assert_eq!(result.bytes, len);
+                let covered: Vec<_> = self.bytes.drain(..len).collect();
+                let clean = covered.iter().any(|byte| !byte.sacked) && covered.iter().all(|byte| !byte.retransmitted);
+                assert_eq!(result.sample.is_some(), clean, "Karn");
+                self.una += len;
+            }
+            Step::Sack(at, len) => {
+                let at = at.min(self.bytes.len());
+                let len = len.min(self.bytes.len() - at);
+                if len == 0 {
+                    return;
+                }
+                let (start, end) = (BASE + (self.una + at), BASE + (self.una + at + len));
+                let news = board.sack(SackBlock { start, end });
+                let block = &mut self.bytes[at..at + len];
+                assert_eq!(news, block.iter().filter(|byte| !byte.sacked).count());
+                for byte in block {
+                    (byte.sacked, byte.lost) = (true, false);
+                }
+            }
+            Step::LoseBelowSacked(threshold) => {
+                board.mark_lost_below_sacked(threshold);
+                let mut above = 0;
+                for byte in self.bytes.iter_mut().rev() {
+                    if byte.sacked {
+                        above += 1;
+                    } else if above > threshold && !byte.retransmitted {
+                        byte.lost = true;
+                    }
+                }
+            }
+            Step::LoseFirst(len) => {
+                board.mark_first_lost(len);
+                // Ranges may be shorter than that: the model follows the first range's length.
+                let marked = board
+                    .first_lost()
+                    .map_or(0, |range| range.end.distance_from(BASE + self.una));
+                let is_first = board.first_lost().is_some_and(|range| range.start == BASE + self.una);
+                for byte in self.bytes.iter_mut().take(if is_first { marked.min(len) } else { 0 }) {
+                    byte.lost |= !byte.sacked;
+                }
+            }
+            Step::LoseAll => {
+                board.mark_all_lost();
+                for byte in &mut self.bytes {
+                    (byte.sacked, byte.lost) = (false, true);
+                }
+            }
+            Step::Resend(most) => {
+                let Some(range) = board.first_lost() else {
+                    assert_eq!(self.first_lost(), None);
+                    return;
+                };
+                let at = range.start.distance_from(BASE + self.una);
+                assert_eq!(self.first_lost(), Some(at));
+                let len = range.end.distance_from(range.start).min(most);
+                board.resent(range.start, range.start + len, now);
+                for byte in &mut self.bytes[at..at + len] {
+                    (byte.lost, byte.retransmitted) = (false, true);
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(800))]
+
+    /// outstanding, sacked, lost, retransmitted and pipe are what a count byte by byte says, whatever happened.
+    #[test]
+    fn it_agrees_with_a_count_of_bytes(steps in prop::collection::vec(step(), 1..60)) {
+        let (mut board, mut model) = (Scoreboard::default(), Model::default());
+        for step in &steps {
+            let delivered = board.delivered();
+            model.apply(&mut board, step);
+            prop_assert!(board.delivered() >= delivered);
+            prop_assert_eq!(board.outstanding(), model.bytes.len(), "{:?}", step);
+            prop_assert_eq!(board.sacked(), model.count(|byte| byte.sacked), "{:?}", step);
+            prop_assert_eq!(board.lost(), model.count(|byte| byte.lost), "{:?}", step);
+            prop_assert_eq!(board.retransmitted(), model.count(|byte| byte.retransmitted), "{:?}", step);
+            let in_network = model.count(|byte| !byte.sacked && !byte.lost);
+            prop_assert_eq!(board.pipe(), in_network, "{:?}", step);
+            let mut at = BASE + model.una;
+            for range in &board.ranges {
+                prop_assert_eq!(range.start, at, "without gaps");
+                prop_assert!(range.start.before(range.end) && !(range.sacked && range.lost));
+                at = range.end;
+            }
+        }
+    }
+
+    /// Without timeouts every byte is delivered once.
+    #[test]
+    fn every_byte_is_delivered_once(steps in prop::collection::vec(step(), 1..60)) {
+        let (mut board, mut model) = (Scoreboard::default(), Model::default());
+        let mut sent = 0;
+        for step in steps.iter().filter(|step| !matches!(step, Step::LoseAll)) {
+            sent += if let Step::Send(len) = step { *len } else { 0 };
+            model.apply(&mut board, step);
+        }
+        model.apply(&mut board, &Step::Acknowledge(usize::MAX));
+        prop_assert_eq!(board.delivered(), sent as u64);
+    }
+}
+
+/// CVE-2019-11478: tiny writes and tiny SACK blocks do not grow the list beyond its limit by more than a few.
+#[test]
+fn the_number_of_ranges_is_bounded() {
+    let mut board = Scoreboard::default();
+    for index in 0..20_000 {
+        board.sent(BASE + index, BASE + (index + 1), Instant::ZERO);
+    }
+    assert_eq!((board.ranges.len(), board.outstanding()), (Scoreboard::LIMIT, 20_000));
+
+    let mut board = Scoreboard::default();
+    board.sent(BASE, BASE + 20_000, Instant::ZERO);
+    for index in 0..10_000 {
+        let start = BASE + (2 * index + 1);
+        board.sack(SackBlock { start, end: start + 1 });
+    }
+    assert!(board.ranges.len() <= Scoreboard::LIMIT + 2);
+    assert_eq!(board.outstanding(), 20_000);
+}
