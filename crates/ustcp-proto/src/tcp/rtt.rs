@@ -100,3 +100,6 @@ pub(crate) fn patience(retries: u8, first: Duration, longest: Duration) -> Durat
     }
     total
 }
+
+#[cfg(test)]
+mod tests;
