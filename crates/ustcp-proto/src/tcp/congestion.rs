@@ -94,3 +94,6 @@ impl NewReno {
         self.cwnd = self.cwnd.min(self.initial);
     }
 }
+
+#[cfg(test)]
+mod tests;
