@@ -90,3 +90,6 @@ impl Ports {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
