@@ -41,3 +41,6 @@ impl Schedule {
         self.queue.len()
     }
 }
+
+#[cfg(test)]
+mod tests;
