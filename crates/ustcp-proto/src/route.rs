@@ -67,3 +67,6 @@ fn is_on_network(cidr: &Cidr, address: IpAddr) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
