@@ -79,7 +79,11 @@ fn sharing_a_port() {
         }
         let other = socket(&mut stack, second_reuse);
         let expected = if may { Ok(()) } else { Err(Error::AddressInUse) };
-        assert_eq!(stack.bind(other, at(second, 80)), expected, "{first} {first_reuse} {listens} {second} {second_reuse}");
+        assert_eq!(
+            stack.bind(other, at(second, 80)),
+            expected,
+            "{first} {first_reuse} {listens} {second} {second_reuse}"
+        );
         stack.close(ustcp_proto::Instant::ZERO, one).expect("close");
         let third = socket(&mut stack, false);
         let after = stack.bind(third, at(second, 80));
@@ -136,12 +140,20 @@ fn the_source_address() {
     ] {
         let id = socket(&mut stack, false);
         let _in_progress = stack.connect(ustcp_proto::Instant::ZERO, id, at(destination, 80));
-        assert_eq!(stack.local_address(id).map(|local| local.ip()), Ok(source), "{destination}");
+        assert_eq!(
+            stack.local_address(id).map(|local| local.ip()),
+            Ok(source),
+            "{destination}"
+        );
     }
     let bound = socket(&mut stack, false);
     stack.bind(bound, at(other, 0)).expect("bind");
     let _in_progress = stack.connect(ustcp_proto::Instant::ZERO, bound, at(PEERS, 80));
-    assert_eq!(stack.local_address(bound).map(|local| local.ip()), Ok(other), "MUST-43, MUST-45");
+    assert_eq!(
+        stack.local_address(bound).map(|local| local.ip()),
+        Ok(other),
+        "MUST-43, MUST-45"
+    );
 }
 
 /// MUST-46: nobody can be at these addresses, and nothing is sent there.
@@ -152,10 +164,17 @@ fn connect_to_nobody() {
     for address in [[255, 255, 255, 255], [224, 0, 0, 1], [239, 1, 2, 3], [10, 0, 0, 255]] {
         let id = socket(&mut stack, false);
         let address = at(IpAddr::from(address), 80);
-        assert_eq!(stack.connect(now, id, address), Err(Error::NetworkUnreachable), "{address}");
+        assert_eq!(
+            stack.connect(now, id, address),
+            Err(Error::NetworkUnreachable),
+            "{address}"
+        );
     }
     let id = socket(&mut stack, false);
-    assert_eq!(stack.connect(now, id, at(IpAddr::from([0; 16]), 80)), Err(Error::AddressFamilyNotSupported));
+    assert_eq!(
+        stack.connect(now, id, at(IpAddr::from([0; 16]), 80)),
+        Err(Error::AddressFamilyNotSupported)
+    );
     assert!(stack.poll_transmit(now).is_none());
 }
 
@@ -180,7 +199,11 @@ fn ephemeral_ports_run_out() {
     let more = socket(&mut stack, false);
     assert_eq!(stack.connect(now, more, at(PEERS, 80)), Err(Error::AddressNotAvailable));
     assert_eq!(stack.bind(more, at(OURS, 0)), Err(Error::AddressInUse));
-    assert_eq!(stack.connect(now, more, at(PEERS, 81)), Err(Error::InProgress), "another destination");
+    assert_eq!(
+        stack.connect(now, more, at(PEERS, 81)),
+        Err(Error::InProgress),
+        "another destination"
+    );
     stack.close(now, ids[17]).expect("close");
     let again = socket(&mut stack, false);
     assert_eq!(stack.connect(now, again, at(PEERS, 80)), Err(Error::InProgress));

@@ -127,7 +127,7 @@ fn the_peer_has_said_all_and_still_listens() {
     w.sees("F. 100001:100001(0) ack 2");
     w.peer(". 2:2(0) ack 100002");
     assert_eq!(w.state(), State::Closed);
-    assert_eq!(w.readiness().hang_up, true);
+    assert!(w.readiness().hang_up);
 }
 
 /// The FIN goes with the last text, and only when all before it went.

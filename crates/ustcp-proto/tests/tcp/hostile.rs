@@ -133,7 +133,8 @@ fn a_hundred_thousand_random_segments() {
             },
         };
         let len = [0, 1, 10, 1460][dice.below(4)];
-        w.stack.on_packet(w.now, &packet(PEERS, OURS, &header, &vec![0x55; len]), Checksum::Full);
+        w.stack
+            .on_packet(w.now, &packet(PEERS, OURS, &header, &vec![0x55; len]), Checksum::Full);
         if dice.below(50) == 0 && w.stack.send(w.now, w.id(), b"some text").is_err() {
             w = target();
         }
@@ -143,7 +144,10 @@ fn a_hundred_thousand_random_segments() {
         w.now = w.now + ms(dice.roll() % 50);
         w.stack.on_timeout(w.now);
         let census = w.stack.census();
-        assert!(census.buffer_bytes < 4 << 20 && census.half_open <= 9 && census.time_wait <= 9, "{census:?}");
+        assert!(
+            census.buffer_bytes < 4 << 20 && census.half_open <= 9 && census.time_wait <= 9,
+            "{census:?}"
+        );
     }
     assert!(sent < 300_000, "{sent}");
 }
@@ -159,13 +163,26 @@ fn addresses_that_cannot_be() {
         ..TcpHeader::default()
     };
     // MUST-63
-    for source in [[0, 0, 0, 0], [127, 0, 0, 1], [224, 0, 0, 1], [255, 255, 255, 255], [10, 0, 0, 255], [10, 0, 0, 2]] {
+    for source in [
+        [0, 0, 0, 0],
+        [127, 0, 0, 1],
+        [224, 0, 0, 1],
+        [255, 255, 255, 255],
+        [10, 0, 0, 255],
+        [10, 0, 0, 2],
+    ] {
         w.inject(&packet(source.into(), OURS, &header, &[]));
         w.quiet();
     }
     assert_eq!(w.drops(DropReason::Martian), 6);
     // MUST-57, 1122-1
-    for destination in [[224, 0, 0, 1], [255, 255, 255, 255], [10, 0, 0, 255], [127, 0, 0, 1], [10, 0, 0, 3]] {
+    for destination in [
+        [224, 0, 0, 1],
+        [255, 255, 255, 255],
+        [10, 0, 0, 255],
+        [127, 0, 0, 1],
+        [10, 0, 0, 3],
+    ] {
         w.inject(&packet(PEERS, destination.into(), &header, &[]));
         w.quiet();
     }
@@ -247,7 +264,11 @@ fn a_hundred_thousand_islands() {
         w.peer(&format!(". {first}:{last}({}) ack 1", last - first));
         w.drain();
     }
-    assert_eq!(w.read(1 << 20), Ok(usize::try_from(window).expect("positive")), "and the stream is whole");
+    assert_eq!(
+        w.read(1 << 20),
+        Ok(usize::try_from(window).expect("positive")),
+        "and the stream is whole"
+    );
 }
 
 /// CVE-2019-11477 and its kin: SACK blocks that cut what is in flight into bytes: bounded work, and in the end whole.
@@ -274,7 +295,10 @@ fn a_flood_of_sacks() {
     let mut end = 1;
     while w.stack.queued_out(w.id()) != Ok(0) {
         let sent = w.elapse(secs(1));
-        end = sent.iter().map(|(_, segment)| segment.seq + segment.len as i64).fold(end, i64::max);
+        end = sent
+            .iter()
+            .map(|(_, segment)| segment.seq + segment.len as i64)
+            .fold(end, i64::max);
         w.peer(&format!(". 1:1(0) ack {end}"));
     }
 }
@@ -306,7 +330,10 @@ fn two_desynchronised_ends_fall_silent() {
     server.on_packet(client.now, &packet(OURS, PEERS, &syn, &[]), Checksum::Full);
     let answer = server.poll_transmit(client.now).expect("a SYN-ACK").to_vec();
     let ip = IpPacket::parse(&answer).expect("a packet");
-    let iss = ustcp_wire::TcpSegment::parse(&ip.header, ip.payload, Checksum::Full).expect("a segment").header.seq;
+    let iss = ustcp_wire::TcpSegment::parse(&ip.header, ip.payload, Checksum::Full)
+        .expect("a segment")
+        .header
+        .seq;
     syn.flags = Flags::ACK;
     syn.seq += 1;
     syn.ack = iss + 1;

@@ -11,7 +11,28 @@ fn icmp(kind: u8, code: u8, rest: [u8; 4], body: &[u8]) -> Vec<u8> {
     let sum = Sum::default().add(&message).checksum().to_be_bytes();
     message[2..4].copy_from_slice(&sum);
     let len = u16::try_from(20 + message.len()).expect("short").to_be_bytes();
-    let mut ip = vec![0x45, 0, len[0], len[1], 0, 0, 0, 0, 64, Protocol::Icmp.number(), 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    let mut ip = vec![
+        0x45,
+        0,
+        len[0],
+        len[1],
+        0,
+        0,
+        0,
+        0,
+        64,
+        Protocol::Icmp.number(),
+        0,
+        0,
+        10,
+        0,
+        0,
+        1,
+        10,
+        0,
+        0,
+        2,
+    ];
     let sum = Sum::default().add(&ip).checksum().to_be_bytes();
     ip[10..12].copy_from_slice(&sum);
     [ip, message].concat()
@@ -43,8 +64,14 @@ fn echo() {
         w.inject(&icmp(8, 0, [1, 2, 3, 4], &data));
         let reply = w.next_packet().expect("a reply");
         let ip = IpPacket::parse(&reply).expect("a packet");
-        assert_eq!((ip.header.source, ip.header.destination, ip.header.protocol), (OURS, PEERS, Protocol::Icmp));
-        assert_eq!((ip.payload[..2].to_vec(), &ip.payload[4..8], &ip.payload[8..]), (vec![0, 0], &[1, 2, 3, 4][..], &data[..]));
+        assert_eq!(
+            (ip.header.source, ip.header.destination, ip.header.protocol),
+            (OURS, PEERS, Protocol::Icmp)
+        );
+        assert_eq!(
+            (ip.payload[..2].to_vec(), &ip.payload[4..8], &ip.payload[8..]),
+            (vec![0, 0], &[1, 2, 3, 4][..], &data[..])
+        );
         assert!(Sum::default().add(ip.payload).verifies());
     }
     assert_eq!(w.stack.counters().echo_replies, 5);
@@ -104,7 +131,15 @@ fn a_quote_out_of_flight_is_ignored() {
 /// 5927-3, 1191-2, 1191-3: never up, never below 552, and where the router names no size, the next plateau.
 #[test]
 fn sizes_that_routers_name() {
-    for (named, pmtu) in [(1499, 1499), (1500, 1500), (9000, 1500), (68, 552), (1, 552), (551, 552), (0, 1492)] {
+    for (named, pmtu) in [
+        (1499, 1499),
+        (1500, 1500),
+        (9000, 1500),
+        (68, 552),
+        (1, 552),
+        (551, 552),
+        (0, 1492),
+    ] {
         let (mut w, first) = in_flight();
         w.inject(&about(&first, UNREACHABLE, 4, named));
         assert_eq!(w.info().pmtu, pmtu, "{named}");
@@ -119,7 +154,10 @@ fn hard_errors_end_an_attempt() {
         w.connect();
         let syn = w.next_packet().expect("a SYN");
         w.inject(&about(&syn, UNREACHABLE, code, 0));
-        assert_eq!((w.state(), w.take_error()), (State::Closed, Some(Error::ConnectionRefused)));
+        assert_eq!(
+            (w.state(), w.take_error()),
+            (State::Closed, Some(Error::ConnectionRefused))
+        );
     }
 }
 

@@ -56,7 +56,9 @@ fn it_rises_with_the_clock() {
 #[test]
 fn numbers_of_other_ends_are_unrelated() {
     let mut stack = listening(1);
-    let isns: Vec<_> = (1..=60_000).map(|port| isn(&mut stack, Instant::ZERO, port, 7)).collect();
+    let isns: Vec<_> = (1..=60_000)
+        .map(|port| isn(&mut stack, Instant::ZERO, port, 7))
+        .collect();
     for shift in [0, 8, 16, 24] {
         let mut buckets = [0_f64; 256];
         for isn in &isns {

@@ -120,7 +120,10 @@ fn close_of_a_listener() {
     w.sees("R. 1:1(0) ack 1");
     w.quiet();
     let census = w.stack.census();
-    assert_eq!((census.sockets, census.unaccepted, census.half_open, census.timers), (1, 0, 0, 0));
+    assert_eq!(
+        (census.sockets, census.unaccepted, census.half_open, census.timers),
+        (1, 0, 0, 0)
+    );
     w.ports = Ports(SERVER, 3);
     w.peer(". 1:1(0) ack 1"); // too late
     w.sees("R 1:1(0)");
@@ -167,10 +170,19 @@ fn calls_on_a_listener() {
     let id = w.listener();
     assert_eq!(w.stack.send(w.now, id, b"x"), Err(Error::BrokenPipe));
     assert_eq!(w.stack.recv(w.now, id, &mut [0]), Err(Error::NotConnected));
-    assert_eq!(w.stack.connect(w.now, id, SocketAddr::new(PEERS, 1)), Err(Error::AlreadyConnected));
+    assert_eq!(
+        w.stack.connect(w.now, id, SocketAddr::new(PEERS, 1)),
+        Err(Error::AlreadyConnected)
+    );
     assert_eq!(w.stack.bind(id, SocketAddr::new(OURS, 81)), Err(Error::InvalidArgument));
-    assert_eq!((w.stack.queued_in(id), w.stack.queued_out(id)), (Err(Error::InvalidArgument), Err(Error::InvalidArgument)));
-    assert_eq!((w.stack.peer_address(id), w.stack.take_error(id)), (Err(Error::NotConnected), Ok(None)));
+    assert_eq!(
+        (w.stack.queued_in(id), w.stack.queued_out(id)),
+        (Err(Error::InvalidArgument), Err(Error::InvalidArgument))
+    );
+    assert_eq!(
+        (w.stack.peer_address(id), w.stack.take_error(id)),
+        (Err(Error::NotConnected), Ok(None))
+    );
     assert!(w.stack.info(w.now, id).is_err());
     let ready = w.stack.readiness(id).expect("ready");
     assert!(!ready.readable && !ready.writable && !ready.hang_up && !ready.error);

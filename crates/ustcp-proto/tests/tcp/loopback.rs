@@ -9,7 +9,10 @@ use crate::wire::*;
 /// Lets everything that can happen now happen; nothing may reach the device.
 fn turn(stack: &mut Stack, now: Instant) {
     stack.on_timeout(now);
-    assert!(stack.poll_transmit(now).is_none(), "a packet to ourselves left the stack");
+    assert!(
+        stack.poll_transmit(now).is_none(),
+        "a packet to ourselves left the stack"
+    );
 }
 
 /// A listener and a connection to it, both in the stack.
@@ -97,7 +100,10 @@ fn a_socket_connected_to_itself() {
     assert_eq!((stack.recv(now, id, &mut buffer), &buffer[..4]), (Ok(4), &b"echo"[..]));
     stack.shutdown(now, id, Shutdown::Write).expect("shutdown");
     turn(&mut stack, now);
-    assert_eq!((stack.state(id), stack.recv(now, id, &mut buffer)), (Ok(State::TimeWait), Ok(0)));
+    assert_eq!(
+        (stack.state(id), stack.recv(now, id, &mut buffer)),
+        (Ok(State::TimeWait), Ok(0))
+    );
 }
 
 /// connect to the unspecified address is to this host, as on Linux.
@@ -121,8 +127,15 @@ fn the_unspecified_address_is_this_host() {
 fn a_client_bound_to_another_own_address() {
     let mut stack = Stack::new(config());
     let from = SocketAddr::new(OURS, 1234);
-    let (client, server) = pair(&mut stack, SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 80), Some(from));
-    assert_eq!((stack.local_address(client), stack.peer_address(server)), (Ok(from), Ok(from)));
+    let (client, server) = pair(
+        &mut stack,
+        SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 80),
+        Some(from),
+    );
+    assert_eq!(
+        (stack.local_address(client), stack.peer_address(server)),
+        (Ok(from), Ok(from))
+    );
 }
 
 /// Unread bytes reset a conversation with ourselves like any other.

@@ -4,15 +4,31 @@
 #[cfg(test)]
 mod ack;
 #[cfg(test)]
+mod bind;
+#[cfg(test)]
 mod close;
 #[cfg(test)]
 mod congestion;
 #[cfg(test)]
+mod device_down;
+#[cfg(test)]
 mod handshake;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod icmp;
+#[cfg(test)]
+mod isn;
 #[cfg(test)]
 mod keepalive;
 #[cfg(test)]
+mod listener;
+#[cfg(test)]
+mod loopback;
+#[cfg(test)]
 mod nagle;
+#[cfg(test)]
+mod options;
 #[cfg(test)]
 mod reset;
 #[cfg(test)]
@@ -20,24 +36,10 @@ mod retransmission;
 #[cfg(test)]
 mod sequence;
 #[cfg(test)]
+mod state_table;
+#[cfg(test)]
 mod time_wait;
 #[cfg(test)]
 mod window;
-#[cfg(test)]
-mod bind;
-#[cfg(test)]
-mod icmp;
-#[cfg(test)]
-mod isn;
-#[cfg(test)]
-mod listener;
-#[cfg(test)]
-mod options;
-#[cfg(test)]
-mod device_down;
-#[cfg(test)]
-mod hostile;
-#[cfg(test)]
-mod loopback;
 #[cfg(test)]
 mod wire;

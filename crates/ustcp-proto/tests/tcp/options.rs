@@ -34,7 +34,14 @@ fn the_segment_size() {
 /// SHLD-5, SHLD-6, MUST-67, MAY-3: what we announce follows the MTU, in SYN and SYN-ACK.
 #[test]
 fn the_announced_size() {
-    for (mtu, mss) in [(68, 28), (576, 536), (1280, 1240), (1500, 1460), (9000, 8960), (65_535, 65_495)] {
+    for (mtu, mss) in [
+        (68, 28),
+        (576, 536),
+        (1280, 1240),
+        (1500, 1460),
+        (9000, 8960),
+        (65_535, 65_495),
+    ] {
         let mut w = Wire::new(Config { mtu, ..config() }, WE_CONNECT);
         w.connect();
         w.sees(&format!("S 0:0(0) <mss {mss},sackOK,ws 3>"));
