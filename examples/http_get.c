@@ -76,13 +76,18 @@ static bool send_all(int fd, const char *bytes, size_t length)
  * us to close first, and TIME-WAIT is ours. */
 static bool send_request(int fd, const struct url *url)
 {
-    const char *parts[] = { "GET ", url->path, " HTTP/1.0\r\nHost: ", url->authority,
-                            "\r\nConnection: keep-alive\r\n\r\n" };
+    static const char format[] = "GET %s HTTP/1.0\r\nHost: %s\r\nConnection: keep-alive\r\n\r\n";
+    size_t size = sizeof format + strlen(url->path) + strlen(url->authority);
+    char *request = malloc(size);
 
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        if (!send_all(fd, parts[i], strlen(parts[i])))
-            return false;
-    return true;
+    if (request == NULL) {
+        perror("request");
+        return false;
+    }
+    /* In one piece: one segment, where several sends would wait for each other's acknowledgements (Nagle). */
+    bool sent = send_all(fd, request, (size_t)snprintf(request, size, format, url->path, url->authority));
+    free(request);
+    return sent;
 }
 
 /* recv that goes on after a signal. */
