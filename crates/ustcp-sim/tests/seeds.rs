@@ -3,7 +3,12 @@
 //! `USTCP_SIM_SEEDS=100000` runs more of them; `USTCP_SIM_SEED=7` runs that one alone and prints every packet and
 //! every event.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
