@@ -28,7 +28,11 @@ mod loopback;
 #[cfg(test)]
 mod nagle;
 #[cfg(test)]
+mod offload;
+#[cfg(test)]
 mod options;
+#[cfg(test)]
+mod readiness;
 #[cfg(test)]
 mod reset;
 #[cfg(test)]
