@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use crate::poll::{self, Ours};
+use crate::sys::cancel::Uncancelled;
 use crate::sys::fork;
 use crate::{Errno, PollRequest, Runtime, Settings, Socket, StartError};
 
@@ -125,6 +126,7 @@ pub fn close(fd: RawFd) -> Result<(), Errno> {
 /// poll(2) over ustcp and foreign descriptors together: the caller drives the stack while it waits. Returns how many
 /// entries have events. `None`: forever. `EINTR` as poll(2).
 pub fn poll(requests: &mut [PollRequest], timeout: Option<Duration>) -> Result<usize, Errno> {
+    let _uncancelled = Uncancelled::new();
     let mut ours = Vec::new();
     for (index, request) in requests.iter_mut().enumerate() {
         request.revents = 0;

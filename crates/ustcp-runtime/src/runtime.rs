@@ -18,12 +18,13 @@ use crate::drive::{Blocking, Shared, Step};
 use crate::journal::Journal;
 use crate::mirror::Mirror;
 use crate::panics;
+use crate::sys::cancel::Uncancelled;
 use crate::sys::fork;
 use crate::{Errno, ExitWait, Settings, Socket, Wait};
 
-/// Buffers a socket begins with where the device takes super-segments: the window then covers what one end may do
-/// while the other sleeps.
-const OFFLOADED_BUFFER: usize = 4 * 1024 * 1024;
+/// Buffers a socket begins with where the device takes super-segments: enough for what arrives while the reader sleeps.
+/// More is slower, for bytes then leave the cache between the two copies (4 MiB: 0.6 of the throughput of 1 MiB).
+const OFFLOADED_BUFFER: usize = 1024 * 1024;
 
 /// The same on a plain device: what is in flight stays below a TUN queue of 500 packets.
 const PLAIN_BUFFER: usize = 256 * 1024;
@@ -64,6 +65,7 @@ impl fmt::Debug for Runtime {
 impl Runtime {
     /// Opens or makes the device and starts the stack on it.
     pub fn start(settings: &Settings) -> Result<Arc<Runtime>, StartError> {
+        let _uncancelled = Uncancelled::new();
         panics::install();
         fork::install();
         let device = device::open(settings)?;
@@ -107,6 +109,7 @@ impl Runtime {
         if self.shared.is_inherited() {
             return;
         }
+        let _uncancelled = Uncancelled::new();
         if self.shared.turn(|core, now| core.close_all(now)).is_ok() {
             self.wait_for_the_end();
         }

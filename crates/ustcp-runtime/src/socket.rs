@@ -12,6 +12,7 @@ use ustcp_proto::{Error, Family, Info, Options, Readiness, Shutdown, SocketId, S
 use crate::core::{Core, Live};
 use crate::drive::{Blocking, Shared, Step, Unmet};
 use crate::mirror::Mirror;
+use crate::sys::cancel::Uncancelled;
 use crate::sys::signal;
 use crate::transfer::{Receiving, Sending};
 use crate::waiter::Interest;
@@ -365,6 +366,7 @@ impl Inner {
         if shared.is_inherited() || self.closed.swap(true, Ordering::SeqCst) {
             return Err(Errno(libc::EBADF));
         }
+        let _uncancelled = Uncancelled::new();
         let (mirror, lingers) = shared.with_core(|core| {
             let mirror = core.remove_socket(self.id);
             let lingers = core
