@@ -87,8 +87,9 @@ impl Receive {
         let window = self.window();
         let inside = |at: SeqNum| at.at_or_after(self.nxt) && at.before(self.nxt + window);
         match (len, window) {
-            (0, 0) => seq == self.nxt,
-            (0, _) => inside(seq),
+            // As Linux, one further than the RFC: who has filled our window and lost part of it acknowledges from the
+            // edge, and two such ends would never hear each other again.
+            (0, _) => inside(seq) || seq == self.nxt + window,
             (_, 0) => false,
             _ => inside(seq) || inside(seq + (len - 1)),
         }

@@ -21,7 +21,7 @@ fn what_is_acceptable() {
         (0, 0, false),
         (-1, 0, false),
         (1000, 0, true),
-        (1001, 0, false),
+        (1001, 0, true), // one further than the RFC, as Linux: the ACK of a peer who has filled the window
         (1002, 0, false),
         (1, 1, true),
         (0, 1, false),
