@@ -197,8 +197,9 @@ impl Program {
         let phase = self.phase;
         self.error = Some(error);
         self.over(now, stack)?;
-        // Who lets the time pass may find that the peer has given up FIN-WAIT-2 and answers with RST from CLOSED.
-        let too_late = matches!(self.side.ending, Ending::LateAfterPeer(_)) && self.is_done();
+        // Who reads the end late, or never, may find the peer gone: its FIN-WAIT-2 or TIME-WAIT is over, and CLOSED
+        // answers with RST. Nothing is lost by it.
+        let too_late = self.is_done();
         if too_late || self.promise == Promise::Prefix {
             return Ok(());
         }
