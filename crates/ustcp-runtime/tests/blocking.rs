@@ -12,8 +12,10 @@ use std::io::{IoSliceMut, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 
-use common::{KERNEL, STACK, at, echo, kernel_listener, listener, pair, pattern, recv, recv_all, send, socket, start};
-use ustcp_runtime::{Errno, RecvFlags, Shutdown, Wait};
+use common::{
+    KERNEL, STACK, at, echo, kernel_listener, listener, pair, pattern, recv, recv_all, send, socket, start, start_with,
+};
+use ustcp_runtime::{Errno, Offload, RecvFlags, Shutdown, Wait};
 
 #[test]
 fn we_connect_to_the_kernel_and_it_echoes() {
@@ -52,8 +54,17 @@ fn the_kernel_connects_to_us() {
 }
 
 #[test]
-fn megabytes_go_both_ways_at_once() {
-    let Some(runtime) = start() else { return };
+fn megabytes_go_both_ways_at_once_in_super_segments() {
+    megabytes_go_both_ways_at_once(Offload::On);
+}
+
+#[test]
+fn megabytes_go_both_ways_at_once_in_plain_packets() {
+    megabytes_go_both_ways_at_once(Offload::Off);
+}
+
+fn megabytes_go_both_ways_at_once(offload: Offload) {
+    let Some(runtime) = start_with(offload) else { return };
     let (ours, theirs) = pair(&runtime);
     let data = pattern(8 << 20);
     thread::scope(|scope| {

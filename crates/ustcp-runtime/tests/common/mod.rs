@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use ustcp_runtime::{Cidr, Errno, Family, RecvFlags, Runtime, SendFlags, Settings, Socket, Wait, namespace};
+use ustcp_runtime::{Cidr, Errno, Family, Offload, RecvFlags, Runtime, SendFlags, Settings, Socket, Wait, namespace};
 
 /// The kernel's address.
 pub(crate) const KERNEL: &str = "10.77.0.1";
@@ -37,7 +37,12 @@ pub(crate) fn settings() -> Option<Settings> {
 
 /// A runtime in a network of its own.
 pub(crate) fn start() -> Option<Arc<Runtime>> {
-    let settings = settings()?;
+    start_with(Offload::Auto)
+}
+
+/// The same, with what the device may be given.
+pub(crate) fn start_with(offload: Offload) -> Option<Arc<Runtime>> {
+    let settings = Settings { offload, ..settings()? };
     Some(Runtime::start(&settings).unwrap_or_else(|error| panic!("{}", error.message)))
 }
 
