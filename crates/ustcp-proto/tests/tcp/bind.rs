@@ -121,7 +121,7 @@ fn a_port_of_the_stacks_choice() {
     assert!(local.ip().is_unspecified() && (32_768..=60_999).contains(&local.port()) && local.port() != port);
 }
 
-/// MUST-44: without bind the source is the address on the peer's network.
+/// MUST-44, MUST-43, MUST-45: without bind the source is the address on the peer's network.
 #[test]
 fn the_source_address() {
     let other = IpAddr::from([192, 168, 7, 9]);

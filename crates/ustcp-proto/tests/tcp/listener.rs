@@ -68,7 +68,7 @@ fn a_full_accept_queue() {
     assert_eq!(w.state(), State::Established);
 }
 
-/// 4987-1: half-open connections are bounded by the backlog and by the config, and cost no buffers.
+/// Half-open connections are bounded by the backlog and by the config, and cost no buffers.
 #[test]
 fn the_syn_queue_is_bounded() {
     for (backlog, limit) in [(8, 4096), (4096, 16)] {
@@ -91,7 +91,7 @@ fn the_syn_queue_is_bounded() {
     }
 }
 
-/// 4987-1: established connections do not feel a flood.
+/// Established connections do not feel a flood.
 #[test]
 fn a_flood_of_syns_disturbs_nobody() {
     let mut w = Wire::accepted();

@@ -18,6 +18,8 @@ mod hostile;
 #[cfg(test)]
 mod icmp;
 #[cfg(test)]
+mod ip;
+#[cfg(test)]
 mod isn;
 #[cfg(test)]
 mod keepalive;

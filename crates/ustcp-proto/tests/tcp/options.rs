@@ -31,7 +31,7 @@ fn the_segment_size() {
     }
 }
 
-/// SHLD-5, SHLD-6, MUST-67, MAY-3: what we announce follows the MTU, in SYN and SYN-ACK.
+/// SHLD-5, MUST-67, MAY-3: what we announce follows the MTU, in SYN and SYN-ACK.
 #[test]
 fn the_announced_size() {
     for (mtu, mss) in [
@@ -156,7 +156,7 @@ fn syn_with(options: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// MUST-49, 1191-1, RFC 6864: what we put into the IP header.
+/// 1191-1, RFC 6864: what we put into the IP header.
 #[test]
 fn our_ip_header() {
     let mut w = Wire::new(config(), WE_CONNECT);

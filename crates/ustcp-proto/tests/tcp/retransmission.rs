@@ -358,7 +358,7 @@ fn retransmissions_carry_the_right_text() {
     assert!(w.info().total_retrans > 0);
 }
 
-/// MUST-20, MUST-21: R2 is what the config says, and a shorter one is as exact.
+/// MUST-20: R2 is what the config says, and a shorter one is as exact.
 #[test]
 fn fewer_retries_give_up_sooner() {
     let mut w = Wire::connected_to(Config { retries: 3, ..config() }, PLAIN);

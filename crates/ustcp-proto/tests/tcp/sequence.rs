@@ -184,3 +184,19 @@ fn a_segment_without_ack_is_dropped() {
     assert_eq!((w.state(), w.read(1)), (State::Established, Err(Error::WouldBlock)));
     assert_eq!(w.drops(DropReason::State), 4);
 }
+
+/// MUST-2: the checksum of everything that goes out is right, with text of every length and every value of the sum that
+/// a byte can make. (All tests verify it of every segment they see; this one does nothing else.)
+#[test]
+fn checksums_of_many_lengths() {
+    let mut w = Wire::connected();
+    w.set(|options| options.no_delay = true);
+    let mut next = 1;
+    for len in 1..=1000 {
+        w.write(len);
+        let end = next + len as i64;
+        w.sees(&format!("P. {next}:{end}({len}) ack 1"));
+        w.peer(&format!(". 1:1(0) ack {end}"));
+        next = end;
+    }
+}

@@ -4,7 +4,7 @@ use ustcp_proto::{Config, Error, State};
 
 use crate::wire::*;
 
-/// MUST-1, REC-1: the whole 16 bits count, and with a scale far more.
+/// MUST-1, REC-1, 7323-3: the whole 16 bits count, and with a scale far more.
 #[test]
 fn the_window_is_unsigned_and_scaled() {
     let mut w = Wire::connected_to(
