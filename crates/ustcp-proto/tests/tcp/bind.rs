@@ -152,7 +152,7 @@ fn the_source_address() {
     assert_eq!(
         stack.local_address(bound).map(|local| local.ip()),
         Ok(other),
-        "MUST-43, MUST-45"
+        "as bound"
     );
 }
 
