@@ -45,7 +45,7 @@ impl Stack {
         match ip.header.protocol {
             Protocol::Tcp => self.receive_tcp(&ip, checksum),
             Protocol::Icmp => self.receive_icmp(&ip),
-            Protocol::Other(_) => self.cx.dropped(None, DropReason::Protocol),
+            Protocol::Icmpv6 | Protocol::Other(_) => self.cx.dropped(None, DropReason::Protocol),
         }
     }
 
@@ -312,7 +312,7 @@ impl Stack {
             Ok(IcmpMessage::TimeExceeded { quoted } | IcmpMessage::ParameterProblem { quoted }) => {
                 self.on_icmp_error(&quoted, Error::HostUnreachable, false);
             }
-            Ok(IcmpMessage::Ignored) => self.cx.dropped(None, DropReason::Protocol),
+            Ok(IcmpMessage::EchoReply { .. } | IcmpMessage::Ignored) => self.cx.dropped(None, DropReason::Protocol),
             Err(malformed) => self.cx.dropped(None, reason_for(malformed)),
         }
     }
@@ -330,12 +330,12 @@ impl Stack {
         (quoted.seq.at_or_after(snd.una) && quoted.seq.before(snd.nxt)).then_some(id)
     }
 
-    fn on_fragmentation_needed(&mut self, quoted: &Quoted, mtu: u16) {
+    fn on_fragmentation_needed(&mut self, quoted: &Quoted, mtu: u32) {
         let Some(id) = self.quoted_connection(quoted) else {
             return self.cx.dropped(None, DropReason::OutOfWindow);
         };
         if let Some(connection) = self.sockets.connection_mut(id) {
-            connection.on_fragmentation_needed(usize::from(mtu));
+            connection.on_fragmentation_needed(usize::try_from(mtu).unwrap_or(usize::MAX));
         }
         self.settle(id);
     }
@@ -360,7 +360,9 @@ impl Stack {
 fn reason_for(malformed: Malformed) -> DropReason {
     match malformed {
         Malformed::BadChecksum => DropReason::Checksum,
-        Malformed::Truncated | Malformed::BadLength | Malformed::Unsupported => DropReason::Malformed,
+        Malformed::Truncated | Malformed::BadLength | Malformed::Unsupported | Malformed::Problem(_) => {
+            DropReason::Malformed
+        }
     }
 }
 

@@ -617,6 +617,7 @@ fn ip_header(flow: &Flow) -> IpHeader {
         hop_limit: 64,
         identification: 0,
         dont_fragment: true,
+        flow_label: 0,
     }
 }
 

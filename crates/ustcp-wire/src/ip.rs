@@ -1,4 +1,4 @@
-//! IP headers. IPv4 on the wire; the types hold either family.
+//! IP packets of either family; IPv4 here, IPv6 with its extension headers in a file of its own.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,8 +8,14 @@ use etherparse::err::ipv4::{HeaderError, HeaderSliceError};
 use crate::writer::Writer;
 use crate::{Malformed, Sum};
 
+pub(crate) mod ipv6;
+pub(crate) mod outline;
+
 /// Length of an IPv4 header without options, which is how we send it.
 const IPV4_HEADER: usize = 20;
+
+/// Where in an IPv4 header the protocol stands.
+const IPV4_PROTOCOL_AT: usize = 9;
 
 /// The protocols above IP that this stack tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +24,9 @@ pub enum Protocol {
     Icmp,
     /// TCP, 6.
     Tcp,
-    /// Anything else, by its number.
+    /// ICMP for IPv6, 58.
+    Icmpv6,
+    /// Anything else, by its number: in a parsed packet the other family's ICMP too, for it is none there.
     Other(u8),
 }
 
@@ -29,6 +37,7 @@ impl Protocol {
         match number {
             1 => Protocol::Icmp,
             6 => Protocol::Tcp,
+            58 => Protocol::Icmpv6,
             other => Protocol::Other(other),
         }
     }
@@ -39,7 +48,26 @@ impl Protocol {
         match self {
             Protocol::Icmp => 1,
             Protocol::Tcp => 6,
+            Protocol::Icmpv6 => 58,
             Protocol::Other(number) => number,
+        }
+    }
+
+    /// What the number means behind an IPv4 header.
+    #[inline]
+    pub(crate) fn in_ipv4(number: u8) -> Protocol {
+        match Protocol::from_number(number) {
+            Protocol::Icmpv6 => Protocol::Other(number),
+            protocol => protocol,
+        }
+    }
+
+    /// What the number means behind an IPv6 header.
+    #[inline]
+    pub(crate) fn in_ipv6(number: u8) -> Protocol {
+        match Protocol::from_number(number) {
+            Protocol::Icmp => Protocol::Other(number),
+            protocol => protocol,
         }
     }
 }
@@ -57,10 +85,12 @@ pub struct IpHeader {
     pub traffic_class: u8,
     /// Time to live.
     pub hop_limit: u8,
-    /// IPv4 identification.
+    /// IPv4 identification; 0 in IPv6, where only fragments have one.
     pub identification: u16,
-    /// IPv4 "don't fragment".
+    /// IPv4 "don't fragment"; always so in IPv6, where routers never do.
     pub dont_fragment: bool,
+    /// IPv6 flow label, 20 bits; 0 in IPv4.
+    pub flow_label: u32,
 }
 
 impl IpHeader {
@@ -90,11 +120,14 @@ impl IpHeader {
     }
 
     /// RFC 8200 §3. It has neither checksum nor identification, and nobody may fragment it on its way.
-    fn ipv6(&self, source: Ipv6Addr, destination: Ipv6Addr, payload_len: usize) -> [u8; 40] {
+    #[inline]
+    fn ipv6(&self, source: Ipv6Addr, destination: Ipv6Addr, payload_len: usize) -> [u8; ipv6::FIXED_HEADER] {
         let [len0, len1] = length_field(payload_len);
+        let [_, label0, label1, label2] = self.flow_label.to_be_bytes();
         let (class, protocol, hops) = (self.traffic_class, self.protocol.number(), self.hop_limit);
-        let fixed = [0x60 | class >> 4, class << 4, 0, 0, len0, len1, protocol, hops];
-        let mut header = [0; 40];
+        let (first, second) = (0x60 | class >> 4, class << 4 | label0 & 0x0f);
+        let fixed = [first, second, label1, label2, len0, len1, protocol, hops];
+        let mut header = [0; ipv6::FIXED_HEADER];
         let mut out = Writer::new(&mut header);
         out.put(fixed);
         out.put(source.octets());
@@ -133,53 +166,42 @@ pub struct Fragment {
     pub offset: usize,
     /// More fragments follow.
     pub more: bool,
+    /// What the fragments of one datagram have in common: 16 bits in IPv4, 32 in IPv6.
+    pub identification: u32,
 }
 
-/// A parsed IP packet. Options are skipped; bytes beyond the total length are trimmed.
+/// A parsed IP packet. Options and extension headers are passed over; bytes beyond the packet's own length are trimmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpPacket<'a> {
     /// The header's fields.
     pub header: IpHeader,
-    /// Present when the packet is one of several fragments.
+    /// Present when the packet is one of several fragments. The payload is then what follows the IPv4 header or the
+    /// IPv6 fragment header, and the protocol what the fragment says that the first begins with.
     pub fragment: Option<Fragment>,
     /// What the packet carries.
     pub payload: &'a [u8],
+    /// Bytes before the payload: the header with its options or extension headers.
+    pub header_len: usize,
+    /// Where in the packet the protocol's number stands: what an ICMPv6 parameter problem points at when nobody
+    /// here speaks it.
+    pub protocol_at: usize,
 }
 
 impl<'a> IpPacket<'a> {
-    /// Parses an IPv4 packet and verifies its header checksum. IPv6 is [`Malformed::Unsupported`] as yet.
+    /// Parses a packet of either family: by RFC 791 with the header's checksum verified, or by RFC 8200 with up to
+    /// eight extension headers. What the sender of an IPv6 packet should be told is [`Malformed::Problem`].
     #[inline]
     pub fn parse(packet: &'a [u8]) -> Result<IpPacket<'a>, Malformed> {
-        let (header, payload) = open_ipv4(packet)?;
-        Ok(IpPacket::of(&header, payload))
-    }
-
-    #[inline]
-    pub(crate) fn of(header: &Ipv4HeaderSlice<'_>, payload: &'a [u8]) -> IpPacket<'a> {
-        // RFC 791 §3.1: the offset counts units of eight bytes.
-        let (more, offset) = (
-            header.more_fragments(),
-            usize::from(header.fragments_offset().value()) * 8,
-        );
-        IpPacket {
-            header: IpHeader {
-                source: IpAddr::V4(header.source_addr()),
-                destination: IpAddr::V4(header.destination_addr()),
-                protocol: Protocol::from_number(header.protocol().0),
-                traffic_class: header.dcp().value() << 2 | header.ecn().value(),
-                hop_limit: header.ttl(),
-                identification: header.identification(),
-                dont_fragment: header.dont_fragment(),
-            },
-            fragment: (more || offset != 0).then_some(Fragment { offset, more }),
-            payload,
+        match packet.first() {
+            Some(0x60..=0x6f) => ipv6::parse(packet),
+            _ => parse_ipv4(packet),
         }
     }
 }
 
-/// Divides an IPv4 packet into header and payload and verifies the header.
+/// Parses an IPv4 packet and verifies its header.
 #[inline]
-pub(crate) fn open_ipv4(packet: &[u8]) -> Result<(Ipv4HeaderSlice<'_>, &[u8]), Malformed> {
+fn parse_ipv4(packet: &[u8]) -> Result<IpPacket<'_>, Malformed> {
     let header = Ipv4HeaderSlice::from_slice(packet).map_err(|error| match error {
         HeaderSliceError::Len(_) => Malformed::Truncated,
         HeaderSliceError::Content(HeaderError::UnexpectedVersion { .. }) => Malformed::Unsupported,
@@ -194,7 +216,34 @@ pub(crate) fn open_ipv4(packet: &[u8]) -> Result<(Ipv4HeaderSlice<'_>, &[u8]), M
     if !Sum::default().add(header.slice()).verifies() {
         return Err(Malformed::BadChecksum);
     }
-    Ok((header, payload))
+    Ok(IpPacket {
+        header: IpHeader {
+            source: IpAddr::V4(header.source_addr()),
+            destination: IpAddr::V4(header.destination_addr()),
+            protocol: Protocol::in_ipv4(header.protocol().0),
+            traffic_class: header.dcp().value() << 2 | header.ecn().value(),
+            hop_limit: header.ttl(),
+            identification: header.identification(),
+            dont_fragment: header.dont_fragment(),
+            flow_label: 0,
+        },
+        fragment: ipv4_fragment(&header),
+        payload,
+        header_len,
+        protocol_at: IPV4_PROTOCOL_AT,
+    })
+}
+
+#[inline]
+fn ipv4_fragment(header: &Ipv4HeaderSlice<'_>) -> Option<Fragment> {
+    // RFC 791 §3.1: the offset counts units of eight bytes.
+    let offset = usize::from(header.fragments_offset().value()) * 8;
+    let more = header.more_fragments();
+    (more || offset != 0).then(|| Fragment {
+        offset,
+        more,
+        identification: header.identification().into(),
+    })
 }
 
 #[cfg(test)]

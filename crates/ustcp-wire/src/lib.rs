@@ -8,6 +8,7 @@ mod checksum;
 mod icmp;
 mod ip;
 mod options;
+mod rejoin;
 mod seq;
 mod split;
 mod tcp;
@@ -16,9 +17,12 @@ mod testing;
 mod writer;
 
 pub use checksum::{Sum, pseudo_header_sum};
+pub use icmp::error::IcmpError;
 pub use icmp::{IcmpMessage, Quoted};
+pub use ip::ipv6::{ParameterProblem, ProblemCode};
 pub use ip::{Fragment, IpHeader, IpPacket, Protocol};
-pub use options::{SackBlock, SackBlocks, TcpOptions, Timestamps};
+pub use options::{FastOpenCookie, SackBlock, SackBlocks, TcpOptions, Timestamps};
+pub use rejoin::rejoin;
 pub use seq::SeqNum;
 pub use split::{complete_checksum, segments};
 pub use tcp::{Checksum, Flags, Headers, TcpHeader, TcpSegment};
@@ -34,4 +38,7 @@ pub enum Malformed {
     Unsupported,
     /// The checksum does not match.
     BadChecksum,
+    /// Part of an IPv6 header that this stack cannot act on, and whose sender is to be told
+    /// ([`IcmpError::ParameterProblem`]).
+    Problem(ParameterProblem),
 }

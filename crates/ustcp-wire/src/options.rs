@@ -1,4 +1,4 @@
-//! TCP options: RFC 9293 §3.1, window scale and timestamps of RFC 7323, SACK of RFC 2018.
+//! TCP options: RFC 9293 §3.1, window scale and timestamps of RFC 7323, SACK of RFC 2018, Fast Open of RFC 7413.
 
 use crate::SeqNum;
 use crate::writer::Writer;
@@ -11,6 +11,7 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+const FAST_OPEN: u8 = 34;
 
 /// The most that a data offset of 15 leaves for options, and so the most steps that a walk over them can take.
 const MAX_LEN: usize = 40;
@@ -78,6 +79,48 @@ impl SackBlocks {
     }
 }
 
+/// The cookie of a Fast Open option, RFC 7413 §4.1.1: none, which asks for one, or an even number of bytes from 4 to 16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FastOpenCookie {
+    bytes: [u8; FastOpenCookie::MAX_LEN],
+    len: u8,
+}
+
+impl FastOpenCookie {
+    /// The longest cookie.
+    pub const MAX_LEN: usize = 16;
+
+    /// No cookie: the client asks for one.
+    pub const REQUEST: FastOpenCookie = FastOpenCookie {
+        bytes: [0; FastOpenCookie::MAX_LEN],
+        len: 0,
+    };
+
+    /// A cookie of these bytes; `None` when there cannot be one of their number.
+    #[must_use]
+    pub fn new(cookie: &[u8]) -> Option<FastOpenCookie> {
+        if !matches!(cookie.len(), 0 | 4 | 6 | 8 | 10 | 12 | 14 | 16) {
+            return None;
+        }
+        let mut bytes = [0; FastOpenCookie::MAX_LEN];
+        bytes.get_mut(..cookie.len())?.copy_from_slice(cookie);
+        let len = cookie.len() as u8;
+        Some(FastOpenCookie { bytes, len })
+    }
+
+    /// Its bytes; none in a request.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+
+    /// Whether it asks for a cookie.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        self.len == 0
+    }
+}
+
 /// The options of one segment. Unknown ones are skipped by their length; a length that cannot be ends the walk and
 /// what was read before it counts (RFC 9293 MUST-6, MUST-7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +133,8 @@ pub struct TcpOptions {
     pub sack_permitted: bool,
     /// Timestamps.
     pub timestamps: Option<Timestamps>,
+    /// Fast Open; means something in a SYN only.
+    pub fast_open: Option<FastOpenCookie>,
     /// SACK blocks.
     pub sack: SackBlocks,
 }
@@ -129,6 +174,8 @@ impl TcpOptions {
                 let (value, echo) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
                 self.timestamps = Some(Timestamps { value, echo });
             }
+            // RFC 7413 §4.1.1: of any other length it is ignored.
+            (FAST_OPEN, cookie) => self.fast_open = FastOpenCookie::new(cookie).or(self.fast_open),
             (SACK, blocks) => self.read_sack(blocks),
             _ => {}
         }
@@ -147,9 +194,9 @@ impl TcpOptions {
         }
     }
 
-    /// Writes the options in Linux's order (MSS, SACK-permitted, timestamps, NOP, window scale; SACK last behind two
-    /// NOPs) into `out`, padded to a multiple of four, and returns the length used. SACK blocks that do not fit in
-    /// 40 bytes are left out.
+    /// Writes the options in Linux's order (MSS, SACK-permitted, timestamps, NOP, window scale, Fast Open; SACK last
+    /// behind two NOPs) into `out`, padded to a multiple of four, and returns the length used. SACK blocks that do not
+    /// fit in 40 bytes are left out; all others fit, the longest cookie to the last byte.
     pub fn emit(&self, out: &mut [u8; 40]) -> usize {
         let mut out = Writer::new(out);
         if let Some(mss) = self.mss {
@@ -165,6 +212,9 @@ impl TcpOptions {
         }
         if let Some(shift) = self.window_scale {
             out.put([NOP, WINDOW_SCALE, 3, shift]);
+        }
+        if let Some(cookie) = &self.fast_open {
+            write_fast_open(cookie, &mut out);
         }
         self.write_sack(&mut out);
         out.len()
@@ -182,6 +232,15 @@ impl TcpOptions {
             out.put(block.start.0.to_be_bytes());
             out.put(block.end.0.to_be_bytes());
         }
+    }
+}
+
+/// The Fast Open option, and behind it the NOPs that make a word of its end, as Linux puts them.
+fn write_fast_open(cookie: &FastOpenCookie, out: &mut Writer<'_>) {
+    out.put([FAST_OPEN, 2 + cookie.len]);
+    cookie.bytes().iter().for_each(|&byte| out.put([byte]));
+    if !out.len().is_multiple_of(4) {
+        out.put([NOP, NOP]);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Super-segments in software: what a NIC does under TSO, for links, captures and devices without it.
 
-use crate::ip::open_ipv4;
+use core::net::IpAddr;
+
+use crate::ip::ipv6::{FIXED_HEADER, PAYLOAD_LENGTH_AT};
 use crate::tcp::{CHECKSUM_AT, control_bits, open_tcp, tcp_sum};
 use crate::writer::patch;
 use crate::{Flags, IpHeader, IpPacket, Protocol, Sum};
@@ -36,13 +38,18 @@ struct Whole<'a> {
 
 impl<'a> Whole<'a> {
     fn open(packet: &'a [u8]) -> Option<Whole<'a>> {
-        let (ip, payload) = open_ipv4(packet).ok()?;
-        let IpPacket { header, fragment, .. } = IpPacket::of(&ip, payload);
+        let IpPacket {
+            header,
+            fragment,
+            payload,
+            header_len,
+            ..
+        } = IpPacket::parse(packet).ok()?;
         if header.protocol != Protocol::Tcp || fragment.is_some() {
             return None;
         }
         let (tcp, text) = payload.split_at_checked(open_tcp(payload).ok()?.slice().len())?;
-        let ip = ip.slice();
+        let ip = packet.get(..header_len)?;
         Some(Whole { header, ip, tcp, text })
     }
 
@@ -67,16 +74,19 @@ impl<'a> Whole<'a> {
     /// The packet that carries `text`, the `index`th from the start, which begins at `offset` of the whole text.
     fn piece(&self, index: usize, offset: usize, text: &[u8]) -> Vec<u8> {
         let mut packet = [self.ip, self.tcp, text].concat();
-        let total_len = packet.len() as u16;
+        let total_len = packet.len();
         let (ip, tcp) = packet.split_at_mut(self.ip.len());
-        self.advance_ip(ip, index, total_len);
+        match self.header.destination {
+            IpAddr::V4(_) => self.advance_ipv4(ip, index, total_len as u16),
+            IpAddr::V6(_) => patch(ip, PAYLOAD_LENGTH_AT, ((total_len - FIXED_HEADER) as u16).to_be_bytes()),
+        }
         self.advance_tcp(tcp, offset, offset + text.len() == self.text.len());
         complete_checksum(&mut packet);
         packet
     }
 
     /// Makes `ip`, a copy of the header, that of the `index`th piece.
-    fn advance_ip(&self, ip: &mut [u8], index: usize, total_len: u16) {
+    fn advance_ipv4(&self, ip: &mut [u8], index: usize, total_len: u16) {
         patch(ip, 2, total_len.to_be_bytes());
         // RFC 6864 §4: an identification means something only where the packet may be fragmented.
         if !self.header.dont_fragment {

@@ -45,6 +45,7 @@ fn tcp_packet(flags: Flags, text: &[u8]) -> Vec<u8> {
         hop_limit: 64,
         identification: 0,
         dont_fragment: true,
+        flow_label: 0,
     };
     let tcp = TcpHeader {
         source_port: 1,

@@ -1,8 +1,8 @@
-use etherparse::{Ipv4Header, Ipv6HeaderSlice};
+use etherparse::Ipv4Header;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{IP, any_bytes, any_ip, ip_packet, repair_ip_checksum};
+use crate::testing::{IP, any_bytes, any_ipv4, ip_packet, repair_ip_checksum};
 
 #[test]
 fn the_bytes_of_a_header() {
@@ -18,6 +18,17 @@ fn the_bytes_of_a_header() {
     assert_eq!(packet, expected);
 }
 
+/// What is read of a packet without options.
+fn unfragmented(header: IpHeader, payload: &[u8]) -> IpPacket<'_> {
+    IpPacket {
+        header,
+        fragment: None,
+        payload,
+        header_len: 20,
+        protocol_at: 9,
+    }
+}
+
 #[test]
 fn what_is_not_a_packet_and_why() {
     type Tamper = fn(&mut Vec<u8>);
@@ -25,7 +36,7 @@ fn what_is_not_a_packet_and_why() {
         ("no bytes", |p| p.clear(), Malformed::Truncated),
         ("a header cut short", |p| p.truncate(19), Malformed::Truncated),
         ("payload cut short", |p| p.truncate(27), Malformed::Truncated),
-        ("version 6", |p| p[0] = 0x65, Malformed::Unsupported),
+        ("version 6, too short for it", |p| p[0] = 0x65, Malformed::Truncated),
         ("version 0", |p| p[0] = 0x05, Malformed::Unsupported),
         ("header of 16 bytes", |p| p[0] = 0x44, Malformed::BadLength),
         ("header longer than the bytes", |p| p[0] = 0x4f, Malformed::Truncated),
@@ -67,12 +78,12 @@ fn options_are_skipped_whatever_they_are() {
         );
         packet[3] = packet.len() as u8;
         repair_ip_checksum(&mut packet);
+        let header_len = 20 + usize::from(words) * 4;
         assert_eq!(
             IpPacket::parse(&packet),
             Ok(IpPacket {
-                header: IP,
-                fragment: None,
-                payload: b"text"
+                header_len,
+                ..unfragmented(IP, b"text")
             })
         );
     }
@@ -84,25 +95,19 @@ fn fragments_know_their_place_in_bytes() {
         (0x0000u16, None),
         (0x4000, None),
         (0x8000, None), // RFC 791's reserved bit says nothing
-        (0x2000, Some(Fragment { offset: 0, more: true })),
-        (0x2001, Some(Fragment { offset: 8, more: true })),
-        (
-            0x00b9,
-            Some(Fragment {
-                offset: 1480,
-                more: false,
-            }),
-        ),
-        (
-            0x1fff,
-            Some(Fragment {
-                offset: 65_528,
-                more: false,
-            }),
-        ),
+        (0x2000, Some((0, true))),
+        (0x2001, Some((8, true))),
+        (0x00b9, Some((1480, false))),
+        (0x1fff, Some((65_528, false))),
     ] {
-        let mut packet = ip_packet(&IP, b"text");
+        let identification = 0xbeef;
+        let mut packet = ip_packet(&IpHeader { identification, ..IP }, b"text");
         patch_fragment(&mut packet, field);
+        let expected = expected.map(|(offset, more)| Fragment {
+            offset,
+            more,
+            identification: identification.into(),
+        });
         assert_eq!(IpPacket::parse(&packet).unwrap().fragment, expected, "{field:#06x}");
     }
 }
@@ -118,9 +123,19 @@ fn protocols_keep_their_numbers() {
         assert_eq!(Protocol::from_number(number).number(), number);
     }
     assert_eq!(
-        (Protocol::from_number(1), Protocol::from_number(6)),
-        (Protocol::Icmp, Protocol::Tcp)
+        [1, 6, 58].map(Protocol::from_number),
+        [Protocol::Icmp, Protocol::Tcp, Protocol::Icmpv6]
     );
+}
+
+#[test]
+fn the_other_familys_icmp_is_no_icmp() {
+    let header = IpHeader {
+        protocol: Protocol::Icmpv6,
+        ..IP
+    };
+    let packet = ip_packet(&header, &[0; 8]);
+    assert_eq!(IpPacket::parse(&packet).unwrap().header.protocol, Protocol::Other(58));
 }
 
 #[test]
@@ -129,35 +144,12 @@ fn a_payload_too_long_for_the_field_is_written_as_the_longest() {
     assert_eq!(packet[2..4], [0xff, 0xff]);
 }
 
-#[test]
-fn an_ipv6_header_is_what_etherparse_reads() {
-    let (source, destination) = ("fd00::2".parse().unwrap(), "fd00::1".parse().unwrap());
-    let header = IpHeader {
-        source,
-        destination,
-        traffic_class: 0xb9,
-        ..IP
-    };
-    let mut bytes = [0; 40];
-    header.write(1234, &mut Writer::new(&mut bytes));
-    let read = Ipv6HeaderSlice::from_slice(&bytes).unwrap();
-    assert_eq!(
-        (read.source_addr().into(), read.destination_addr().into()),
-        (source, destination)
-    );
-    assert_eq!(
-        (read.traffic_class(), read.flow_label().value(), read.payload_length()),
-        (0xb9, 0, 1234)
-    );
-    assert_eq!((read.next_header().0, read.hop_limit()), (6, 64));
-}
-
 proptest! {
     #[test]
-    fn what_was_written_is_what_is_read(header in any_ip(), protocol: u8, payload in any_bytes(64)) {
-        let header = IpHeader { protocol: Protocol::from_number(protocol), ..header };
+    fn what_was_written_is_what_is_read(header in any_ipv4(), protocol: u8, payload in any_bytes(64)) {
+        let header = IpHeader { protocol: Protocol::in_ipv4(protocol), ..header };
         let packet = ip_packet(&header, &payload);
-        prop_assert_eq!(IpPacket::parse(&packet), Ok(IpPacket { header, fragment: None, payload: &payload }));
+        prop_assert_eq!(IpPacket::parse(&packet), Ok(unfragmented(header, &payload)));
 
         let (oracle, rest) = Ipv4Header::from_slice(&packet).unwrap();
         prop_assert_eq!(oracle.header_checksum, oracle.calc_header_checksum());
@@ -170,14 +162,14 @@ proptest! {
     }
 
     #[test]
-    fn every_flipped_bit_of_the_header_is_refused(header in any_ip(), bit in 0..160usize) {
+    fn every_flipped_bit_of_the_header_is_refused(header in any_ipv4(), bit in 0..160usize) {
         let mut packet = ip_packet(&header, &[0; 80]);
         packet[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(IpPacket::parse(&packet).is_err());
     }
 
     #[test]
-    fn every_truncation_is_refused(header in any_ip(), payload in any_bytes(32)) {
+    fn every_truncation_is_refused(header in any_ipv4(), payload in any_bytes(32)) {
         let packet = ip_packet(&header, &payload);
         for len in 0..packet.len() {
             prop_assert_eq!(IpPacket::parse(&packet[..len]), Err(Malformed::Truncated));

@@ -13,6 +13,7 @@ const NONE: TcpOptions = TcpOptions {
     window_scale: None,
     sack_permitted: false,
     timestamps: None,
+    fast_open: None,
     sack: SackBlocks::NONE,
 };
 const MSS_1460: TcpOptions = TcpOptions {
@@ -221,7 +222,7 @@ fn options_are_laid_out_as_linux_lays_them_out() {
         window_scale: Some(7),
         sack_permitted: true,
         timestamps: stamps,
-        sack: SackBlocks::NONE,
+        ..NONE
     };
     let one = |n: u8| [0, 0, 0, n, 0, 0, 0, n + 1];
     let cases: [(&str, TcpOptions, Vec<u8>); 8] = [
@@ -291,6 +292,87 @@ fn options_are_laid_out_as_linux_lays_them_out() {
     }
 }
 
+// RFC 7413 §4.1.1.
+#[test]
+fn a_fast_open_cookie_is_empty_or_of_4_to_16_bytes_and_even() {
+    let cookie: Vec<u8> = (1..=38).collect();
+    for len in 0..=38 {
+        let bytes = [&[34, 2 + len as u8], &cookie[..len]].concat();
+        let valid = [0, 4, 6, 8, 10, 12, 14, 16].contains(&len);
+        let read = TcpOptions::parse(&bytes).fast_open;
+        assert_eq!(read.is_some(), valid, "{len} bytes");
+        assert_eq!(read, FastOpenCookie::new(&cookie[..len]), "{len} bytes");
+        if let Some(read) = read {
+            assert_eq!((read.bytes(), read.is_request()), (&cookie[..len], len == 0));
+        }
+    }
+    let request = Some(FastOpenCookie::REQUEST);
+    check(&[
+        (
+            "before another",
+            &[34, 2, 2, 4, 0x05, 0xb4],
+            TcpOptions {
+                fast_open: request,
+                ..MSS_1460
+            },
+        ),
+        (
+            "of a wrong length, behind a right one",
+            &[34, 2, 34, 3, 9],
+            TcpOptions {
+                fast_open: request,
+                ..NONE
+            },
+        ),
+        ("cut", &[2, 4, 0x05, 0xb4, 34, 10, 1, 2, 3, 4, 5, 6, 7], MSS_1460),
+    ]);
+}
+
+#[test]
+fn fast_open_is_laid_out_as_linux_lays_it_out() {
+    let syn = TcpOptions {
+        mss: Some(1460),
+        window_scale: Some(7),
+        sack_permitted: true,
+        timestamps: Some(STAMPS),
+        ..NONE
+    };
+    let before = [2, 4, 0x05, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7];
+    let cookie: Vec<u8> = (0xa0..0xb0).collect();
+    for (len, padding) in [(0, 2), (4, 2), (6, 0), (8, 2), (10, 0), (12, 2), (14, 0), (16, 2)] {
+        let options = TcpOptions {
+            fast_open: FastOpenCookie::new(&cookie[..len]),
+            ..syn
+        };
+        let mut out = [0xee; 40];
+        let used = options.emit(&mut out);
+        let expected = [&before[..], &[34, 2 + len as u8], &cookie[..len], &[1, 1][..padding]].concat();
+        assert_eq!(out[..used], expected, "a cookie of {len} bytes");
+        assert_eq!(TcpOptions::parse(&out[..used]), options);
+    }
+}
+
+#[test]
+fn sack_blocks_make_room_for_the_cookie() {
+    let sack = blocks(&[(1, 2), (3, 4), (5, 6), (7, 8)]);
+    for (cookie, stamps, held) in [(16, false, 2), (16, true, 0), (4, false, 3), (4, true, 2), (0, true, 2)] {
+        let options = TcpOptions {
+            timestamps: stamps.then_some(STAMPS),
+            fast_open: FastOpenCookie::new(&[9; 16][..cookie]),
+            sack,
+            ..NONE
+        };
+        let mut out = [0; 40];
+        let len = options.emit(&mut out);
+        let read = TcpOptions::parse(&out[..len]);
+        assert_eq!(
+            (read.fast_open, read.sack.len()),
+            (options.fast_open, held),
+            "{options:?}"
+        );
+    }
+}
+
 #[test]
 fn a_fifth_block_finds_no_place() {
     let mut four = blocks(&[(1, 2), (3, 4), (5, 6), (7, 8)]);
@@ -317,6 +399,8 @@ proptest! {
 
     #[test]
     fn etherparse_reads_what_was_written(options in any_options()) {
+        // It stops at kinds that it does not know.
+        let options = TcpOptions { fast_open: None, ..options };
         let mut out = [0; 40];
         let len = options.emit(&mut out);
         let mut oracle = NONE;
@@ -352,6 +436,7 @@ proptest! {
             prop_assert!(read.window_scale.is_none() || read.window_scale == options.window_scale);
             prop_assert!(read.timestamps.is_none() || read.timestamps == options.timestamps);
             prop_assert!(!read.sack_permitted || options.sack_permitted);
+            prop_assert!(read.fast_open.is_none() || read.fast_open == options.fast_open);
             prop_assert!(read.sack.is_empty() || cut == len);
         }
     }

@@ -1,8 +1,8 @@
-use etherparse::{Ipv4HeaderSlice, TcpSlice};
+use etherparse::{IpSlice, TcpSlice};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{IP, any_bytes, any_ip, any_tcp, ip_packet, packet, repair_ip_checksum};
+use crate::testing::{IP, IP6, any_bytes, any_ip, any_tcp, extended_packet, ip_packet, packet, repair_ip_checksum};
 use crate::{Checksum, Headers, SeqNum, TcpHeader, TcpSegment};
 
 const HEADER: TcpHeader = TcpHeader {
@@ -18,6 +18,7 @@ const HEADER: TcpHeader = TcpHeader {
         window_scale: None,
         sack_permitted: false,
         timestamps: Some(crate::Timestamps { value: 1, echo: 2 }),
+        fast_open: None,
         sack: crate::SackBlocks::NONE,
     },
 };
@@ -113,18 +114,29 @@ fn ip_options_are_on_every_piece() {
 }
 
 #[test]
+fn extension_headers_are_on_every_piece() {
+    let tcp = packet(&IP6, &HEADER, &[7; 30]).split_off(40);
+    let whole = extended_packet(&IP6, &[(60, &[0, 1, 4, 0, 0, 0, 0])], &tcp);
+    let pieces = split(&whole, 10);
+    assert_eq!(pieces.len(), 3);
+    for piece in pieces {
+        let (ip, segment) = read(&piece);
+        assert_eq!((ip, segment.payload), (IP6, &[7; 10][..]));
+        assert_eq!(piece[40..48], [6, 0, 1, 4, 0, 0, 0, 0]);
+    }
+}
+
+#[test]
 fn a_super_segment_of_64_kib_becomes_segments() {
     let text: Vec<u8> = (0..65_000u32).map(|n| n as u8).collect();
-    let headers = Headers::new(&IP, &HEADER, [&text, &[]], Checksum::Offloaded);
-    let pieces = split(&[headers.bytes(), &text].concat(), 1448);
-    assert_eq!(pieces.len(), 65_000usize.div_ceil(1448));
-    assert_eq!(
-        pieces
-            .iter()
-            .flat_map(|p| read(p).1.payload.to_vec())
-            .collect::<Vec<_>>(),
-        text
-    );
+    for ip in [IP, IP6] {
+        let headers = Headers::new(&ip, &HEADER, [&text, &[]], Checksum::Offloaded);
+        let pieces = split(&[headers.bytes(), &text].concat(), 1428);
+        assert_eq!(pieces.len(), 65_000usize.div_ceil(1428));
+        assert!(pieces.iter().all(|piece| read(piece).0 == ip));
+        let joined: Vec<u8> = pieces.iter().flat_map(|piece| read(piece).1.payload.to_vec()).collect();
+        assert_eq!(joined, text);
+    }
 }
 
 #[test]
@@ -135,6 +147,8 @@ fn what_needs_no_split_or_cannot_be_split_comes_out_as_it_is() {
     let mut fragment = whole.clone();
     fragment[6] = 0x20;
     repair_ip_checksum(&mut fragment);
+    let tcp = &whole[20..];
+    let fragment_v6 = extended_packet(&IP6, &[(44, &[0, 0, 0x10, 0, 0, 0, 7])], tcp);
     let mut bad_ip_checksum = whole.clone();
     bad_ip_checksum[11] ^= 1;
     let icmp = ip_packet(
@@ -152,6 +166,9 @@ fn what_needs_no_split_or_cannot_be_split_comes_out_as_it_is() {
         ("ICMP", &icmp, 10),
         ("nothing", &vec![], 10),
         ("no TCP header", &ip_packet(&IP, &[7; 12]), 10),
+        ("no TCP header over IPv6", &ip_packet(&IP6, &[7; 12]), 10),
+        ("IPv6 fragment", &fragment_v6, 10),
+        ("IPv6 cut short", &packet(&IP6, &HEADER, &[7; 30])[..80].to_vec(), 10),
     ] {
         assert_eq!(split(bytes, size), std::slice::from_ref(bytes), "{name}");
         if name != "fits exactly" && name != "no size" {
@@ -164,11 +181,13 @@ fn what_needs_no_split_or_cannot_be_split_comes_out_as_it_is() {
 
 #[test]
 fn bytes_beyond_the_packet_have_no_part_in_its_checksum() {
-    let whole = packet(&IP, &HEADER, &[7; 30]);
-    let mut trailed = [&whole[..], &[0xee; 5]].concat();
-    complete_checksum(&mut trailed);
-    assert_eq!(trailed[..whole.len()], whole);
-    assert_eq!(split(&trailed, 10), split(&whole, 10));
+    for ip in [IP, IP6] {
+        let whole = packet(&ip, &HEADER, &[7; 30]);
+        let mut trailed = [&whole[..], &[0xee; 5]].concat();
+        complete_checksum(&mut trailed);
+        assert_eq!(trailed[..whole.len()], whole);
+        assert_eq!(split(&trailed, 10), split(&whole, 10));
+    }
 }
 
 proptest! {
@@ -178,11 +197,22 @@ proptest! {
         prop_assert_eq!(pieces.len(), text.len().div_ceil(size).max(1));
         let mut joined: Vec<u8> = Vec::new();
         for piece in &pieces {
-            let outer = Ipv4HeaderSlice::from_slice(piece).unwrap();
-            prop_assert_eq!(outer.header_checksum(), outer.to_header().calc_header_checksum());
-            prop_assert_eq!(usize::from(outer.total_len()), piece.len());
-            let tcp = TcpSlice::from_slice(&piece[20..]).unwrap();
-            prop_assert_eq!(tcp.checksum(), tcp.calc_checksum_ipv4(outer.source(), outer.destination()).unwrap());
+            let outer = IpSlice::from_slice(piece).unwrap();
+            let tcp = TcpSlice::from_slice(outer.payload().payload).unwrap();
+            let expected = match &outer {
+                IpSlice::Ipv4(outer) => {
+                    let outer = outer.header();
+                    prop_assert_eq!(outer.header_checksum(), outer.to_header().calc_header_checksum());
+                    prop_assert_eq!(usize::from(outer.total_len()), piece.len());
+                    tcp.calc_checksum_ipv4(outer.source(), outer.destination())
+                }
+                IpSlice::Ipv6(outer) => {
+                    let outer = outer.header();
+                    prop_assert_eq!(usize::from(outer.payload_length()), piece.len() - 40);
+                    tcp.calc_checksum_ipv6(outer.source(), outer.destination())
+                }
+            };
+            prop_assert_eq!(tcp.checksum(), expected.unwrap());
             prop_assert_eq!(tcp.sequence_number(), (header.seq + joined.len()).0);
             prop_assert!(tcp.payload().len() <= size);
             let (read_ip, segment) = read(piece);
@@ -206,11 +236,13 @@ proptest! {
         if let Some(byte) = payload.get_mut(12) {
             *byte = offset;
         }
-        let mut bytes = ip_packet(&IP, &payload);
-        let pieces = split(&bytes, size);
-        prop_assert!((1..=200).contains(&pieces.len()));
-        complete_checksum(&mut bytes);
-        prop_assert_eq!(&bytes[..20], &ip_packet(&IP, &payload)[..20]);
+        for (ip, header_len) in [(IP, 20), (IP6, 40)] {
+            let mut bytes = ip_packet(&ip, &payload);
+            let pieces = split(&bytes, size);
+            prop_assert!((1..=200).contains(&pieces.len()));
+            complete_checksum(&mut bytes);
+            prop_assert_eq!(&bytes[..header_len], &ip_packet(&ip, &payload)[..header_len]);
+        }
         complete_checksum(&mut payload);
     }
 }

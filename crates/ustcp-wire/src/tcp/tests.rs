@@ -4,7 +4,7 @@ use etherparse::{Ipv4HeaderSlice, PacketBuilder, TcpHeaderSlice, TcpOptionElemen
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{IP, any_bytes, any_ip, any_tcp, packet};
+use crate::testing::{IP, IP6, any_bytes, any_ip, any_ipv4, any_tcp, packet};
 use crate::{IpPacket, complete_checksum};
 
 /// An ACK with four bytes of text, as the payload of an IP packet.
@@ -108,26 +108,56 @@ fn text_longer_than_a_packet_can_be_does_no_harm() {
 
 #[test]
 fn the_checksum_over_ipv6_is_etherparses() {
-    let ip = IpHeader {
-        source: "fd00::2".parse().unwrap(),
-        destination: "fd00::1".parse().unwrap(),
-        ..IP
-    };
-    let (IpAddr::V6(source), IpAddr::V6(destination)) = (ip.source, ip.destination) else {
+    let (IpAddr::V6(source), IpAddr::V6(destination)) = (IP6.source, IP6.destination) else {
         unreachable!()
     };
-    let headers = Headers::new(&ip, &TcpHeader::default(), [b"abc", b"de"], Checksum::Full);
+    let headers = Headers::new(&IP6, &TcpHeader::default(), [b"abc", b"de"], Checksum::Full);
     assert_eq!((headers.ip_len(), headers.bytes().len()), (40, 60));
     let tcp = TcpHeaderSlice::from_slice(&headers.bytes()[40..]).unwrap();
     let expected = tcp
         .calc_checksum_ipv6_raw(source.octets(), destination.octets(), b"abcde")
         .unwrap();
     assert_eq!(tcp.checksum(), expected);
-    let segment = [&headers.bytes()[40..], b"abcde"].concat();
-    assert_eq!(
-        TcpSegment::parse(&ip, &segment, Checksum::Full).unwrap().payload,
-        b"abcde"
-    );
+}
+
+// RFC 8200 §8.1: addresses, length and next header, as the sender put them down by hand here.
+#[test]
+fn the_pseudo_header_of_ipv6_is_that_of_rfc_8200() {
+    let header = TcpHeader {
+        source_port: 0x1234,
+        destination_port: 80,
+        flags: Flags::SYN,
+        ..TcpHeader::default()
+    };
+    let bytes = packet(&IP6, &header, b"x");
+    // fd00::2, fd00::1, length 21, next header 6; then the segment, its checksum left out, the odd byte filled up.
+    let words = [
+        0xfd00u32, 2, 0xfd00, 1, 21, 6, 0x1234, 80, 0, 0, 0, 0, 0x5002, 0, 0, 0x7800,
+    ];
+    let sum: u32 = words.iter().sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    assert_eq!(bytes[56..58], (!(folded as u16)).to_be_bytes());
+}
+
+#[test]
+fn the_largest_headers_fit() {
+    let options = TcpOptions {
+        mss: Some(1440),
+        window_scale: Some(7),
+        sack_permitted: true,
+        timestamps: Some(crate::Timestamps { value: 1, echo: 2 }),
+        fast_open: crate::FastOpenCookie::new(&[7; 16]),
+        ..TcpOptions::default()
+    };
+    let header = TcpHeader {
+        options,
+        ..TcpHeader::default()
+    };
+    let headers = Headers::new(&IP6, &header, [&[], &[]], Checksum::Full);
+    assert_eq!((headers.ip_len(), headers.bytes().len()), (40, 100));
+    let ip = IpPacket::parse(headers.bytes()).unwrap();
+    let segment = TcpSegment::parse(&ip.header, ip.payload, Checksum::Full).unwrap();
+    assert_eq!((ip.header, segment.header), (IP6, header));
 }
 
 #[test]
@@ -143,7 +173,7 @@ proptest! {
     fn what_was_written_is_what_is_read(ip in any_ip(), header in any_tcp(), text in any_bytes(100), cut in 0..=100usize) {
         let parts = text.split_at(cut.min(text.len()));
         let headers = Headers::new(&ip, &header, [parts.0, parts.1], Checksum::Full);
-        prop_assert_eq!(headers.ip_len(), 20);
+        prop_assert_eq!(headers.ip_len(), if ip.source.is_ipv4() { 20 } else { 40 });
         let bytes = [headers.bytes(), &text].concat();
         let read = IpPacket::parse(&bytes).unwrap();
         prop_assert_eq!(read.header, ip);
@@ -152,7 +182,7 @@ proptest! {
     }
 
     #[test]
-    fn etherparse_agrees_on_what_was_written(ip in any_ip(), header in any_tcp(), text in any_bytes(100)) {
+    fn etherparse_agrees_on_what_was_written(ip in any_ipv4(), header in any_tcp(), text in any_bytes(100)) {
         let bytes = packet(&ip, &header, &text);
         let outer = Ipv4HeaderSlice::from_slice(&bytes).unwrap();
         prop_assert_eq!(outer.header_checksum(), outer.to_header().calc_header_checksum());
@@ -164,6 +194,17 @@ proptest! {
         prop_assert_eq!((0..8).map(|bit| header.flags.0 >> bit & 1 == 1).collect::<Vec<_>>(), bits);
         prop_assert_eq!((tcp.window_size(), tcp.urgent_pointer()), (header.window, header.urgent));
         prop_assert_eq!(tcp.payload(), &text[..]);
+    }
+
+    #[test]
+    fn what_etherparse_wrote_over_ipv6_is_read(source: [u8; 16], destination: [u8; 16], seq: u32, text in any_bytes(100)) {
+        let mut bytes = Vec::new();
+        PacketBuilder::ipv6(source, destination, 3).tcp(1, 2, seq, 9).psh().write(&mut bytes, &text).unwrap();
+        let read = IpPacket::parse(&bytes).unwrap();
+        prop_assert_eq!((read.header.source, read.header.destination), (source.into(), destination.into()));
+        let segment = TcpSegment::parse(&read.header, read.payload, Checksum::Full).unwrap();
+        prop_assert_eq!((segment.header.seq, segment.header.flags), (SeqNum(seq), Flags::PSH));
+        prop_assert_eq!(segment.payload, &text[..]);
     }
 
     #[test]
@@ -188,9 +229,10 @@ proptest! {
     #[test]
     fn a_partial_checksum_is_the_pseudo_headers_and_completes_to_the_full(ip in any_ip(), header in any_tcp(), text in any_bytes(100)) {
         let headers = Headers::new(&ip, &header, [&text, &[]], Checksum::Offloaded);
-        let segment_len = headers.bytes().len() - 20 + text.len();
+        let at = headers.ip_len() + CHECKSUM_AT;
+        let segment_len = headers.bytes().len() - headers.ip_len() + text.len();
         let pseudo = pseudo_header_sum(ip.source, ip.destination, Protocol::Tcp, segment_len).folded();
-        prop_assert_eq!(&headers.bytes()[36..38], &pseudo.to_be_bytes()[..]);
+        prop_assert_eq!(&headers.bytes()[at..at + 2], &pseudo.to_be_bytes()[..]);
         let mut bytes = [headers.bytes(), &text].concat();
         complete_checksum(&mut bytes);
         prop_assert_eq!(bytes, packet(&ip, &header, &text));
@@ -198,10 +240,12 @@ proptest! {
 
     #[test]
     fn every_flipped_bit_of_a_segment_is_refused(header in any_tcp(), text in any_bytes(60), bit: prop::sample::Index) {
-        let mut segment = packet(&IP, &header, &text).split_off(20);
-        let bit = bit.index(segment.len() * 8);
-        segment[bit / 8] ^= 1 << (bit % 8);
-        prop_assert!(TcpSegment::parse(&IP, &segment, Checksum::Full).is_err());
+        for (ip, header_len) in [(IP, 20), (IP6, 40)] {
+            let mut segment = packet(&ip, &header, &text).split_off(header_len);
+            let bit = bit.index(segment.len() * 8);
+            segment[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(TcpSegment::parse(&ip, &segment, Checksum::Full).is_err());
+        }
     }
 
     #[test]

@@ -452,6 +452,7 @@ pub(crate) fn ip_header(source: IpAddr, destination: IpAddr, protocol: Protocol)
         hop_limit: 64,
         identification: 0,
         dont_fragment: true,
+        flow_label: 0,
     }
 }
 

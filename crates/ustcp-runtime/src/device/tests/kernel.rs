@@ -192,6 +192,7 @@ impl End {
             hop_limit: 64,
             identification: 0,
             dont_fragment: true,
+            flow_label: 0,
         };
         let options = TcpOptions {
             mss: flags.has(Flags::SYN).then_some(MSS),
@@ -231,6 +232,7 @@ pub(super) fn echo_request() -> Vec<u8> {
         hop_limit: 64,
         identification: 0,
         dont_fragment: true,
+        flow_label: 0,
     };
     ustcp_wire::IcmpMessage::echo_reply(&ip, 1, 1, b"ustcp")
 }
