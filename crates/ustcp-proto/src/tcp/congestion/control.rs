@@ -1,0 +1,104 @@
+//! What a congestion control algorithm is told, and what it answers.
+
+use core::time::Duration;
+
+use super::rate::{Loss, RateSample};
+use crate::Instant;
+
+/// An acknowledgement that delivered something, as an algorithm sees it. All volumes are in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AckSample {
+    pub(crate) now: Instant,
+    /// The segment size we send with.
+    pub(crate) mss: usize,
+    /// Newly acknowledged cumulatively.
+    pub(crate) acked: usize,
+    /// Newly known to have reached the peer, cumulatively or by SACK.
+    pub(crate) delivered: usize,
+    /// Round trip measured by this acknowledgement.
+    pub(crate) rtt: Option<Duration>,
+    pub(crate) srtt: Option<Duration>,
+    /// Held to be in the network after this acknowledgement.
+    pub(crate) in_flight: usize,
+    /// The congestion window was what held the sender back: only a window in use may grow (RFC 7661, RFC 9438 §5.8).
+    pub(crate) cwnd_limited: bool,
+    /// In fast recovery, which holds the window.
+    pub(crate) in_recovery: bool,
+    pub(crate) rate: Option<RateSample>,
+}
+
+/// Congestion was felt: a loss that begins recovery, a timeout, or an ECN echo.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signal {
+    pub(crate) now: Instant,
+    pub(crate) mss: usize,
+    /// RFC 5681's FlightSize: sent and not cumulatively acknowledged.
+    pub(crate) flight: usize,
+    /// Losses were being repaired already, so that what undo restores is older than this.
+    pub(crate) in_recovery: bool,
+}
+
+/// Something is about to be sent when nothing is in flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restart {
+    pub(crate) now: Instant,
+    /// The last text was sent longer ago than a retransmission timeout, RFC 5681 §4.1.
+    pub(crate) rto_passed: bool,
+    pub(crate) srtt: Option<Duration>,
+}
+
+/// How much may be in flight, and how fast it may leave. Integers only, so that every machine computes the same.
+pub(crate) trait CongestionControl {
+    fn on_ack(&mut self, ack: &AckSample);
+
+    /// A range is held to be lost. Told for each of them, before [`on_loss`](Self::on_loss).
+    fn on_range_lost(&mut self, _now: Instant, _loss: &Loss) {}
+
+    /// Fast recovery begins.
+    fn on_loss(&mut self, signal: &Signal);
+
+    /// The retransmission timer went off: `first` when it is not the same text once more.
+    fn on_timeout(&mut self, signal: &Signal, first: bool);
+
+    /// The peer echoes ECN marks, RFC 3168 §6.1.2. At most once in a round trip.
+    fn on_ecn(&mut self, signal: &Signal);
+
+    /// What recovery, of either kind, was about is acknowledged.
+    fn on_recovered(&mut self) {}
+
+    fn on_restart(&mut self, restart: &Restart);
+
+    /// Begins with another window than the initial one.
+    fn begin_at(&mut self, cwnd: usize, ssthresh: usize);
+
+    /// The last reaction to loss was wrong: nothing was lost (RFC 4015, RFC 5682, RFC 9438 §4.9).
+    fn undo(&mut self);
+
+    /// Most bytes in flight.
+    fn cwnd(&self) -> usize;
+
+    /// Below this, slow start; `usize::MAX` before the first loss.
+    fn ssthresh(&self) -> usize;
+
+    /// Bytes a second, for an algorithm that wants its segments spread out.
+    fn pacing_rate(&self) -> Option<u64> {
+        None
+    }
+
+    /// Fast recovery sends by proportional rate reduction towards `ssthresh`, RFC 9937.
+    fn reduces_proportionally(&self) -> bool {
+        true
+    }
+}
+
+/// RFC 6928: at most `segments` or about 14,600 bytes, and never below two segments.
+pub(crate) fn initial_window(segments: u32, mss: usize) -> usize {
+    let segments = usize::try_from(segments).unwrap_or(10);
+    (segments * mss).min((2 * mss).max(segments * 1460))
+}
+
+/// `value * numerator / denominator`, whatever their sizes.
+pub(crate) fn scaled(value: usize, numerator: usize, denominator: usize) -> usize {
+    let product = value as u128 * numerator as u128;
+    usize::try_from(product / denominator.max(1) as u128).unwrap_or(usize::MAX)
+}
