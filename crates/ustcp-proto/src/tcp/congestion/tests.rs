@@ -1,106 +1,102 @@
+use core::time::Duration;
+
+use super::bottleneck::{MSS, ack, at_ms, ms};
 use super::*;
 
-const MSS: usize = 1000;
-
-fn avoiding(cwnd: usize) -> NewReno {
-    let mut control = NewReno::new(10, MSS);
-    control.on_loss(2 * cwnd, MSS, SeqNum(1));
-    control.on_recovered(cwnd, MSS);
-    assert_eq!((control.cwnd(), control.in_slow_start()), (cwnd, false));
-    control
+fn congestion(algorithm: Algorithm) -> Congestion {
+    Congestion::new(algorithm, 10, MSS, 1)
 }
 
-/// 5681-1: min(10 MSS, max(2 MSS, 14,600)).
 #[test]
-fn the_initial_window() {
-    for (mss, window) in [
-        (48, 480),
-        (536, 5360),
-        (1460, 14_600),
-        (4000, 14_600),
-        (8960, 17_920),
-        (65_495, 130_990),
-    ] {
-        assert_eq!(NewReno::new(10, mss).cwnd(), window, "{mss}");
+fn names() {
+    for algorithm in Algorithm::ALL {
+        assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
+        assert_eq!(congestion(algorithm).algorithm(), algorithm);
     }
-    assert_eq!(NewReno::new(2, MSS).cwnd(), 2000);
-}
-
-/// 5681-4, 5681-5: by what is acknowledged, in however many pieces.
-#[test]
-fn slow_start_grows_by_what_is_acknowledged() {
-    let (mut whole, mut pieces) = (NewReno::new(10, MSS), NewReno::new(10, MSS));
-    whole.on_ack(MSS, MSS);
-    for _ in 0..MSS {
-        pieces.on_ack(1, MSS);
+    for unknown in ["", "Cubic", "cubic ", "vegas"] {
+        assert_eq!(Algorithm::from_name(unknown), None);
     }
-    assert_eq!((whole.cwnd(), pieces.cwnd()), (11_000, 11_000));
 }
 
-/// 5681-6: one MSS for a window's worth of acknowledged bytes, in pieces of any size.
+/// 5681-1: the same for every algorithm.
 #[test]
-fn congestion_avoidance_grows_by_one_segment_for_each_window() {
-    for piece in [1, 100, 1000, 2000] {
-        let mut control = avoiding(10_000);
-        for _ in 0..10_000 / piece {
-            control.on_ack(piece, MSS);
+fn initial_windows() {
+    for algorithm in Algorithm::ALL {
+        for (mss, segments) in [(536, 10), (1460, 10), (4000, 3), (9000, 2)] {
+            let cwnd = Congestion::new(algorithm, 10, mss, 1).cwnd();
+            assert_eq!(cwnd / mss, segments, "{algorithm:?} with {mss}");
         }
-        assert_eq!(control.cwnd(), 11_000, "{piece}");
-    }
-    let mut control = avoiding(10_000);
-    control.on_ack(9999, MSS);
-    assert_eq!(control.cwnd(), 10_000);
-}
-
-/// 5681-7, 5681-8, 5681-9: half of the flight and two segments at least; once for one loss.
-#[test]
-fn what_loss_leaves() {
-    let mut control = NewReno::new(10, MSS);
-    control.on_timeout(8000, MSS, true);
-    assert_eq!((control.cwnd(), control.ssthresh()), (MSS, 4000));
-    control.on_timeout(1000, MSS, false);
-    assert_eq!(control.ssthresh(), 4000);
-    control.on_timeout(1000, MSS, true);
-    assert_eq!(control.ssthresh(), 2000);
-    control.on_loss(20_000, MSS, SeqNum(9));
-    assert_eq!(
-        (control.cwnd(), control.ssthresh(), control.recovery()),
-        (10_000, 10_000, Some(SeqNum(9)))
-    );
-}
-
-/// 6582-3: no burst at the end of recovery.
-#[test]
-fn the_end_of_recovery() {
-    for (flight, cwnd) in [(0, 2000), (500, 2000), (3000, 4000), (50_000, 10_000)] {
-        let mut control = NewReno::new(10, MSS);
-        control.on_loss(20_000, MSS, SeqNum(9));
-        control.on_recovered(flight, MSS);
-        assert_eq!((control.cwnd(), control.recovery()), (cwnd, None), "{flight}");
+        let mut late = congestion(algorithm);
+        late.after_lost_syn(MSS);
+        assert_eq!(late.cwnd(), MSS);
     }
 }
 
-/// 5681-2, 5681-14: after a lost SYN and after idle.
+/// Fast recovery goes down to the threshold in proportion to what is delivered, and ends there (9937-4).
 #[test]
-fn where_it_starts_again() {
-    let mut control = NewReno::new(10, MSS);
-    control.after_lost_syn(MSS);
-    assert_eq!(control.cwnd(), MSS);
-    control.on_idle();
-    assert_eq!(control.cwnd(), MSS);
-    let mut control = NewReno::new(10, MSS);
-    control.on_ack(90_000, MSS);
-    control.on_idle();
-    assert_eq!(control.cwnd(), 10_000);
+fn recovery_goes_down_in_proportion() {
+    for (algorithm, kept) in [(Algorithm::Cubic, 7), (Algorithm::Reno, 5)] {
+        let mut congestion = congestion(algorithm);
+        congestion.control.get_mut().begin_at(100 * MSS, usize::MAX);
+        let signal = congestion.signal(at_ms(0), MSS, 100 * MSS);
+        congestion.on_loss(&signal, SeqNum(1000), 100 * MSS);
+        let first = RecoveryAck {
+            delivered: MSS,
+            una_advanced: false,
+            found_loss: true,
+            in_flight: 98 * MSS,
+        };
+        congestion.reduce(&first, MSS);
+        assert!(congestion.cwnd() > 98 * MSS, "{} so far", congestion.cwnd() / MSS);
+        assert_eq!(congestion.recovery(), Some(SeqNum(1000)));
+        congestion.advance(SeqNum(999));
+        assert!(congestion.recovery().is_some());
+        congestion.advance(SeqNum(1000));
+        assert_eq!(congestion.recovery(), None);
+        assert_eq!(congestion.cwnd(), kept * 10 * MSS);
+    }
 }
 
-/// Slow start ends at the threshold and not beyond it by more than a segment.
+/// A timeout ends fast recovery, and what follows is slow start.
 #[test]
-fn slow_start_stops_at_the_threshold() {
-    let mut control = NewReno::new(10, MSS);
-    control.on_timeout(20_000, MSS, true);
-    while control.in_slow_start() {
-        control.on_ack(4000, MSS);
-    }
-    assert!(control.cwnd() <= 11_000, "{}", control.cwnd());
+fn a_timeout_ends_fast_recovery() {
+    let mut congestion = congestion(Algorithm::Cubic);
+    congestion.control.get_mut().begin_at(100 * MSS, usize::MAX);
+    let signal = congestion.signal(at_ms(0), MSS, 100 * MSS);
+    congestion.on_loss(&signal, SeqNum(1000), 100 * MSS);
+    let signal = congestion.signal(at_ms(300), MSS, 100 * MSS);
+    assert!(signal.in_recovery);
+    congestion.on_timeout(&signal, SeqNum(2000), true);
+    assert_eq!(congestion.recovery(), None);
+    assert_eq!(congestion.cwnd(), MSS);
+    congestion.on_ack(&ack(at_ms(400), MSS, ms(100)));
+    assert_eq!(congestion.cwnd(), 2 * MSS);
+}
+
+/// Window and threshold go along when another algorithm takes over.
+#[test]
+fn another_algorithm_takes_over_the_window() {
+    let mut congestion = congestion(Algorithm::Cubic);
+    congestion.control.get_mut().begin_at(50 * MSS, 40 * MSS);
+    congestion.select(Algorithm::Reno, MSS);
+    assert_eq!((congestion.cwnd(), congestion.ssthresh()), (50 * MSS, 40 * MSS));
+    congestion.select(Algorithm::Bbr, MSS);
+    assert_eq!(congestion.cwnd(), 50 * MSS);
+    assert!(congestion.pacing_rate().is_some());
+    congestion.select(Algorithm::Bbr, MSS);
+    assert_eq!(congestion.algorithm(), Algorithm::Bbr);
+}
+
+/// BBR's first pacing rate is the initial window over the first round trip, times its gain.
+#[test]
+fn the_first_pacing_rate_comes_from_the_handshake() {
+    let mut congestion = congestion(Algorithm::Bbr);
+    congestion.on_restart(&Restart {
+        now: at_ms(0),
+        rto_passed: false,
+        srtt: Some(Duration::from_millis(100)),
+    });
+    let expected = 14_600 * 10 * 277 / 100;
+    let rate = congestion.pacing_rate().expect("BBR paces");
+    assert!(rate.abs_diff(expected) <= expected / 50, "{rate} for {expected}");
 }

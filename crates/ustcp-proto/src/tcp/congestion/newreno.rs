@@ -94,6 +94,3 @@ impl NewReno {
         self.cwnd = self.cwnd.min(self.initial);
     }
 }
-
-#[cfg(test)]
-mod tests;

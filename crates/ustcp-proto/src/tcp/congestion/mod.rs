@@ -1,0 +1,266 @@
+//! Congestion control: how much may be in flight, and how fast it may leave.
+//!
+//! [`Congestion`] is what a connection holds: one of three algorithms behind [`CongestionControl`], and what they share
+//! in loss recovery.
+
+#![allow(dead_code, unused_imports, unreachable_pub)]
+
+mod bbr;
+#[cfg(test)]
+mod bottleneck;
+mod control;
+mod cubic;
+mod hystart;
+mod newreno;
+pub(crate) use newreno::NewReno;
+mod pacing;
+mod prr;
+mod rate;
+mod reno;
+#[cfg(test)]
+mod tests;
+
+use ustcp_wire::SeqNum;
+
+use bbr::Bbr;
+use control::{CongestionControl, initial_window};
+use cubic::Cubic;
+use prr::Prr;
+use reno::Reno;
+
+pub(crate) use control::{AckSample, Restart, Signal};
+pub(crate) use pacing::{Pacer, quantum};
+pub(crate) use prr::RecoveryAck;
+pub(crate) use rate::{Loss, Sampler, Snapshot};
+
+/// The congestion control algorithms, by their names in Linux.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// CUBIC (RFC 9438) with HyStart++ (RFC 9406).
+    #[default]
+    Cubic,
+    /// NewReno (RFC 5681, RFC 6582).
+    Reno,
+    /// BBR, version 3 (draft-ietf-ccwg-bbr), which paces what it sends.
+    Bbr,
+}
+
+impl Algorithm {
+    /// All of them, in the order in which they are preferred.
+    pub const ALL: [Algorithm; 3] = [Algorithm::Cubic, Algorithm::Reno, Algorithm::Bbr];
+
+    /// What `TCP_CONGESTION` calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Algorithm::Cubic => "cubic",
+            Algorithm::Reno => "reno",
+            Algorithm::Bbr => "bbr",
+        }
+    }
+
+    /// The one that `TCP_CONGESTION` calls so.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Algorithm> {
+        Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+/// An algorithm at work.
+#[derive(Clone, Debug)]
+enum Control {
+    Cubic(Cubic),
+    Reno(Reno),
+    /// Some 500 bytes, which the others do not need.
+    Bbr(Box<Bbr>),
+}
+
+impl Control {
+    fn new(algorithm: Algorithm, initial: usize, mss: usize, seed: u64) -> Control {
+        match algorithm {
+            Algorithm::Cubic => Control::Cubic(Cubic::new(initial)),
+            Algorithm::Reno => Control::Reno(Reno::new(initial)),
+            Algorithm::Bbr => Control::Bbr(Box::new(Bbr::new(initial, mss, seed))),
+        }
+    }
+
+    fn get(&self) -> &dyn CongestionControl {
+        match self {
+            Control::Cubic(cubic) => cubic,
+            Control::Reno(reno) => reno,
+            Control::Bbr(bbr) => bbr.as_ref(),
+        }
+    }
+
+    fn get_mut(&mut self) -> &mut dyn CongestionControl {
+        match self {
+            Control::Cubic(cubic) => cubic,
+            Control::Reno(reno) => reno,
+            Control::Bbr(bbr) => bbr.as_mut(),
+        }
+    }
+}
+
+/// Which losses are being repaired, until everything before `until` is acknowledged.
+#[derive(Clone, Copy, Debug)]
+enum Recovery {
+    None,
+    /// Fast recovery; by proportional rate reduction, with the window that it allows.
+    Fast {
+        until: SeqNum,
+        reduction: Option<(Prr, usize)>,
+    },
+    /// After a timeout.
+    Loss { until: SeqNum },
+}
+
+/// The congestion control of one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Congestion {
+    algorithm: Algorithm,
+    control: Control,
+    recovery: Recovery,
+    seed: u64,
+}
+
+impl Congestion {
+    /// `initial_segments` of `mss` bytes to begin with, RFC 6928. `seed` sets apart connections that would do the same
+    /// thing at the same time.
+    pub(crate) fn new(algorithm: Algorithm, initial_segments: u32, mss: usize, seed: u64) -> Congestion {
+        Congestion {
+            algorithm,
+            control: Control::new(algorithm, initial_window(initial_segments, mss), mss, seed),
+            recovery: Recovery::None,
+            seed,
+        }
+    }
+
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Another algorithm takes over the window, as with Linux's `TCP_CONGESTION`.
+    pub(crate) fn select(&mut self, algorithm: Algorithm, mss: usize) {
+        if algorithm == self.algorithm {
+            return;
+        }
+        let (cwnd, ssthresh) = (self.control.get().cwnd(), self.control.get().ssthresh());
+        self.algorithm = algorithm;
+        self.control = Control::new(algorithm, cwnd, mss, self.seed);
+        self.control.get_mut().begin_at(cwnd, ssthresh);
+    }
+
+    /// RFC 5681 §3.1: a SYN or SYN-ACK was lost, so begin with one segment.
+    pub(crate) fn after_lost_syn(&mut self, mss: usize) {
+        let ssthresh = self.ssthresh();
+        self.control.get_mut().begin_at(mss, ssthresh);
+    }
+
+    /// Most bytes in flight now.
+    pub(crate) fn cwnd(&self) -> usize {
+        match self.recovery {
+            Recovery::Fast {
+                reduction: Some((_, window)),
+                ..
+            } => window,
+            Recovery::Fast { reduction: None, .. } | Recovery::Loss { .. } | Recovery::None => {
+                self.control.get().cwnd()
+            }
+        }
+    }
+
+    pub(crate) fn ssthresh(&self) -> usize {
+        self.control.get().ssthresh()
+    }
+
+    pub(crate) fn pacing_rate(&self) -> Option<u64> {
+        self.control.get().pacing_rate()
+    }
+
+    /// What fast recovery waits for.
+    pub(crate) fn recovery(&self) -> Option<SeqNum> {
+        match self.recovery {
+            Recovery::Fast { until, .. } => Some(until),
+            Recovery::Loss { .. } | Recovery::None => None,
+        }
+    }
+
+    fn is_recovering(&self) -> bool {
+        !matches!(self.recovery, Recovery::None)
+    }
+
+    /// Text is about to be sent when none is in flight.
+    pub(crate) fn on_restart(&mut self, restart: &Restart) {
+        self.control.get_mut().on_restart(restart);
+    }
+
+    /// Text was sent, for the first time or again.
+    pub(crate) fn on_sent(&mut self, bytes: usize) {
+        if let Recovery::Fast {
+            reduction: Some((prr, _)),
+            ..
+        } = &mut self.recovery
+        {
+            prr.on_sent(bytes);
+        }
+    }
+
+    /// An acknowledgement that delivered something. It comes after what it has shown to be lost, and after the end of
+    /// recovery if it brings that.
+    pub(crate) fn on_ack(&mut self, ack: &AckSample) {
+        self.control.get_mut().on_ack(ack);
+    }
+
+    pub(crate) fn on_range_lost(&mut self, now: crate::Instant, loss: &Loss) {
+        self.control.get_mut().on_range_lost(now, loss);
+    }
+
+    /// Fast recovery begins. `recover_fs` is RFC 9937's: what it can deliver.
+    pub(crate) fn on_loss(&mut self, signal: &Signal, until: SeqNum, recover_fs: usize) {
+        let control = self.control.get_mut();
+        control.on_loss(signal);
+        let reduction = control
+            .reduces_proportionally()
+            .then(|| (Prr::on_entry(control.ssthresh(), recover_fs), control.cwnd()));
+        self.recovery = Recovery::Fast { until, reduction };
+    }
+
+    /// An acknowledgement in fast recovery, the first one among them: how much it lets go.
+    pub(crate) fn reduce(&mut self, ack: &RecoveryAck, mss: usize) {
+        if let Recovery::Fast {
+            reduction: Some((prr, window)),
+            ..
+        } = &mut self.recovery
+        {
+            *window = ack.in_flight + prr.on_ack(ack, mss);
+        }
+    }
+
+    /// The retransmission timer went off: `first` when it is not the same text once more.
+    pub(crate) fn on_timeout(&mut self, signal: &Signal, until: SeqNum, first: bool) {
+        self.control.get_mut().on_timeout(signal, first);
+        self.recovery = Recovery::Loss { until };
+    }
+
+    /// `una` is acknowledged, and perhaps recovery is over with it.
+    pub(crate) fn advance(&mut self, una: SeqNum) {
+        let over = match self.recovery {
+            Recovery::Fast { until, .. } | Recovery::Loss { until } => una.at_or_after(until),
+            Recovery::None => false,
+        };
+        if over {
+            self.recovery = Recovery::None;
+            self.control.get_mut().on_recovered(); // RFC 9937 §6.2: at ssthresh
+        }
+    }
+
+    /// Signals for the algorithm are told whether something is being repaired.
+    pub(crate) fn signal(&self, now: crate::Instant, mss: usize, flight: usize) -> Signal {
+        Signal {
+            now,
+            mss,
+            flight,
+            in_recovery: self.is_recovering(),
+        }
+    }
+}
