@@ -22,6 +22,10 @@ pub(crate) const FRAGMENT_HEADER: usize = 8;
 /// Most extension headers of one packet. RFC 8504 §5.3 lets a host set such a limit; RFC 8200 §4.1 foresees seven.
 const MOST_EXTENSIONS: usize = 8;
 
+/// Most options of one extension header, paddings among them: what RFC 8504 §5.3 lets a host limit as well, lest 2 KiB
+/// of one-byte options be walked in each of eight headers.
+const MOST_OPTIONS: usize = 32;
+
 /// What an ICMPv6 parameter problem tells the sender of a packet, RFC 4443 §3.4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParameterProblem {
@@ -261,7 +265,12 @@ impl Extension<'_> {
     /// RFC 8200 §4.2. Padding is all we know; the upper two bits of any other type say what to do about it.
     fn check_options(&self) -> Result<(), Malformed> {
         let mut at = 2;
-        while let Some(&kind) = self.bytes.get(at) {
+        for _ in 0..=MOST_OPTIONS {
+            let Some(&kind) = self.bytes.get(at) else {
+                // The last option ends where its header does.
+                let fits = at == self.bytes.len();
+                return if fits { Ok(()) } else { Err(Malformed::BadLength) };
+            };
             let len = match (kind, self.bytes.get(at + 1)) {
                 (0, _) => 1, // Pad1
                 (_, Some(&len)) => 2 + usize::from(len),
@@ -270,12 +279,7 @@ impl Extension<'_> {
             check_option(kind, self.at + at)?;
             at += len;
         }
-        // The last option ends where its header does.
-        if at == self.bytes.len() {
-            Ok(())
-        } else {
-            Err(Malformed::BadLength)
-        }
+        Err(Malformed::Unsupported)
     }
 
     /// What a fragment header says. RFC 6946: one that is first and last at once is no fragment.

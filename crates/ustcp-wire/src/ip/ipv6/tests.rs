@@ -227,6 +227,17 @@ fn options_keep_within_their_header() {
 }
 
 #[test]
+fn a_thirty_third_option_in_a_header_is_one_too_many() {
+    for (singles, expected) in [(31, Ok(())), (32, Err(Malformed::Unsupported))] {
+        // So many paddings of one byte, and one that fills up the 64 bytes of the header.
+        let filling = 64 - 2 - singles - 2;
+        let options = [&[7][..], &vec![0; singles], &[1, filling as u8], &vec![0; filling]].concat();
+        assert_eq!(fate(&[(HOP_BY_HOP, &options)]), expected, "{singles}");
+        assert_eq!(fate(&[(DESTINATION, &options)]), expected, "{singles}");
+    }
+}
+
+#[test]
 fn a_header_longer_than_the_packet_is_truncated() {
     for number in [HOP_BY_HOP, ROUTING, DESTINATION] {
         assert_eq!(fate(&[(number, &[255, 0, 0, 0, 0, 0, 0])]), Err(Malformed::Truncated));
