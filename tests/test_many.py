@@ -17,7 +17,7 @@ from harness.netns import OURS, PEER, Namespace
 from harness.puppet import until
 
 CONNECTIONS = 1000
-ROUNDS = 3
+ROUNDS = 20
 SERVERS = {
     "c": [str(BUILD / "examples/echo_server"), "7003"],
     "python": [sys.executable, str(ROOT / "examples/echo_server.py"), "7003"],
@@ -118,8 +118,9 @@ def test_a_thousand_connections_leave_nothing_behind(net, server):
             sock.close()
         until(lambda: descriptors(server) <= before, lambda: f"{descriptors(server)} descriptors, {before} before", 30)
         memory.append(resident_kib(server))
-    # The first round warms allocators up; after it, the same thousand must fit where the last thousand was.
-    assert memory[-1] - memory[0] < 1024, f"resident KiB after each round: {memory}"
+    # How many have buffers at the same moment differs from round to round, so the allocator grows at first. The
+    # least that a connection can leave, its own state, would be more than this over the second half.
+    assert memory[-1] - memory[ROUNDS // 2] < 3072, f"resident KiB after each round: {memory}"
 
 
 def test_the_peers_rude_goodbyes_leave_nothing_behind(net, server):

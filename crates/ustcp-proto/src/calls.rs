@@ -424,12 +424,7 @@ impl Stack {
         let (flow, header, state) = (connection.flow, connection.reset(), connection.state);
         let over = matches!(state, State::Closed | State::TimeWait);
         if connection.close(&mut self.cx) {
-            self.answer(Control {
-                flow,
-                header,
-                state,
-                retransmission: false,
-            });
+            self.answer(Control::new(flow, header, state));
         }
         if over { self.remove(id) } else { self.settle(id) }
     }
@@ -453,12 +448,7 @@ impl Stack {
         let resets = connection.may_reset();
         connection.fail(&mut self.cx, Cause::Aborted, Error::ConnectionAborted);
         if resets {
-            self.answer(Control {
-                flow,
-                header,
-                state,
-                retransmission: false,
-            });
+            self.answer(Control::new(flow, header, state));
         }
         self.settle(id);
     }

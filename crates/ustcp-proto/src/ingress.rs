@@ -2,9 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use ustcp_wire::{
-    Checksum, Flags, IcmpMessage, IpHeader, IpPacket, Malformed, Protocol, Quoted, SeqNum, TcpHeader, TcpSegment,
-};
+use ustcp_wire::{Checksum, Flags, IcmpMessage, IpHeader, IpPacket, Malformed, Protocol, Quoted, SeqNum, TcpSegment};
 
 use crate::ports::Claim;
 use crate::stack::{Control, Target, summary};
@@ -93,12 +91,7 @@ impl Stack {
         let after = connection.state;
         self.record_received(flow, segment, scale, (before, after));
         if let Some(header) = answer {
-            self.answer(Control {
-                flow,
-                header,
-                state: after,
-                retransmission: false,
-            });
+            self.answer(Control::new(flow, header, after));
         }
         self.settle(id);
     }
@@ -131,12 +124,11 @@ impl Stack {
                     return self.cx.dropped(Some(half.flow), DropReason::Limit);
                 }
                 let retransmission = header.flags.has(Flags::SYN);
-                self.answer(Control {
-                    flow: half.flow,
-                    header,
-                    state: State::SynReceived,
-                    retransmission,
-                });
+                self.answer(
+                    Control::new(half.flow, header, State::SynReceived)
+                        .again(retransmission)
+                        .scaled(half.shift()),
+                );
             }
             Completion::Forget => {
                 self.forget_half_open(key, Cause::PeerReset);
@@ -190,6 +182,7 @@ impl Stack {
         let Some(remains) = self.time_wait.get_mut(key) else {
             return;
         };
+        let scale = remains.scale;
         let aftermath = remains.on_segment(now, segment, listens);
         if let Aftermath::MakeWay(last) = aftermath {
             self.end_time_wait(key, Cause::Aborted);
@@ -198,21 +191,12 @@ impl Stack {
         self.record_received(flow, segment, 0, (State::TimeWait, State::TimeWait));
         match aftermath {
             Aftermath::Ignore | Aftermath::MakeWay(_) => self.cx.dropped(Some(flow), DropReason::State),
-            Aftermath::Answer(header) => self.answer_in_time_wait(flow, header),
+            Aftermath::Answer(header) => self.answer(Control::new(flow, header, State::TimeWait).scaled(scale)),
             Aftermath::AnswerAndRestart(header) => {
                 self.restart_time_wait(key);
-                self.answer_in_time_wait(flow, header);
+                self.answer(Control::new(flow, header, State::TimeWait).scaled(scale));
             }
         }
-    }
-
-    fn answer_in_time_wait(&mut self, flow: Flow, header: TcpHeader) {
-        self.answer(Control {
-            flow,
-            header,
-            state: State::TimeWait,
-            retransmission: false,
-        });
     }
 
     fn listener_for(&self, local: SocketAddr) -> Option<SocketId> {
@@ -249,12 +233,7 @@ impl Stack {
     fn refuse(&mut self, flow: Flow, segment: &TcpSegment<'_>) {
         if !segment.header.flags.has(Flags::RST) {
             let header = reset_for(&segment.header, segment.payload.len());
-            self.answer(Control {
-                flow,
-                header,
-                state: State::Closed,
-                retransmission: false,
-            });
+            self.answer(Control::new(flow, header, State::Closed));
         }
     }
 

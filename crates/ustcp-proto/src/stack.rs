@@ -54,6 +54,32 @@ pub(crate) struct Control {
     pub(crate) header: TcpHeader,
     pub(crate) state: State,
     pub(crate) retransmission: bool,
+    /// How far the header's window is shifted.
+    pub(crate) scale: u8,
+}
+
+impl Control {
+    /// One sent for the first time, with a window that is not shifted.
+    pub(crate) fn new(flow: Flow, header: TcpHeader, state: State) -> Control {
+        let (retransmission, scale) = (false, 0);
+        Control {
+            flow,
+            header,
+            state,
+            retransmission,
+            scale,
+        }
+    }
+
+    /// It has, or has not, been sent before.
+    pub(crate) fn again(self, retransmission: bool) -> Control {
+        Control { retransmission, ..self }
+    }
+
+    /// With a window shifted by `scale`.
+    pub(crate) fn scaled(self, scale: u8) -> Control {
+        Control { scale, ..self }
+    }
 }
 
 /// A TCP/IP stack.
@@ -131,12 +157,7 @@ impl Stack {
         };
         let (flow, header, state) = (connection.flow, connection.reset(), connection.state);
         if connection.on_timeout(&mut self.cx) == Verdict::Reset {
-            self.answer(Control {
-                flow,
-                header,
-                state,
-                retransmission: false,
-            });
+            self.answer(Control::new(flow, header, state));
         }
         self.settle(id);
     }
@@ -162,12 +183,7 @@ impl Stack {
         let half = *half;
         self.cx.counters.timeouts += 1;
         self.schedule.insert(half.due, Owner::HalfOpen(key));
-        self.answer(Control {
-            flow: half.flow,
-            header: half.syn_ack(),
-            state: State::SynReceived,
-            retransmission: true,
-        });
+        self.answer(Control::new(half.flow, half.syn_ack(), State::SynReceived).again(true));
     }
 
     /// The device is gone for good: every connection ends, every call says [`Error::NetworkDown`].
@@ -217,7 +233,7 @@ impl Stack {
     fn next_segment(&mut self) -> Option<(Option<SocketId>, Control, Outgoing)> {
         if let Some(control) = self.control.pop_front() {
             let outgoing = Outgoing::bare(control.header, control.retransmission);
-            self.record_sent(&control, &outgoing, 0);
+            self.record_sent(&control, &outgoing);
             return Some((None, control, outgoing));
         }
         while let Some(&id) = self.output.front() {
@@ -237,28 +253,24 @@ impl Stack {
                 continue;
             };
             connection.segments_out = connection.segments_out.wrapping_add(1);
-            let control = Control {
-                flow: connection.flow,
-                header: outgoing.header,
-                state: connection.state,
-                retransmission: outgoing.retransmission,
-            };
-            let scale = connection.rcv.scale;
+            let control = Control::new(connection.flow, outgoing.header, connection.state)
+                .again(outgoing.retransmission)
+                .scaled(connection.rcv.scale);
             self.output.rotate_left(1); // one segment each: nobody waits for a long queue of somebody else
-            self.record_sent(&control, &outgoing, scale);
+            self.record_sent(&control, &outgoing);
             return Some((Some(id), control, outgoing));
         }
         None
     }
 
-    fn record_sent(&mut self, control: &Control, outgoing: &Outgoing, scale: u8) {
+    fn record_sent(&mut self, control: &Control, outgoing: &Outgoing) {
         let counters = &mut self.cx.counters;
         counters.out_segs += 1;
         if control.header.flags.has(ustcp_wire::Flags::RST) {
             counters.out_rsts += 1;
         }
         if self.cx.events.enabled() {
-            let segment = summary(&control.header, outgoing.text.1, scale, outgoing.segment_size);
+            let segment = summary(&control.header, outgoing.text.1, control.scale, outgoing.segment_size);
             let (state, retransmission) = (control.state, control.retransmission);
             self.cx.record(
                 Some(control.flow),
@@ -517,12 +529,7 @@ impl Stack {
         }
         if owes_ack {
             let (header, state) = (remains.acknowledgement(), State::TimeWait);
-            self.answer(Control {
-                flow,
-                header,
-                state,
-                retransmission: false,
-            });
+            self.answer(Control::new(flow, header, state).scaled(remains.scale));
         }
         self.unschedule(id);
         if self.sockets.get(id).is_some_and(|socket| !socket.held) && self.is_orphan(id) {
@@ -571,12 +578,7 @@ impl Stack {
         self.demux.insert(half.flow, Target::HalfOpen(key));
         self.schedule.insert(half.due, Owner::HalfOpen(key));
         let (flow, header) = (half.flow, half.syn_ack());
-        self.answer(Control {
-            flow,
-            header,
-            state: State::SynReceived,
-            retransmission: false,
-        });
+        self.answer(Control::new(flow, header, State::SynReceived));
     }
 
     /// Takes a half-open connection out of the books.

@@ -119,7 +119,7 @@ impl HalfOpen {
     }
 
     /// How far our window is shifted, once both sides are known to do so.
-    fn shift(&self) -> u8 {
+    pub(crate) fn shift(&self) -> u8 {
         self.offer.window_scale.map_or(0, |_| self.our_scale)
     }
 

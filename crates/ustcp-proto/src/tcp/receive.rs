@@ -23,6 +23,8 @@ pub(crate) struct Receive {
     pub(crate) irs: SeqNum,
     /// The right edge of the window as announced. It never moves left, but for the rounding of the scale.
     right: SeqNum,
+    /// A window has been announced by more than a SYN, whose field is not scaled and may say too little.
+    told: bool,
     /// Our window's shift; 0 when not negotiated.
     pub(crate) scale: u8,
     pub(crate) ring: Ring,
@@ -50,6 +52,7 @@ impl Receive {
             nxt: SeqNum(0),
             irs: SeqNum(0),
             right: SeqNum(0),
+            told: false,
             scale: 0,
             ring: Ring::new(buffer),
             assembler: Assembler::default(),
@@ -220,6 +223,7 @@ impl Receive {
         }
         .min(self.largest_window());
         self.right = self.nxt + window;
+        self.told = true;
         u16::try_from(window >> self.scale).unwrap_or(u16::MAX)
     }
 
@@ -241,7 +245,9 @@ impl Receive {
     /// Whether reading has opened the window so far that the peer should be told unasked: twice what it knows of
     /// (Linux's rule), so that a busy reader does not send an acknowledgement for every read.
     pub(crate) fn should_update_window(&self) -> bool {
-        self.is_worth_announcing() && self.offerable() >= 2 * self.window()
+        // What a SYN could not say can wait for the first acknowledgement that is due anyway.
+        let in_need = self.told || self.window() < 2 * self.mss;
+        in_need && self.is_worth_announcing() && self.offerable() >= 2 * self.window()
     }
 
     /// How many blocks a SACK option has, room permitting.

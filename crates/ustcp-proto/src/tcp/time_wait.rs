@@ -12,6 +12,8 @@ pub(crate) struct TimeWait {
     snd_nxt: SeqNum,
     rcv_nxt: SeqNum,
     window: u16,
+    /// How far the window is shifted.
+    pub(crate) scale: u8,
     last_answer: Option<Instant>,
     /// When the 2 MSL have passed.
     pub(crate) due: Instant,
@@ -42,6 +44,7 @@ impl TimeWait {
             snd_nxt: connection.snd.nxt,
             rcv_nxt: connection.rcv.nxt,
             window: u16::try_from(connection.rcv.window() >> connection.rcv.scale).unwrap_or(u16::MAX),
+            scale: connection.rcv.scale,
             last_answer: None,
             due,
             reuse: connection.options.reuse_address,

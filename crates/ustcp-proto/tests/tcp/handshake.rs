@@ -241,6 +241,8 @@ fn a_wrong_ack_in_syn_received_is_reset() {
     for ack in [0, 2, -5, 70_000] {
         w.peer(&format!(". 1:1(0) ack {ack}"));
         w.sees(&format!("R {ack}:{ack}(0)"));
+        let census = w.stack.census();
+        assert_eq!((census.half_open, census.unaccepted), (1, 0), "ack {ack}");
     }
     w.peer(". 1:1(0) ack 1");
     w.accept();

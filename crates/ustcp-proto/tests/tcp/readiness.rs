@@ -18,6 +18,9 @@ fn letters(ready: Readiness) -> String {
     .collect()
 }
 
+/// Something that happens, and the letters after it.
+type Step = (fn(&mut Wire), &'static str);
+
 /// Sockets that pollers are told of now.
 fn told(w: &mut Wire) -> usize {
     core::iter::from_fn(|| w.stack.poll_ready()).count()
@@ -34,14 +37,14 @@ fn the_masks_of_a_life() {
     w.sees("S 0:0(0)");
     told(&mut w);
     let mut shown = w.readiness();
-    let steps: [(&dyn Fn(&mut Wire), &str); 7] = [
-        (&|w| w.peer(&format!("S. 0:0(0) ack 1 {PLAIN}")), "W"),
-        (&|w| w.peer("P. 1:11(10) ack 1"), "RW"),
-        (&|w| assert_eq!(w.read(10), Ok(10)), "W"),
-        (&|w| w.peer("F. 11:11(0) ack 1"), "RWC"),
-        (&|w| w.shutdown(Shutdown::Write), "RWCH"),
-        (&|w| w.peer(". 12:12(0) ack 2"), "RWCH"),
-        (&|_| {}, "RWCH"),
+    let steps: [Step; 7] = [
+        (|w| w.peer(&format!("S. 0:0(0) ack 1 {PLAIN}")), "W"),
+        (|w| w.peer("P. 1:11(10) ack 1"), "RW"),
+        (|w| assert_eq!(w.read(10), Ok(10)), "W"),
+        (|w| w.peer("F. 11:11(0) ack 1"), "RWC"),
+        (|w| w.shutdown(Shutdown::Write), "RWCH"),
+        (|w| w.peer(". 12:12(0) ack 2"), "RWCH"),
+        (|_| {}, "RWCH"),
     ];
     for (index, (step, mask)) in steps.into_iter().enumerate() {
         step(&mut w);

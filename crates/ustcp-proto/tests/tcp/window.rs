@@ -324,3 +324,23 @@ fn the_send_buffer_is_bounded() {
     assert!(w.readiness().writable);
     assert_eq!(w.try_write(5000), Ok(1000));
 }
+
+/// What our SYN-ACK could not say of a large buffer is told with the first acknowledgement, not in a segment of its own.
+#[test]
+fn a_reader_at_the_start_sends_no_update() {
+    let config = Config {
+        receive_buffer: 1 << 20,
+        ..config()
+    };
+    let mut w = Wire::listening(config, 8);
+    w.peer("S 0:0(0) win 65535 <mss 1000,ws 4>");
+    w.sees("S. 0:0(0) ack 1");
+    w.peer(". 1:1(0) ack 1");
+    w.accept();
+    w.peer("P. 1:101(100) ack 1");
+    assert_eq!(w.read(100), Ok(100));
+    w.quiet();
+    w.write(5);
+    w.sees("P. 1:6(5) ack 101");
+    assert_eq!(w.info().rcv_wnd, 1 << 20);
+}
