@@ -173,7 +173,7 @@ fn what_a_quoted_ipv6_packet_may_begin_with() {
     };
     let tcp = ours_over(&IP6).split_off(40);
     let many = [(60, &PADDING[..]); 9];
-    let cases: [(&str, &Extensions<'_>, IcmpMessage<'_>); 9] = [
+    let cases: [(&str, &Extensions<'_>, IcmpMessage<'_>); 10] = [
         (
             "an option that we would refuse",
             &[(0, &[0, 0xc2, 4, 0, 0, 0, 0])],
@@ -187,6 +187,11 @@ fn what_a_quoted_ipv6_packet_may_begin_with() {
         (
             "a later fragment",
             &[(44, &[0, 0, 8, 0, 0, 0, 9])],
+            IcmpMessage::Ignored,
+        ),
+        (
+            "a later fragment of what looks like options",
+            &[(44, &[0, 0, 8, 0, 0, 0, 9]), (60, &PADDING)],
             IcmpMessage::Ignored,
         ),
         ("encryption", &[(50, &PADDING)], IcmpMessage::Ignored),
