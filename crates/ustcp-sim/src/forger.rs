@@ -64,6 +64,7 @@ pub(crate) fn forge(rng: &mut Rng, standing: &Standing) -> Vec<u8> {
         hop_limit: 64,
         identification: 0,
         dont_fragment: true,
+        flow_label: 0,
     };
     let headers = Headers::new(&ip, &header, [text, &[]], Checksum::Full);
     [headers.bytes(), text].concat()
