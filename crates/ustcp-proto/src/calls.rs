@@ -41,6 +41,7 @@ impl Stack {
             receive_buffer: self.cx.config.receive_buffer,
             send_buffer: self.cx.config.send_buffer,
             max_segment: None,
+            congestion: self.cx.config.congestion,
         }
     }
 

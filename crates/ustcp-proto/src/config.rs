@@ -4,6 +4,8 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
+use crate::Algorithm;
+
 /// An address of the stack with the length of its network prefix in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
@@ -62,6 +64,8 @@ pub struct Config {
     pub send_buffer: usize,
     /// Initial congestion window in segments, RFC 6928.
     pub initial_window: u32,
+    /// Congestion control that a socket begins with (`tcp_congestion_control`).
+    pub congestion: Algorithm,
     /// Ports handed out by the stack itself (`ip_local_port_range`).
     pub ephemeral_ports: RangeInclusive<u16>,
     /// Most half-open connections of one listener (`tcp_max_syn_backlog`).
@@ -97,6 +101,7 @@ impl Default for Config {
             receive_buffer: 256 * 1024,
             send_buffer: 256 * 1024,
             initial_window: 10,
+            congestion: Algorithm::Cubic,
             ephemeral_ports: 32768..=60999,
             syn_backlog: 4096,
             accept_backlog: 4096,

@@ -37,6 +37,8 @@ pub enum Timer {
     TimeWait,
     /// A closed user's FIN-WAIT-2.
     FinWait2,
+    /// The next segment's time of departure, where the congestion control paces.
+    Pacing,
 }
 
 /// Why a packet was not processed further.

@@ -5,11 +5,12 @@ use core::time::Duration;
 
 use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpSegment};
 
+use super::congestion::{AckSample, RecoveryAck};
 use super::connection::{Connection, Opening};
 use super::receive::AckDebt;
 use super::{Offer, reset_for};
 use crate::context::Context;
-use crate::{Cause, DropReason, Error, State};
+use crate::{Cause, DropReason, Error, Instant, State};
 
 /// A segment as it is worked on: trimmed to what is new and inside the window.
 #[derive(Clone, Copy)]
@@ -24,6 +25,35 @@ struct Arrival<'a> {
 impl Arrival<'_> {
     fn has(&self, flag: Flags) -> bool {
         self.header.flags.has(flag)
+    }
+}
+
+/// What an acknowledgement changes, beginning with how things were before it.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// RFC 5681's FlightSize.
+    flight: usize,
+    sacked: usize,
+    delivered: u64,
+    duplicates: usize,
+    cwnd_limited: bool,
+    in_recovery: bool,
+    /// Newly acknowledged cumulatively.
+    acked: usize,
+    /// It was a duplicate.
+    duplicate: bool,
+    rtt: Option<Duration>,
+}
+
+impl Progress {
+    /// RFC 9937 §5.1's DeliveredData without SACK: a segment for a duplicate, and later only what the duplicates have
+    /// not said already.
+    fn estimated(&self, mss: usize) -> usize {
+        if self.duplicate {
+            mss
+        } else {
+            self.acked.saturating_sub(self.duplicates * mss)
+        }
     }
 }
 
@@ -269,17 +299,18 @@ impl Connection {
     fn acknowledge(&mut self, cx: &mut Context, arrival: &Arrival<'_>) {
         let header = &arrival.header;
         let before = self.snd.una;
-        let newly_sacked = self.take_sack(header);
+        let mut progress = self.progress_so_far();
+        let newly_sacked = self.take_sack(header, cx.now);
         let window_changed = self
             .snd
             .update_window(header.seq, header.ack, self.scaled_window(header));
         if header.ack.after(before) {
-            self.on_new_ack(cx, header.ack);
+            self.on_new_ack(cx, header.ack, &mut progress);
         } else if header.ack == before && self.snd.in_flight.outstanding() > 0 {
             // RFC 5681 §2: with data outstanding, no text, no SYN or FIN, the same number, the same window.
             let is_duplicate = arrival.text.is_empty() && !arrival.fin && !window_changed;
             if is_duplicate || newly_sacked > 0 {
-                self.on_duplicate_ack(cx);
+                self.on_duplicate_ack(cx, &mut progress);
             }
         }
         if self.snd.wnd > 0 {
@@ -290,57 +321,113 @@ impl Connection {
             }
         }
         self.notify |= self.snd.una != before;
+        self.control_congestion(cx, &progress);
     }
 
-    fn on_new_ack(&mut self, cx: &mut Context, ack: SeqNum) {
-        let flight = self.snd.in_flight.outstanding();
-        let acknowledged = self.snd.in_flight.acknowledge(ack);
+    fn progress_so_far(&self) -> Progress {
+        let board = &self.snd.in_flight;
+        let flight = board.outstanding();
+        Progress {
+            flight,
+            sacked: board.sacked(),
+            delivered: board.delivered(),
+            duplicates: self.duplicate_acks,
+            cwnd_limited: self.cwnd_limited || flight >= self.congestion.cwnd(),
+            in_recovery: self.congestion.recovery().is_some(),
+            acked: 0,
+            duplicate: false,
+            rtt: None,
+        }
+    }
+
+    fn on_new_ack(&mut self, cx: &mut Context, ack: SeqNum, progress: &mut Progress) {
+        let acknowledged = self.snd.in_flight.acknowledge(ack, cx.now);
         self.snd.advance(ack);
         self.bytes_acked += acknowledged.bytes as u64;
-        if let Some(sent_at) = acknowledged.sample {
-            self.rtt.sample(cx.now.since(sent_at));
+        progress.acked = acknowledged.bytes;
+        progress.rtt = acknowledged.sample.map(|sent_at| cx.now.since(sent_at));
+        if let Some(rtt) = progress.rtt {
+            self.rtt.sample(rtt);
         }
         self.timeouts = 0;
         self.first_timeout = None;
         self.soft_error = None;
-        self.grow_or_recover(ack, acknowledged.bytes, flight);
+        self.advance_recovery(ack, acknowledged.bytes);
         let outstanding = self.snd.in_flight.outstanding() > 0;
         self.timers.retransmission = outstanding.then(|| cx.now + self.rtt.rto()); // RFC 6298 (5.2), (5.3)
     }
 
-    fn grow_or_recover(&mut self, ack: SeqNum, acked: usize, flight: usize) {
+    fn advance_recovery(&mut self, ack: SeqNum, acked: usize) {
         let mss = self.snd.mss;
-        match self.congestion.recovery() {
-            Some(recover) if ack.at_or_after(recover) => {
-                self.duplicate_acks = 0;
-                self.congestion.on_recovered(self.snd.in_flight.pipe(), mss);
-            }
-            Some(_) => {
-                // A partial acknowledgement: the next hole is lost too, RFC 6582 §3.2 step 3 (2).
-                self.duplicate_acks = self.duplicate_acks.saturating_sub((acked / mss).max(1));
-                if self.rcv.sack {
-                    self.snd.in_flight.mark_lost_below_sacked(2 * mss);
-                }
-                // With SACK the hole may have been filled already by what is on its way.
-                if !self.rcv.sack || !self.snd.in_flight.first_was_resent() {
-                    self.snd.in_flight.mark_first_lost(mss);
-                    self.retransmit_pending = true;
-                }
-            }
-            None => {
-                self.duplicate_acks = 0;
-                let in_use = self.cwnd_limited || flight >= self.congestion.cwnd();
-                if in_use {
-                    self.congestion.on_ack(acked, mss); // RFC 5681 §3.1, RFC 7661: only a window in use grows
-                }
-            }
+        // RFC 6582 §3.2 step 3 (1): without SACK, all of a window may be free at once, and would leave in a burst.
+        let bound = (!self.rcv.sack).then(|| self.snd.in_flight.pipe().max(mss) + mss);
+        self.congestion.advance(ack, bound);
+        if self.congestion.recovery().is_none() {
+            self.duplicate_acks = 0;
+            return;
+        }
+        // A partial acknowledgement: the next hole is lost too, RFC 6582 §3.2 step 3 (2).
+        self.duplicate_acks = self.duplicate_acks.saturating_sub((acked / mss).max(1));
+        if self.rcv.sack {
+            self.snd.in_flight.mark_lost_below_sacked(2 * mss);
+        }
+        // With SACK the hole may have been filled already by what is on its way.
+        if !self.rcv.sack || !self.snd.in_flight.first_was_resent() {
+            self.snd.in_flight.mark_first_lost(mss);
+            self.retransmit_pending = true;
         }
     }
 
+    /// What the acknowledgement has shown goes to the congestion control.
+    fn control_congestion(&mut self, cx: &Context, progress: &Progress) {
+        let found_loss = self.tell_losses(cx.now) > 0;
+        let board = &mut self.snd.in_flight;
+        let delivered = usize::try_from(board.delivered() - progress.delivered).unwrap_or(usize::MAX);
+        let rate = board.take_rate_sample(self.rtt.min());
+        let in_flight = self.pipe();
+        let mss = self.snd.mss;
+        if delivered > 0 {
+            self.congestion.on_ack(&AckSample {
+                now: cx.now,
+                mss,
+                acked: progress.acked,
+                delivered,
+                rtt: progress.rtt,
+                srtt: self.rtt.srtt(),
+                in_flight,
+                cwnd_limited: progress.cwnd_limited,
+                in_recovery: progress.in_recovery || self.congestion.recovery().is_some(),
+                rate,
+            });
+        }
+        let ack = RecoveryAck {
+            delivered: if self.rcv.sack {
+                delivered
+            } else {
+                progress.estimated(mss)
+            },
+            una_advanced: progress.acked > 0,
+            found_loss,
+            in_flight,
+        };
+        self.congestion.reduce(&ack, mss);
+    }
+
+    /// What is newly held to be lost. Says how many ranges that are.
+    pub(super) fn tell_losses(&mut self, now: Instant) -> usize {
+        let losses = self.snd.in_flight.take_losses();
+        let count = losses.len();
+        for loss in losses {
+            self.congestion.on_range_lost(now, &loss);
+        }
+        count
+    }
+
     /// RFC 5681 §3.2, RFC 6582 §3.2 step 2: the third in a row, or SACK blocks that say as much, begin recovery.
-    fn on_duplicate_ack(&mut self, cx: &mut Context) {
+    fn on_duplicate_ack(&mut self, cx: &mut Context, progress: &mut Progress) {
         let mss = self.snd.mss;
         self.duplicate_acks += 1;
+        progress.duplicate = true;
         if self.rcv.sack {
             self.snd.in_flight.mark_lost_below_sacked(2 * mss);
         }
@@ -358,16 +445,17 @@ impl Connection {
         if !fresh || (self.duplicate_acks < 3 && !lost) {
             return;
         }
-        let flight = self.snd.in_flight.outstanding();
         self.snd.in_flight.mark_first_lost(mss);
         self.recover = self.snd.nxt;
-        self.congestion.on_loss(flight, mss, self.recover);
+        let signal = self.congestion.signal(mss, progress.flight);
+        let recover_fs = progress.flight - progress.sacked; // RFC 9937 §6.1
+        self.congestion.on_loss(&signal, self.recover, recover_fs);
         self.retransmit_pending = true;
         cx.counters.fast_retransmits += 1;
     }
 
     /// RFC 2018: blocks that lie in flight; all others are ignored. Returns how many bytes are news.
-    fn take_sack(&mut self, header: &TcpHeader) -> usize {
+    fn take_sack(&mut self, header: &TcpHeader, now: Instant) -> usize {
         if !self.rcv.sack {
             return 0;
         }
@@ -375,7 +463,7 @@ impl Connection {
         let mut news = 0;
         for block in header.options.sack.iter() {
             if block.start.at_or_after(una) && block.start.before(block.end) && block.end.at_or_before(nxt) {
-                news += self.snd.in_flight.sack(block);
+                news += self.snd.in_flight.sack(block, now);
             }
         }
         news

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use ustcp_wire::SeqNum;
 
-use super::congestion::NewReno;
+use super::congestion::{Congestion, Pacer};
 use super::receive::{AckDebt, Receive};
 use super::rtt::Rtt;
 use super::send::Send;
@@ -42,7 +42,8 @@ pub(crate) struct Connection {
     pub(crate) snd: Send,
     pub(crate) rcv: Receive,
     pub(crate) rtt: Rtt,
-    pub(crate) congestion: NewReno,
+    pub(crate) congestion: Congestion,
+    pub(crate) pacer: Pacer,
     pub(crate) timers: Timers,
     pub(crate) options: Options,
     /// What SO_ERROR will say.
@@ -114,7 +115,8 @@ impl Connection {
                 usize::from(announced_mss(&cx.config, &options)).max(1),
             ),
             rtt: Rtt::new(&cx.config),
-            congestion: NewReno::new(cx.config.initial_window, mss),
+            congestion: Congestion::new(options.congestion, cx.config.initial_window, mss, u64::from(iss.0)),
+            pacer: Pacer::default(),
             timers: Timers::default(),
             options,
             error: None,
@@ -182,7 +184,12 @@ impl Connection {
     pub(crate) fn accept_offer(&mut self, cx: &Context, offer: Offer) {
         self.peer_mss = usize::from(offer.mss);
         self.update_mss();
-        self.congestion = NewReno::new(cx.config.initial_window, self.snd.mss);
+        self.congestion = Congestion::new(
+            self.options.congestion,
+            cx.config.initial_window,
+            self.snd.mss,
+            u64::from(self.snd.iss.0),
+        );
         self.rcv.sack = offer.sack;
         self.window_scaling = offer.window_scale.is_some();
         self.snd.scale = offer.window_scale.unwrap_or(0);
@@ -213,6 +220,7 @@ impl Connection {
         self.path_mtu = mtu;
         self.update_mss();
         self.snd.in_flight.mark_all_lost();
+        drop(self.snd.in_flight.take_losses());
         self.retransmit_pending = true;
     }
 
@@ -371,6 +379,7 @@ impl Connection {
         self.snd.ring.set_limit(options.send_buffer);
         self.rcv.ring.set_limit(options.receive_buffer);
         self.update_mss();
+        self.congestion.select(options.congestion, self.snd.mss);
         if keepalive_changed {
             self.start_keepalive(now);
         }
@@ -435,6 +444,8 @@ impl Connection {
             } else {
                 segments(self.congestion.ssthresh())
             },
+            congestion: self.congestion.algorithm(),
+            pacing_rate: self.congestion.pacing_rate(),
             snd_mss: count32(mss),
             rcv_mss: count32(self.rcv.largest_text.min(self.path_mtu - HEADERS)),
             advmss: u32::from(announced_mss(config, &self.options)),

@@ -15,6 +15,7 @@ mod timeout;
 mod timers;
 mod transmit;
 
+pub use congestion::Algorithm;
 pub(crate) use connection::{Connection, Disposal};
 pub(crate) use half_open::{Completion, HalfOpen};
 pub(crate) use time_wait::{Aftermath, TimeWait};

@@ -3,6 +3,7 @@
 use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions};
 
 use super::announced_mss;
+use super::congestion::{Restart, quantum};
 use super::connection::{Connection, Opening};
 use crate::State;
 use crate::context::Context;
@@ -64,8 +65,7 @@ impl Connection {
         if matches!(self.state, State::SynSent | State::SynReceived) {
             return self.transmit_ack_if_owed();
         }
-        self.retransmit(cx)
-            .or_else(|| self.transmit_new(cx))
+        self.transmit_text(cx)
             .or_else(|| self.transmit_probe(cx))
             .or_else(|| self.transmit_ack_if_owed())
     }
@@ -95,6 +95,24 @@ impl Connection {
         Outgoing::bare(header, again)
     }
 
+    /// Text, when its time of departure has come.
+    fn transmit_text(&mut self, cx: &mut Context) -> Option<Outgoing> {
+        let rate = self.congestion.pacing_rate();
+        let wait = rate.and_then(|_| self.pacer.wait(cx.now));
+        let waiting = self.snd.has_unsent() || self.snd.in_flight.lost() > 0;
+        self.timers.pacing = wait.filter(|_| waiting);
+        if self.timers.pacing.is_some() {
+            return None;
+        }
+        let outgoing = self.retransmit(cx).or_else(|| self.transmit_new(cx))?;
+        let (_, len) = outgoing.text;
+        self.congestion.on_sent(len);
+        if let Some(rate) = rate {
+            self.pacer.on_sent(cx.now, len, rate);
+        }
+        Some(outgoing)
+    }
+
     /// What is held to be lost goes before anything new.
     fn retransmit(&mut self, cx: &mut Context) -> Option<Outgoing> {
         let range = self.snd.in_flight.first_lost()?;
@@ -117,7 +135,7 @@ impl Connection {
     }
 
     /// Bytes held to be in the network. Without SACK each duplicate acknowledgement says that one segment has left it.
-    fn pipe(&self) -> usize {
+    pub(super) fn pipe(&self) -> usize {
         let left = if self.rcv.sack {
             0
         } else {
@@ -130,6 +148,9 @@ impl Connection {
     fn transmit_new(&mut self, cx: &mut Context) -> Option<Outgoing> {
         if !self.snd.has_unsent() {
             self.cwnd_limited = self.pipe() + self.snd.mss > self.congestion.cwnd();
+            if !self.cwnd_limited && self.snd.in_flight.lost() == 0 {
+                self.snd.in_flight.on_app_limited();
+            }
             return None;
         }
         self.restart_after_idle(cx);
@@ -153,9 +174,12 @@ impl Connection {
 
     /// RFC 5681 §4.1.
     fn restart_after_idle(&mut self, cx: &Context) {
-        let idle = self.snd.in_flight.outstanding() == 0 && cx.now.since(self.last_text_sent) > self.rtt.rto();
-        if idle {
-            self.congestion.on_idle();
+        if self.snd.in_flight.outstanding() == 0 {
+            self.congestion.on_restart(&Restart {
+                now: cx.now,
+                rto_passed: cx.now.since(self.last_text_sent) > self.rtt.rto(),
+                srtt: self.rtt.srtt(),
+            });
         }
     }
 
@@ -177,10 +201,14 @@ impl Connection {
         (len > 0 || fin).then_some((len, fin))
     }
 
-    /// One segment without offload; else as many whole ones as a super-segment holds.
+    /// One segment without offload; else as many whole ones as a super-segment holds, and as may leave in one piece.
     fn largest_text(&self, cx: &Context) -> usize {
         let whole = self.packet_text();
-        (cx.config.segmentation_offload / whole).max(1) * whole
+        let piece = self
+            .congestion
+            .pacing_rate()
+            .map_or(usize::MAX, |rate| quantum(rate, self.snd.mss));
+        (cx.config.segmentation_offload.min(piece) / whole).max(1) * whole
     }
 
     /// Text that one packet carries: the MSS less the options that go along, RFC 6691.

@@ -163,7 +163,7 @@ fn undo_takes_the_bounds_back() {
     let mut run = Run::new(bbr(), path);
     run.run(ms(3000));
     let before = run.control.cwnd();
-    run.control.on_timeout(&signal(run.now, path.bdp()), true);
+    run.control.on_timeout(&signal(path.bdp()), true);
     assert_eq!(run.control.cwnd(), MSS);
     run.control.undo();
     assert_eq!(run.control.cwnd(), before);
