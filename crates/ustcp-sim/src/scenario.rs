@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use ustcp_proto::{Checksum, Config, Secret};
+use ustcp_proto::{Algorithm, Checksum, Config, Secret};
 
 use crate::{Network, PacketKind, Rng, ScriptedDrop, Weather};
 
@@ -331,6 +331,7 @@ fn draw_config(rng: &mut Rng, number: u8, ending: Ending, cut: bool) -> Config {
         mtu,
         segmentation_offload: rng.one_of(&[0, 0, 8192, 65_000]),
         checksum: rng.one_of(&[Checksum::Full, Checksum::Offloaded]),
+        congestion: rng.one_of(&Algorithm::ALL),
         secret: Secret(secret),
         time_wait: Duration::from_secs(rng.one_of(&[1, 30, 60, 120])),
         rto_min: Duration::from_millis(rng.one_of(&[200, 200, 200, 1000])),
