@@ -72,10 +72,10 @@ fn what_a_loss_leaves() {
 }
 
 /// 9937-1, 9937-3, 9937-4: the lost segment at once, then in proportion to what is delivered, never more than one for
-/// one and never a burst; at the end the window is the threshold.
+/// one and never a burst; at the end the window is the threshold. What limited transmit adds to the 40 does not count.
 #[test]
 fn the_reduction_is_spread_over_the_round_trip() {
-    for (algorithm, ssthresh) in [(Algorithm::Cubic, 30), (Algorithm::Reno, 21)] {
+    for (algorithm, ssthresh) in [(Algorithm::Cubic, 28), (Algorithm::Reno, 20)] {
         let (mut w, una) = in_flight(algorithm, 40);
         let (mut sent, mut end) = (Vec::new(), 0);
         for sacked in 1..40 {
@@ -91,11 +91,7 @@ fn the_reduction_is_spread_over_the_round_trip() {
             "limited transmit, RFC 3042"
         );
         assert_eq!(sent[2][0].seq, una, "the fast retransmit");
-        let info = w.info();
-        assert_eq!(
-            info.ssthresh as usize, ssthresh,
-            "of the 42 that limited transmit made of 40"
-        );
+        assert_eq!(w.info().ssthresh as usize, ssthresh);
         let reduced: usize = sent[2..].iter().map(Vec::len).sum();
         let proportional = ssthresh * 37 / 40;
         assert!(reduced.abs_diff(proportional) <= 2, "{reduced} of {proportional}");

@@ -31,7 +31,7 @@ pub(crate) struct AckSample {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Signal {
     pub(crate) mss: usize,
-    /// RFC 5681's FlightSize: sent and not cumulatively acknowledged.
+    /// RFC 5681's FlightSize, sent and not cumulatively acknowledged, as far as the window allowed it.
     pub(crate) flight: usize,
     /// Losses were being repaired already, so that what undo restores is older than this.
     pub(crate) in_recovery: bool,

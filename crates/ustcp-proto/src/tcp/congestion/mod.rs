@@ -283,10 +283,12 @@ impl Congestion {
     }
 
     /// What the algorithm is told of congestion felt with `flight` bytes unacknowledged.
+    // What limited transmit has added does not count (RFC 5681 §3.2 step 2), and neither does what was SACKed and
+    // replaced beyond a hole that stays open: a loss must not make the window larger.
     pub(crate) fn signal(&self, mss: usize, flight: usize) -> Signal {
         Signal {
             mss,
-            flight,
+            flight: flight.min(self.control.get().cwnd()),
             in_recovery: self.is_recovering(),
         }
     }

@@ -57,6 +57,18 @@ fn recovery_goes_down_in_proportion() {
     }
 }
 
+/// However much was SACKed and replaced beyond an open hole, a loss keeps a share of the window and no more.
+#[test]
+fn a_loss_never_enlarges_the_window() {
+    for algorithm in [Algorithm::Cubic, Algorithm::Reno] {
+        let mut congestion = congestion(algorithm);
+        congestion.control.get_mut().begin_at(40 * MSS, 40 * MSS);
+        let signal = congestion.signal(MSS, 4000 * MSS);
+        congestion.on_timeout(&signal, SeqNum(1000), true);
+        assert!(congestion.ssthresh() <= 28 * MSS, "{algorithm:?}");
+    }
+}
+
 /// A timeout ends fast recovery, and what follows is slow start.
 #[test]
 fn a_timeout_ends_fast_recovery() {
