@@ -20,6 +20,8 @@ pub(crate) struct SentRange {
     pub(crate) sent_at: Instant,
     /// How deliveries stood when this was sent: what delivery rates are measured by.
     rate: Snapshot,
+    /// Counted as delivered: SACKed, though a timeout may have forgotten that.
+    counted: bool,
     pub(crate) sacked: bool,
     /// Held to be lost, and not sent again since.
     pub(crate) lost: bool,
@@ -118,13 +120,14 @@ impl Scoreboard {
             end,
             sent_at: now,
             rate: self.sampler.on_sent(now, end.distance_from(start), in_flight),
+            counted: false,
             sacked: false,
             lost: false,
             retransmitted: false,
         };
         let full = self.ranges.len() >= Scoreboard::LIMIT;
         match self.ranges.back_mut() {
-            Some(last) if full && !last.sacked && !last.lost => last.end = end,
+            Some(last) if full && !last.counted && !last.lost => last.end = end,
             _ => self.ranges.push_back(range),
         }
     }
@@ -148,8 +151,10 @@ impl Scoreboard {
             self.sacked -= if range.sacked { covered } else { 0 };
             self.lost -= if range.lost { covered } else { 0 };
             ambiguous |= range.retransmitted;
-            if !range.sacked {
+            if !range.counted {
                 self.sampler.on_delivered(now, &range.rate, range.sent_at, covered);
+            }
+            if !range.sacked {
                 result.sample = Some(range.sent_at);
             }
         }
@@ -174,7 +179,9 @@ impl Scoreboard {
             }
             range.sacked = true;
             news += range.len();
-            self.sampler.on_delivered(now, &range.rate, range.sent_at, range.len());
+            if !core::mem::replace(&mut range.counted, true) {
+                self.sampler.on_delivered(now, &range.rate, range.sent_at, range.len());
+            }
             if core::mem::take(&mut range.lost) {
                 self.lost -= range.len();
             }

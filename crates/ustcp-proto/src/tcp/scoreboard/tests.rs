@@ -156,12 +156,12 @@ proptest! {
         }
     }
 
-    /// Without timeouts every byte is delivered once.
+    /// Every byte is delivered once, also when a timeout has forgotten that it was SACKed.
     #[test]
     fn every_byte_is_delivered_once(steps in prop::collection::vec(step(), 1..60)) {
         let (mut board, mut model) = (Scoreboard::default(), Model::default());
         let mut sent = 0;
-        for step in steps.iter().filter(|step| !matches!(step, Step::LoseAll)) {
+        for step in &steps {
             sent += if let Step::Send(len) = step { *len } else { 0 };
             model.apply(&mut board, step);
         }
