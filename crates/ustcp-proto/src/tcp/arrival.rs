@@ -332,7 +332,8 @@ impl Connection {
             sacked: board.sacked(),
             delivered: board.delivered(),
             duplicates: self.duplicate_acks,
-            cwnd_limited: self.cwnd_limited || flight >= self.congestion.cwnd(),
+            // No room for another segment, or none when last it was looked for.
+            cwnd_limited: self.cwnd_limited || self.pipe() + self.snd.mss > self.congestion.cwnd(),
             in_recovery: self.congestion.recovery().is_some(),
             acked: 0,
             duplicate: false,
