@@ -372,8 +372,9 @@ impl Connection {
         if self.rcv.sack {
             self.snd.in_flight.mark_lost_below_sacked(2 * mss);
         }
-        // With SACK the hole may have been filled already by what is on its way.
-        if !self.rcv.sack || !self.snd.in_flight.first_was_resent() {
+        // With SACK it may be no hole but simply on its way, for the first time or again.
+        let board = &self.snd.in_flight;
+        if !self.rcv.sack || board.sacked() > 0 && !board.first_was_resent() {
             self.snd.in_flight.mark_first_lost(mss);
             self.retransmit_pending = true;
         }
