@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpSegment};
 
-use super::congestion::{AckSample, RecoveryAck};
 use super::connection::{Connection, Opening};
+use super::progress::Progress;
 use super::receive::AckDebt;
 use super::{Offer, reset_for};
 use crate::context::Context;
@@ -25,35 +25,6 @@ struct Arrival<'a> {
 impl Arrival<'_> {
     fn has(&self, flag: Flags) -> bool {
         self.header.flags.has(flag)
-    }
-}
-
-/// What an acknowledgement changes, beginning with how things were before it.
-#[derive(Clone, Copy, Debug)]
-struct Progress {
-    /// RFC 5681's FlightSize.
-    flight: usize,
-    sacked: usize,
-    delivered: u64,
-    duplicates: usize,
-    cwnd_limited: bool,
-    in_recovery: bool,
-    /// Newly acknowledged cumulatively.
-    acked: usize,
-    /// It was a duplicate.
-    duplicate: bool,
-    rtt: Option<Duration>,
-}
-
-impl Progress {
-    /// RFC 9937 §5.1's DeliveredData without SACK: a segment for a duplicate, and later only what the duplicates have
-    /// not said already.
-    fn estimated(&self, mss: usize) -> usize {
-        if self.duplicate {
-            mss
-        } else {
-            self.acked.saturating_sub(self.duplicates * mss)
-        }
     }
 }
 
@@ -324,23 +295,6 @@ impl Connection {
         self.control_congestion(cx, &progress);
     }
 
-    fn progress_so_far(&self) -> Progress {
-        let board = &self.snd.in_flight;
-        let flight = board.outstanding();
-        Progress {
-            flight,
-            sacked: board.sacked(),
-            delivered: board.delivered(),
-            duplicates: self.duplicate_acks,
-            // No room for another segment, or none when last it was looked for.
-            cwnd_limited: self.cwnd_limited || self.pipe() + self.snd.mss > self.congestion.cwnd(),
-            in_recovery: self.congestion.recovery().is_some(),
-            acked: 0,
-            duplicate: false,
-            rtt: None,
-        }
-    }
-
     fn on_new_ack(&mut self, cx: &mut Context, ack: SeqNum, progress: &mut Progress) {
         let acknowledged = self.snd.in_flight.acknowledge(ack, cx.now);
         self.snd.advance(ack);
@@ -378,51 +332,6 @@ impl Connection {
             self.snd.in_flight.mark_first_lost(mss);
             self.retransmit_pending = true;
         }
-    }
-
-    /// What the acknowledgement has shown goes to the congestion control.
-    fn control_congestion(&mut self, cx: &Context, progress: &Progress) {
-        let found_loss = self.tell_losses(cx.now) > 0;
-        let board = &mut self.snd.in_flight;
-        let delivered = usize::try_from(board.delivered() - progress.delivered).unwrap_or(usize::MAX);
-        let rate = board.take_rate_sample(self.rtt.min());
-        let in_flight = self.pipe();
-        let mss = self.snd.mss;
-        if delivered > 0 {
-            self.congestion.on_ack(&AckSample {
-                now: cx.now,
-                mss,
-                acked: progress.acked,
-                delivered,
-                rtt: progress.rtt,
-                srtt: self.rtt.srtt(),
-                in_flight,
-                cwnd_limited: progress.cwnd_limited,
-                in_recovery: progress.in_recovery || self.congestion.recovery().is_some(),
-                rate,
-            });
-        }
-        let ack = RecoveryAck {
-            delivered: if self.rcv.sack {
-                delivered
-            } else {
-                progress.estimated(mss)
-            },
-            una_advanced: progress.acked > 0,
-            found_loss,
-            in_flight,
-        };
-        self.congestion.reduce(&ack, mss);
-    }
-
-    /// What is newly held to be lost. Says how many ranges that are.
-    pub(super) fn tell_losses(&mut self, now: Instant) -> usize {
-        let losses = self.snd.in_flight.take_losses();
-        let count = losses.len();
-        for loss in losses {
-            self.congestion.on_range_lost(now, &loss);
-        }
-        count
     }
 
     /// RFC 5681 §3.2, RFC 6582 §3.2 step 2: the third in a row, or SACK blocks that say as much, begin recovery.

@@ -5,6 +5,7 @@ mod assembler;
 mod congestion;
 mod connection;
 mod half_open;
+mod progress;
 mod receive;
 mod ring;
 mod rtt;

@@ -9,10 +9,12 @@ use super::rate::{Loss, RateSample};
 use crate::Instant;
 use bounds::{Bounds, inflight_at, is_too_much};
 use model::{Aggregation, FullPipe, MaxBandwidth, MinRtt, Rounds};
+use phase::Phase;
 use probing::{Feedback, Probing};
 
 mod bounds;
 mod model;
+mod phase;
 mod probing;
 #[cfg(test)]
 mod tests;
@@ -28,47 +30,6 @@ const STARTUP_LOSSES: u32 = 6;
 
 /// Sent slower than the path delivers, in percent, so that queues drain.
 const PACING_MARGIN: u64 = 1;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Startup,
-    Drain,
-    Down,
-    Cruise,
-    Refill,
-    Up,
-    ProbeRtt,
-}
-
-impl Phase {
-    /// In percent of the bandwidth.
-    fn pacing_gain(self) -> u64 {
-        match self {
-            Phase::Startup => 277,
-            Phase::Drain => 35,
-            Phase::Down => 90,
-            Phase::Cruise | Phase::Refill | Phase::ProbeRtt => 100,
-            Phase::Up => 125,
-        }
-    }
-
-    /// In percent of the bandwidth-delay product.
-    fn cwnd_gain(self) -> usize {
-        match self {
-            Phase::Startup | Phase::Drain | Phase::Down | Phase::Cruise | Phase::Refill => 200,
-            Phase::Up => 225,
-            Phase::ProbeRtt => 50,
-        }
-    }
-
-    fn probes_bandwidth(self) -> bool {
-        matches!(self, Phase::Down | Phase::Cruise | Phase::Refill | Phase::Up)
-    }
-
-    fn accelerates(self) -> bool {
-        matches!(self, Phase::Startup | Phase::Refill | Phase::Up)
-    }
-}
 
 /// What undo restores.
 #[derive(Clone, Copy, Debug)]
