@@ -46,7 +46,8 @@ pub struct Config {
     pub rto_max: Duration,
     /// Retransmission timeout before the first round-trip sample, RFC 6298 (2.1).
     pub rto_initial: Duration,
-    /// Retransmissions of a SYN before connect gives up (`tcp_syn_retries`): 6 is 127 s.
+    /// Retransmissions of a SYN before connect gives up (`tcp_syn_retries`): 7 is 247 s, for RFC 9293 MUST-23 wants 3
+    /// minutes at least. Linux's own 6 is 127 s.
     pub syn_retries: u8,
     /// Retransmissions of a SYN-ACK before the half-open connection is forgotten (`tcp_synack_retries`).
     pub syn_ack_retries: u8,
@@ -92,7 +93,7 @@ impl Default for Config {
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),
             rto_initial: Duration::from_secs(1),
-            syn_retries: 6,
+            syn_retries: 7,
             syn_ack_retries: 5,
             retries: 15,
             orphan_retries: 8,

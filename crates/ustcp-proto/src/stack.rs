@@ -526,6 +526,9 @@ impl Stack {
             self.schedule.insert(remains.due, Owner::TimeWait(key));
         } else {
             self.demux.remove(&flow); // as Linux: better no TIME-WAIT than no memory
+            if let Some(connection) = self.sockets.connection_mut(id) {
+                connection.enter(&mut self.cx, Cause::Aborted);
+            }
         }
         if owes_ack {
             let (header, state) = (remains.acknowledgement(), State::TimeWait);

@@ -177,7 +177,7 @@ fn soft_errors_are_the_reason_in_the_end() {
         w.inject(&about(&syn, kind, code, 0));
         assert_eq!(w.state(), State::SynSent);
         w.sees_syns();
-        w.elapse(secs(200));
+        w.elapse(secs(300));
         assert_eq!(w.take_error(), Some(reason), "{kind} {code}");
     }
 }
