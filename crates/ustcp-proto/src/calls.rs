@@ -84,7 +84,7 @@ impl Stack {
     /// addresses differ.
     fn conflicts(&self, ip: IpAddr, port: u16, reuse: bool) -> bool {
         let Some(used) = self.ports.get(port) else { return false };
-        used.connections_forbid(reuse)
+        used.connections_forbid(reuse, |other| overlaps(other, ip))
             || used
                 .holders
                 .iter()
@@ -235,7 +235,7 @@ impl Stack {
             return Err(Error::AddressNotAvailable);
         }
         if bound.is_none() {
-            self.ports.share(port, options.reuse_address);
+            self.ports.share(flow.local, options.reuse_address);
         }
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.local = Some(flow.local);
@@ -273,7 +273,7 @@ impl Stack {
         if let (Some(local), Claim::Shared { .. }) = (local, claim) {
             socket.local = None;
             socket.claim = Claim::None;
-            self.ports.release(local.port(), id, claim);
+            self.ports.release(local, id, claim);
         }
         self.notify(id);
     }
@@ -308,12 +308,15 @@ impl Stack {
         result
     }
 
-    /// Copies received bytes, skipping the first `offset`, and leaves them in place.
-    pub fn peek(&self, id: SocketId, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
-        match &self.sockets.held(id)?.kind {
+    /// Copies received bytes, skipping the first `offset`, and leaves them in place. An error is told once, as by
+    /// [`recv`](Stack::recv).
+    pub fn peek(&mut self, id: SocketId, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
+        let result = match &mut self.sockets.held_mut(id)?.kind {
             Kind::Connection(connection) => connection.peek(offset, into),
             Kind::Fresh | Kind::Listener(_) => Err(Error::NotConnected),
-        }
+        };
+        self.settle(id);
+        result
     }
 
     /// Drops up to `len` received bytes unseen (`MSG_TRUNC`); otherwise as [`recv`](Stack::recv).

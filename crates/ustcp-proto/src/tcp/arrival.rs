@@ -20,6 +20,8 @@ struct Arrival<'a> {
     seq: SeqNum,
     text: &'a [u8],
     fin: bool,
+    /// It came with text, SYN or FIN, new or not.
+    occupied: bool,
 }
 
 impl Arrival<'_> {
@@ -97,12 +99,15 @@ impl Connection {
         } else {
             self.enter(cx, Cause::PeerSyn); // simultaneous open: answer with SYN-ACK
             self.syn_pending = true;
+            self.timeouts = 0; // the silence that the SYN met is over
+            self.rtt.reset_backoff();
         }
         ControlFlow::Continue(Arrival {
             header,
             seq: header.seq + 1,
             text: segment.payload,
             fin: header.flags.has(Flags::FIN),
+            occupied: true,
         })
     }
 
@@ -120,7 +125,7 @@ impl Connection {
     fn check_sequence<'a>(&mut self, cx: &mut Context, segment: &TcpSegment<'a>) -> Step<Arrival<'a>> {
         let mut header = segment.header;
         if self.is_syn_ack_of_simultaneous_open(&header) {
-            header.flags = Flags(header.flags.0 & !Flags::SYN.0);
+            header.flags = header.flags.without(Flags::SYN);
             header.seq += 1;
             header.window >>= self.snd.scale; // RFC 7323 §2.2: that of a SYN is not scaled, and from here on it is
         }
@@ -177,6 +182,7 @@ impl Connection {
             seq,
             text,
             fin: header.flags.has(Flags::FIN) && whole,
+            occupied: !payload.is_empty() || header.flags.has(Flags::FIN),
         }
     }
 
@@ -279,16 +285,15 @@ impl Connection {
             self.on_new_ack(cx, header.ack, &mut progress);
         } else if header.ack == before && self.snd.in_flight.outstanding() > 0 {
             // RFC 5681 §2: with data outstanding, no text, no SYN or FIN, the same number, the same window.
-            let is_duplicate = arrival.text.is_empty() && !arrival.fin && !window_changed;
+            let is_duplicate = !arrival.occupied && !window_changed;
             if is_duplicate || newly_sacked > 0 {
                 self.on_duplicate_ack(cx, &mut progress);
             }
         }
         if self.snd.wnd > 0 {
             self.probes = 0;
-            self.timers.persist = None;
             if window_changed {
-                self.probe_backoff = 0;
+                self.hasten_persist(cx.now);
             }
         }
         self.notify |= self.snd.una != before;

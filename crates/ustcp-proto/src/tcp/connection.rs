@@ -91,6 +91,9 @@ pub(crate) struct Connection {
     pub(crate) last_challenge: Option<Instant>,
     /// What routers and the device let through, in bytes of IP packet.
     pub(crate) path_mtu: usize,
+    /// Our packets may be fragmented on their way (no DF).
+    pub(crate) fragmentable: bool,
+    identification: u16,
     pub(crate) peer_mss: usize,
     pub(crate) window_scaling: bool,
     pub(crate) segments_in: u32,
@@ -144,6 +147,8 @@ impl Connection {
             last_received: cx.now,
             last_challenge: None,
             path_mtu,
+            fragmentable: false,
+            identification: 0,
             peer_mss: DEFAULT_MSS,
             window_scaling: true,
             segments_in: 0,
@@ -213,6 +218,8 @@ impl Connection {
         } else {
             Some(mtu)
         };
+        // As Linux: below the least we believe in, routers may cut our packets instead.
+        self.fragmentable |= named.is_some_and(|named| named < MIN_PATH_MTU);
         let mtu = named.unwrap_or(MIN_PATH_MTU).max(MIN_PATH_MTU);
         if mtu >= self.path_mtu {
             return;
@@ -222,6 +229,16 @@ impl Connection {
         self.snd.in_flight.mark_all_lost();
         drop(self.snd.in_flight.take_losses());
         self.retransmit_pending = true;
+    }
+
+    /// The IP identification of the next packet, when it may be fragmented: then it needs one (RFC 6864 §4.1).
+    pub(crate) fn next_identification(&mut self, text: usize) -> Option<u16> {
+        let packets = u16::try_from(text.div_ceil(self.snd.mss.max(1)))
+            .unwrap_or(u16::MAX)
+            .max(1);
+        let identification = self.identification;
+        self.identification = identification.wrapping_add(packets);
+        self.fragmentable.then_some(identification)
     }
 
     /// Follows Figure 5's arrow for `cause`, if there is one. The only place where `state` changes.
@@ -294,28 +311,25 @@ impl Connection {
         }
     }
 
-    /// RECEIVE: what can be read at `offset`; `Ok(0)` at the end of the stream.
-    pub(crate) fn peek(&self, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
+    /// RECEIVE: what can be read at `offset`; `Ok(0)` at the end of the stream. An error is told once.
+    pub(crate) fn peek(&mut self, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
         let copied = self.rcv.ring.copy_to(offset, into);
         if copied > 0 || into.is_empty() {
             return Ok(copied);
         }
-        if let Some(error) = self.error {
+        if let Some(error) = self.error.take() {
+            self.notify = true;
             return Err(error);
         }
         let at_end = self.read_shut || self.rcv.is_finished() || self.state == State::Closed;
         if at_end { Ok(0) } else { Err(Error::WouldBlock) }
     }
 
-    /// RECEIVE, for good. An error is told once.
+    /// RECEIVE, for good.
     pub(crate) fn recv(&mut self, into: &mut [u8]) -> Result<usize, Error> {
-        let result = self.peek(0, into);
-        match result {
-            Ok(count) => self.consume(count),
-            Err(error) if self.error == Some(error) => self.error = None,
-            Err(_) => {}
-        }
-        result
+        let count = self.peek(0, into)?;
+        self.consume(count);
+        Ok(count)
     }
 
     /// The first `count` bytes received have been read.

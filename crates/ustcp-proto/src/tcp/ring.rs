@@ -134,7 +134,13 @@ impl Ring {
         if needed <= capacity {
             return Ok(());
         }
-        let doubled = (capacity * 2).max(Ring::FIRST_ALLOCATION).min(self.limit);
+        // Beyond the limit, which was lowered under what is held, in steps too.
+        let most = if needed > self.limit {
+            needed + needed / 4
+        } else {
+            self.limit
+        };
+        let doubled = (capacity * 2).max(Ring::FIRST_ALLOCATION).min(most);
         let target = needed.max(doubled);
         let mut grown = Vec::new();
         grown.try_reserve_exact(target).map_err(|_| Error::NoBuffers)?;

@@ -5,8 +5,8 @@ use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions};
 use super::announced_mss;
 use super::congestion::{Restart, quantum};
 use super::connection::{Connection, Opening};
-use crate::State;
 use crate::context::Context;
+use crate::{Instant, State};
 
 /// One segment to leave: its header, and which bytes of the send buffer go with it.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Outgoing {
     /// Bytes of text in each packet, when the device is to split it.
     pub(crate) segment_size: Option<u16>,
     pub(crate) retransmission: bool,
+    /// Routers may cut it; this tells its pieces from others'.
+    pub(crate) identification: Option<u16>,
 }
 
 impl Outgoing {
@@ -27,6 +29,7 @@ impl Outgoing {
             text: (0, 0),
             segment_size: None,
             retransmission,
+            identification: None,
         }
     }
 }
@@ -242,6 +245,14 @@ impl Connection {
         nagle && (all || half_window) && len > 0 || fin
     }
 
+    /// The window has changed: what waits for it need not wait for the backed-off rest of a probe's time. It does wait
+    /// for its own, however often a window too small is repeated.
+    pub(crate) fn hasten_persist(&mut self, now: Instant) {
+        self.probe_backoff = 0;
+        let soon = now + self.rtt.scaled(0);
+        self.timers.persist = self.timers.persist.map(|at| at.min(soon));
+    }
+
     /// Nothing in flight will bring an acknowledgement, and what waits cannot go: ask from time to time.
     fn arm_persist(&mut self, cx: &Context) {
         if self.snd.in_flight.outstanding() == 0 && self.timers.persist.is_none() && !self.probe_pending {
@@ -307,6 +318,7 @@ impl Connection {
             text: (self.snd.offset_of(start), len),
             segment_size: (len > each).then(|| u16::try_from(each).unwrap_or(u16::MAX)),
             retransmission,
+            identification: self.next_identification(len),
         }
     }
 
