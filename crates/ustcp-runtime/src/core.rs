@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use ustcp_proto::{Instant, SocketId, Stack};
+use ustcp_proto::{Instant, Readiness, SocketId, Stack};
 
 use crate::Errno;
 use crate::device::Device;
@@ -266,28 +266,36 @@ impl Core {
         }
     }
 
-    /// Wakes those who waited for what this socket can do now. Where there is nobody, or nobody gets on by it, the
-    /// mirror shows it; one who was woken settles the mirror after taking what is there.
+    /// Wakes those who waited for what this socket can do now, and shows it.
     pub(crate) fn show(&mut self, id: SocketId, me: Option<&Arc<Waiter>>) {
-        let Some(live) = self.live.as_ref().filter(|live| live.device.is_some()) else {
-            return;
-        };
-        let Ok(readiness) = live.stack.readiness(id) else {
-            return;
-        };
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        let mut awaited = false;
+        let Some(readiness) = self.readiness(id) else { return };
+        let Some(entry) = self.entries.get(&id) else { return };
         for (waiter, interest) in &entry.waiters {
             let met = interest.is_met(&readiness);
-            awaited |= met || *interest == Interest::Connect;
             if met && waiter.mark() && me.is_none_or(|me| !Arc::ptr_eq(me, waiter)) {
                 rouse(waiter, self.driver.as_ref(), &mut self.errands);
             }
         }
+        self.reflect(id);
+    }
+
+    /// The mirror shows what this socket can do now, unless a waiter that was woken has yet to look: it may take what
+    /// is there, and settles the mirror when it leaves or goes back to sleep.
+    pub(crate) fn reflect(&mut self, id: SocketId) {
+        let Some(readiness) = self.readiness(id) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let awaited = entry.waiters.iter().any(|(waiter, interest)| {
+            *interest == Interest::Connect || (waiter.is_woken() && interest.is_met(&readiness))
+        });
         if !awaited {
             // Without memory or descriptors the mirror stays behind until the next change.
             let _ = entry.mirror.show(&readiness, &mut self.sinks);
         }
+    }
+
+    fn readiness(&self, id: SocketId) -> Option<Readiness> {
+        let live = self.live.as_ref().filter(|live| live.device.is_some())?;
+        live.stack.readiness(id).ok()
     }
 
     fn wake(&mut self, waiter: &Arc<Waiter>, me: Option<&Arc<Waiter>>) {
