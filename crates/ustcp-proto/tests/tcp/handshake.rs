@@ -366,3 +366,18 @@ fn calls_before_the_connection_stands() {
     assert_eq!(w.stack.peer_address(fresh), Err(Error::NotConnected));
     assert_eq!(w.stack.accept(fresh), Err(Error::InvalidArgument));
 }
+
+/// MUST-10, MUST-22: a peer that opens after a long silence finds all the patience for our SYN-ACK.
+#[test]
+fn a_late_simultaneous_open_is_patient_again() {
+    let mut w = Wire::connecting(config());
+    w.elapse(secs(70));
+    w.peer("S 0:0(0) win 65535 <mss 1000>");
+    w.sees("S. 0:0(0) ack 1");
+    for gap in [1, 2, 4] {
+        w.after(secs(gap));
+        w.sees("S. 0:0(0) ack 1");
+    }
+    w.peer(". 1:1(0) ack 1");
+    assert_eq!(w.state(), State::Established);
+}

@@ -344,3 +344,21 @@ fn a_reader_at_the_start_sends_no_update() {
     w.sees("P. 1:6(5) ack 101");
     assert_eq!(w.info().rcv_wnd, 1 << 20);
 }
+
+/// SWS sender rule 4, RFC 9293 §3.8.6.2.1: a window too small to be worth filling is filled when the override timer says
+/// so, however often the peer repeats that it is small.
+#[test]
+fn a_talkative_peer_does_not_stop_the_override_timer() {
+    let mut w = Wire::connected_to(config(), "win 65535 <mss 1000>");
+    w.write(4000);
+    w.drain();
+    w.peer(". 1:1(0) ack 4001 win 500");
+    w.write(3000);
+    w.quiet();
+    let mut sent = Vec::new();
+    for seq in 1..10 {
+        w.peer(&format!("P. {seq}:{}(1) ack 4001 win 500", seq + 1));
+        sent.extend(w.elapse(ms(100)).into_iter().filter(|(_, segment)| segment.len > 0));
+    }
+    assert_eq!(sent.first().map(|(_, segment)| segment.len), Some(500));
+}
