@@ -334,7 +334,7 @@ impl Connection {
 
     /// The first `count` bytes received have been read.
     pub(crate) fn consume(&mut self, count: usize) {
-        self.rcv.ring.consume(count);
+        self.rcv.read(count);
         let text_may_come = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
         if text_may_come && !self.rcv.is_finished() && self.rcv.should_update_window() {
             self.rcv.owe(AckDebt::Now);

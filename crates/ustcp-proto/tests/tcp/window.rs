@@ -362,3 +362,34 @@ fn a_talkative_peer_does_not_stop_the_override_timer() {
     }
     assert_eq!(sent.first().map(|(_, segment)| segment.len), Some(500));
 }
+
+/// A connection that once moved much and now little holds what little needs.
+#[test]
+fn buffers_shrink_with_what_they_hold() {
+    let config = Config {
+        send_buffer: 1 << 20,
+        receive_buffer: 1 << 20,
+        ..config()
+    };
+    let mut w = Wire::connected_to(config, "win 65535 <mss 1000,ws 7>");
+    w.write(500_000);
+    let mut acked = 1;
+    while acked < 500_001 {
+        acked = w
+            .drain()
+            .iter()
+            .map(|sent| sent.seq + i64::try_from(sent.len).unwrap())
+            .max()
+            .unwrap();
+        w.peer(&format!(". 1:1(0) ack {acked}"));
+    }
+    let large = w.stack.census().buffer_bytes;
+    for _ in 0..2 {
+        w.write(100);
+        w.drain();
+        acked += 100;
+        w.peer(&format!(". 1:1(0) ack {acked}"));
+    }
+    let small = w.stack.census().buffer_bytes;
+    assert!(large >= 500_000 && small < 20_000, "{large}, then {small}");
+}
