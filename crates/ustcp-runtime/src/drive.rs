@@ -201,7 +201,10 @@ impl Shared {
                     self.driving.store(core.has_driver(), Ordering::SeqCst);
                     Next::Sleep(sleep)
                 }
-                Err(errno) => Next::Done(Err(errno)),
+                Err(errno) => {
+                    self.leave(core, now, None, how.interests); // what was fetched may be news to others
+                    Next::Done(Err(errno))
+                }
             },
         }
     }
