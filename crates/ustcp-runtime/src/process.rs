@@ -66,7 +66,7 @@ pub fn runtime() -> Result<Arc<Runtime>, Errno> {
     }
     let started = start(&Settings::from_environment()).map_err(|error| {
         static TOLD: Once = Once::new();
-        TOLD.call_once(|| crate::sink::complain(&error.message));
+        TOLD.call_once(|| error.tell());
         error.errno
     })?;
     *runtime = Some(Arc::clone(&started));
