@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use libc::c_int;
 use tun_tap::{Iface, Mode};
@@ -28,9 +28,10 @@ const USUAL_MTU: usize = 1500;
 /// Opens the device that `settings` name, with capture and weather around it. The capture stands inside: it shows
 /// what came from the device and went onto it, after the weather outwards and before it inwards.
 pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
+    let given = settings.tun_fd.map(take_over).transpose()?; // ours from here on, whatever else is wrong
     check(settings)?;
-    let (mut device, name) = match settings.tun_fd {
-        Some(fd) => adopt(fd, settings)?,
+    let (mut device, name) = match given {
+        Some(tun) => adopt(tun, settings)?,
         None => (by_name(settings)?, settings.tun.clone()),
     };
     if let Some((path, snaplen)) = &settings.pcap {
@@ -61,10 +62,14 @@ fn check(settings: &Settings) -> Result<(), StartError> {
     }
 }
 
-/// Takes over a TUN descriptor as it is: with or without vnet header, whatever its network namespace.
-fn adopt(fd: RawFd, settings: &Settings) -> Result<(Box<dyn Device>, String), StartError> {
+fn take_over(fd: RawFd) -> Result<File, StartError> {
+    tun::adopt(fd).map_err(|error| of(&error, format!("descriptor {fd} is not open: {error}")))
+}
+
+/// A TUN descriptor as it was given: with or without vnet header, whatever its network namespace.
+fn adopt(tun: File, settings: &Settings) -> Result<(Box<dyn Device>, String), StartError> {
+    let fd = tun.as_raw_fd();
     let refused = |what: &str, error: io::Error| of(&error, format!("descriptor {fd} {what}: {error}"));
-    let tun = tun::adopt(fd).map_err(|error| refused("is not open", error))?;
     let (name, flags) = tun::attached(&tun).map_err(|error| refused("is not an attached TUN device", error))?;
     if flags & libc::IFF_TUN == 0 || has_packet_information(&tun, flags) {
         let message = format!("descriptor {fd} ({name}) is not IFF_TUN with IFF_NO_PI");

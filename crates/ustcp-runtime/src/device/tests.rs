@@ -146,9 +146,10 @@ fn a_peer_that_is_not_named_is_the_lowest_host() {
             ("10.77.0.1", 31, "10.77.0.0/31"),
         ];
         for (address, prefix, peer) in table {
-            let _device = opened(&at(address, prefix));
+            let device = opened(&at(address, prefix));
             let link = ip("-o addr show dev t0 scope global");
             assert!(link.contains(peer), "{peer}: {link}");
+            assert_gone(device);
         }
     });
 }
@@ -193,6 +194,22 @@ fn a_descriptor_handed_over_is_taken_as_it_is() {
         };
         assert_plain(opened(&with_header_unused));
     });
+}
+
+#[test]
+fn a_descriptor_is_closed_whatever_is_wrong() {
+    let (mut reader, writer) = io::pipe().unwrap();
+    let nowhere = Settings {
+        addresses: Vec::new(),
+        tun_fd: Some(writer.into_raw_fd()),
+        ..settings(Offload::Auto)
+    };
+    assert_eq!(refused(&nowhere).errno, Errno(libc::EINVAL));
+    assert_eq!(
+        io::Read::read(&mut reader, &mut [0]).unwrap(),
+        0,
+        "the end: nobody writes any more"
+    );
 }
 
 #[test]
