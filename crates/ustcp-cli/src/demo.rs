@@ -11,6 +11,7 @@ use ustcp_runtime::namespace::{self, Privilege};
 use ustcp_sim::Weather;
 
 use crate::Failure;
+use crate::capture::Record;
 use crate::diagram::{self, Row, Titles};
 use crate::program::Program;
 use crate::scratch::Scratch;
@@ -23,12 +24,16 @@ pub(crate) const OUR_ADDRESS: &str = "10.77.0.2";
 pub(crate) const PEERS_ADDRESS: &str = "10.77.0.1";
 pub(crate) const TUN: &str = "ustcp0";
 
+const NOT_ON_USTCP: &str = "it never started ustcp: a program must be linked to libustcp, or import ustcp";
+
 const EXAMPLES: &str = "\
 Examples:
   ustcp demo
           A handshake, a page, a close in four steps, and TIME-WAIT to its end
   ustcp demo --weather drop=out:FIN#1
           Our FIN is lost and sent again
+  ustcp demo --weather drop=in:FIN#1
+          The peer's FIN is lost, and comes again
   ustcp demo --weather drop=out:ACK#2
           Our last ACK is lost: TIME-WAIT is there to answer the repeated FIN
   ustcp demo --time-wait 60 -- build/examples/http_get http://10.77.0.1/
@@ -128,6 +133,10 @@ impl Demo<'_> {
         let program = Program {
             options: self.options,
             log: scratch.path("events"),
+            capture: self.options.pcap.clone().or_else(|| {
+                let is_needed = self.options.weather.is_some();
+                is_needed.then(|| scratch.path("packets"))
+            }),
         };
         self.introduce(&[
             ("program", &format!("{program}, on ustcp at {OUR_ADDRESS}")),
@@ -139,14 +148,17 @@ impl Demo<'_> {
         ])?;
         self.screen.heading("What the program printed")?;
         let status = program.run(&mut self.screen)?;
-        let events = program.events()?;
+        let told = program.events()?;
+        let is_on_ustcp = told.is_some();
+        let (events, records) = (told.unwrap_or_default(), program.records());
         let closed = self.draw(&events, |flow| {
-            (
-                diagram::with_inferred_peer(diagram::one_end(&events, flow)),
-                linux_titles(flow),
-            )
+            let rows = with_losses(self.options, diagram::one_end(&events, flow), flow, &records);
+            (diagram::with_inferred_peer(rows), linux_titles(flow))
         })?;
-        judge(status, server.pages(), closed)
+        judge(status, server.pages(), closed).map_err(|failure| match failure {
+            Failure::Told(why) if !is_on_ustcp => Failure::Told(format!("{why}; {NOT_ON_USTCP}")),
+            other => other,
+        })
     }
 
     fn in_memory(mut self) -> Result<(), Failure> {
@@ -226,6 +238,15 @@ impl Demo<'_> {
         }
         Ok(closed)
     }
+}
+
+/// In weather, with what it kept from us: the capture has seen that. Where no packet tells
+/// how its clock stands to that of the events, there is no place to draw it.
+fn with_losses(options: &Options, rows: Vec<Row>, flow: Flow, records: &[Record]) -> Vec<Row> {
+    let Some(weather) = &options.weather else { return rows };
+    let of_flow = records.iter().filter(|record| record.flow == flow);
+    let records: Vec<Record> = of_flow.copied().collect();
+    diagram::with_inbound_losses(&rows, &records, weather.delay).unwrap_or(rows)
 }
 
 fn right_of(privilege: Privilege) -> &'static str {

@@ -4,20 +4,24 @@
 //! the packets, or [known](with_known_peer) because that end has events too. [`text`] writes the rows down.
 
 mod both_ends;
+mod fold;
 mod form;
 mod look;
+mod losses;
 mod one_end;
 mod text;
 
 use std::borrow::Cow;
 
 use ustcp_proto::{Event, Flow, Instant};
+use ustcp_wire::SeqNum;
 
 use crate::inferred::{Direction, Moment, Step, infer};
 use crate::segment::Segment;
 
 pub(crate) use both_ends::with_known_peer;
 pub(crate) use look::{Colour, Look};
+pub(crate) use losses::with_inbound_losses;
 pub(crate) use one_end::one_end;
 pub(crate) use text::{Titles, write};
 
@@ -70,6 +74,14 @@ impl Row {
     }
 }
 
+/// Whether `segment` brings nothing new to one who knows the peer's numbers up to `known`, and moves that on.
+fn has_come_before(known: &mut Option<SeqNum>, segment: &Segment) -> bool {
+    let end = segment.end();
+    let before = *known.get_or_insert(segment.seq);
+    *known = Some(before.max(end));
+    segment.occupies() && end.at_or_before(before)
+}
+
 /// The connections that events tell of, in the order in which they appear. What listeners do is not among them.
 pub(crate) fn flows(events: &[Event]) -> Vec<Flow> {
     let mut flows = Vec::new();
@@ -97,7 +109,7 @@ pub(crate) fn with_inferred_peer(rows: Vec<Row>) -> Vec<Row> {
         if let What::Packet(packet) = &mut row.what
             && let Some(moment) = moments.next()
         {
-            packet.lost = matches!(moment, Moment::Lost { .. });
+            packet.lost |= matches!(moment, Moment::Lost { .. });
             row.peers = Some(step_of(&moment));
         }
         state = row.peers.map(|step| step.after);

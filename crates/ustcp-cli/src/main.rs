@@ -1,5 +1,6 @@
 //! The command `ustcp`.
 
+mod capture;
 mod demo;
 mod diagram;
 mod fetch;

@@ -1,14 +1,15 @@
 //! The program that talks over ustcp: told by its environment what to do, watched through its event log.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use ustcp_proto::Event;
 
 use crate::Failure;
+use crate::capture::{self, Record};
 use crate::demo::{OUR_ADDRESS, Options, PEERS_ADDRESS, TUN};
 use crate::screen::Screen;
 
@@ -17,6 +18,8 @@ pub(crate) struct Program<'a> {
     pub(crate) options: &'a Options,
     /// Where its events go.
     pub(crate) log: PathBuf,
+    /// Where its packets go, if anywhere.
+    pub(crate) capture: Option<PathBuf>,
 }
 
 impl Program<'_> {
@@ -29,16 +32,22 @@ impl Program<'_> {
         Ok(child.wait()?)
     }
 
-    /// What its stack told; nothing where the stack never started.
-    pub(crate) fn events(&self) -> Result<Vec<Event>, Failure> {
+    /// What its stack told; `None` where the stack never started.
+    pub(crate) fn events(&self) -> Result<Option<Vec<Event>>, Failure> {
         let text = match std::fs::read_to_string(&self.log) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
         // A program that was killed may leave half a line behind.
         let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let event = |line| serde_json::from_str(line).map_err(|error| Failure::new(format!("the event log: {error}")));
-        lines.map(event).collect()
+        lines.map(event).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// What crossed its device; nothing where no capture was asked for or none could be made.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let file = self.capture.as_deref().and_then(|path| std::fs::read(path).ok());
+        file.map_or_else(Vec::new, |file| capture::read(&file))
     }
 
     fn spawn(&self) -> Result<Child, Failure> {
@@ -67,7 +76,7 @@ impl Program<'_> {
     }
 
     /// `None`: whatever the user has set would change what is shown.
-    fn environment(&self) -> [(&'static str, Option<OsString>); 8] {
+    fn environment(&self) -> [(&'static str, Option<OsString>); 9] {
         let text = |text: &dyn ToString| Some(OsString::from(text.to_string()));
         [
             ("USTCP_TUN", text(&TUN)),
@@ -80,12 +89,21 @@ impl Program<'_> {
                 "USTCP_WEATHER",
                 self.options.weather.as_ref().and_then(|weather| text(weather)),
             ),
+            // In weather a super-segment is lost by packets; without offload each of them is seen.
             (
-                "USTCP_PCAP",
-                self.options.pcap.as_deref().map(OsStr::new).map(OsStr::to_owned),
+                "USTCP_OFFLOAD",
+                self.options.weather.as_ref().and_then(|_| text(&"off")),
             ),
+            ("USTCP_PCAP", self.capture.as_deref().map(whole_packets)),
         ]
     }
+}
+
+/// The capture at `path`. With a snap length of its own, digits behind a colon in the name are not taken for one.
+fn whole_packets(path: &Path) -> OsString {
+    let mut value = path.as_os_str().to_owned();
+    value.push(":65535");
+    value
 }
 
 impl fmt::Display for Program<'_> {

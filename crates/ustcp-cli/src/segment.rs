@@ -1,7 +1,7 @@
 //! A segment as the diagram reads it.
 
 use ustcp_proto::SegmentSummary;
-use ustcp_wire::{Flags, SeqNum};
+use ustcp_wire::{Flags, SeqNum, TcpSegment};
 
 /// A segment's figures with their types, as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,21 @@ impl From<SegmentSummary> for Segment {
                 0 => 1,
                 size => summary.len.div_ceil(u32::from(size)).max(1),
             },
+        }
+    }
+}
+
+/// As it crossed the device: one packet, its window not scaled.
+impl From<&TcpSegment<'_>> for Segment {
+    fn from(segment: &TcpSegment<'_>) -> Segment {
+        let header = &segment.header;
+        Segment {
+            flags: header.flags,
+            seq: header.seq,
+            ack: header.flags.has(Flags::ACK).then_some(header.ack),
+            len: u32::try_from(segment.payload.len()).unwrap_or(u32::MAX),
+            window: header.window.into(),
+            packets: 1,
         }
     }
 }

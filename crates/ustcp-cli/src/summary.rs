@@ -16,6 +16,8 @@ pub(crate) struct Summary {
     peers: usize,
     again: usize,
     lost: usize,
+    /// Of those, on their way to us.
+    lost_to_us: usize,
     /// How long our end was in TIME-WAIT, where it was and left it.
     time_wait: Option<Duration>,
     /// FINs that arrived meanwhile: each starts the 2 MSL anew.
@@ -40,6 +42,7 @@ impl Summary {
             peers: count(|packet| packet.direction == Direction::In),
             again: count(|packet| packet.again),
             lost: count(|packet| packet.lost),
+            lost_to_us: count(|packet| packet.lost && packet.direction == Direction::In),
             time_wait: entered.zip(left).map(|(entered, left)| left.at.since(entered.at)),
             fins_in_time_wait: rows.iter().filter(is_fin).count(),
             closed: rows.last().is_some_and(|row| row.ours.after == State::Closed),
@@ -63,9 +66,13 @@ impl fmt::Display for Summary {
         } = self;
         write!(
             f,
-            "{} packets: {ours} ours, {peers} theirs; {again} sent again, {lost} lost.",
+            "{} packets: {ours} ours, {peers} theirs; {again} sent again, {lost} lost",
             ours + peers
         )?;
+        if self.lost_to_us > 0 {
+            write!(f, " ({} ours, {} theirs)", lost - self.lost_to_us, self.lost_to_us)?;
+        }
+        f.write_str(".")?;
         let Some(length) = self.time_wait else { return Ok(()) };
         write!(f, "\nTIME-WAIT lasted {:.3} s", length.as_secs_f64())?;
         match self.fins_in_time_wait {
@@ -149,6 +156,23 @@ mod tests {
             Summary::of(&rows)
                 .to_string()
                 .ends_with("TIME-WAIT lasted 2.000 s; then port and buffers were free.")
+        );
+    }
+
+    #[test]
+    fn what_was_lost_on_its_way_to_us_is_counted_for_itself() {
+        let stays = |direction| {
+            row(
+                1,
+                State::FinWait2,
+                State::FinWait2,
+                packet(Flags::ACK, direction, false, true),
+            )
+        };
+        let rows = [Direction::In, Direction::Out, Direction::In].map(stays);
+        assert_eq!(
+            Summary::of(&rows).to_string(),
+            "3 packets: 1 ours, 2 theirs; 0 sent again, 3 lost (1 ours, 2 theirs)."
         );
     }
 

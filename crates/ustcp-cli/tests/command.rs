@@ -152,6 +152,29 @@ fn the_page_comes_with_or_without_a_tun() {
     }
 }
 
+/// The stack never sees that FIN; the capture does.
+#[test]
+fn a_fin_of_the_peer_that_is_lost_is_drawn_where_it_was_lost() {
+    let weather = "drop=in:FIN#1";
+    let output = ustcp(&["demo", "--time-wait", "0.25", "--weather", weather]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+    if text.starts_with("No TUN device can be had here: ") {
+        println!("over the link in memory: {}", text.lines().next().unwrap());
+    }
+    assert_in_order(
+        &text,
+        &[
+            "FIN-WAIT-2 │✗╌ FIN,ACK",
+            "→ LAST-ACK",
+            "FIN-WAIT-2 → TIME-WAIT │◀─ FIN,ACK",
+            "↻│ LAST-ACK",
+            "TIME-WAIT │── ACK",
+            "1 lost (0 ours, 1 theirs).",
+        ],
+    );
+}
+
 #[test]
 fn a_program_that_cannot_be_run_or_does_nothing_is_a_failure() {
     let output = ustcp(&["demo", "--", "/nonexistent/program"]);
@@ -167,7 +190,7 @@ fn a_program_that_cannot_be_run_or_does_nothing_is_a_failure() {
     let output = ustcp(&["demo", "--", "true"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr(&output).contains("did not fetch http://10.77.0.1/"),
+        stderr(&output).contains("did not fetch http://10.77.0.1/; it never started ustcp"),
         "{}",
         stderr(&output)
     );

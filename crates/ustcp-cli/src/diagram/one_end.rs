@@ -93,7 +93,7 @@ impl Reader {
         let dropped = self.dropped.take_if(|(when, _)| *when == at);
         self.take_transitions_of(step);
         self.flush();
-        let again = self.has_come_before(&segment);
+        let again = super::has_come_before(&mut self.received, &segment);
         self.push(
             at,
             step,
@@ -157,13 +157,6 @@ impl Reader {
             peers: None,
             what,
         });
-    }
-
-    fn has_come_before(&mut self, segment: &Segment) -> bool {
-        let end = segment.end();
-        let known = *self.received.get_or_insert(segment.seq);
-        self.received = Some(known.max(end));
-        segment.occupies() && end.at_or_before(known)
     }
 }
 

@@ -4,6 +4,7 @@ use ustcp_proto::{Cause, EventKind, SegmentSummary, State, Timer};
 use ustcp_wire::Flags;
 
 use super::*;
+use crate::capture::Record;
 
 /// Events as the stack would tell them, by hand: times in microseconds, numbers relative to each SYN.
 struct Script {
@@ -464,4 +465,149 @@ fn connections_are_found_in_the_order_of_their_beginning() {
     });
     let events = [&[listener], &script.events[..], &[second]].concat();
     assert_eq!(flows(&events), [script.flow, second.flow.unwrap()]);
+}
+
+/// A conversation as our end saw it in weather that takes the peer's first FIN, and a capture of it on the device.
+fn a_fin_that_does_not_come() -> (Script, Vec<Record>) {
+    use State::*;
+    let mut script = Script::new();
+    handshake(&mut script)
+        .at(100)
+        .goes(Established, Cause::UserClosed)
+        .sends(FinWait1, "FIN,ACK 1 +0 ack 1")
+        .at(200)
+        .goes(FinWait1, Cause::OurFinAcked)
+        .takes(FinWait1, FinWait2, "ACK 1 +0 ack 2")
+        .at(250_400)
+        .goes(FinWait2, Cause::PeerFin)
+        .takes(FinWait2, TimeWait, "FIN,ACK 1 +0 ack 2")
+        .sends(TimeWait, "ACK 2 +0 ack 2")
+        .at(2_250_400)
+        .expires(Timer::TimeWait)
+        .goes(TimeWait, Cause::TwoMslPassed);
+    let (ours, peers) = ([OUR_ISS, PEERS_ISS], [PEERS_ISS, OUR_ISS]);
+    let record = |micros: u64, direction, bases, segment: &str| Record {
+        time: 1_800_000_000_000_000_000 + micros * 1000,
+        direction,
+        flow: script.flow,
+        segment: summary(segment, bases).into(),
+    };
+    let records = vec![
+        record(12, Direction::Out, ours, "SYN 0 +0"),
+        record(55, Direction::In, peers, "SYN,ACK 0 +0 ack 1"),
+        record(61, Direction::Out, ours, "ACK 1 +0 ack 1"),
+        record(100, Direction::Out, ours, "FIN,ACK 1 +0 ack 1"),
+        record(200, Direction::In, peers, "ACK 1 +0 ack 2"),
+        record(40_200, Direction::In, peers, "FIN,ACK 1 +0 ack 2"),
+        record(250_400, Direction::In, peers, "FIN,ACK 1 +0 ack 2"),
+        record(250_400, Direction::Out, ours, "ACK 2 +0 ack 2"),
+        record(2_300_000, Direction::In, peers, "FIN,ACK 1 +0 ack 2"),
+    ];
+    (script, records)
+}
+
+#[test]
+fn what_the_weather_kept_from_us_is_drawn_from_the_capture() {
+    let (script, records) = a_fin_that_does_not_come();
+    let rows = with_inbound_losses(&script.rows(), &records, Duration::ZERO).unwrap();
+    expect(
+        &text(&with_inferred_peer(rows), Look::default()),
+        include_str!("golden/lost_on_the_way_to_us.txt"),
+    );
+}
+
+#[test]
+fn weather_that_delays_moves_nothing_in_time() {
+    let (script, mut records) = a_fin_that_does_not_come();
+    let delay = Duration::from_millis(10);
+    let nanos = u64::try_from(delay.as_nanos()).unwrap();
+    for record in &mut records {
+        match record.direction {
+            Direction::Out => record.time += nanos,
+            Direction::In => record.time -= nanos,
+        }
+    }
+    let rows = with_inbound_losses(&script.rows(), &records, delay).unwrap();
+    let lost: Vec<&Row> = rows.iter().filter(|row| row.packet().is_some_and(|p| p.lost)).collect();
+    assert_eq!(lost.len(), 1);
+    assert_eq!(
+        lost[0].at,
+        Instant::from_nanos(5_030_200_000),
+        "when the device gave it"
+    );
+}
+
+#[test]
+fn a_capture_that_tells_nothing_adds_nothing() {
+    let (script, records) = a_fin_that_does_not_come();
+    assert_eq!(with_inbound_losses(&script.rows(), &[], Duration::ZERO), None);
+    let complete: Vec<Record> = [&records[..5], &records[6..8]].concat();
+    let rows = with_inbound_losses(&script.rows(), &complete, Duration::ZERO).unwrap();
+    assert_eq!(rows, script.rows());
+}
+
+/// A download of `count` full segments, each acknowledged at once; one of them is sent again.
+fn a_download(count: u64) -> Script {
+    use State::*;
+    let mut script = Script::new();
+    handshake(&mut script);
+    for n in 0..count {
+        let (from, to) = (1 + n * 1000, 1001 + n * 1000);
+        script
+            .at(1000 + n * 100)
+            .takes(Established, Established, &format!("ACK {from} +1000 ack 1"))
+            .at(1010 + n * 100);
+        let ack = format!("ACK 1 +0 ack {to}");
+        match n {
+            150 => script.sends_again(Established, &ack),
+            _ => script.sends(Established, &ack),
+        };
+    }
+    let end = 1 + count * 1000;
+    script
+        .at(2000 + count * 100)
+        .goes(Established, Cause::PeerFin)
+        .takes(Established, CloseWait, &format!("FIN,ACK {end} +0 ack 1"))
+        .sends(CloseWait, &format!("ACK 1 +0 ack {}", end + 1))
+        .goes(CloseWait, Cause::UserClosed)
+        .sends(LastAck, &format!("FIN,ACK 1 +0 ack {}", end + 1))
+        .at(2100 + count * 100)
+        .goes(LastAck, Cause::OurFinAcked)
+        .takes(LastAck, Closed, &format!("ACK {} +0 ack 2", end + 1));
+    script
+}
+
+#[test]
+fn a_long_transfer_is_folded_in_its_middle_and_nowhere_else() {
+    let whole = inferred(&a_download(100));
+    assert!(!whole.contains("left out"), "200 rows of data are drawn:\n{whole}");
+    let drawn = inferred(&a_download(300));
+    let lines: Vec<&str> = drawn.lines().collect();
+    let fold = lines.iter().position(|line| line.contains("left out")).unwrap();
+    let packets = 2 * 300 - 200;
+    assert!(
+        lines[fold].contains(&format!(" {packets} packets with 200000 bytes left out")),
+        "{}",
+        lines[fold]
+    );
+    assert!(lines[fold + 1].contains("1 of them sent again, 0 lost"));
+    assert!(
+        drawn.contains("↻ sent again"),
+        "the legend still says what the mark means"
+    );
+    for always in [
+        "│ connect()",
+        "── SYN ",
+        "◀─ SYN,ACK",
+        "◀─ FIN,ACK",
+        "── FIN,ACK",
+        "→ CLOSED",
+    ] {
+        assert!(drawn.contains(always), "{always} in\n{drawn}");
+    }
+    let shown = lines.iter().filter(|line| line.contains(" seq ")).count();
+    assert_eq!(
+        shown + packets,
+        a_download(300).rows().iter().filter_map(Row::packet).count()
+    );
 }

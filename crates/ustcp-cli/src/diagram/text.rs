@@ -5,6 +5,7 @@ use std::time::Duration;
 use ustcp_proto::{Instant, State};
 use ustcp_wire::Flags;
 
+use super::fold::{self, Part};
 use super::form::{COLUMNS, Form, GAP, length, milliseconds, width};
 use super::look::Colour;
 use super::{Look, Packet, Row, Side, What};
@@ -37,7 +38,15 @@ pub(crate) fn write(titles: &Titles, rows: &[Row], look: Look) -> String {
     page.head(titles);
     let mut phase = None;
     let mut before = first.at;
-    for row in rows {
+    for part in fold::folded(rows) {
+        let row = match part {
+            Part::Shown(row) => row,
+            Part::Folded(omitted) => {
+                page.omission(omitted);
+                before = omitted.last().map_or(before, |row| row.at);
+                continue;
+            }
+        };
         page.silence(row.at.since(before));
         before = row.at;
         let next = Phase::at(row, phase);
@@ -113,12 +122,27 @@ impl Page {
 
     /// Time that passed.
     fn silence(&mut self, length: Duration) {
-        if length < SILENCE {
-            return;
+        if length >= SILENCE {
+            self.gap(&format!("{:.3} s later", length.as_secs_f64()));
         }
+    }
+
+    /// Rows that are not shown, and what of them the eye would look for.
+    fn omission(&mut self, rows: &[Row]) {
+        let packets = || rows.iter().filter_map(Row::packet);
+        let bytes: u64 = packets().map(|packet| u64::from(packet.segment.len)).sum();
+        self.gap(&format!("{} packets with {bytes} bytes left out", packets().count()));
+        let again = packets().filter(|packet| packet.again).count();
+        let lost = packets().filter(|packet| packet.lost).count();
+        if again + lost > 0 {
+            self.gap(&format!("{again} of them sent again, {lost} lost"));
+        }
+    }
+
+    /// A line that stands for what is not drawn.
+    fn gap(&mut self, text: &str) {
         let left = " ".repeat(self.form.time + GAP + self.form.ours + 1);
         let lifeline = self.look.paint(Colour::DIM, self.look.art().pause);
-        let text = format!("{:.3} s later", length.as_secs_f64());
         let text = self.look.paint(Colour::DIM, &format!("{text:^0$}", self.form.middle));
         self.line(&[left, lifeline.clone(), text, lifeline].concat());
     }
