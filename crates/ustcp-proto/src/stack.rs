@@ -5,11 +5,13 @@ use std::collections::{HashMap, VecDeque};
 use core::net::SocketAddr;
 
 use slab::Slab;
-use ustcp_wire::{Checksum, Headers, IpHeader, Protocol, TcpHeader};
+use ustcp_wire::{Checksum, Headers, IcmpError, IpHeader, Protocol, TcpHeader};
 
 use crate::context::Context;
+use crate::icmp::ErrorLimit;
 use crate::keys::{Keys, TableHash};
 use crate::ports::Ports;
+use crate::reassembly::Reassembler;
 use crate::schedule::{Owner, Schedule};
 use crate::table::{Kind, Socket, Table};
 use crate::tcp::{Connection, Disposal, HalfOpen, Outgoing, TimeWait, Verdict};
@@ -101,6 +103,8 @@ pub struct Stack {
     /// The one that was handed out last.
     reply: Vec<u8>,
     ready: VecDeque<SocketId>,
+    pub(crate) reassembler: Reassembler,
+    pub(crate) icmp_limit: ErrorLimit,
     /// The device is gone.
     pub(crate) down: bool,
 }
@@ -131,6 +135,8 @@ impl Stack {
             replies: VecDeque::new(),
             reply: Vec::new(),
             ready: VecDeque::new(),
+            reassembler: Reassembler::default(),
+            icmp_limit: ErrorLimit::new(),
             down: false,
         }
     }
@@ -140,6 +146,9 @@ impl Stack {
     /// Time has come to `now`. Harmless when early.
     pub fn on_timeout(&mut self, now: Instant) {
         self.cx.now = now;
+        for fragment in self.reassembler.on_timeout(now) {
+            self.complain(IcmpError::ReassemblyTimeout, &fragment);
+        }
         while let Some(owner) = self.schedule.pop_due(now) {
             match owner {
                 Owner::Socket(id) => self.on_socket_timeout(id),
@@ -293,7 +302,7 @@ impl Stack {
         let (offset, len) = outgoing.text;
         let connection = id.and_then(|id| self.sockets.connection(id));
         let text = connection.map_or([&[][..]; 2], |connection| connection.snd.ring.slices(offset, len));
-        let headers = Headers::new(&ip_header(&control.flow), &outgoing.header, text, checksum);
+        let headers = Headers::new(&self.ip_header(&control.flow), &outgoing.header, text, checksum);
         Transmit {
             headers,
             text,
@@ -302,11 +311,36 @@ impl Stack {
         }
     }
 
+    /// The IP header of what we send: TTL 64, DF, and no identification, which nobody needs who may not fragment
+    /// (RFC 6864).
+    fn ip_header(&self, flow: &Flow) -> IpHeader {
+        IpHeader {
+            source: flow.local.ip(),
+            destination: flow.remote.ip(),
+            protocol: Protocol::Tcp,
+            traffic_class: 0,
+            hop_limit: 64,
+            identification: 0,
+            dont_fragment: true,
+            flow_label: if flow.local.is_ipv6() {
+                self.keys.flow_label(flow)
+            } else {
+                0
+            },
+        }
+    }
+
     /// When [`on_timeout`](Stack::on_timeout) is due, and why.
     pub fn poll_timeout(&mut self) -> Option<(Instant, Timer)> {
         if !self.output.is_empty() || !self.control.is_empty() {
             return Some((self.cx.now, Timer::Retransmission));
         }
+        let rest = self.reassembler.poll_timeout().map(|at| (at, Timer::Reassembly));
+        let next = self.next_of_connections();
+        rest.into_iter().chain(next).min_by_key(|(at, _)| *at)
+    }
+
+    fn next_of_connections(&mut self) -> Option<(Instant, Timer)> {
         loop {
             let (at, owner) = self.schedule.first()?;
             let Owner::Socket(id) = owner else {
@@ -605,21 +639,6 @@ impl Stack {
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.kind = Kind::Connection(Box::new(connection));
         }
-    }
-}
-
-/// The IP header of what we send: TTL 64, DF, and no identification, which nobody needs who may not fragment
-/// (RFC 6864).
-fn ip_header(flow: &Flow) -> IpHeader {
-    IpHeader {
-        source: flow.local.ip(),
-        destination: flow.remote.ip(),
-        protocol: Protocol::Tcp,
-        traffic_class: 0,
-        hop_limit: 64,
-        identification: 0,
-        dont_fragment: true,
-        flow_label: 0,
     }
 }
 

@@ -111,7 +111,9 @@ enum Recovery {
         reduction: Option<(Prr, usize)>,
     },
     /// After a timeout.
-    Loss { until: SeqNum },
+    Loss {
+        until: SeqNum,
+    },
 }
 
 /// The congestion control of one connection.
