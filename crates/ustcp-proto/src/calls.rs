@@ -212,9 +212,12 @@ impl Stack {
     }
 
     fn open(&mut self, id: SocketId, address: SocketAddr) -> Result<(), Error> {
-        // As Linux: the unspecified address is this host.
+        let socket = self.sockets.held(id)?;
+        let bound = socket.local.filter(|local| local.port() != 0);
+        let from = bound.map(|local| local.ip()).filter(|ip| !ip.is_unspecified());
+        // As Linux: the unspecified address is this host, in the family that the socket was bound to.
         let ip = if address.ip().is_unspecified() {
-            route::localhost(Family::of(address.ip()))
+            route::localhost(Family::of(from.unwrap_or(address.ip())))
         } else {
             address.ip()
         };
@@ -222,12 +225,10 @@ impl Stack {
             return Err(Error::NetworkUnreachable); // RFC 9293 MUST-46
         }
         let remote = SocketAddr::new(ip, address.port());
-        let socket = self.sockets.held(id)?;
         let options = socket.options;
-        let bound = socket.local.filter(|local| local.port() != 0);
-        let source = match bound {
-            Some(local) if !local.ip().is_unspecified() => local.ip(), // MUST-43
-            _ => route::source_for(&self.cx.config, ip)?,              // MUST-44
+        let source = match from {
+            Some(from) => same_family(from, ip)?,            // MUST-43
+            None => route::source_for(&self.cx.config, ip)?, // MUST-44
         };
         let port = match bound {
             Some(local) => local.port(),
@@ -558,5 +559,14 @@ impl Stack {
             Kind::Connection(connection) => Ok(connection.info(&self.cx.config, now)),
             Kind::Fresh | Kind::Listener(_) => Err(Error::NotConnected),
         }
+    }
+}
+
+/// The bound address that connect is to speak from, with Linux's errors where it cannot reach the peer's family.
+fn same_family(from: IpAddr, to: IpAddr) -> Result<IpAddr, Error> {
+    match (Family::of(from), Family::of(to)) {
+        (Family::V6, Family::V4) => Err(Error::NetworkUnreachable),
+        (Family::V4, Family::V6) => Err(Error::AddressFamilyNotSupported),
+        _ => Ok(from),
     }
 }

@@ -112,12 +112,27 @@ impl Stack {
 
     /// Tells the sender of `packet` what is wrong with it, within the limits of RFC 1122 §3.2.2 and RFC 4443 §2.4.
     pub(crate) fn complain(&mut self, error: IcmpError, packet: &[u8]) {
-        let to_all = IpPacket::parse(packet).is_ok_and(|ip| route::is_no_host(&self.cx.config, ip.header.destination));
-        if to_all || !error.may_answer(packet) || !self.icmp_limit.take(self.cx.now) {
-            return;
-        }
-        if let Some(answer) = error.packet(packet) {
+        let Some(answer) = error.packet(packet) else { return };
+        if self.may_speak(&answer) && self.icmp_limit.take(self.cx.now) {
             self.reply(answer);
+        }
+    }
+
+    /// Whether a packet goes from an address of ours to a host that is not us: what came to a broadcast address or past
+    /// us is not answered, and no group is ours, so neither is what came to one.
+    fn may_speak(&self, packet: &[u8]) -> bool {
+        let config = &self.cx.config;
+        IpPacket::parse(packet).is_ok_and(|ip| {
+            let to = ip.header.destination;
+            route::is_own(config, ip.header.source) && !route::is_no_host(config, to) && !route::is_local(config, to)
+        })
+    }
+
+    /// Counts the fragments and datagrams that reassembly gave up since this was last asked.
+    pub(crate) fn count_lost_fragments(&mut self) {
+        let lost = self.reassembler.counts().lost();
+        for _ in core::mem::replace(&mut self.fragments_lost, lost)..lost {
+            self.cx.dropped(None, DropReason::Fragment);
         }
     }
 }

@@ -51,8 +51,10 @@ impl Stack {
             return self.cx.dropped(None, reason);
         }
         if ip.fragment.is_some() {
-            // What was sent in fragments was not summed by the device that split it.
-            if let Some(whole) = self.reassembler.add(self.cx.now, packet, &ip) {
+            let whole = self.reassembler.add(self.cx.now, packet, &ip);
+            self.count_lost_fragments();
+            if let Some(whole) = whole {
+                // What was sent in fragments was not summed by the device that split it.
                 self.receive(&whole, Checksum::Full, origin);
             }
             return;
@@ -84,6 +86,9 @@ impl Stack {
         }
         if route::is_no_host(config, source) || route::is_local(config, source) {
             return Some(DropReason::Martian); // RFC 1122 §3.2.1.3, RFC 9293 MUST-63; our own address: LAND
+        }
+        if source != source.to_canonical() {
+            return Some(DropReason::Martian); // RFC 4942 §2.2: to a user it would look like the IPv4 peer it names
         }
         (!route::is_own(config, destination)).then_some(DropReason::NotOurs)
     }

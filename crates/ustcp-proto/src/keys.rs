@@ -36,7 +36,7 @@ impl Keys {
     pub(crate) fn flow_label(&self, flow: &Flow) -> u32 {
         let mut hasher = SipHasher13::new_with_keys(self.draws.1, self.isn.0);
         flow.hash(&mut hasher);
-        low_word(hasher.finish()) >> 12
+        (low_word(hasher.finish()) >> 12).max(1) // 0 says that there is none
     }
 
     /// The next of a sequence of numbers that nobody without the key can foretell.

@@ -22,12 +22,15 @@ pub enum Family {
 }
 
 impl Family {
-    pub(crate) fn of(address: IpAddr) -> Family {
+    /// The family of `address`: that of ::ffff:a.b.c.d is IPv6.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Family {
         if address.is_ipv4() { Family::V4 } else { Family::V6 }
     }
 
     /// IP and TCP headers without options, in bytes.
-    pub(crate) fn headers(self) -> usize {
+    #[must_use]
+    pub fn headers(self) -> usize {
         match self {
             Family::V4 => 40,
             Family::V6 => 60,
@@ -35,7 +38,8 @@ impl Family {
     }
 
     /// The segment size assumed of a peer that names none, RFC 9293 MUST-15.
-    pub(crate) fn default_mss(self) -> u16 {
+    #[must_use]
+    pub fn default_mss(self) -> u16 {
         match self {
             Family::V4 => 536,
             Family::V6 => 1220,

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::icmp::ErrorLimit;
 use crate::keys::{Keys, TableHash};
 use crate::ports::Ports;
-use crate::reassembly::Reassembler;
+use crate::reassembly::{Reassembler, ReassemblyCounts};
 use crate::schedule::{Owner, Schedule};
 use crate::table::{Kind, Socket, Table};
 use crate::tcp::{Connection, Disposal, HalfOpen, Outgoing, TimeWait, Verdict};
@@ -104,6 +104,8 @@ pub struct Stack {
     reply: Vec<u8>,
     ready: VecDeque<SocketId>,
     pub(crate) reassembler: Reassembler,
+    /// How many of what it gave up have been counted.
+    pub(crate) fragments_lost: u64,
     pub(crate) icmp_limit: ErrorLimit,
     /// The device is gone.
     pub(crate) down: bool,
@@ -136,6 +138,7 @@ impl Stack {
             reply: Vec::new(),
             ready: VecDeque::new(),
             reassembler: Reassembler::default(),
+            fragments_lost: 0,
             icmp_limit: ErrorLimit::new(),
             down: false,
         }
@@ -149,6 +152,7 @@ impl Stack {
         for fragment in self.reassembler.on_timeout(now) {
             self.complain(IcmpError::ReassemblyTimeout, &fragment);
         }
+        self.count_lost_fragments();
         while let Some(owner) = self.schedule.pop_due(now) {
             match owner {
                 Owner::Socket(id) => self.on_socket_timeout(id),
@@ -397,6 +401,12 @@ impl Stack {
         &self.cx.counters
     }
 
+    /// What became of the fragments that came in.
+    #[must_use]
+    pub fn reassembly(&self) -> ReassemblyCounts {
+        self.reassembler.counts()
+    }
+
     /// What it was made with.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -410,6 +420,7 @@ impl Stack {
             half_open: self.half_open.len(),
             time_wait: self.time_wait.len(),
             timers: self.schedule.len(),
+            fragment_bytes: self.reassembler.held(),
             ..Census::default()
         };
         for socket in self.sockets.iter() {
