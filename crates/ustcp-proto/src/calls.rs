@@ -461,10 +461,13 @@ impl Stack {
         self.settle(id);
     }
 
-    /// Changes options. Buffers count from now on; the window's scale stays as the SYN had it.
+    /// Changes options. `InvalidArgument` for a change of `v6_only` once there is a local address. Buffers count from now on; the window's scale stays as the SYN had it.
     pub fn set_options(&mut self, now: Instant, id: SocketId, options: Options) -> Result<(), Error> {
         self.cx.now = now;
         let socket = self.sockets.held_mut(id)?;
+        if options.v6_only != socket.options.v6_only && socket.local.is_some() {
+            return Err(Error::InvalidArgument);
+        }
         socket.options = options;
         if let Kind::Connection(connection) = &mut socket.kind {
             connection.set_options(now, options);

@@ -26,9 +26,9 @@ mod transfer;
 mod waiter;
 
 pub use errno::Errno;
+pub use poll::PollRequest;
 pub use runtime::{Runtime, StartError};
 pub use settings::{ExitWait, Offload, Settings};
-pub use poll::PollRequest;
 pub use socket::{RecvFlags, SendFlags, Socket, Wait};
 #[doc(hidden)]
 pub use sys::namespace;

@@ -221,6 +221,19 @@ fn a_bound_socket_stays_in_its_family() {
     assert_eq!(stack.peer_address(id), Ok(at(mapped(local), 80)));
 }
 
+/// IPV6_V6ONLY is settled when the socket has its address.
+#[test]
+fn ipv6_alone_or_not_is_for_before_bind() {
+    let mut stack = stack();
+    let id = socket(&mut stack, Family::V6, true);
+    stack.bind(id, at(ANY_V6, 80)).expect("bind");
+    let mut options = stack.options(id).expect("options");
+    assert_eq!(stack.set_options(NOW, id, options), Ok(()), "no change is no matter");
+    options.v6_only = false;
+    assert_eq!(stack.set_options(NOW, id, options), Err(Error::InvalidArgument));
+    assert_eq!(stack.options(id).map(|options| options.v6_only), Ok(true));
+}
+
 /// An address of the wrong family is no address.
 #[test]
 fn wrong_families() {
