@@ -9,9 +9,10 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown as NativeShutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown as NativeShutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use common::{KERNEL, STACK, at, pattern, recv_all, send, settings};
 use libc::{EAFNOSUPPORT, EINVAL, ENETUNREACH, ENOPROTOOPT, EOPNOTSUPP, IPPROTO_IPV6, IPV6_V6ONLY};
@@ -161,4 +162,26 @@ fn ipv6_alone_is_asked_for_before_bind() {
     let of_ipv4 = runtime.socket(Family::V4).unwrap();
     assert_eq!(set_v6_only(&of_ipv4, 1), Err(Errno(ENOPROTOOPT)));
     assert_eq!(v6_only(&of_ipv4), Err(Errno(EOPNOTSUPP)));
+}
+
+/// The kernel hears of a port that nobody has, also when its datagram came in fragments.
+#[test]
+fn a_datagram_to_nobody_is_refused_whole_or_in_fragments() {
+    for offload in [Offload::On, Offload::Off] {
+        let Some(runtime) = start(&[(STACK, 24), (STACK_V6, 64)], offload) else {
+            return;
+        };
+        for (kernel, stack) in [(KERNEL, STACK), (KERNEL_V6, STACK_V6)] {
+            for len in [1, 3000, 60_000] {
+                let udp = UdpSocket::bind((kernel, 0)).unwrap();
+                udp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                udp.connect((stack, 9)).unwrap();
+                udp.send(&pattern(len)).unwrap();
+                let refused = udp.recv(&mut [0; 1]).unwrap_err();
+                let what = format!("{len} bytes to {stack}, offload {offload:?}");
+                assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED), "{what}");
+            }
+        }
+        runtime.stop();
+    }
 }

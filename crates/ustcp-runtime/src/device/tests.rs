@@ -386,6 +386,25 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
 }
 
 #[test]
+fn a_kernel_without_ipv6_is_told_of() {
+    in_own_network("a_kernel_without_ipv6_is_told_of", || {
+        // In a user namespace proc belongs to the network that it was mounted in, and may not be written.
+        let switch = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+        if let Err(error) = std::fs::write(switch, "1") {
+            return network::skip(&format!("{switch}: {error}"));
+        }
+        let error = refused(&in_ipv6(Offload::Auto));
+        assert_eq!(error.errno, Errno(libc::EAFNOSUPPORT), "{error:?}");
+        assert!(
+            error.message.contains("sysctl net.ipv6.conf.default.disable_ipv6=0"),
+            "{error:?}"
+        );
+        std::fs::write(switch, "0").unwrap();
+        assert_plain_in(converse_in_ipv6, opened(&in_ipv6(Offload::Off)));
+    });
+}
+
+#[test]
 fn no_permission_comes_with_the_commands_that_give_it() {
     let lines = |errno, networks| {
         let error = explain(&settings(Offload::Auto), networks, &io::Error::from_raw_os_error(errno));
