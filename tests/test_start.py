@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from harness.netns import DEVICE, OURS, PEER, Namespace
 from harness.puppet import Puppet
 
 NOBODY = 65534
+LIBRARY = Path(__file__).resolve().parents[1] / "build/prefix/lib/libustcp.so.0"
 
 
 @pytest.fixture
@@ -31,10 +33,11 @@ def programs():
         program.close()
 
 
-def as_nobody(command: list[str], device_mode: str) -> list[str]:
-    """The command as nobody, in a mount namespace of its own whose /dev/net/tun has these permissions."""
+def as_nobody(program: Path, device_mode: str) -> list[str]:
+    """The program as nobody, in a mount namespace of its own whose /dev/net/tun has these permissions."""
     node = "mount -t tmpfs none /dev/net && mknod /dev/net/tun c 10 200"
     script = f"{node} && chmod {device_mode} /dev/net/tun && exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups \"$@\""
+    command = ["env", f"LD_LIBRARY_PATH={program.parent}", str(program)]
     return ["unshare", "-m", "sh", "-ec", script, "sh", *command]
 
 
@@ -57,7 +60,7 @@ def test_a_device_in_use_is_ebusy_and_says_by_whom(net, programs):
 def test_no_permission_is_eperm_and_its_two_commands_help(net, programs, mode, tmp_path):
     program = tmp_path / "puppet"
     readable_copy(program)
-    command = as_nobody([str(program)], mode)
+    command = as_nobody(program, mode)
     denied = Puppet(command, net)
     programs.append(denied)
     with pytest.raises(OSError, match="EPERM"):
@@ -68,7 +71,7 @@ def test_no_permission_is_eperm_and_its_two_commands_help(net, programs, mode, t
     for line in commands:
         words = shlex.split(line)
         subprocess.run(net.command(*words[1:]), check=True, timeout=30)
-    allowed = Puppet(as_nobody([str(program)], "0666"), net)
+    allowed = Puppet(as_nobody(program, "0666"), net)
     peer = Puppet(COMMANDS["kernel"], net)
     programs += [allowed, peer]
     allowed.call("start")
@@ -84,9 +87,10 @@ def test_no_permission_is_eperm_and_its_two_commands_help(net, programs, mode, t
 
 
 def readable_copy(program) -> None:
-    """Our test program where nobody may run it."""
-    program.write_bytes(open(COMMANDS["c"][0], "rb").read())
-    program.chmod(0o755)
+    """Our test program, with its library beside it, where nobody may run it: the checkout may be out of his reach."""
+    for source, copy in (COMMANDS["c"][0], program), (LIBRARY, program.parent / LIBRARY.name):
+        copy.write_bytes(Path(source).read_bytes())
+        copy.chmod(0o755)
     for directory in program.parents:
         if directory.owner() == "root" and str(directory).startswith("/tmp/"):
             directory.chmod(directory.stat().st_mode | 0o055)

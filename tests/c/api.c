@@ -707,6 +707,11 @@ static void test_end(void)
 
 #endif
 
+static void set_nodelay(int fd, int on)
+{
+    GIVES(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
+}
+
 int main(void)
 {
     struct sigaction action = { .sa_handler = count_sigpipe, .sa_flags = SA_RESTART };
@@ -731,7 +736,9 @@ int main(void)
     test_accept_nowhere();
     make_pair(pair);
     test_connected(pair);
+    set_nodelay(pair[0], 1); /* what is written is there at once, and does not wait for acknowledgements (Nagle) */
     test_send(pair);
+    set_nodelay(pair[0], 0);
     GIVES(ustcp_recv(pair[1], (char[1]){ 0 }, 0, 0), 0);
     test_receive(pair);
     test_options(pair[0]);

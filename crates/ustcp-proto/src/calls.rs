@@ -36,6 +36,7 @@ impl Stack {
             receive_buffer: self.cx.config.receive_buffer,
             send_buffer: self.cx.config.send_buffer,
             max_segment: None,
+            congestion: self.cx.config.congestion,
         }
     }
 
@@ -78,7 +79,7 @@ impl Stack {
     /// addresses differ.
     fn conflicts(&self, place: (IpAddr, bool), port: u16, reuse: bool) -> bool {
         let Some(used) = self.ports.get(port) else { return false };
-        used.connections_forbid(reuse)
+        used.connections_forbid(reuse, |other| address::overlap((other, false), place))
             || used
                 .holders
                 .iter()
@@ -242,7 +243,7 @@ impl Stack {
             return Err(Error::AddressNotAvailable);
         }
         if bound.is_none() {
-            self.ports.share(port, options.reuse_address);
+            self.ports.share(flow.local, options.reuse_address);
         }
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.local = Some(flow.local);
@@ -280,7 +281,7 @@ impl Stack {
         if let (Some(local), Claim::Shared { .. }) = (local, claim) {
             socket.local = None;
             socket.claim = Claim::None;
-            self.ports.release(local.port(), id, claim);
+            self.ports.release(local, id, claim);
         }
         self.notify(id);
     }
@@ -315,12 +316,15 @@ impl Stack {
         result
     }
 
-    /// Copies received bytes, skipping the first `offset`, and leaves them in place.
-    pub fn peek(&self, id: SocketId, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
-        match &self.sockets.held(id)?.kind {
+    /// Copies received bytes, skipping the first `offset`, and leaves them in place. An error is told once, as by
+    /// [`recv`](Stack::recv).
+    pub fn peek(&mut self, id: SocketId, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
+        let result = match &mut self.sockets.held_mut(id)?.kind {
             Kind::Connection(connection) => connection.peek(offset, into),
             Kind::Fresh | Kind::Listener(_) => Err(Error::NotConnected),
-        }
+        };
+        self.settle(id);
+        result
     }
 
     /// Drops up to `len` received bytes unseen (`MSG_TRUNC`); otherwise as [`recv`](Stack::recv).

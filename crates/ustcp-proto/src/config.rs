@@ -4,6 +4,8 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
+use crate::Algorithm;
+
 /// An address of the stack with the length of its network prefix in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
@@ -44,7 +46,8 @@ pub struct Config {
     pub rto_max: Duration,
     /// Retransmission timeout before the first round-trip sample, RFC 6298 (2.1).
     pub rto_initial: Duration,
-    /// Retransmissions of a SYN before connect gives up (`tcp_syn_retries`): 6 is 127 s.
+    /// Retransmissions of a SYN before connect gives up (`tcp_syn_retries`): 7 is 247 s, for RFC 9293 MUST-23 wants 3
+    /// minutes at least. Linux's own 6 is 127 s.
     pub syn_retries: u8,
     /// Retransmissions of a SYN-ACK before the half-open connection is forgotten (`tcp_synack_retries`).
     pub syn_ack_retries: u8,
@@ -62,6 +65,8 @@ pub struct Config {
     pub send_buffer: usize,
     /// Initial congestion window in segments, RFC 6928.
     pub initial_window: u32,
+    /// Congestion control that a socket begins with (`tcp_congestion_control`).
+    pub congestion: Algorithm,
     /// Ports handed out by the stack itself (`ip_local_port_range`).
     pub ephemeral_ports: RangeInclusive<u16>,
     /// Most half-open connections of one listener (`tcp_max_syn_backlog`).
@@ -88,7 +93,7 @@ impl Default for Config {
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),
             rto_initial: Duration::from_secs(1),
-            syn_retries: 6,
+            syn_retries: 7,
             syn_ack_retries: 5,
             retries: 15,
             orphan_retries: 8,
@@ -97,6 +102,7 @@ impl Default for Config {
             receive_buffer: 256 * 1024,
             send_buffer: 256 * 1024,
             initial_window: 10,
+            congestion: Algorithm::Cubic,
             ephemeral_ports: 32768..=60999,
             syn_backlog: 4096,
             accept_backlog: 4096,

@@ -42,8 +42,6 @@ pub enum Error {
     NetworkDown,
     /// `EINVAL`: the argument, or the call in this state, makes no sense.
     InvalidArgument,
-    /// `EOPNOTSUPP`: not on this kind of socket.
-    NotSupported,
     /// `ENOBUFS`: no memory, or a limit of the configuration is reached.
     NoBuffers,
 }
@@ -69,7 +67,6 @@ impl fmt::Display for Error {
             Error::HostUnreachable => "host unreachable",
             Error::NetworkDown => "network down",
             Error::InvalidArgument => "invalid argument",
-            Error::NotSupported => "operation not supported",
             Error::NoBuffers => "no buffer space",
         })
     }

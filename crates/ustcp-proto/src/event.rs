@@ -39,6 +39,8 @@ pub enum Timer {
     FinWait2,
     /// Fragments whose rest has not come. Of the stack, not of a connection.
     Reassembly,
+    /// The next segment's time of departure, where the congestion control paces.
+    Pacing,
 }
 
 /// Why a packet was not processed further.

@@ -182,7 +182,7 @@ impl Stack {
         };
         socket.held = false;
         let id = self.sockets.insert(socket);
-        self.ports.share(half.flow.local.port(), options.reuse_address);
+        self.ports.share(half.flow.local, options.reuse_address);
         self.register(id, connection);
         if let Some(listener) = self.sockets.listener_mut(half.listener) {
             listener.completed.push_back(id);
@@ -276,10 +276,13 @@ impl Stack {
         let Some(listener) = self.sockets.listener_mut(id) else {
             return;
         };
-        if listener.half_open > listener.backlog.min(limit) {
-            return self.cx.dropped(Some(flow), DropReason::Backlog);
+        let full = listener.half_open.len() > listener.backlog.min(limit);
+        if let Some((_, oldest)) = listener.half_open.first_key_value().filter(|_| full) {
+            // RFC 4987 §3.4: whoever completes does so within a round trip, so a flood shuts out nobody for long.
+            let oldest = *oldest;
+            self.cx.dropped(Some(flow), DropReason::Backlog);
+            self.forget_half_open(oldest, Cause::Aborted);
         }
-        listener.half_open += 1;
         self.cx.counters.passive_opens += 1;
         let header = &segment.header;
         let family = Family::of(flow.local.ip());
@@ -287,6 +290,7 @@ impl Stack {
         let mss = crate::tcp::announced_mss(&self.cx.config, family, &options);
         let half = HalfOpen {
             listener: id,
+            serial: self.cx.counters.passive_opens,
             flow,
             // RFC 9293 MAY-2: above all that the earlier connection sent.
             iss: beyond.map_or(iss, |last| if iss.after(last) { iss } else { last + 65_537 }),

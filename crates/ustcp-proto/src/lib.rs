@@ -35,5 +35,6 @@ pub use reassembly::{Reassembler, ReassemblyCounts};
 pub use socket::{Family, Info, Options, Readiness, Shutdown, SocketId};
 pub use stack::{Stack, Transmit};
 pub use state::{Cause, State};
+pub use tcp::Algorithm;
 pub use time::Instant;
 pub use ustcp_wire::Checksum;

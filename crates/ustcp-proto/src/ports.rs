@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use core::net::{IpAddr, SocketAddr};
+
 use crate::SocketId;
 use crate::keys::TableHash;
 
@@ -16,31 +18,59 @@ pub(crate) enum Claim {
     Shared { reuse: bool },
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Port {
-    /// Sockets that were bound to it.
-    pub(crate) holders: Vec<SocketId>,
-    /// Connections, TIME-WAIT among them, that let a SO_REUSEADDR socket bind beside them.
+/// The connections, TIME-WAIT among them, from one address and port.
+#[derive(Debug)]
+struct Connections {
+    address: IpAddr,
+    /// Those that let a SO_REUSEADDR socket bind beside them.
     yielding: usize,
     /// Those that do not.
     unyielding: usize,
 }
 
+#[derive(Debug, Default)]
+pub(crate) struct Port {
+    /// Sockets that were bound to it.
+    pub(crate) holders: Vec<SocketId>,
+    connections: Vec<Connections>,
+}
+
 impl Port {
-    /// Whether connections stand in the way of a bind with or without SO_REUSEADDR.
-    pub(crate) fn connections_forbid(&self, reuse: bool) -> bool {
-        self.unyielding > 0 || (self.yielding > 0 && !reuse)
+    /// Whether connections whose address `meets` stand in the way of a bind with or without SO_REUSEADDR.
+    pub(crate) fn connections_forbid(&self, reuse: bool, meets: impl Fn(IpAddr) -> bool) -> bool {
+        let forbids = |there: &Connections| there.unyielding > 0 || (there.yielding > 0 && !reuse);
+        self.connections
+            .iter()
+            .any(|there| meets(there.address) && forbids(there))
     }
 
     fn is_unused(&self) -> bool {
-        self.holders.is_empty() && self.yielding == 0 && self.unyielding == 0
+        self.holders.is_empty() && self.connections.is_empty()
     }
 
-    fn count(&mut self, reuse: bool) -> &mut usize {
-        if reuse {
-            &mut self.yielding
-        } else {
-            &mut self.unyielding
+    fn join(&mut self, address: IpAddr, reuse: bool) {
+        if !self.connections.iter().any(|there| there.address == address) {
+            self.connections.push(Connections {
+                address,
+                yielding: 0,
+                unyielding: 0,
+            });
+        }
+        self.count(address, reuse, |count| *count += 1);
+    }
+
+    fn leave(&mut self, address: IpAddr, reuse: bool) {
+        self.count(address, reuse, |count| *count -= 1);
+        self.connections.retain(|there| there.yielding + there.unyielding > 0);
+    }
+
+    fn count(&mut self, address: IpAddr, reuse: bool, change: impl FnOnce(&mut usize)) {
+        if let Some(there) = self.connections.iter_mut().find(|there| there.address == address) {
+            change(if reuse {
+                &mut there.yielding
+            } else {
+                &mut there.unyielding
+            });
         }
     }
 }
@@ -64,21 +94,21 @@ impl Ports {
         self.used.entry(number).or_default().holders.push(id);
     }
 
-    pub(crate) fn share(&mut self, number: u16, reuse: bool) {
-        *self.used.entry(number).or_default().count(reuse) += 1;
+    pub(crate) fn share(&mut self, local: SocketAddr, reuse: bool) {
+        self.used.entry(local.port()).or_default().join(local.ip(), reuse);
     }
 
     /// Takes back what `claim` says `id` had.
-    pub(crate) fn release(&mut self, number: u16, id: SocketId, claim: Claim) {
+    pub(crate) fn release(&mut self, local: SocketAddr, id: SocketId, claim: Claim) {
         match claim {
             Claim::None => {}
-            Claim::Holder => self.change(number, |port| port.holders.retain(|holder| *holder != id)),
-            Claim::Shared { reuse } => self.unshare(number, reuse),
+            Claim::Holder => self.change(local.port(), |port| port.holders.retain(|holder| *holder != id)),
+            Claim::Shared { reuse } => self.unshare(local, reuse),
         }
     }
 
-    pub(crate) fn unshare(&mut self, number: u16, reuse: bool) {
-        self.change(number, |port| *port.count(reuse) -= 1);
+    pub(crate) fn unshare(&mut self, local: SocketAddr, reuse: bool) {
+        self.change(local.port(), |port| port.leave(local.ip(), reuse));
     }
 
     fn change(&mut self, number: u16, change: impl FnOnce(&mut Port)) {

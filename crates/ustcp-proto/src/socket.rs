@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
-use crate::State;
+use crate::{Algorithm, State};
 
 /// Names a socket of one stack. Never reused: a stale id is [`Error::BadSocket`](crate::Error::BadSocket).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,6 +117,8 @@ pub struct Options {
     pub send_buffer: usize,
     /// `TCP_MAXSEG` as set by the user, in bytes.
     pub max_segment: Option<u16>,
+    /// `TCP_CONGESTION`.
+    pub congestion: Algorithm,
 }
 
 /// What `TCP_INFO` tells.
@@ -136,6 +138,10 @@ pub struct Info {
     pub cwnd: u32,
     /// Slow-start threshold in segments; `u32::MAX` before the first loss.
     pub ssthresh: u32,
+    /// The congestion control at work.
+    pub congestion: Algorithm,
+    /// At how many bytes a second it lets segments leave; `None` where it does not pace.
+    pub pacing_rate: Option<u64>,
     /// Segment size we send with, in bytes.
     pub snd_mss: u32,
     /// Largest segment seen from the peer, in bytes.

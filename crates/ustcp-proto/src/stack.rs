@@ -306,7 +306,8 @@ impl Stack {
         let (offset, len) = outgoing.text;
         let connection = id.and_then(|id| self.sockets.connection(id));
         let text = connection.map_or([&[][..]; 2], |connection| connection.snd.ring.slices(offset, len));
-        let headers = Headers::new(&self.ip_header(&control.flow), &outgoing.header, text, checksum);
+        let ip = self.ip_header(&control.flow, outgoing.identification);
+        let headers = Headers::new(&ip, &outgoing.header, text, checksum);
         Transmit {
             headers,
             text,
@@ -315,17 +316,17 @@ impl Stack {
         }
     }
 
-    /// The IP header of what we send: TTL 64, DF, and no identification, which nobody needs who may not fragment
-    /// (RFC 6864).
-    fn ip_header(&self, flow: &Flow) -> IpHeader {
+    /// The IP header of what we send: TTL 64, DF, and no identification, which nobody needs who may not be fragmented
+    /// (RFC 6864); or the other way round.
+    fn ip_header(&self, flow: &Flow, identification: Option<u16>) -> IpHeader {
         IpHeader {
             source: flow.local.ip(),
             destination: flow.remote.ip(),
             protocol: Protocol::Tcp,
             traffic_class: 0,
             hop_limit: 64,
-            identification: 0,
-            dont_fragment: true,
+            identification: identification.unwrap_or(0),
+            dont_fragment: identification.is_none(),
             flow_label: if flow.local.is_ipv6() {
                 self.keys.flow_label(flow)
             } else {
@@ -548,7 +549,7 @@ impl Stack {
 
     pub(crate) fn release_port(&mut self, socket: &Socket, id: SocketId) {
         if let Some(local) = socket.local {
-            self.ports.release(local.port(), id, socket.claim);
+            self.ports.release(local, id, socket.claim);
         }
     }
 
@@ -565,12 +566,15 @@ impl Stack {
         let owes_ack = connection.rcv.owes_ack();
         self.cx.counters.time_waits += 1;
         if self.time_wait.len() < self.cx.config.time_wait_limit {
-            self.ports.share(flow.local.port(), remains.reuse);
+            self.ports.share(flow.local, remains.reuse);
             let key = self.time_wait.insert(remains);
             self.demux.insert(flow, Target::TimeWait(key));
             self.schedule.insert(remains.due, Owner::TimeWait(key));
         } else {
             self.demux.remove(&flow); // as Linux: better no TIME-WAIT than no memory
+            if let Some(connection) = self.sockets.connection_mut(id) {
+                connection.enter(&mut self.cx, Cause::Aborted);
+            }
         }
         if owes_ack {
             let (header, state) = (remains.acknowledgement(), State::TimeWait);
@@ -604,7 +608,7 @@ impl Stack {
         };
         self.schedule.remove(remains.due, Owner::TimeWait(key));
         self.demux.remove(&remains.flow);
-        self.ports.unshare(remains.flow.local.port(), remains.reuse);
+        self.ports.unshare(remains.flow.local, remains.reuse);
         match self.sockets.connection_mut(remains.socket) {
             Some(connection) if connection.state == State::TimeWait => connection.enter(&mut self.cx, cause),
             _ => {
@@ -620,6 +624,9 @@ impl Stack {
     pub(crate) fn insert_half_open(&mut self, half: HalfOpen) {
         half.record_birth(&mut self.cx);
         let key = self.half_open.insert(half);
+        if let Some(listener) = self.sockets.listener_mut(half.listener) {
+            listener.half_open.insert(half.serial, key);
+        }
         self.demux.insert(half.flow, Target::HalfOpen(key));
         self.schedule.insert(half.due, Owner::HalfOpen(key));
         let (flow, header) = (half.flow, half.syn_ack());
@@ -632,7 +639,7 @@ impl Stack {
         self.schedule.remove(half.due, Owner::HalfOpen(key));
         self.demux.remove(&half.flow);
         if let Some(listener) = self.sockets.listener_mut(half.listener) {
-            listener.half_open -= 1;
+            listener.half_open.remove(&half.serial);
         }
         Some(half)
     }

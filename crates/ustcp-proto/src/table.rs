@@ -1,6 +1,6 @@
 //! The sockets of a stack, by id.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -25,7 +25,8 @@ pub(crate) enum Kind {
 #[derive(Debug, Default)]
 pub(crate) struct Listener {
     pub(crate) backlog: usize,
-    pub(crate) half_open: usize,
+    /// Keys of the half-open ones, the oldest first.
+    pub(crate) half_open: BTreeMap<u64, usize>,
     pub(crate) completed: VecDeque<SocketId>,
     pub(crate) arrivals: u32,
 }

@@ -1,10 +1,12 @@
 //! What the lock protects: the stack, its device, its sockets' mirrors and the threads that wait for them.
 
 use std::collections::HashMap;
-use std::os::fd::RawFd;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-use ustcp_proto::{Instant, SocketId, Stack};
+use ustcp_proto::{Instant, Readiness, SocketId, Stack};
 
 use crate::Errno;
 use crate::device::Device;
@@ -15,6 +17,9 @@ use crate::waiter::{Interest, Waiter};
 
 /// Packets taken from the device before the lock is let go: the last of a burst is then less than about 2 ms old.
 const BURST: usize = 256;
+
+/// A mirror that stayed behind tries again after this long, should no turn come before.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// Room for the largest packet and what a device puts before it.
 const PACKET_ROOM: usize = 65_536 + 64;
@@ -168,6 +173,8 @@ pub(crate) struct Core {
     pub(crate) background_until: Option<Instant>,
     pub(crate) errands: Errands,
     entries: HashMap<SocketId, Entry>,
+    /// Sockets whose mirrors could not show the truth for want of memory or descriptors.
+    behind: Vec<SocketId>,
     sinks: Sinks,
     driver: Option<Arc<Waiter>>,
     /// Everyone who is in a blocking call.
@@ -177,21 +184,27 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(live: Live, mirror_key: u64) -> Core {
-        Core {
+    pub(crate) fn new(live: Live, mirror_key: u64) -> io::Result<Core> {
+        Ok(Core {
             live: Some(live),
             stopping: false,
             background_until: None,
             errands: Errands::default(),
             entries: HashMap::new(),
-            sinks: Sinks::new(mirror_key),
+            behind: Vec::new(),
+            sinks: Sinks::new(mirror_key)?,
             driver: None,
             waiters: Vec::new(),
             restless: Vec::new(),
-        }
+        })
     }
 
     // Sockets.
+
+    /// The descriptor of a socket that is to come.
+    pub(crate) fn new_mirror(&mut self) -> io::Result<Mirror> {
+        Mirror::new(&mut self.sinks)
+    }
 
     pub(crate) fn enter_socket(&mut self, id: SocketId, mirror: Mirror) {
         self.entries.insert(
@@ -211,15 +224,13 @@ impl Core {
         self.live.as_mut().ok_or(Errno(libc::ENETDOWN))
     }
 
-    /// Takes a socket out, wakes whoever waits on it, and hands out its mirror: when that is dropped, the descriptor
-    /// is closed.
-    pub(crate) fn remove_socket(&mut self, id: SocketId) -> Option<Mirror> {
-        let mut entry = self.entries.remove(&id)?;
+    /// Takes a socket out, wakes whoever waits on it, and hands out its descriptor.
+    pub(crate) fn remove_socket(&mut self, id: SocketId) -> Option<OwnedFd> {
+        let entry = self.entries.remove(&id)?;
         for (waiter, _) in &entry.waiters {
             self.wake(waiter, None);
         }
-        self.sinks.release(&mut entry.mirror);
-        Some(entry.mirror)
+        Some(self.sinks.release(entry.mirror))
     }
 
     /// Closes every connection as the end of a process does, and lets no new one begin. The descriptors stay their
@@ -259,35 +270,55 @@ impl Core {
                 self.wake(&waiter, me);
             }
         }
-        let next = self.live.as_mut().and_then(Live::poll_timeout);
+        for id in std::mem::take(&mut self.behind) {
+            self.reflect(id);
+        }
+        let retry = (!self.behind.is_empty()).then_some(now + RETRY);
+        let next = self
+            .live
+            .as_mut()
+            .and_then(Live::poll_timeout)
+            .into_iter()
+            .chain(retry)
+            .min();
         if next.is_some_and(|next| self.background_until.is_none_or(|until| next < until)) {
             self.background_until = next;
             self.errands.wake_background = true;
         }
     }
 
-    /// Wakes those who waited for what this socket can do now. Where there is nobody, or nobody gets on by it, the
-    /// mirror shows it; one who was woken settles the mirror after taking what is there.
+    /// Wakes those who waited for what this socket can do now, and shows it.
     pub(crate) fn show(&mut self, id: SocketId, me: Option<&Arc<Waiter>>) {
-        let Some(live) = self.live.as_ref().filter(|live| live.device.is_some()) else {
-            return;
-        };
-        let Ok(readiness) = live.stack.readiness(id) else {
-            return;
-        };
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        let mut awaited = false;
+        let Some(readiness) = self.readiness(id) else { return };
+        let Some(entry) = self.entries.get(&id) else { return };
         for (waiter, interest) in &entry.waiters {
             let met = interest.is_met(&readiness);
-            awaited |= met || *interest == Interest::Connect;
             if met && waiter.mark() && me.is_none_or(|me| !Arc::ptr_eq(me, waiter)) {
                 rouse(waiter, self.driver.as_ref(), &mut self.errands);
             }
         }
+        self.reflect(id);
+    }
+
+    /// The mirror shows what this socket can do now, unless a waiter that was woken has yet to look: it may take what
+    /// is there, and settles the mirror when it leaves or goes back to sleep.
+    pub(crate) fn reflect(&mut self, id: SocketId) {
+        let Some(readiness) = self.readiness(id) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let awaited = entry.waiters.iter().any(|(waiter, interest)| {
+            *interest == Interest::Connect || (waiter.is_woken() && interest.is_met(&readiness))
+        });
         if !awaited {
-            // Without memory or descriptors the mirror stays behind until the next change.
-            let _ = entry.mirror.show(&readiness, &mut self.sinks);
+            let shown = entry.mirror.show(&readiness, &mut self.sinks);
+            if shown.is_err() && !self.behind.contains(&id) {
+                self.behind.push(id);
+            }
         }
+    }
+
+    fn readiness(&self, id: SocketId) -> Option<Readiness> {
+        let live = self.live.as_ref().filter(|live| live.device.is_some())?;
+        live.stack.readiness(id).ok()
     }
 
     fn wake(&mut self, waiter: &Arc<Waiter>, me: Option<&Arc<Waiter>>) {

@@ -193,12 +193,18 @@ impl Shared {
             Step::Wait => match self.enlist(core, waiter, how) {
                 Ok(waiter) => {
                     core.settle(now, Some(waiter));
+                    for (id, _) in how.interests {
+                        core.reflect(*id); // what was there has not been taken
+                    }
                     let may_follow = how.foreign.is_empty() || waiter.bell().is_some();
                     let sleep = core.sleep(waiter, may_follow, how.restless);
                     self.driving.store(core.has_driver(), Ordering::SeqCst);
                     Next::Sleep(sleep)
                 }
-                Err(errno) => Next::Done(Err(errno)),
+                Err(errno) => {
+                    self.leave(core, now, None, how.interests); // what was fetched may be news to others
+                    Next::Done(Err(errno))
+                }
             },
         }
     }

@@ -28,7 +28,6 @@ impl From<Error> for Errno {
             Error::HostUnreachable => libc::EHOSTUNREACH,
             Error::NetworkDown => libc::ENETDOWN,
             Error::InvalidArgument => libc::EINVAL,
-            Error::NotSupported => libc::EOPNOTSUPP,
             Error::NoBuffers => libc::ENOBUFS,
         })
     }

@@ -12,11 +12,12 @@
 //! `EAGAIN`): its bytes can never be lost in silence. What cannot be shown is `HUP` without `IN`, so a fresh socket
 //! is just writable.
 //!
-//! A socket that is writable with nothing to read costs no call but its making.
+//! A socket that is writable with nothing to read costs no call but its making. All descriptors that showing takes are
+//! there from the beginning, so that a program at its limit of them still hears of what comes.
 
 use std::fmt::Write as _;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use ustcp_proto::Readiness;
@@ -76,21 +77,22 @@ pub(crate) struct Mirror {
     fd: OwnedFd,
     shown: Mask,
     peer: Peer,
-    /// Its name and sinks, from the first time it showed anything but "writable".
-    home: Option<(Name, Arc<Pair>)>,
+    pair: Arc<Pair>,
+    /// From the first time it showed anything but "writable".
+    name: Option<Name>,
     pending: u8,
     arrivals: u32,
 }
 
 impl Mirror {
-    /// A new descriptor.
-    pub(crate) fn new() -> io::Result<Mirror> {
-        let fd = fd::datagram_socket()?;
+    /// A new descriptor, and its place at a pair of sinks.
+    pub(crate) fn new(sinks: &mut Sinks) -> io::Result<Mirror> {
         Ok(Mirror {
-            fd,
+            fd: fd::datagram_socket()?,
             shown: Mask::BARE,
             peer: Peer::Nobody,
-            home: None,
+            pair: sinks.pair()?,
+            name: None,
             pending: 0,
             arrivals: 0,
         })
@@ -101,17 +103,8 @@ impl Mirror {
         self.fd.as_raw_fd()
     }
 
-    /// Closes it.
-    pub(crate) fn close(self) {
-        drop(self.fd);
-    }
-
-    /// Gives the number up without closing it: someone else has closed it already.
-    pub(crate) fn disown(self) {
-        let _ = self.fd.into_raw_fd();
-    }
-
-    /// Shows `truth`. What fails for want of memory or descriptors is tried again at the next change.
+    /// Shows `truth`. What fails for want of memory, or of the descriptor that a second connect takes, is to be tried
+    /// again.
     pub(crate) fn show(&mut self, truth: &Readiness, sinks: &mut Sinks) -> io::Result<()> {
         let mask = Mask::showable(truth);
         let arrived = truth.arrivals != self.arrivals;
@@ -139,7 +132,7 @@ impl Mirror {
             error: true,
             arrivals: self.arrivals,
         };
-        // Best effort: without descriptors for a breaker the hang-up alone is shown.
+        // Best effort: without memory the hang-up alone is shown.
         if self.show(&truth, sinks).is_err() {
             let _ = fd::shutdown(self.fd.as_fd(), libc::SHUT_RDWR);
         }
@@ -155,8 +148,8 @@ impl Mirror {
             self.shown.error = false;
         }
         if mask.error && !self.shown.error {
-            let name = self.at_home(sinks)?.0;
-            sinks.breaker()?.break_peer(self.fd.as_fd(), &name)?;
+            let name = self.named(sinks)?;
+            sinks.breaker.break_peer(self.fd.as_fd(), &name)?;
             self.moved_to(Peer::Breaker);
             self.shown.error = true;
         }
@@ -166,9 +159,9 @@ impl Mirror {
     /// A shutdown cannot be undone: a socket that connects again after a failure gets another file under its number.
     /// Its registrations in epoll end with the old file.
     fn renew(&mut self) -> io::Result<()> {
-        let fresh = Mirror::new()?;
-        fd::replace(fresh.fd.as_fd(), self.fd.as_fd())?;
-        (self.shown, self.peer, self.home, self.pending) = (Mask::BARE, Peer::Nobody, None, 0);
+        let fresh = fd::datagram_socket()?;
+        fd::replace(fresh.as_fd(), self.fd.as_fd())?;
+        (self.shown, self.peer, self.name, self.pending) = (Mask::BARE, Peer::Nobody, None, 0);
         Ok(())
     }
 
@@ -206,11 +199,11 @@ impl Mirror {
         if self.peer == Peer::Nobody {
             self.connect(Peer::Empty, sinks)?;
         }
-        let (name, pair) = self.at_home(sinks)?;
+        let name = self.named(sinks)?;
         let sender = match self.peer {
-            Peer::Nobody | Peer::Empty => pair.empty.borrow(),
-            Peer::Full => pair.full.borrow(),
-            Peer::Breaker => sinks.breaker()?.fd.borrow(),
+            Peer::Nobody | Peer::Empty => self.pair.empty.borrow(),
+            Peer::Full => self.pair.full.borrow(),
+            Peer::Breaker => sinks.breaker.fd.borrow(),
         };
         fd::send_empty_to(sender, &name)?;
         self.pending += 1;
@@ -230,15 +223,13 @@ impl Mirror {
     }
 
     fn connect(&mut self, peer: Peer, sinks: &mut Sinks) -> io::Result<()> {
-        let (_, pair) = self.at_home(sinks)?;
-        fd::connect(
-            self.fd.as_fd(),
-            if peer == Peer::Full {
-                &pair.full_name
-            } else {
-                &pair.empty_name
-            },
-        )?;
+        self.named(sinks)?;
+        let sink = if peer == Peer::Full {
+            &self.pair.full_name
+        } else {
+            &self.pair.empty_name
+        };
+        fd::connect(self.fd.as_fd(), sink)?;
         self.moved_to(peer);
         Ok(())
     }
@@ -251,15 +242,14 @@ impl Mirror {
         self.shown.readable = self.shown.read_closed;
     }
 
-    fn at_home(&mut self, sinks: &mut Sinks) -> io::Result<(Name, Arc<Pair>)> {
-        if let Some((name, pair)) = &self.home {
-            return Ok((*name, Arc::clone(pair)));
+    fn named(&mut self, sinks: &mut Sinks) -> io::Result<Name> {
+        if let Some(name) = self.name {
+            return Ok(name);
         }
-        let pair = sinks.pair()?;
-        let name = sinks.name();
+        let name = sinks.names.next();
         fd::bind(self.fd.as_fd(), &name)?;
-        self.home = Some((name, Arc::clone(&pair)));
-        Ok((name, pair))
+        self.name = Some(name);
+        Ok(name)
     }
 }
 
@@ -298,21 +288,21 @@ impl Breaker {
 /// The sinks of one runtime.
 #[derive(Debug)]
 pub(crate) struct Sinks {
-    key: u64,
-    names: u64,
+    names: Names,
     pairs: Vec<Arc<Pair>>,
-    breaker: Option<Breaker>,
+    breaker: Breaker,
 }
 
 impl Sinks {
-    /// None yet. `key` tells this runtime's names from everyone else's.
-    pub(crate) fn new(key: u64) -> Sinks {
-        Sinks {
-            key,
-            names: 0,
+    /// No pairs yet. `key` tells this runtime's names from everyone else's.
+    pub(crate) fn new(key: u64) -> io::Result<Sinks> {
+        let mut names = Names { key, given: 0 };
+        let (fd, name) = names.socket()?;
+        Ok(Sinks {
+            names,
             pairs: Vec::new(),
-            breaker: None,
-        }
+            breaker: Breaker { fd, name },
+        })
     }
 
     /// A pair with room for one more mirror; pairs that nobody uses any more are closed on the way.
@@ -327,19 +317,20 @@ impl Sinks {
         Ok(pair)
     }
 
-    /// Takes back the place of a mirror that will show nothing any more. A pair that nobody uses then goes, all but one.
-    pub(crate) fn release(&mut self, mirror: &mut Mirror) {
-        let Some((_, pair)) = mirror.home.take() else { return };
+    /// The end of a mirror; its descriptor is left. A pair that nobody uses then goes, all but one.
+    pub(crate) fn release(&mut self, mirror: Mirror) -> OwnedFd {
+        let Mirror { fd, pair, .. } = mirror;
         let is_idle = Arc::strong_count(&pair) == 2; // the list's and this one
         if is_idle && self.pairs.len() > 1 {
             self.pairs.retain(|other| !Arc::ptr_eq(other, &pair));
         }
+        fd
     }
 
     fn new_pair(&mut self) -> io::Result<Pair> {
-        let (empty, empty_name) = self.named()?;
+        let (empty, empty_name) = self.names.socket()?;
         fd::shutdown(empty.borrow(), libc::SHUT_RD)?;
-        let (full, full_name) = self.named()?;
+        let (full, full_name) = self.names.socket()?;
         let filler = fd::datagram_socket()?; // the sink's own send buffer is for the mirrors
         while fd::send_empty_to(filler.as_fd(), &full_name).is_ok() {}
         Ok(Pair {
@@ -349,29 +340,29 @@ impl Sinks {
             full_name,
         })
     }
+}
 
-    fn breaker(&mut self) -> io::Result<&Breaker> {
-        if self.breaker.is_none() {
-            let (fd, name) = self.named()?;
-            self.breaker = Some(Breaker { fd, name });
-        }
-        self.breaker
-            .as_ref()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))
-    }
+/// Names that nobody else gives.
+#[derive(Debug)]
+struct Names {
+    key: u64,
+    given: u64,
+}
 
-    fn named(&mut self) -> io::Result<(PrivateFd, Name)> {
+impl Names {
+    /// A new socket of that name.
+    fn socket(&mut self) -> io::Result<(PrivateFd, Name)> {
         let socket = fd::datagram_socket()?;
-        let name = self.name();
+        let name = self.next();
         fd::bind(socket.as_fd(), &name)?;
         Ok((PrivateFd::new(socket), name))
     }
 
-    fn name(&mut self) -> Name {
+    fn next(&mut self) -> Name {
         let mut text = String::with_capacity(Name::LEN);
         // Writing into a String does not fail.
-        let _ = write!(text, "ustcp:{:016x}:{:016x}", self.key, self.names);
-        self.names += 1;
+        let _ = write!(text, "ustcp:{:016x}:{:016x}", self.key, self.given);
+        self.given += 1;
         let mut name = [0; Name::LEN];
         for (to, from) in name.iter_mut().zip(text.bytes()) {
             *to = from;

@@ -16,7 +16,6 @@ use crate::core::{Core, Live};
 use crate::device::{self, Device};
 use crate::drive::{Blocking, Shared, Step};
 use crate::journal::Journal;
-use crate::mirror::Mirror;
 use crate::panics;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::fork;
@@ -79,7 +78,7 @@ impl Runtime {
         let mut key = [0; 8];
         fill_random(&mut key)?;
         let stack = Stack::new(config(device.as_ref(), settings, journal.is_some())?);
-        let core = Core::new(Live::new(stack, device, journal), u64::from_ne_bytes(key));
+        let core = Core::new(Live::new(stack, device, journal), u64::from_ne_bytes(key))?;
         let shared = Arc::new(Shared::new(Clock::new(), core)?);
         let background = background::start(&shared, descriptor)?;
         Ok(Arc::new(Runtime {
@@ -91,15 +90,15 @@ impl Runtime {
 
     /// A new socket with its own file descriptor (close-on-exec; not inherited usefully by fork).
     pub fn socket(self: &Arc<Self>, family: Family) -> Result<Socket, Errno> {
-        let mirror = Mirror::new()?;
-        let fd = mirror.fd();
-        let id = self.shared.turn(|core, _| {
+        let (id, fd) = self.shared.turn(|core, _| {
+            let mirror = core.new_mirror()?;
+            let fd = mirror.fd();
             let Some(live) = core.live.as_mut().filter(|_| !core.stopping) else {
                 return Err(Errno(libc::ENETDOWN));
             };
             let id = live.stack.socket(family)?;
             core.enter_socket(id, mirror);
-            Ok(id)
+            Ok((id, fd))
         })??;
         Ok(Socket::new(self, id, fd, family))
     }

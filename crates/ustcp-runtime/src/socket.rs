@@ -2,7 +2,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -219,13 +219,13 @@ impl Socket {
     /// close(2): the descriptor is closed at once, waiting calls end with `EBADF`, the connection finishes by itself.
     /// Waits as `SO_LINGER` says.
     pub fn close(&self) -> Result<(), Errno> {
-        self.0.close(Mirror::close, true)
+        self.0.close(drop, true)
     }
 
     /// As [`close`](Socket::close), for a socket whose descriptor somebody has closed behind the library's back: its
     /// number may be someone else's now, so it is not closed again.
     pub(crate) fn close_without_descriptor(&self) {
-        let _ = self.0.close(Mirror::disown, false);
+        let _ = self.0.close(|fd| _ = fd.into_raw_fd(), false);
     }
 
     // Getters.
@@ -361,22 +361,22 @@ impl Socket {
 }
 
 impl Inner {
-    fn close(&self, end: fn(Mirror), may_linger: bool) -> Result<(), Errno> {
+    fn close(&self, end: fn(OwnedFd), may_linger: bool) -> Result<(), Errno> {
         let shared = self.runtime.shared();
         if shared.is_inherited() || self.closed.swap(true, Ordering::SeqCst) {
             return Err(Errno(libc::EBADF));
         }
         let _uncancelled = Uncancelled::new();
-        let (mirror, lingers) = shared.with_core(|core| {
-            let mirror = core.remove_socket(self.id);
+        let (descriptor, lingers) = shared.with_core(|core| {
+            let descriptor = core.remove_socket(self.id);
             let lingers = core
                 .live
                 .as_ref()
                 .filter(|_| may_linger)
                 .and_then(|live| linger_time(live, self.id));
-            (mirror, lingers)
+            (descriptor, lingers)
         })?;
-        mirror.into_iter().for_each(end);
+        descriptor.into_iter().for_each(end);
         let result = match lingers {
             Some(time) => self.linger(time),
             None => Ok(()),
@@ -421,7 +421,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let _ = self.close(Mirror::close, false); // closed already, or now
+        let _ = self.close(drop, false); // closed already, or now
     }
 }
 
@@ -438,14 +438,13 @@ fn accept_one(
     id: SocketId,
     mirror: &mut Option<Mirror>,
 ) -> Result<(SocketId, RawFd, SocketAddr), Errno> {
-    let live = core.stack_for(id)?;
-    if mirror.is_none() && live.stack.readiness(id)?.readable {
-        *mirror = Some(Mirror::new()?);
+    if mirror.is_none() && core.stack_for(id)?.stack.readiness(id)?.readable {
+        *mirror = Some(core.new_mirror()?);
     }
-    let (accepted, peer) = live.stack.accept(id)?;
+    let (accepted, peer) = core.stack_for(id)?.stack.accept(id)?;
     let mirror = match mirror.take() {
         Some(mirror) => mirror,
-        None => Mirror::new()?,
+        None => core.new_mirror()?,
     };
     let fd = mirror.fd();
     core.enter_socket(accepted, mirror);

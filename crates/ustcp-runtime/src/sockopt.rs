@@ -225,6 +225,7 @@ mod tests {
         receive_buffer: 65536,
         send_buffer: 65536,
         max_segment: None,
+        congestion: ustcp_proto::Algorithm::Cubic,
     };
 
     fn set_int(level: c_int, name: c_int, number: c_int) -> Result<Options, Errno> {

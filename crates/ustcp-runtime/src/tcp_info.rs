@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ustcp_proto::{Info, State};
+use ustcp_proto::{Algorithm, Info, State};
 
 /// Length of Linux's struct since 6.2: up to and with `tcpi_rehash`.
 pub(crate) const LEN: usize = 240;
@@ -46,6 +46,8 @@ pub(crate) fn unconnected(state: State) -> Info {
         min_rtt: Duration::ZERO,
         cwnd: 10, // RFC 6928
         ssthresh: u32::MAX,
+        congestion: Algorithm::default(),
+        pacing_rate: None,
         snd_mss: 536, // RFC 9293 MUST-15
         rcv_mss: 0,
         advmss: 0,
@@ -118,7 +120,7 @@ fn words(info: &Info) -> [(usize, u32); 28] {
 
 fn long_words(info: &Info) -> [(usize, u64); 6] {
     [
-        (104, u64::MAX), // pacing_rate
+        (104, info.pacing_rate.unwrap_or(u64::MAX)),
         (112, u64::MAX), // max_pacing_rate
         (120, info.bytes_acked),
         (128, info.bytes_received),
@@ -201,6 +203,8 @@ mod tests {
             min_rtt: Duration::from_micros(204),
             cwnd: 205,
             ssthresh: 206,
+            congestion: Algorithm::Cubic,
+            pacing_rate: None,
             snd_mss: 207,
             rcv_mss: 208,
             advmss: 209,

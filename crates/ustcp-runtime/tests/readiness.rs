@@ -8,15 +8,15 @@
 
 mod common;
 
-use std::io::Read;
+use std::io::{IoSliceMut, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::thread;
 
 use common::native::{Epoll, mask};
-use common::{KERNEL, STACK, at, recv, send, socket, start};
-use ustcp_runtime::{Errno, Family, Runtime, Socket, Wait};
+use common::{KERNEL, STACK, asleep, at, recv, send, socket, start};
+use ustcp_runtime::{Errno, Family, PollRequest, RecvFlags, Runtime, Socket, Wait, process};
 
 /// A connection's near end: ours, or the kernel's own.
 enum Near {
@@ -258,6 +258,37 @@ fn a_listener_shows_each_pending_connection() {
     assert_eq!(mask(listener.fd()), "");
     assert_eq!(listener.accept(Wait::Never).err(), Some(Errno(libc::EAGAIN)));
     drop((first, second));
+}
+
+#[test]
+fn what_a_blocked_call_leaves_is_shown() {
+    let Some(runtime) = start() else { return };
+    let (ours, peer) = common::pair(&runtime);
+    let epoll = Epoll::edge_triggered(ours.fd());
+    assert_eq!(epoll.wait_for("O"), "O");
+    let peeking = ours.clone();
+    let peek_all = RecvFlags {
+        peek: true,
+        wait_all: true,
+        truncate: false,
+    };
+    let peeking = asleep(move || peeking.recv(&mut [IoSliceMut::new(&mut [0; 8])], peek_all, Wait::Forever));
+    write(&peer);
+    assert_eq!(epoll.wait_for("IO"), "IO", "MSG_PEEK with MSG_WAITALL takes nothing");
+    write(&peer);
+    assert_eq!(peeking.join().unwrap(), Ok(8));
+    assert_eq!(recv(&ours, &mut [0; 8], Wait::Never), Ok(8));
+    assert_eq!(mask(ours.fd()), "O");
+    let fd = process::register(ours);
+    let polling = asleep(move || {
+        let events = libc::POLLRDHUP;
+        process::poll(&mut [PollRequest { fd, events, revents: 0 }], None)
+    });
+    write(&peer);
+    assert_eq!(epoll.wait_for("IO"), "IO", "poll for POLLRDHUP takes nothing");
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(polling.join().unwrap(), Ok(1));
+    process::close(fd).unwrap();
 }
 
 #[test]

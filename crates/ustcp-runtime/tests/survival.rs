@@ -8,11 +8,10 @@
 
 mod common;
 
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
-use common::native::{Epoll, Thread, mask};
-use common::{at, listener, pair, recv, send, settings, socket};
+use common::native::{Epoll, mask};
+use common::{asleep, at, listener, pair, recv, send, settings, socket};
 use ustcp_runtime::{Errno, Family, PollRequest, Runtime, Socket, Wait, process};
 
 const DOWN: Errno = Errno(libc::ENETDOWN);
@@ -48,16 +47,6 @@ impl Blocked {
             assert_eq!(thread.join().unwrap(), errno);
         }
     }
-}
-
-fn asleep<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    let (tell, told) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        tell.send(Thread::current()).unwrap();
-        call()
-    });
-    told.recv().unwrap().until_asleep();
-    thread
 }
 
 #[test]

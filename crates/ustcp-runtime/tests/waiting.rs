@@ -8,28 +8,15 @@
 
 mod common;
 
-use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use common::native::Thread;
-use common::{at, listener, pair, recv, send, socket, start};
+use common::{asleep, at, listener, pair, recv, send, socket, start};
 use ustcp_runtime::{Errno, Shutdown, Socket, Wait};
-
-/// Starts a thread in a call and returns when it sleeps there.
-fn blocked<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    let (tell, told) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        tell.send(Thread::current()).unwrap();
-        call()
-    });
-    told.recv().unwrap().until_asleep();
-    thread
-}
 
 fn reading(socket: &Socket) -> JoinHandle<Result<usize, Errno>> {
     let socket = socket.clone();
-    blocked(move || recv(&socket, &mut [0; 16], Wait::Forever))
+    asleep(move || recv(&socket, &mut [0; 16], Wait::Forever))
 }
 
 #[test]
@@ -92,7 +79,7 @@ fn close_ends_the_calls_of_other_threads() {
     // One of them drives, the others follow.
     let readers = [reading(&first), reading(&first), reading(&second)];
     let accepting = listener.clone();
-    let accepting = blocked(move || accepting.accept(Wait::Forever).err());
+    let accepting = asleep(move || accepting.accept(Wait::Forever).err());
     first.close().unwrap();
     second.close().unwrap();
     listener.close().unwrap();

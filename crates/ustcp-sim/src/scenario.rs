@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use ustcp_proto::{Checksum, Config, Family, Secret};
+use ustcp_proto::{Algorithm, Checksum, Config, Family, Secret};
 
 use crate::{Network, PacketKind, Rng, ScriptedDrop, Weather};
 
@@ -333,6 +333,7 @@ fn draw_config(rng: &mut Rng, (family, number): (Family, u8), ending: Ending, cu
         mtu,
         segmentation_offload: rng.one_of(&[0, 0, 8192, 65_000]),
         checksum: rng.one_of(&[Checksum::Full, Checksum::Offloaded]),
+        congestion: rng.one_of(&Algorithm::ALL),
         secret: Secret(secret),
         time_wait: Duration::from_secs(rng.one_of(&[1, 30, 60, 120])),
         rto_min: Duration::from_millis(rng.one_of(&[200, 200, 200, 1000])),

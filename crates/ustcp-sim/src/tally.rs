@@ -23,13 +23,14 @@ pub const CAUSES: [Cause; 11] = [
     Cause::Aborted,
 ];
 
-const TIMERS: [Timer; 6] = [
+const TIMERS: [Timer; 7] = [
     Timer::Retransmission,
     Timer::Persist,
     Timer::DelayedAck,
     Timer::Keepalive,
     Timer::TimeWait,
     Timer::FinWait2,
+    Timer::Pacing,
 ];
 
 const DROPS: [DropReason; DropReason::COUNT] = [

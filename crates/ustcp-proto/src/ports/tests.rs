@@ -1,6 +1,12 @@
 use super::*;
 use crate::Secret;
 
+const HERE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(10, 0, 0, 2));
+
+fn at(port: u16) -> SocketAddr {
+    SocketAddr::new(HERE, port)
+}
+
 fn id(index: u32) -> SocketId {
     SocketId { index, generation: 1 }
 }
@@ -20,10 +26,10 @@ fn what_was_taken_is_given_back() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]] {
         let mut ports = ports();
         ports.hold(80, id(0));
-        ports.share(80, true);
-        ports.share(80, false);
+        ports.share(at(80), true);
+        ports.share(at(80), false);
         for (left, index) in (0..3).rev().zip(order) {
-            ports.release(80, id(0), uses[index]);
+            ports.release(at(80), id(0), uses[index]);
             assert_eq!(ports.get(80).is_some(), left > 0);
         }
     }
@@ -40,11 +46,15 @@ fn who_forbids_a_bind() {
     ] {
         let mut ports = ports();
         ports.hold(80, id(0));
-        (0..yielding).for_each(|_| ports.share(80, true));
-        (0..unyielding).for_each(|_| ports.share(80, false));
+        (0..yielding).for_each(|_| ports.share(at(80), true));
+        (0..unyielding).for_each(|_| ports.share(at(80), false));
         let port = ports.get(80).unwrap();
-        assert_eq!(port.connections_forbid(true), forbids_reuse);
-        assert_eq!(port.connections_forbid(false), forbids_plain);
+        assert_eq!(port.connections_forbid(true, |address| address == HERE), forbids_reuse);
+        assert_eq!(port.connections_forbid(false, |address| address == HERE), forbids_plain);
+        assert!(
+            !port.connections_forbid(false, |address| address != HERE),
+            "another address"
+        );
     }
 }
 
@@ -54,8 +64,8 @@ fn others_keep_theirs() {
     let mut ports = ports();
     ports.hold(80, id(0));
     ports.hold(80, id(1));
-    ports.release(80, id(5), Claim::None);
-    ports.release(80, id(1), Claim::Holder);
-    ports.release(81, id(1), Claim::Holder);
+    ports.release(at(80), id(5), Claim::None);
+    ports.release(at(80), id(1), Claim::Holder);
+    ports.release(at(81), id(1), Claim::Holder);
     assert_eq!(ports.get(80).unwrap().holders, [id(0)]);
 }

@@ -6,10 +6,11 @@ use core::time::Duration;
 use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpSegment};
 
 use super::connection::{Connection, Opening};
+use super::progress::Progress;
 use super::receive::AckDebt;
 use super::{Offer, reset_for};
 use crate::context::Context;
-use crate::{Cause, DropReason, Error, State};
+use crate::{Cause, DropReason, Error, Instant, State};
 
 /// A segment as it is worked on: trimmed to what is new and inside the window.
 #[derive(Clone, Copy)]
@@ -19,6 +20,8 @@ struct Arrival<'a> {
     seq: SeqNum,
     text: &'a [u8],
     fin: bool,
+    /// It came with text, SYN or FIN, new or not.
+    occupied: bool,
 }
 
 impl Arrival<'_> {
@@ -96,12 +99,15 @@ impl Connection {
         } else {
             self.enter(cx, Cause::PeerSyn); // simultaneous open: answer with SYN-ACK
             self.syn_pending = true;
+            self.timeouts = 0; // the silence that the SYN met is over
+            self.rtt.reset_backoff();
         }
         ControlFlow::Continue(Arrival {
             header,
             seq: header.seq + 1,
             text: segment.payload,
             fin: header.flags.has(Flags::FIN),
+            occupied: true,
         })
     }
 
@@ -119,7 +125,7 @@ impl Connection {
     fn check_sequence<'a>(&mut self, cx: &mut Context, segment: &TcpSegment<'a>) -> Step<Arrival<'a>> {
         let mut header = segment.header;
         if self.is_syn_ack_of_simultaneous_open(&header) {
-            header.flags = Flags(header.flags.0 & !Flags::SYN.0);
+            header.flags = header.flags.without(Flags::SYN);
             header.seq += 1;
             header.window >>= self.snd.scale; // RFC 7323 §2.2: that of a SYN is not scaled, and from here on it is
         }
@@ -176,6 +182,7 @@ impl Connection {
             seq,
             text,
             fin: header.flags.has(Flags::FIN) && whole,
+            occupied: !payload.is_empty() || header.flags.has(Flags::FIN),
         }
     }
 
@@ -269,78 +276,74 @@ impl Connection {
     fn acknowledge(&mut self, cx: &mut Context, arrival: &Arrival<'_>) {
         let header = &arrival.header;
         let before = self.snd.una;
-        let newly_sacked = self.take_sack(header);
+        let mut progress = self.progress_so_far();
+        let newly_sacked = self.take_sack(header, cx.now);
         let window_changed = self
             .snd
             .update_window(header.seq, header.ack, self.scaled_window(header));
         if header.ack.after(before) {
-            self.on_new_ack(cx, header.ack);
+            self.on_new_ack(cx, header.ack, &mut progress);
         } else if header.ack == before && self.snd.in_flight.outstanding() > 0 {
             // RFC 5681 §2: with data outstanding, no text, no SYN or FIN, the same number, the same window.
-            let is_duplicate = arrival.text.is_empty() && !arrival.fin && !window_changed;
+            let is_duplicate = !arrival.occupied && !window_changed;
             if is_duplicate || newly_sacked > 0 {
-                self.on_duplicate_ack(cx);
+                self.on_duplicate_ack(cx, &mut progress);
             }
         }
         if self.snd.wnd > 0 {
             self.probes = 0;
-            self.timers.persist = None;
             if window_changed {
-                self.probe_backoff = 0;
+                self.hasten_persist(cx.now);
             }
         }
         self.notify |= self.snd.una != before;
+        self.control_congestion(cx, &progress);
     }
 
-    fn on_new_ack(&mut self, cx: &mut Context, ack: SeqNum) {
-        let flight = self.snd.in_flight.outstanding();
-        let acknowledged = self.snd.in_flight.acknowledge(ack);
+    fn on_new_ack(&mut self, cx: &mut Context, ack: SeqNum, progress: &mut Progress) {
+        let acknowledged = self.snd.in_flight.acknowledge(ack, cx.now);
         self.snd.advance(ack);
         self.bytes_acked += acknowledged.bytes as u64;
-        if let Some(sent_at) = acknowledged.sample {
-            self.rtt.sample(cx.now.since(sent_at));
+        progress.acked = acknowledged.bytes;
+        progress.rtt = acknowledged.sample.map(|sent_at| cx.now.since(sent_at));
+        if let Some(rtt) = progress.rtt {
+            self.rtt.sample(rtt);
         }
         self.timeouts = 0;
         self.first_timeout = None;
         self.soft_error = None;
-        self.grow_or_recover(ack, acknowledged.bytes, flight);
+        self.advance_recovery(ack, acknowledged.bytes);
         let outstanding = self.snd.in_flight.outstanding() > 0;
         self.timers.retransmission = outstanding.then(|| cx.now + self.rtt.rto()); // RFC 6298 (5.2), (5.3)
     }
 
-    fn grow_or_recover(&mut self, ack: SeqNum, acked: usize, flight: usize) {
+    fn advance_recovery(&mut self, ack: SeqNum, acked: usize) {
         let mss = self.snd.mss;
-        match self.congestion.recovery() {
-            Some(recover) if ack.at_or_after(recover) => {
-                self.duplicate_acks = 0;
-                self.congestion.on_recovered(self.snd.in_flight.pipe(), mss);
-            }
-            Some(_) => {
-                // A partial acknowledgement: the next hole is lost too, RFC 6582 §3.2 step 3 (2).
-                self.duplicate_acks = self.duplicate_acks.saturating_sub((acked / mss).max(1));
-                if self.rcv.sack {
-                    self.snd.in_flight.mark_lost_below_sacked(2 * mss);
-                }
-                // With SACK the hole may have been filled already by what is on its way.
-                if !self.rcv.sack || !self.snd.in_flight.first_was_resent() {
-                    self.snd.in_flight.mark_first_lost(mss);
-                    self.retransmit_pending = true;
-                }
-            }
-            None => {
-                self.duplicate_acks = 0;
-                let in_use = self.cwnd_limited || flight >= self.congestion.cwnd();
-                if in_use {
-                    self.congestion.on_ack(acked, mss); // RFC 5681 §3.1, RFC 7661: only a window in use grows
-                }
-            }
+        // RFC 6582 §3.2 step 3 (1): without SACK, all of a window may be free at once, and would leave in a burst.
+        let bound = (!self.rcv.sack).then(|| self.snd.in_flight.pipe().max(mss) + mss);
+        self.congestion.advance(ack, bound);
+        if self.congestion.recovery().is_none() {
+            self.duplicate_acks = 0;
+            return;
+        }
+        // A partial acknowledgement: the next hole is lost too, RFC 6582 §3.2 step 3 (2).
+        self.duplicate_acks = self.duplicate_acks.saturating_sub((acked / mss).max(1));
+        if self.rcv.sack {
+            self.snd.in_flight.mark_lost_below_sacked(2 * mss);
+        }
+        // With SACK it may be no hole but simply on its way, for the first time or again.
+        let board = &self.snd.in_flight;
+        if !self.rcv.sack || board.sacked() > 0 && !board.first_was_resent() {
+            self.snd.in_flight.mark_first_lost(mss);
+            self.retransmit_pending = true;
         }
     }
 
     /// RFC 5681 §3.2, RFC 6582 §3.2 step 2: the third in a row, or SACK blocks that say as much, begin recovery.
-    fn on_duplicate_ack(&mut self, cx: &mut Context) {
+    fn on_duplicate_ack(&mut self, cx: &mut Context, progress: &mut Progress) {
         let mss = self.snd.mss;
         self.duplicate_acks += 1;
+        progress.duplicate = true;
         if self.rcv.sack {
             self.snd.in_flight.mark_lost_below_sacked(2 * mss);
         }
@@ -358,16 +361,17 @@ impl Connection {
         if !fresh || (self.duplicate_acks < 3 && !lost) {
             return;
         }
-        let flight = self.snd.in_flight.outstanding();
         self.snd.in_flight.mark_first_lost(mss);
         self.recover = self.snd.nxt;
-        self.congestion.on_loss(flight, mss, self.recover);
+        let signal = self.congestion.signal(mss, progress.flight);
+        let recover_fs = progress.flight - progress.sacked; // RFC 9937 §6.1
+        self.congestion.on_loss(&signal, self.recover, recover_fs);
         self.retransmit_pending = true;
         cx.counters.fast_retransmits += 1;
     }
 
     /// RFC 2018: blocks that lie in flight; all others are ignored. Returns how many bytes are news.
-    fn take_sack(&mut self, header: &TcpHeader) -> usize {
+    fn take_sack(&mut self, header: &TcpHeader, now: Instant) -> usize {
         if !self.rcv.sack {
             return 0;
         }
@@ -375,7 +379,7 @@ impl Connection {
         let mut news = 0;
         for block in header.options.sack.iter() {
             if block.start.at_or_after(una) && block.start.before(block.end) && block.end.at_or_before(nxt) {
-                news += self.snd.in_flight.sack(block);
+                news += self.snd.in_flight.sack(block, now);
             }
         }
         news

@@ -24,7 +24,8 @@ impl Assembler {
         self.ranges.is_empty()
     }
 
-    /// Takes in `[start, end)`, joining what it touches. `false` when it would need one range too many.
+    /// Takes in `[start, end)`, joining what it touches. When that is one range too many, the farthest is given up; `false`
+    /// when that is this one.
     pub(crate) fn insert(&mut self, start: SeqNum, end: SeqNum) -> bool {
         let first = self.ranges.partition_point(|range| range.end.before(start));
         let last = self.ranges.partition_point(|range| range.start.at_or_before(end));
@@ -38,8 +39,12 @@ impl Assembler {
             joined.start = joined.start.min(range.start);
             joined.end = joined.end.max(range.end);
         }
-        if first >= last && self.ranges.len() >= Assembler::LIMIT {
+        let full = first >= last && self.ranges.len() >= Assembler::LIMIT;
+        if full && first == self.ranges.len() {
             return false;
+        }
+        if full {
+            self.ranges.pop(); // what is nearer to RCV.NXT is of use sooner
         }
         self.ranges.splice(first..last.max(first), [joined]);
         true

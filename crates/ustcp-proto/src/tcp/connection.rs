@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use ustcp_wire::SeqNum;
 
-use super::congestion::NewReno;
+use super::congestion::{Congestion, Pacer};
 use super::receive::{AckDebt, Receive};
 use super::rtt::Rtt;
 use super::send::Send;
@@ -42,7 +42,8 @@ pub(crate) struct Connection {
     pub(crate) snd: Send,
     pub(crate) rcv: Receive,
     pub(crate) rtt: Rtt,
-    pub(crate) congestion: NewReno,
+    pub(crate) congestion: Congestion,
+    pub(crate) pacer: Pacer,
     pub(crate) timers: Timers,
     pub(crate) options: Options,
     /// What SO_ERROR will say.
@@ -90,6 +91,9 @@ pub(crate) struct Connection {
     pub(crate) last_challenge: Option<Instant>,
     /// What routers and the device let through, in bytes of IP packet.
     pub(crate) path_mtu: usize,
+    /// Our packets may be fragmented on their way (no DF).
+    pub(crate) fragmentable: bool,
+    identification: u16,
     pub(crate) peer_mss: usize,
     pub(crate) window_scaling: bool,
     pub(crate) segments_in: u32,
@@ -116,7 +120,8 @@ impl Connection {
                 usize::from(announced_mss(&cx.config, family, &options)).max(1),
             ),
             rtt: Rtt::new(&cx.config),
-            congestion: NewReno::new(cx.config.initial_window, mss),
+            congestion: Congestion::new(options.congestion, cx.config.initial_window, mss, u64::from(iss.0)),
+            pacer: Pacer::default(),
             timers: Timers::default(),
             options,
             error: None,
@@ -144,6 +149,8 @@ impl Connection {
             last_received: cx.now,
             last_challenge: None,
             path_mtu,
+            fragmentable: false,
+            identification: 0,
             peer_mss,
             window_scaling: true,
             segments_in: 0,
@@ -184,7 +191,12 @@ impl Connection {
     pub(crate) fn accept_offer(&mut self, cx: &Context, offer: Offer) {
         self.peer_mss = usize::from(offer.mss);
         self.update_mss();
-        self.congestion = NewReno::new(cx.config.initial_window, self.snd.mss);
+        self.congestion = Congestion::new(
+            self.options.congestion,
+            cx.config.initial_window,
+            self.snd.mss,
+            u64::from(self.snd.iss.0),
+        );
         self.rcv.sack = offer.sack;
         self.window_scaling = offer.window_scale.is_some();
         self.snd.scale = offer.window_scale.unwrap_or(0);
@@ -217,7 +229,9 @@ impl Connection {
         } else {
             Some(mtu)
         };
+        // As Linux: below the least we believe in, routers may cut our packets instead; in IPv6 no router does.
         let least = self.family().min_path_mtu();
+        self.fragmentable |= self.family() == Family::V4 && named.is_some_and(|named| named < least);
         let mtu = named.unwrap_or(least).max(least);
         if mtu >= self.path_mtu {
             return;
@@ -225,7 +239,18 @@ impl Connection {
         self.path_mtu = mtu;
         self.update_mss();
         self.snd.in_flight.mark_all_lost();
+        drop(self.snd.in_flight.take_losses());
         self.retransmit_pending = true;
+    }
+
+    /// The IP identification of the next packet, when it may be fragmented: then it needs one (RFC 6864 §4.1).
+    pub(crate) fn next_identification(&mut self, text: usize) -> Option<u16> {
+        let packets = u16::try_from(text.div_ceil(self.snd.mss.max(1)))
+            .unwrap_or(u16::MAX)
+            .max(1);
+        let identification = self.identification;
+        self.identification = identification.wrapping_add(packets);
+        self.fragmentable.then_some(identification)
     }
 
     /// Follows Figure 5's arrow for `cause`, if there is one. The only place where `state` changes.
@@ -298,33 +323,30 @@ impl Connection {
         }
     }
 
-    /// RECEIVE: what can be read at `offset`; `Ok(0)` at the end of the stream.
-    pub(crate) fn peek(&self, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
+    /// RECEIVE: what can be read at `offset`; `Ok(0)` at the end of the stream. An error is told once.
+    pub(crate) fn peek(&mut self, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
         let copied = self.rcv.ring.copy_to(offset, into);
         if copied > 0 || into.is_empty() {
             return Ok(copied);
         }
-        if let Some(error) = self.error {
+        if let Some(error) = self.error.take() {
+            self.notify = true;
             return Err(error);
         }
         let at_end = self.read_shut || self.rcv.is_finished() || self.state == State::Closed;
         if at_end { Ok(0) } else { Err(Error::WouldBlock) }
     }
 
-    /// RECEIVE, for good. An error is told once.
+    /// RECEIVE, for good.
     pub(crate) fn recv(&mut self, into: &mut [u8]) -> Result<usize, Error> {
-        let result = self.peek(0, into);
-        match result {
-            Ok(count) => self.consume(count),
-            Err(error) if self.error == Some(error) => self.error = None,
-            Err(_) => {}
-        }
-        result
+        let count = self.peek(0, into)?;
+        self.consume(count);
+        Ok(count)
     }
 
     /// The first `count` bytes received have been read.
     pub(crate) fn consume(&mut self, count: usize) {
-        self.rcv.ring.consume(count);
+        self.rcv.read(count);
         let text_may_come = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
         if text_may_come && !self.rcv.is_finished() && self.rcv.should_update_window() {
             self.rcv.owe(AckDebt::Now);
@@ -383,6 +405,7 @@ impl Connection {
         self.snd.ring.set_limit(options.send_buffer);
         self.rcv.ring.set_limit(options.receive_buffer);
         self.update_mss();
+        self.congestion.select(options.congestion, self.snd.mss);
         if keepalive_changed {
             self.start_keepalive(now);
         }
@@ -447,6 +470,8 @@ impl Connection {
             } else {
                 segments(self.congestion.ssthresh())
             },
+            congestion: self.congestion.algorithm(),
+            pacing_rate: self.congestion.pacing_rate(),
             snd_mss: count32(mss),
             rcv_mss: count32(self.rcv.largest_text.min(self.largest_segment())),
             advmss: u32::from(announced_mss(config, self.family(), &self.options)),

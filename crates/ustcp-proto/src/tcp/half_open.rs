@@ -10,6 +10,8 @@ use crate::{Cause, EventKind, Flow, Instant, SocketId, State};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HalfOpen {
     pub(crate) listener: SocketId,
+    /// Its place among the half-open connections of the stack, by age.
+    pub(crate) serial: u64,
     pub(crate) flow: Flow,
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
@@ -150,6 +152,7 @@ mod tests {
                 index: 0,
                 generation: 0,
             },
+            serial: 1,
             flow: Flow {
                 local: end(80),
                 remote: end(1000),

@@ -5,6 +5,7 @@ mod assembler;
 mod congestion;
 mod connection;
 mod half_open;
+mod progress;
 mod receive;
 mod ring;
 mod rtt;
@@ -15,6 +16,7 @@ mod timeout;
 mod timers;
 mod transmit;
 
+pub use congestion::Algorithm;
 pub(crate) use connection::{Connection, Disposal};
 pub(crate) use half_open::{Completion, HalfOpen};
 pub(crate) use time_wait::{Aftermath, TimeWait};

@@ -140,6 +140,14 @@ impl Receive {
         })
     }
 
+    /// The first `count` bytes have been read.
+    pub(crate) fn read(&mut self, count: usize) {
+        self.ring.consume(count);
+        if self.ring.is_empty() && self.assembler.is_empty() {
+            self.ring.relax();
+        }
+    }
+
     /// A FIN stands at `seq`. It counts when everything before it has come, see [`Receive::fin_is_next`].
     pub(crate) fn note_fin(&mut self, seq: SeqNum) {
         if !self.finished && seq.at_or_after(self.nxt) {

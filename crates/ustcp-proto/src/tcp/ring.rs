@@ -9,10 +9,15 @@ pub(crate) struct Ring {
     head: usize,
     len: usize,
     limit: usize,
+    /// The most it held since it was last empty.
+    peak: usize,
 }
 
 impl Ring {
     const FIRST_ALLOCATION: usize = 4096;
+
+    /// Not worth giving back.
+    const ALWAYS_KEPT: usize = 16 * 1024;
 
     pub(crate) fn new(limit: usize) -> Ring {
         Ring {
@@ -62,6 +67,7 @@ impl Ring {
     pub(crate) fn write_at(&mut self, offset: usize, data: &[u8]) -> Result<(), Error> {
         let start = self.len + offset;
         self.reserve(start + data.len())?;
+        self.peak = self.peak.max(start + data.len());
         let capacity = self.bytes.len();
         let position = self.position(start);
         let (first, second) = data.split_at(data.len().min(capacity - position));
@@ -114,6 +120,15 @@ impl Ring {
         }
     }
 
+    /// It is empty, and nothing is held beyond its end: what it has not needed of late it gives back.
+    pub(crate) fn relax(&mut self) {
+        if self.bytes.len() > Ring::ALWAYS_KEPT && self.peak < self.bytes.len() / 4 {
+            self.bytes = Vec::new();
+            self.head = 0;
+        }
+        self.peak = 0;
+    }
+
     /// Gives its memory back.
     pub(crate) fn clear(&mut self) {
         *self = Ring::new(self.limit);
@@ -134,7 +149,13 @@ impl Ring {
         if needed <= capacity {
             return Ok(());
         }
-        let doubled = (capacity * 2).max(Ring::FIRST_ALLOCATION).min(self.limit);
+        // Beyond the limit, which was lowered under what is held, in steps too.
+        let most = if needed > self.limit {
+            needed + needed / 4
+        } else {
+            self.limit
+        };
+        let doubled = (capacity * 2).max(Ring::FIRST_ALLOCATION).min(most);
         let target = needed.max(doubled);
         let mut grown = Vec::new();
         grown.try_reserve_exact(target).map_err(|_| Error::NoBuffers)?;

@@ -52,6 +52,11 @@ impl Rtt {
         self.backoff = self.backoff.saturating_add(1);
     }
 
+    /// The peer has been heard of: its silence is over.
+    pub(crate) fn reset_backoff(&mut self) {
+        self.backoff = 0;
+    }
+
     /// RFC 6298 (5.7): the SYN had to be sent again and gave no sample.
     pub(crate) fn after_lost_syn(&mut self) {
         self.backoff = 0;

@@ -5,8 +5,11 @@
 
 use std::collections::VecDeque;
 
+use core::time::Duration;
+
 use ustcp_wire::{SackBlock, SeqNum};
 
+use super::congestion::{Loss, RateSample, Sampler, Snapshot};
 use crate::Instant;
 
 /// Sent and not yet cumulatively acknowledged. A FIN counts as the byte after the last.
@@ -15,8 +18,10 @@ pub(crate) struct SentRange {
     pub(crate) start: SeqNum,
     pub(crate) end: SeqNum,
     pub(crate) sent_at: Instant,
-    /// Bytes delivered on the whole connection when this was sent: what delivery rates are measured by.
-    pub(crate) delivered: u64,
+    /// How deliveries stood when this was sent: what delivery rates are measured by.
+    rate: Snapshot,
+    /// Counted as delivered: SACKed, though a timeout may have forgotten that.
+    counted: bool,
     pub(crate) sacked: bool,
     /// Held to be lost, and not sent again since.
     pub(crate) lost: bool,
@@ -35,7 +40,9 @@ pub(crate) struct Scoreboard {
     ranges: VecDeque<SentRange>,
     sacked: usize,
     lost: usize,
-    delivered: u64,
+    sampler: Sampler,
+    /// What was held to be lost since it was last asked for.
+    losses: Vec<Loss>,
 }
 
 /// What a cumulative acknowledgement covered.
@@ -86,29 +93,47 @@ impl Scoreboard {
 
     /// Bytes delivered in the connection's life.
     pub(crate) fn delivered(&self) -> u64 {
-        self.delivered
+        self.sampler.delivered()
+    }
+
+    /// There is nothing more to send, and the congestion window has room.
+    pub(crate) fn on_app_limited(&mut self) {
+        let in_flight = self.pipe();
+        self.sampler.on_app_limited(in_flight);
+    }
+
+    /// The delivery rate that the acknowledgement at hand has measured.
+    pub(crate) fn take_rate_sample(&mut self, min_rtt: Option<Duration>) -> Option<RateSample> {
+        self.sampler.take_sample(min_rtt)
+    }
+
+    /// What was held to be lost since this was last called.
+    pub(crate) fn take_losses(&mut self) -> impl ExactSizeIterator<Item = Loss> {
+        self.losses.drain(..)
     }
 
     /// `[start, end)` was sent for the first time; `start` is where the last range ended.
     pub(crate) fn sent(&mut self, start: SeqNum, end: SeqNum, now: Instant) {
+        let in_flight = self.pipe();
         let range = SentRange {
             start,
             end,
             sent_at: now,
-            delivered: self.delivered,
+            rate: self.sampler.on_sent(now, end.distance_from(start), in_flight),
+            counted: false,
             sacked: false,
             lost: false,
             retransmitted: false,
         };
         let full = self.ranges.len() >= Scoreboard::LIMIT;
         match self.ranges.back_mut() {
-            Some(last) if full && !last.sacked && !last.lost => last.end = end,
+            Some(last) if full && !last.counted && !last.lost => last.end = end,
             _ => self.ranges.push_back(range),
         }
     }
 
     /// Everything before `una` is acknowledged.
-    pub(crate) fn acknowledge(&mut self, una: SeqNum) -> Acknowledged {
+    pub(crate) fn acknowledge(&mut self, una: SeqNum, now: Instant) -> Acknowledged {
         let mut result = Acknowledged::default();
         let mut ambiguous = false;
         while let Some(front) = self.ranges.front_mut() {
@@ -125,8 +150,10 @@ impl Scoreboard {
             }
             self.sacked -= if range.sacked { covered } else { 0 };
             self.lost -= if range.lost { covered } else { 0 };
-            self.delivered += if range.sacked { 0 } else { covered as u64 };
             ambiguous |= range.retransmitted;
+            if !range.counted {
+                self.sampler.on_delivered(now, &range.rate, range.sent_at, covered);
+            }
             if !range.sacked {
                 result.sample = Some(range.sent_at);
             }
@@ -136,7 +163,7 @@ impl Scoreboard {
     }
 
     /// The receiver holds `block`. Returns how many bytes of it are news. The caller has checked that it lies in flight.
-    pub(crate) fn sack(&mut self, block: SackBlock) -> usize {
+    pub(crate) fn sack(&mut self, block: SackBlock, now: Instant) -> usize {
         // A peer that cuts what is in flight into bytes (CVE-2019-11478) gets so many pieces and no more: beyond it only
         // ranges that a block covers whole count as SACKed.
         if self.ranges.len() < Scoreboard::LIMIT {
@@ -152,12 +179,14 @@ impl Scoreboard {
             }
             range.sacked = true;
             news += range.len();
+            if !core::mem::replace(&mut range.counted, true) {
+                self.sampler.on_delivered(now, &range.rate, range.sent_at, range.len());
+            }
             if core::mem::take(&mut range.lost) {
                 self.lost -= range.len();
             }
         }
         self.sacked += news;
-        self.delivered += news as u64;
         news
     }
 
@@ -170,6 +199,7 @@ impl Scoreboard {
             } else if above > threshold && !range.lost && !range.retransmitted {
                 range.lost = true;
                 self.lost += range.len();
+                self.losses.push(self.sampler.on_lost(&range.rate, range.len()));
             }
         }
     }
@@ -185,6 +215,7 @@ impl Scoreboard {
         {
             first.lost = true;
             self.lost += first.len();
+            self.losses.push(self.sampler.on_lost(&first.rate, first.len()));
         }
     }
 
@@ -196,6 +227,9 @@ impl Scoreboard {
     /// A timeout: all of it is lost, and what was SACKed may have been reneged on (RFC 2018 §8).
     pub(crate) fn mark_all_lost(&mut self) {
         for range in &mut self.ranges {
+            if !range.lost && !range.sacked {
+                self.losses.push(self.sampler.on_lost(&range.rate, range.len()));
+            }
             range.lost = true;
             range.sacked = false;
         }
@@ -216,7 +250,7 @@ impl Scoreboard {
     pub(crate) fn resent(&mut self, start: SeqNum, end: SeqNum, now: Instant) {
         self.split_at(start);
         self.split_at(end);
-        let delivered = self.delivered;
+        let rate = self.sampler.on_sent(now, end.distance_from(start), self.pipe());
         let index = self.ranges.partition_point(|range| range.start.before(start));
         if let Some(range) = self.ranges.get_mut(index) {
             if core::mem::take(&mut range.lost) {
@@ -224,13 +258,13 @@ impl Scoreboard {
             }
             range.retransmitted = true;
             range.sent_at = now;
-            range.delivered = delivered;
+            range.rate = rate;
         }
     }
 
     pub(crate) fn clear(&mut self) {
         *self = Scoreboard {
-            delivered: self.delivered,
+            sampler: self.sampler,
             ..Scoreboard::default()
         };
     }

@@ -120,6 +120,9 @@ impl Send {
         self.una = ack;
         let freed = ack.distance_from(self.start).min(self.ring.len());
         self.ring.consume(freed);
+        if self.ring.is_empty() {
+            self.ring.relax();
+        }
         self.start += freed;
     }
 

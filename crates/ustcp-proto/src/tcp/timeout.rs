@@ -19,10 +19,13 @@ impl Connection {
     /// Serves every timer that is due.
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Verdict {
         while let Some(timer) = self.timers.take_due(cx.now) {
-            cx.record(Some(self.flow), EventKind::Expired(timer));
+            if timer != Timer::Pacing {
+                cx.record(Some(self.flow), EventKind::Expired(timer)); // that one goes off with nearly every segment
+            }
             let verdict = match timer {
                 Timer::Retransmission => self.on_retransmission_timeout(cx),
                 Timer::Persist => self.on_persist_timeout(cx),
+                Timer::Pacing => Verdict::Silent, // its time has come: what waited is sent next
                 Timer::DelayedAck => {
                     self.rcv.owe(AckDebt::Now);
                     Verdict::Silent
@@ -50,8 +53,10 @@ impl Connection {
         self.rtt.back_off(); // RFC 6298 (5.5)
         if self.snd.syn_acked() {
             let flight = self.snd.in_flight.outstanding();
-            self.congestion.on_timeout(flight, self.snd.mss, self.timeouts == 1);
+            let signal = self.congestion.signal(self.snd.mss, flight);
+            self.congestion.on_timeout(&signal, self.snd.nxt, self.timeouts == 1);
             self.snd.in_flight.mark_all_lost();
+            self.tell_losses(cx.now);
             self.recover = self.snd.nxt;
             self.duplicate_acks = 0;
             self.retransmit_pending = true; // RFC 6298 (5.4)

@@ -10,6 +10,7 @@ pub(crate) struct Timers {
     pub(crate) delayed_ack: Option<Instant>,
     pub(crate) keepalive: Option<Instant>,
     pub(crate) fin_wait_2: Option<Instant>,
+    pub(crate) pacing: Option<Instant>,
 }
 
 impl Timers {
@@ -21,6 +22,7 @@ impl Timers {
             (self.delayed_ack, Timer::DelayedAck),
             (self.keepalive, Timer::Keepalive),
             (self.fin_wait_2, Timer::FinWait2),
+            (self.pacing, Timer::Pacing),
         ]
         .into_iter()
         .filter_map(|(at, timer)| Some((at?, timer)))
@@ -36,6 +38,7 @@ impl Timers {
             Timer::DelayedAck => self.delayed_ack = None,
             Timer::Keepalive => self.keepalive = None,
             Timer::FinWait2 | Timer::TimeWait | Timer::Reassembly => self.fin_wait_2 = None,
+            Timer::Pacing => self.pacing = None,
         }
         Some(timer)
     }

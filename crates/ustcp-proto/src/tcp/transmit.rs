@@ -3,9 +3,10 @@
 use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions};
 
 use super::announced_mss;
+use super::congestion::{Restart, quantum};
 use super::connection::{Connection, Opening};
-use crate::State;
 use crate::context::Context;
+use crate::{Instant, State};
 
 /// One segment to leave: its header, and which bytes of the send buffer go with it.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Outgoing {
     /// Bytes of text in each packet, when the device is to split it.
     pub(crate) segment_size: Option<u16>,
     pub(crate) retransmission: bool,
+    /// Routers may cut it; this tells its pieces from others'.
+    pub(crate) identification: Option<u16>,
 }
 
 impl Outgoing {
@@ -26,6 +29,7 @@ impl Outgoing {
             text: (0, 0),
             segment_size: None,
             retransmission,
+            identification: None,
         }
     }
 }
@@ -64,8 +68,7 @@ impl Connection {
         if matches!(self.state, State::SynSent | State::SynReceived) {
             return self.transmit_ack_if_owed();
         }
-        self.retransmit(cx)
-            .or_else(|| self.transmit_new(cx))
+        self.transmit_text(cx)
             .or_else(|| self.transmit_probe(cx))
             .or_else(|| self.transmit_ack_if_owed())
     }
@@ -95,6 +98,24 @@ impl Connection {
         Outgoing::bare(header, again)
     }
 
+    /// Text, when its time of departure has come.
+    fn transmit_text(&mut self, cx: &mut Context) -> Option<Outgoing> {
+        let rate = self.congestion.pacing_rate();
+        let wait = rate.and_then(|_| self.pacer.wait(cx.now));
+        let waiting = self.snd.has_unsent() || self.snd.in_flight.lost() > 0;
+        self.timers.pacing = wait.filter(|_| waiting);
+        if self.timers.pacing.is_some() {
+            return None;
+        }
+        let outgoing = self.retransmit(cx).or_else(|| self.transmit_new(cx))?;
+        let (_, len) = outgoing.text;
+        self.congestion.on_sent(len);
+        if let Some(rate) = rate {
+            self.pacer.on_sent(cx.now, len, rate);
+        }
+        Some(outgoing)
+    }
+
     /// What is held to be lost goes before anything new.
     fn retransmit(&mut self, cx: &mut Context) -> Option<Outgoing> {
         let range = self.snd.in_flight.first_lost()?;
@@ -117,7 +138,7 @@ impl Connection {
     }
 
     /// Bytes held to be in the network. Without SACK each duplicate acknowledgement says that one segment has left it.
-    fn pipe(&self) -> usize {
+    pub(super) fn pipe(&self) -> usize {
         let left = if self.rcv.sack {
             0
         } else {
@@ -130,6 +151,9 @@ impl Connection {
     fn transmit_new(&mut self, cx: &mut Context) -> Option<Outgoing> {
         if !self.snd.has_unsent() {
             self.cwnd_limited = self.pipe() + self.snd.mss > self.congestion.cwnd();
+            if !self.cwnd_limited && self.snd.in_flight.lost() == 0 {
+                self.snd.in_flight.on_app_limited();
+            }
             return None;
         }
         self.restart_after_idle(cx);
@@ -153,9 +177,12 @@ impl Connection {
 
     /// RFC 5681 §4.1.
     fn restart_after_idle(&mut self, cx: &Context) {
-        let idle = self.snd.in_flight.outstanding() == 0 && cx.now.since(self.last_text_sent) > self.rtt.rto();
-        if idle {
-            self.congestion.on_idle();
+        if self.snd.in_flight.outstanding() == 0 {
+            self.congestion.on_restart(&Restart {
+                now: cx.now,
+                rto_passed: cx.now.since(self.last_text_sent) > self.rtt.rto(),
+                srtt: self.rtt.srtt(),
+            });
         }
     }
 
@@ -177,10 +204,14 @@ impl Connection {
         (len > 0 || fin).then_some((len, fin))
     }
 
-    /// One segment without offload; else as many whole ones as a super-segment holds.
+    /// One segment without offload; else as many whole ones as a super-segment holds, and as may leave in one piece.
     fn largest_text(&self, cx: &Context) -> usize {
         let whole = self.packet_text();
-        (cx.config.segmentation_offload / whole).max(1) * whole
+        let piece = self
+            .congestion
+            .pacing_rate()
+            .map_or(usize::MAX, |rate| quantum(rate, self.snd.mss));
+        (cx.config.segmentation_offload.min(piece) / whole).max(1) * whole
     }
 
     /// Text that one packet carries: the MSS less the options that go along, RFC 6691.
@@ -212,6 +243,14 @@ impl Connection {
         let nagle = self.options.no_delay || fin || !self.snd.small_in_flight();
         let half_window = len * 2 >= self.snd.max_wnd && self.snd.max_wnd > 0;
         nagle && (all || half_window) && len > 0 || fin
+    }
+
+    /// The window has changed: what waits for it need not wait for the backed-off rest of a probe's time. It does wait
+    /// for its own, however often a window too small is repeated.
+    pub(crate) fn hasten_persist(&mut self, now: Instant) {
+        self.probe_backoff = 0;
+        let soon = now + self.rtt.scaled(0);
+        self.timers.persist = self.timers.persist.map(|at| at.min(soon));
     }
 
     /// Nothing in flight will bring an acknowledgement, and what waits cannot go: ask from time to time.
@@ -279,6 +318,7 @@ impl Connection {
             text: (self.snd.offset_of(start), len),
             segment_size: (len > each).then(|| u16::try_from(each).unwrap_or(u16::MAX)),
             retransmission,
+            identification: self.next_identification(len),
         }
     }
 

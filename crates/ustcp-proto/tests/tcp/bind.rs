@@ -258,3 +258,15 @@ fn sockets_are_limited_and_ids_unique() {
     assert_eq!(stack.state(ids[3]), Err(Error::BadSocket));
     assert_eq!(stack.send(now, ids[3], b""), Err(Error::BadSocket));
 }
+
+/// Connections stand in the way of a bind to their own address only.
+#[test]
+fn connections_at_another_address_do_not_forbid() {
+    let mut w = Wire::accepted();
+    let id = w.fresh();
+    assert_eq!(
+        w.stack.bind(id, SocketAddr::new(OURS, SERVER)),
+        Err(Error::AddressInUse)
+    );
+    assert_eq!(w.stack.bind(id, SocketAddr::from(([127, 0, 0, 1], SERVER))), Ok(()));
+}

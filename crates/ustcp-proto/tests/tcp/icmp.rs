@@ -148,7 +148,7 @@ fn soft_errors_are_the_reason_in_the_end() {
         w.inject(&about(&syn, kind, code, 0));
         assert_eq!(w.state(), State::SynSent);
         w.sees_syns();
-        w.elapse(secs(200));
+        w.elapse(secs(300));
         assert_eq!(w.take_error(), Some(reason), "{kind} {code}");
     }
 }
@@ -192,4 +192,25 @@ impl Wire {
         self.after(secs(1));
         self.sees("S 0:0(0)");
     }
+}
+
+/// 5927-3: a path smaller than the least we believe in is not a dead end: routers may cut what we send (no DF), and each
+/// packet then has an identification of its own.
+#[test]
+fn a_tiny_path_may_fragment() {
+    let (mut w, first) = in_flight();
+    let dont_fragment = |packet: &[u8]| packet[6] & 0x40 != 0;
+    assert!(dont_fragment(&first));
+    w.inject(&about(&first, UNREACHABLE, 4, 296));
+    let mut identifications = Vec::new();
+    while let Some(packet) = w.next_packet() {
+        assert!(!dont_fragment(&packet) && packet.len() <= 552);
+        identifications.push(u16::from_be_bytes([packet[4], packet[5]]));
+    }
+    assert!(identifications.len() > 1);
+    assert!(
+        identifications
+            .windows(2)
+            .all(|pair| pair[1] == pair[0].wrapping_add(1))
+    );
 }

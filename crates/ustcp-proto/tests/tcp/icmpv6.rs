@@ -138,7 +138,7 @@ fn soft_errors_are_the_reason_in_the_end() {
         assert_eq!(w.state(), State::SynSent);
         w.after(secs(1));
         w.sees("S 0:0(0)");
-        w.elapse(secs(200));
+        w.elapse(secs(300));
         assert_eq!(w.take_error(), Some(reason), "{kind} {code}");
     }
 }

@@ -216,3 +216,21 @@ fn a_forgotten_half_open_connection_is_an_event() {
     assert_eq!(w.arrows(), [(State::SynReceived, Cause::Aborted, State::Closed)]);
     assert_eq!(w.stack.counters().attempt_fails, 1);
 }
+
+/// 4987-1: SYNs that come to nothing shut out nobody who completes: the oldest of them makes way.
+#[test]
+fn a_flood_of_syns_shuts_out_nobody() {
+    let mut w = Wire::listening(config(), 128);
+    for port in 1..=200 {
+        w.ports = Ports(SERVER, port);
+        w.peer("S 0:0(0) win 65535 <mss 1000>");
+        w.drain();
+    }
+    assert_eq!(w.stack.census().half_open, 129);
+    w.ports = Ports(SERVER, 50_000);
+    w.peer("S 0:0(0) win 65535 <mss 1000>");
+    w.sees("S. 0:0(0) ack 1");
+    w.peer(". 1:1(0) ack 1");
+    w.accept();
+    assert_eq!(w.stack.census().half_open, 128);
+}

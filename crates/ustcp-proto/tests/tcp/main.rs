@@ -10,6 +10,8 @@ mod close;
 #[cfg(test)]
 mod congestion;
 #[cfg(test)]
+mod congestion_choice;
+#[cfg(test)]
 mod device_down;
 #[cfg(test)]
 mod dual_stack;

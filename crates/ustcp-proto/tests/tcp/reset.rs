@@ -280,3 +280,14 @@ fn reset_before_accept() {
     w.close();
     assert_eq!(w.stack.census().sockets, 1);
 }
+
+/// As Linux: an error is told once, to whoever asks first, a peeker too.
+#[test]
+fn a_peeker_is_told_once() {
+    let mut w = Wire::connected();
+    w.peer("R. 1:1(0) ack 1");
+    let id = w.id();
+    assert_eq!(w.stack.peek(id, 0, &mut [0; 4]), Err(Error::ConnectionReset));
+    assert_eq!(w.stack.peek(id, 0, &mut [0; 4]), Ok(0));
+    assert_eq!(w.read(4), Ok(0));
+}

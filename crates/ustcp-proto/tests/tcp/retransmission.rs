@@ -227,7 +227,7 @@ fn the_third_duplicate_retransmits() {
     w.sees(". 1:1001(1000) ack 1");
     w.quiet();
     assert_eq!(w.stack.counters().fast_retransmits, 1);
-    assert_eq!(w.info().ssthresh, 6); // half of twelve in flight
+    assert_eq!(w.info().ssthresh, 7); // 0.7 of ten: what limited transmit added does not count
 }
 
 /// 5681-11: what is no duplicate: with text, with another window, with FIN, or with nothing in flight.
@@ -386,4 +386,26 @@ fn a_shrunk_window_is_no_reason_to_give_up() {
     }
     w.peer(". 1:1(0) ack 5001 win 65535");
     assert_eq!(w.stack.queued_out(w.id()), Ok(0));
+}
+
+/// 5681-11: what carries text is no duplicate acknowledgement, even where our window has no room for the text.
+#[test]
+fn probes_with_text_are_no_duplicates() {
+    let mut w = Wire::connected_to(
+        Config {
+            receive_buffer: 2000,
+            ..config()
+        },
+        PLAIN,
+    );
+    w.peer("P. 1:1001(1000) ack 1");
+    w.peer("P. 1001:2001(1000) ack 1");
+    w.drain();
+    w.write(3000);
+    w.drain();
+    for _ in 0..4 {
+        w.peer("P. 2001:2002(1) ack 1");
+    }
+    w.drain();
+    assert_eq!(w.stack.counters().fast_retransmits, 0);
 }

@@ -189,6 +189,21 @@ fn the_limit() {
     }
     let census = w.stack.census();
     assert_eq!((census.time_wait, census.sockets, census.orphans), (3, 0, 0));
+    w.ports = Ports(41_000, SERVER);
+    w.connect();
+    w.sees("S 0:0(0)");
+    w.peer("S. 0:0(0) ack 1 <mss 1000>");
+    w.sees(". 1:1(0) ack 1");
+    w.shutdown(Shutdown::Write);
+    w.sees("F. 1:1(0) ack 1");
+    w.peer("F. 1:1(0) ack 2");
+    w.sees(". 2:2(0) ack 2");
+    assert_eq!(
+        w.state(),
+        State::Closed,
+        "a user who still holds the socket sees that it is over"
+    );
+    w.close();
     w.after(secs(60));
     assert_eq!(w.stack.census(), Census::default());
 }

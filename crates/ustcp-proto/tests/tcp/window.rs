@@ -344,3 +344,52 @@ fn a_reader_at_the_start_sends_no_update() {
     w.sees("P. 1:6(5) ack 101");
     assert_eq!(w.info().rcv_wnd, 1 << 20);
 }
+
+/// SWS sender rule 4, RFC 9293 §3.8.6.2.1: a window too small to be worth filling is filled when the override timer says
+/// so, however often the peer repeats that it is small.
+#[test]
+fn a_talkative_peer_does_not_stop_the_override_timer() {
+    let mut w = Wire::connected_to(config(), "win 65535 <mss 1000>");
+    w.write(4000);
+    w.drain();
+    w.peer(". 1:1(0) ack 4001 win 500");
+    w.write(3000);
+    w.quiet();
+    let mut sent = Vec::new();
+    for seq in 1..10 {
+        w.peer(&format!("P. {seq}:{}(1) ack 4001 win 500", seq + 1));
+        sent.extend(w.elapse(ms(100)).into_iter().filter(|(_, segment)| segment.len > 0));
+    }
+    assert_eq!(sent.first().map(|(_, segment)| segment.len), Some(500));
+}
+
+/// A connection that once moved much and now little holds what little needs.
+#[test]
+fn buffers_shrink_with_what_they_hold() {
+    let config = Config {
+        send_buffer: 1 << 20,
+        receive_buffer: 1 << 20,
+        ..config()
+    };
+    let mut w = Wire::connected_to(config, "win 65535 <mss 1000,ws 7>");
+    w.write(500_000);
+    let mut acked = 1;
+    while acked < 500_001 {
+        acked = w
+            .drain()
+            .iter()
+            .map(|sent| sent.seq + i64::try_from(sent.len).unwrap())
+            .max()
+            .unwrap();
+        w.peer(&format!(". 1:1(0) ack {acked}"));
+    }
+    let large = w.stack.census().buffer_bytes;
+    for _ in 0..2 {
+        w.write(100);
+        w.drain();
+        acked += 100;
+        w.peer(&format!(". 1:1(0) ack {acked}"));
+    }
+    let small = w.stack.census().buffer_bytes;
+    assert!(large >= 500_000 && small < 20_000, "{large}, then {small}");
+}

@@ -40,7 +40,10 @@ struct Watched {
 
 impl Watched {
     fn new() -> Watched {
-        let mirror = Mirror::new().unwrap();
+        let mut key = [0; 8];
+        getrandom::fill(&mut key).unwrap();
+        let mut sinks = Sinks::new(u64::from_ne_bytes(key)).unwrap();
+        let mirror = Mirror::new(&mut sinks).unwrap();
         let epoll = Epoll::new().unwrap();
         epoll
             .add(
@@ -49,13 +52,7 @@ impl Watched {
                 0,
             )
             .unwrap();
-        let mut key = [0; 8];
-        getrandom::fill(&mut key).unwrap();
-        let watched = Watched {
-            mirror,
-            sinks: Sinks::new(u64::from_ne_bytes(key)),
-            epoll,
-        };
+        let watched = Watched { mirror, sinks, epoll };
         watched.edges();
         watched
     }
@@ -172,24 +169,24 @@ fn a_fresh_socket_hangs_up_only_as_far_as_can_be_shown() {
 
 #[test]
 fn many_mirrors_are_readable_at_once_on_few_sinks() {
-    let mut sinks = Sinks::new(u64::from(std::process::id()));
-    let mut mirrors: Vec<_> = (0..1000).map(|_| Mirror::new().unwrap()).collect();
+    let mut sinks = Sinks::new(u64::from(std::process::id())).unwrap();
+    let mut mirrors: Vec<_> = (0..1000).map(|_| Mirror::new(&mut sinks).unwrap()).collect();
     for arrivals in 1..=8 {
         for mirror in &mut mirrors {
             mirror.show(&readiness("I", arrivals), &mut sinks).unwrap();
         }
     }
     assert_eq!(sinks.pairs.len(), 1000_usize.div_ceil(MIRRORS_PER_SINKS));
-    for mut mirror in mirrors {
-        sinks.release(&mut mirror);
+    for mirror in mirrors {
+        sinks.release(mirror);
     }
     assert_eq!(sinks.pairs.len(), 1, "one to spare");
 }
 
 #[test]
 fn a_program_that_writes_past_the_library_is_told() {
-    let mut sinks = Sinks::new(u64::from(std::process::id()) << 32);
-    let mut mirror = Mirror::new().unwrap();
+    let mut sinks = Sinks::new(u64::from(std::process::id()) << 32).unwrap();
+    let mut mirror = Mirror::new(&mut sinks).unwrap();
     let mut write = |mask: &str| {
         mirror.show(&readiness(mask, 0), &mut sinks).unwrap();
         let file = std::fs::File::from(mirror.fd.try_clone().unwrap());

@@ -5,8 +5,8 @@ pub(crate) mod native;
 
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ustcp_runtime::{Cidr, Errno, Family, Offload, RecvFlags, Runtime, SendFlags, Settings, Socket, Wait, namespace};
@@ -109,7 +109,7 @@ pub(crate) fn recv_all(socket: &Socket) -> Vec<u8> {
 }
 
 /// A kernel thread-of-control that sends back what it gets until the end of the stream.
-pub(crate) fn echo(mut stream: TcpStream) -> thread::JoinHandle<()> {
+pub(crate) fn echo(mut stream: TcpStream) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut buffer = vec![0; 65_536];
         loop {
@@ -119,4 +119,15 @@ pub(crate) fn echo(mut stream: TcpStream) -> thread::JoinHandle<()> {
             }
         }
     })
+}
+
+/// Starts a thread in a call and returns when it sleeps there.
+pub(crate) fn asleep<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let (tell, told) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        tell.send(native::Thread::current()).unwrap();
+        call()
+    });
+    told.recv().unwrap().until_asleep();
+    thread
 }

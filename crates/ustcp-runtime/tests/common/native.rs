@@ -131,11 +131,8 @@ pub(crate) fn linger_zero(fd: RawFd) {
 
 /// Closes the connection now, while the descriptor lives on as something else.
 pub(crate) fn close_early(stream: &TcpStream) {
-    // SAFETY: the number stays open: it is /dev/null from here on.
-    unsafe {
-        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        assert!(libc::dup2(null, stream.as_raw_fd()) >= 0 && libc::close(null) == 0);
-    }
+    // SAFETY: the number stays open: it is standard error from here on.
+    assert!(unsafe { libc::dup2(2, stream.as_raw_fd()) } >= 0);
 }
 
 /// A thread of this process as the system names it.
@@ -201,4 +198,21 @@ pub(crate) fn in_child(child: impl FnOnce() -> u8) -> u8 {
 pub(crate) fn take(fd: RawFd) -> OwnedFd {
     // SAFETY: for a test of what happens when the library's own descriptor is closed behind its back.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Takes every descriptor that the process may still have, of `limit` at most from now on.
+pub(crate) fn exhaust_descriptors(limit: libc::rlim_t) -> Vec<OwnedFd> {
+    let limit = libc::rlimit {
+        rlim_cur: limit,
+        rlim_max: limit,
+    };
+    // SAFETY: `limit` lives across the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+    // SAFETY: each number is a new one, ours alone.
+    std::iter::from_fn(|| match unsafe { libc::dup(2) } {
+        -1 => None,
+        // SAFETY: as above.
+        fd => Some(unsafe { OwnedFd::from_raw_fd(fd) }),
+    })
+    .collect()
 }

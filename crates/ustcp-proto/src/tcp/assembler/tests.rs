@@ -88,12 +88,21 @@ fn what_is_not_reached_stays() {
 #[test]
 fn the_number_of_ranges_is_bounded() {
     let mut assembler = Assembler::default();
-    for index in 0..Assembler::LIMIT {
-        assert!(assembler.insert(BASE + 2 * index, BASE + (2 * index + 1)));
+    for index in 1..=Assembler::LIMIT {
+        assert!(assembler.insert(BASE + 4 * index, BASE + (4 * index + 1)));
     }
-    let beyond = 2 * Assembler::LIMIT;
-    assert!(!assembler.insert(BASE + (beyond + 1), BASE + (beyond + 2)));
-    assert!(assembler.insert(BASE + 1, BASE + 2), "what joins two is welcome");
+    let farthest = 4 * Assembler::LIMIT;
+    assert!(!assembler.insert(BASE + (farthest + 4), BASE + (farthest + 5)));
+    assert!(
+        assembler.insert(BASE + 2, BASE + 3),
+        "the farthest makes way for what is nearer"
+    );
+    assert_eq!(assembler.len(), Assembler::LIMIT);
+    assert_eq!(assembler.continue_from(BASE + farthest), BASE + farthest, "it is gone");
+    for index in 1..=Assembler::LIMIT {
+        assert!(assembler.insert(BASE + 4 * index, BASE + (4 * index + 1)));
+    }
+    assert!(assembler.insert(BASE + 5, BASE + 8), "what joins two is welcome");
     assert_eq!(assembler.len(), Assembler::LIMIT - 1);
     assembler.clear();
     assert!(assembler.is_empty());

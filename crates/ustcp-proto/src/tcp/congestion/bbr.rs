@@ -9,10 +9,12 @@ use super::rate::{Loss, RateSample};
 use crate::Instant;
 use bounds::{Bounds, inflight_at, is_too_much};
 use model::{Aggregation, FullPipe, MaxBandwidth, MinRtt, Rounds};
+use phase::Phase;
 use probing::{Feedback, Probing};
 
 mod bounds;
 mod model;
+mod phase;
 mod probing;
 #[cfg(test)]
 mod tests;
@@ -28,47 +30,6 @@ const STARTUP_LOSSES: u32 = 6;
 
 /// Sent slower than the path delivers, in percent, so that queues drain.
 const PACING_MARGIN: u64 = 1;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Startup,
-    Drain,
-    Down,
-    Cruise,
-    Refill,
-    Up,
-    ProbeRtt,
-}
-
-impl Phase {
-    /// In percent of the bandwidth.
-    fn pacing_gain(self) -> u64 {
-        match self {
-            Phase::Startup => 277,
-            Phase::Drain => 35,
-            Phase::Down => 90,
-            Phase::Cruise | Phase::Refill | Phase::ProbeRtt => 100,
-            Phase::Up => 125,
-        }
-    }
-
-    /// In percent of the bandwidth-delay product.
-    fn cwnd_gain(self) -> usize {
-        match self {
-            Phase::Startup | Phase::Drain | Phase::Down | Phase::Cruise | Phase::Refill => 200,
-            Phase::Up => 225,
-            Phase::ProbeRtt => 50,
-        }
-    }
-
-    fn probes_bandwidth(self) -> bool {
-        matches!(self, Phase::Down | Phase::Cruise | Phase::Refill | Phase::Up)
-    }
-
-    fn accelerates(self) -> bool {
-        matches!(self, Phase::Startup | Phase::Refill | Phase::Up)
-    }
-}
 
 /// What undo restores.
 #[derive(Clone, Copy, Debug)]
@@ -163,13 +124,22 @@ impl Bbr {
         if !self.pipe.reached {
             return;
         }
-        self.adapt_longterm(ack, rate);
+        let held_back = ack.cwnd_limited && self.bounds.inflight_longterm.is_some_and(|bound| self.cwnd >= bound);
+        self.adapt_longterm(ack, rate, held_back);
         match self.phase {
             Phase::Down | Phase::Cruise if self.is_time_to_probe(ack.now) => self.start_refill(),
             Phase::Down if self.is_drained(ack.in_flight) => self.phase = Phase::Cruise,
             Phase::Refill if self.rounds.started => self.start_up(rate.rate().unwrap_or(0)),
-            Phase::Up => self.stay_up(ack, rate),
-            Phase::Down | Phase::Cruise | Phase::Refill | Phase::Startup | Phase::Drain | Phase::ProbeRtt => {}
+            // Held back by the bound and not by the path: that shows nothing.
+            Phase::Up if held_back => self.pipe.restart(rate.rate().unwrap_or(0)),
+            Phase::Up if self.pipe.now => self.start_down(ack.now),
+            Phase::Down
+            | Phase::Cruise
+            | Phase::Refill
+            | Phase::Up
+            | Phase::Startup
+            | Phase::Drain
+            | Phase::ProbeRtt => {}
         }
     }
 
@@ -206,20 +176,8 @@ impl Bbr {
         in_flight <= with_headroom.unwrap_or(usize::MAX) && in_flight <= self.inflight(100)
     }
 
-    fn stay_up(&mut self, ack: &AckSample, rate: &RateSample) {
-        if ack.cwnd_limited && self.is_at_longterm() {
-            self.pipe.restart(rate.rate().unwrap_or(0)); // held back by the bound, not by the path
-        } else if self.pipe.now {
-            self.start_down(ack.now);
-        }
-    }
-
-    fn is_at_longterm(&self) -> bool {
-        self.bounds.inflight_longterm.is_some_and(|bound| self.cwnd >= bound)
-    }
-
     /// Takes in what the probe has shown, and raises the long-term bound while losses allow.
-    fn adapt_longterm(&mut self, ack: &AckSample, rate: &RateSample) {
+    fn adapt_longterm(&mut self, ack: &AckSample, rate: &RateSample, held_back: bool) {
         if self.rounds.started {
             match self.probing.feedback {
                 Feedback::Starting => self.probing.feedback = Feedback::Coming,
@@ -240,7 +198,7 @@ impl Bbr {
             return;
         }
         let mut bound = bound.max(rate.in_flight);
-        if self.phase == Phase::Up && ack.cwnd_limited && self.cwnd >= bound {
+        if self.phase == Phase::Up && held_back {
             bound += self.probing.raise(ack.delivered);
             if self.rounds.started {
                 self.probing.raise_slope(self.cwnd, self.mss);

@@ -26,9 +26,8 @@ pub(super) fn ack(now: Instant, acked: usize, rtt: Duration) -> AckSample {
     }
 }
 
-pub(super) fn signal(now: Instant, flight: usize) -> Signal {
+pub(super) fn signal(flight: usize) -> Signal {
     Signal {
-        now,
         mss: MSS,
         flight,
         in_recovery: false,
@@ -274,7 +273,7 @@ impl<C: CongestionControl> Run<C> {
         }
         if !lost.is_empty() && self.recovering_until.is_none() {
             self.recovering_until = Some(self.next_id);
-            self.control.on_loss(&signal(self.now, flight));
+            self.control.on_loss(&signal(flight));
         }
     }
 
@@ -286,7 +285,7 @@ impl<C: CongestionControl> Run<C> {
             self.stretch.lost += MSS as u64;
         }
         self.recovering_until = None;
-        self.control.on_timeout(&signal(self.now, flight), true);
+        self.control.on_timeout(&signal(flight), true);
         self.control.on_recovered();
     }
 }

@@ -30,9 +30,8 @@ pub(crate) struct AckSample {
 /// Congestion was felt: a loss that begins recovery, a timeout, or an ECN echo.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Signal {
-    pub(crate) now: Instant,
     pub(crate) mss: usize,
-    /// RFC 5681's FlightSize: sent and not cumulatively acknowledged.
+    /// RFC 5681's FlightSize, sent and not cumulatively acknowledged, as far as the window allowed it.
     pub(crate) flight: usize,
     /// Losses were being repaired already, so that what undo restores is older than this.
     pub(crate) in_recovery: bool,
@@ -51,7 +50,7 @@ pub(crate) struct Restart {
 pub(crate) trait CongestionControl {
     fn on_ack(&mut self, ack: &AckSample);
 
-    /// A range is held to be lost. Told for each of them, before [`on_loss`](Self::on_loss).
+    /// A range is held to be lost. Told once for each of them.
     fn on_range_lost(&mut self, _now: Instant, _loss: &Loss) {}
 
     /// Fast recovery begins.

@@ -38,8 +38,8 @@ struct Epoch {
     k: u64,
     /// W_est: the window that Reno would have, with its remainder.
     estimate: usize,
-    estimate_credit: u128,
-    credit: u128,
+    estimate_credit: usize,
+    credit: usize,
 }
 
 /// What the curve is drawn from.
@@ -237,10 +237,9 @@ impl Epoch {
     /// §4.3: W_est grows by α segments for each window acknowledged.
     fn estimate_as_reno(&mut self, ack: &AckSample, cwnd: usize, prior: usize) {
         let (numerator, denominator) = if self.estimate < prior { ALPHA } else { (1, 1) };
-        self.estimate_credit += numerator * ack.mss as u128 * ack.acked as u128 / denominator;
-        let (whole, rest) = divided(self.estimate_credit, cwnd);
+        let growth = numerator * ack.mss as u128 * ack.acked as u128 / denominator;
+        let whole = whole_of(growth, cwnd, &mut self.estimate_credit);
         self.estimate = self.estimate.saturating_add(whole);
-        self.estimate_credit = rest;
     }
 
     /// §4.2: W_cubic, in bytes.
@@ -258,16 +257,16 @@ impl Epoch {
 
     /// §4.4: (target − cwnd) / cwnd segments for each segment acknowledged.
     fn step_towards(&mut self, target: usize, cwnd: usize, acked: usize) -> usize {
-        self.credit += (target - cwnd) as u128 * acked as u128;
-        let (whole, rest) = divided(self.credit, cwnd);
-        self.credit = rest;
-        whole
+        whole_of((target - cwnd) as u128 * acked as u128, cwnd, &mut self.credit)
     }
 }
 
-fn divided(credit: u128, by: usize) -> (usize, u128) {
+/// `growth / by`, with what is left over from time to time kept in `credit`.
+fn whole_of(growth: u128, by: usize, credit: &mut usize) -> usize {
+    let sum = growth + *credit as u128;
     let by = by.max(1) as u128;
-    (usize::try_from(credit / by).unwrap_or(usize::MAX), credit % by)
+    *credit = usize::try_from(sum % by).unwrap_or(0);
+    usize::try_from(sum / by).unwrap_or(usize::MAX)
 }
 
 /// §4.2's K in microseconds: the cube root of `below` / C.

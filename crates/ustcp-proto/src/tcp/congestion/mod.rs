@@ -3,16 +3,12 @@
 //! [`Congestion`] is what a connection holds: one of three algorithms behind [`CongestionControl`], and what they share
 //! in loss recovery.
 
-#![allow(dead_code, unused_imports, unreachable_pub)]
-
 mod bbr;
 #[cfg(test)]
 mod bottleneck;
 mod control;
 mod cubic;
 mod hystart;
-mod newreno;
-pub(crate) use newreno::NewReno;
 mod pacing;
 mod prr;
 mod rate;
@@ -28,10 +24,12 @@ use cubic::Cubic;
 use prr::Prr;
 use reno::Reno;
 
+use crate::Instant;
+
 pub(crate) use control::{AckSample, Restart, Signal};
 pub(crate) use pacing::{Pacer, quantum};
 pub(crate) use prr::RecoveryAck;
-pub(crate) use rate::{Loss, Sampler, Snapshot};
+pub(crate) use rate::{Loss, RateSample, Sampler, Snapshot};
 
 /// The congestion control algorithms, by their names in Linux.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -217,7 +215,7 @@ impl Congestion {
         self.control.get_mut().on_ack(ack);
     }
 
-    pub(crate) fn on_range_lost(&mut self, now: crate::Instant, loss: &Loss) {
+    pub(crate) fn on_range_lost(&mut self, now: Instant, loss: &Loss) {
         self.control.get_mut().on_range_lost(now, loss);
     }
 
@@ -237,8 +235,9 @@ impl Congestion {
             reduction: Some((prr, window)),
             ..
         } = &mut self.recovery
+            && let Some(allowed) = prr.on_ack(ack, mss)
         {
-            *window = ack.in_flight + prr.on_ack(ack, mss);
+            *window = ack.in_flight + allowed;
         }
     }
 
@@ -248,24 +247,48 @@ impl Congestion {
         self.recovery = Recovery::Loss { until };
     }
 
-    /// `una` is acknowledged, and perhaps recovery is over with it.
-    pub(crate) fn advance(&mut self, una: SeqNum) {
-        let over = match self.recovery {
-            Recovery::Fast { until, .. } | Recovery::Loss { until } => una.at_or_after(until),
-            Recovery::None => false,
+    /// `una` is acknowledged, and perhaps recovery is over with it: then the window is at most `bound`.
+    pub(crate) fn advance(&mut self, una: SeqNum, bound: Option<usize>) {
+        let (until, fast) = match self.recovery {
+            Recovery::Fast { until, .. } => (until, true),
+            Recovery::Loss { until } => (until, false),
+            Recovery::None => return,
         };
-        if over {
-            self.recovery = Recovery::None;
-            self.control.get_mut().on_recovered(); // RFC 9937 §6.2: at ssthresh
+        if una.before(until) {
+            return;
+        }
+        self.recovery = Recovery::None;
+        let control = self.control.get_mut();
+        control.on_recovered(); // RFC 9937 §6.2: at ssthresh
+        if let Some(bound) = bound.filter(|bound| fast && *bound < control.cwnd()) {
+            let ssthresh = control.ssthresh();
+            control.begin_at(bound, ssthresh);
         }
     }
 
-    /// Signals for the algorithm are told whether something is being repaired.
-    pub(crate) fn signal(&self, now: crate::Instant, mss: usize, flight: usize) -> Signal {
+    /// What was held to be lost never was: window and threshold are those of before, and nothing is repaired.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "called by the detection of spurious retransmissions")
+    )]
+    pub(crate) fn undo(&mut self) {
+        self.recovery = Recovery::None;
+        self.control.get_mut().undo();
+    }
+
+    /// The peer echoes ECN marks: at most once in a round trip, and not while losses are repaired.
+    #[cfg_attr(not(test), expect(dead_code, reason = "called where ECN is negotiated"))]
+    pub(crate) fn on_ecn(&mut self, signal: &Signal) {
+        self.control.get_mut().on_ecn(signal);
+    }
+
+    /// What the algorithm is told of congestion felt with `flight` bytes unacknowledged.
+    // What limited transmit has added does not count (RFC 5681 §3.2 step 2), and neither does what was SACKed and
+    // replaced beyond a hole that stays open: a loss must not make the window larger.
+    pub(crate) fn signal(&self, mss: usize, flight: usize) -> Signal {
         Signal {
-            now,
             mss,
-            flight,
+            flight: flight.min(self.control.get().cwnd()),
             in_recovery: self.is_recovering(),
         }
     }

@@ -39,21 +39,19 @@ impl Prr {
         }
     }
 
-    /// RFC 9937 §6.2: how many bytes may be sent now.
-    pub(crate) fn on_ack(&mut self, ack: &RecoveryAck, mss: usize) -> usize {
+    /// RFC 9937 §6.2: how many bytes may be sent now. `None` when nothing was delivered and so nothing has changed.
+    pub(crate) fn on_ack(&mut self, ack: &RecoveryAck, mss: usize) -> Option<usize> {
+        if ack.delivered == 0 {
+            return (self.out == 0).then_some(mss);
+        }
         self.delivered += ack.delivered;
-        let count = if ack.delivered == 0 {
-            0
-        } else if ack.in_flight > self.ssthresh {
+        let count = if ack.in_flight > self.ssthresh {
             self.proportional()
         } else {
             self.catching_up(ack, mss)
         };
-        if self.out == 0 {
-            count.max(mss) // the fast retransmit itself is always due
-        } else {
-            count
-        }
+        let fast_retransmit = if self.out == 0 { mss } else { 0 };
+        Some(count.max(fast_retransmit)) // which is due, whatever the sums say
     }
 
     fn proportional(&self) -> usize {

@@ -118,6 +118,19 @@ fn it_follows_the_path() {
     assert!(bandwidth * 100 <= slow.rate * 115, "{bandwidth} of {}", slow.rate);
 }
 
+/// A bound that losses of another time have left far too low is raised faster and faster: an eighth of the path is the
+/// whole of it again after three probes at most.
+#[test]
+fn a_low_bound_is_raised() {
+    let path = path(100, 50);
+    let mut run = Run::new(bbr(), path);
+    run.run(ms(3000));
+    run.control.bounds.inflight_longterm = Some(path.bdp() / 8);
+    run.run(ms(9000));
+    let seen = run.run(ms(3000));
+    assert!(seen.delivered * 100 >= path.rate * 3 * 85, "{seen:?}");
+}
+
 /// An application that sends a tenth of what the path carries teaches BBR neither that the path is slow nor fast.
 #[test]
 fn an_application_that_limits_teaches_nothing() {
@@ -163,7 +176,7 @@ fn undo_takes_the_bounds_back() {
     let mut run = Run::new(bbr(), path);
     run.run(ms(3000));
     let before = run.control.cwnd();
-    run.control.on_timeout(&signal(run.now, path.bdp()), true);
+    run.control.on_timeout(&signal(path.bdp()), true);
     assert_eq!(run.control.cwnd(), MSS);
     run.control.undo();
     assert_eq!(run.control.cwnd(), before);

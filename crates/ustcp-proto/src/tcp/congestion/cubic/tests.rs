@@ -5,7 +5,7 @@ use super::*;
 fn after_loss(segments: usize) -> Cubic {
     let mut cubic = Cubic::new(10 * MSS);
     cubic.begin_at(segments * MSS, usize::MAX);
-    cubic.on_loss(&signal(at_ms(0), segments * MSS));
+    cubic.on_loss(&signal(segments * MSS));
     cubic
 }
 
@@ -97,9 +97,9 @@ fn large_windows_follow_the_curve() {
 #[test]
 fn a_loss_keeps_seven_tenths_of_the_flight() {
     let mut cubic = after_loss(40);
-    cubic.on_loss(&signal(at_ms(0), 20 * MSS));
+    cubic.on_loss(&signal(20 * MSS));
     assert_eq!((cubic.cwnd(), cubic.ssthresh()), (14 * MSS, 14 * MSS));
-    cubic.on_loss(&signal(at_ms(0), MSS));
+    cubic.on_loss(&signal(MSS));
     assert_eq!(cubic.ssthresh(), 2 * MSS);
 }
 
@@ -108,7 +108,7 @@ fn a_loss_keeps_seven_tenths_of_the_flight() {
 fn a_mark_costs_three_twentieths() {
     let mut cubic = Cubic::new(10 * MSS);
     cubic.begin_at(100 * MSS, 50 * MSS);
-    cubic.on_ecn(&signal(at_ms(0), 100 * MSS));
+    cubic.on_ecn(&signal(100 * MSS));
     assert_eq!(cubic.cwnd(), 85 * MSS);
 }
 
@@ -118,11 +118,11 @@ fn fast_convergence() {
     let mut cubic = after_loss(100);
     assert_eq!(cubic.shape.w_max, 100 * MSS);
     cubic.begin_at(80 * MSS, 70 * MSS);
-    cubic.on_loss(&signal(at_ms(100), 80 * MSS));
+    cubic.on_loss(&signal(80 * MSS));
     assert_eq!(cubic.shape.w_max, 68 * MSS); // 80 * 1.7 / 2
     assert_eq!(cubic.shape.prior, 80 * MSS);
     cubic.begin_at(90 * MSS, 56 * MSS);
-    cubic.on_loss(&signal(at_ms(200), 90 * MSS));
+    cubic.on_loss(&signal(90 * MSS));
     assert_eq!(cubic.shape.w_max, 90 * MSS);
 }
 
@@ -131,8 +131,8 @@ fn fast_convergence() {
 fn after_a_timeout_the_curve_begins_flat() {
     let mut cubic = Cubic::new(10 * MSS);
     cubic.begin_at(100 * MSS, 50 * MSS);
-    cubic.on_timeout(&signal(at_ms(0), 100 * MSS), true);
-    cubic.on_timeout(&signal(at_ms(0), MSS), false);
+    cubic.on_timeout(&signal(100 * MSS), true);
+    cubic.on_timeout(&signal(MSS), false);
     assert_eq!((cubic.cwnd(), cubic.ssthresh()), (MSS, 70 * MSS));
     while cubic.cwnd() < 70 * MSS {
         cubic.on_ack(&ack(at_ms(1000), MSS, ms(100)));
@@ -191,7 +191,7 @@ fn undo_restores_the_curve() {
     let mut cubic = after_loss(100);
     let now = clock(&mut cubic, rtt, at_ms(1000), ms(2000), |_, _| {});
     let mut spurious = cubic;
-    spurious.on_timeout(&signal(now, 80 * MSS), true);
+    spurious.on_timeout(&signal(80 * MSS), true);
     spurious.on_ack(&ack(now, MSS, rtt));
     spurious.undo();
     assert_eq!((spurious.cwnd(), spurious.ssthresh()), (cubic.cwnd(), cubic.ssthresh()));
@@ -217,7 +217,7 @@ fn cube_roots() {
 fn extremes() {
     let mut cubic = Cubic::new(10 * MSS);
     cubic.begin_at(usize::MAX / 4, 1);
-    cubic.on_loss(&signal(at_ms(0), usize::MAX / 4));
+    cubic.on_loss(&signal(usize::MAX / 4));
     for nanos in [0, 1, u64::MAX / 2, u64::MAX] {
         cubic.on_ack(&AckSample {
             mss: 65_535,

@@ -1,0 +1,101 @@
+//! What one acknowledgement achieves, and how the congestion control hears of it.
+
+use core::time::Duration;
+
+use super::congestion::{AckSample, RecoveryAck};
+use super::connection::Connection;
+use crate::Instant;
+use crate::context::Context;
+
+/// What an acknowledgement changes, beginning with how things were before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// RFC 5681's FlightSize.
+    pub(super) flight: usize,
+    pub(super) sacked: usize,
+    delivered: u64,
+    duplicates: usize,
+    cwnd_limited: bool,
+    in_recovery: bool,
+    /// Newly acknowledged cumulatively.
+    pub(super) acked: usize,
+    /// It was a duplicate.
+    pub(super) duplicate: bool,
+    pub(super) rtt: Option<Duration>,
+}
+
+impl Progress {
+    /// RFC 9937 §5.1's DeliveredData without SACK: a segment for a duplicate, and later only what the duplicates have
+    /// not said already.
+    fn estimated(&self, mss: usize) -> usize {
+        if self.duplicate {
+            mss
+        } else {
+            self.acked.saturating_sub(self.duplicates * mss)
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn progress_so_far(&self) -> Progress {
+        let board = &self.snd.in_flight;
+        let flight = board.outstanding();
+        Progress {
+            flight,
+            sacked: board.sacked(),
+            delivered: board.delivered(),
+            duplicates: self.duplicate_acks,
+            // No room for another segment, or none when last it was looked for.
+            cwnd_limited: self.cwnd_limited || self.pipe() + self.snd.mss > self.congestion.cwnd(),
+            in_recovery: self.congestion.recovery().is_some(),
+            acked: 0,
+            duplicate: false,
+            rtt: None,
+        }
+    }
+
+    /// What the acknowledgement has shown goes to the congestion control.
+    pub(super) fn control_congestion(&mut self, cx: &Context, progress: &Progress) {
+        let found_loss = self.tell_losses(cx.now) > 0;
+        let board = &mut self.snd.in_flight;
+        let delivered = usize::try_from(board.delivered() - progress.delivered).unwrap_or(usize::MAX);
+        let rate = board.take_rate_sample(self.rtt.min());
+        let in_flight = self.pipe();
+        let mss = self.snd.mss;
+        if delivered > 0 {
+            self.congestion.on_ack(&AckSample {
+                now: cx.now,
+                mss,
+                acked: progress.acked,
+                delivered,
+                rtt: progress.rtt,
+                srtt: self.rtt.srtt(),
+                in_flight,
+                cwnd_limited: progress.cwnd_limited,
+                in_recovery: progress.in_recovery || self.congestion.recovery().is_some(),
+                rate,
+            });
+        }
+        let ack = RecoveryAck {
+            delivered: if self.rcv.sack {
+                delivered
+            } else {
+                progress.estimated(mss)
+            },
+            una_advanced: progress.acked > 0,
+            found_loss,
+            in_flight,
+        };
+        self.congestion.reduce(&ack, mss);
+    }
+
+    /// What is newly held to be lost. Says how many ranges that are.
+    pub(super) fn tell_losses(&mut self, now: Instant) -> usize {
+        let losses = self.snd.in_flight.take_losses();
+        let count = losses.len();
+        for loss in losses {
+            self.congestion.on_range_lost(now, &loss);
+        }
+        count
+    }
+}
