@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket as _host
 import warnings
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Optional, Union
 
@@ -81,14 +82,12 @@ def _end(name: str, ask: Callable[[], Any]) -> str:
         return ""
 
 
-def create_connection(
-    address: Address, timeout: float | None = None, source_address: Address | None = None
-) -> socket:
+def create_connection(address: Address, timeout: float | None = None, source_address: Address | None = None) -> socket:
     """A connection to the first of the host's addresses, of either family, that answers, or the error of the first.
     `timeout` holds for each attempt and stays set on the socket; `source_address` is bound to before."""
     host, port, *_ = address
 
-    def prepare(sock: socket, candidate: str) -> None:
+    def prepare(candidate: str, sock: socket) -> None:
         sock.settimeout(timeout)
         if source_address is not None:
             sock.bind(source_address)
@@ -97,7 +96,7 @@ def create_connection(
     first: OSError | None = None
     for family, candidate in _candidates(host):
         try:
-            return _make(family, lambda sock, candidate=candidate: prepare(sock, candidate))
+            return _make(family, partial(prepare, candidate))
         except OSError as error:
             first = first or error
     raise first or OSError(f"{host} has no address")
