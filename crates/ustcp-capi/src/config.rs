@@ -1,7 +1,6 @@
 //! The stack of this process: what it is told, its start and its end.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 
 use libc::{c_char, c_int, size_t};
@@ -222,8 +221,7 @@ fn seconds(millis: u32) -> String {
 
 /// Says on standard error what to do about it.
 fn tell(error: &StartError) -> Errno {
-    // A program without standard error gets the number alone.
-    let _ = writeln!(std::io::stderr(), "ustcp: {}", error.message);
+    error.tell();
     error.errno
 }
 

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::sys;
 
-/// Nanoseconds since the machine started: the same in every process, so that clocks derived from it (initial sequence
-/// numbers, timestamps) do not step back from one process to the next.
+/// Nanoseconds since the machine started: the same in every process, so that a log of one can be held against another's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     origin: Instant,

@@ -5,9 +5,9 @@
 //! has it: it polls the device without the lock and takes a turn when something is there. The other blocked threads
 //! follow: they sleep until their socket is ready or the drive is handed to them.
 //!
-//! The background thread listens to the device all the time. While somebody drives it only notes `missed`; whoever
-//! gives the drive up looks at that once more. So nothing stays unread, whether a program blocks, polls natively or
-//! computes.
+//! The background thread listens to the device all the time. While somebody drives it only notes `missed`, and fetches
+//! what is still there a moment later; whoever gives the drive up looks once more. So nothing stays unread, whether a
+//! program blocks, polls natively, computes or is held up in a signal's handler.
 
 use std::io;
 use std::sync::Arc;
@@ -338,9 +338,9 @@ impl Shared {
         (recently || self.driving.load(Ordering::SeqCst)).then_some(NAP)
     }
 
-    /// Whether what was noted still waits, with nobody driving.
+    /// Whether what was noted still waits. Whoever drives may be held up, in a signal's handler for instance.
     pub(crate) fn is_unattended(&self) -> bool {
-        self.missed.load(Ordering::SeqCst) && !self.driving.load(Ordering::SeqCst)
+        self.missed.load(Ordering::SeqCst)
     }
 }
 

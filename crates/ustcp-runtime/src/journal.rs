@@ -7,7 +7,8 @@ use std::time::Duration;
 use ustcp_proto::{Event, EventKind, Instant, SegmentSummary, State};
 use ustcp_wire::Flags;
 
-use crate::sink::{Sink, complain};
+use crate::sink::Sink;
+use crate::stderr::complain;
 
 /// How long a line for people may wait: short to the eye, long to a burst.
 const GLANCE: Duration = Duration::from_millis(50);

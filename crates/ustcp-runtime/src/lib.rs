@@ -20,6 +20,7 @@ mod settings;
 mod sink;
 mod socket;
 mod sockopt;
+mod stderr;
 mod sys;
 mod tcp_info;
 mod transfer;

@@ -1,9 +1,10 @@
 //! A panic of ours stops here: the program lives, and reads one line about it.
 
 use std::cell::{Cell, RefCell};
-use std::io::Write as _;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
+
+use crate::stderr::complain;
 
 thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
@@ -38,8 +39,5 @@ pub(crate) fn caught<R>(body: impl FnOnce() -> R) -> Result<R, String> {
 
 /// Says it once, on standard error, in one line.
 pub(crate) fn report(what: &str) {
-    let _ = writeln!(
-        std::io::stderr(),
-        "ustcp: internal error, the stack has stopped: {what}"
-    );
+    complain(&format!("internal error, the stack has stopped: {what}"));
 }

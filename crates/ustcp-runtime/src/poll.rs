@@ -22,13 +22,14 @@ pub struct PollRequest {
     pub revents: i16,
 }
 
-/// Which entry is which socket of one runtime.
+/// Which entry is which socket.
 pub(crate) struct Ours {
     pub(crate) index: usize,
     pub(crate) socket: Socket,
 }
 
-/// Polls `requests`, of which `ours` are sockets of `runtime`; the caller drives its stack meanwhile.
+/// Polls `requests`, of which `ours` are sockets of ours; the caller drives the stack of `runtime` meanwhile. Sockets of
+/// any other are left over from a stack that has ended.
 pub(crate) fn poll(
     runtime: &Arc<Runtime>,
     ours: &[Ours],
@@ -41,8 +42,10 @@ pub(crate) fn poll(
         None => Wait::Forever,
     };
     let mut foreign = foreign_entries(ours, requests);
+    let lives = |our: &&Ours| Arc::ptr_eq(our.socket.runtime(), runtime);
     let interests: Vec<_> = ours
         .iter()
+        .filter(lives)
         .map(|our| (our.socket.id(), interest(requests, our)))
         .collect();
     if !foreign.is_empty() {
@@ -63,7 +66,10 @@ pub(crate) fn poll(
         }
         for our in ours {
             let live = core.live.as_ref().filter(|_| !our.socket.is_closed());
-            let readiness = live.and_then(|live| live.stack.readiness(our.socket.id()).ok());
+            let readiness = match lives(&our) {
+                true => live.and_then(|live| live.stack.readiness(our.socket.id()).ok()),
+                false => Some(BROKEN),
+            };
             if let Some(request) = requests.get_mut(our.index) {
                 request.revents = readiness.map_or(libc::POLLNVAL, |now| events(&now) & wanted(request.events));
             }
@@ -146,19 +152,21 @@ fn events(now: &Readiness) -> i16 {
     events
 }
 
+/// What is left of a socket whose stack has ended.
+const BROKEN: Readiness = Readiness {
+    readable: true,
+    writable: true,
+    read_closed: true,
+    hang_up: true,
+    error: true,
+    arrivals: 0,
+};
+
 /// The stack has ended: every socket of it is as broken as it gets.
 pub(crate) fn all_broken(ours: &[Ours], requests: &mut [PollRequest]) -> usize {
-    let broken = Readiness {
-        readable: true,
-        writable: true,
-        read_closed: true,
-        hang_up: true,
-        error: true,
-        arrivals: 0,
-    };
     for our in ours {
         if let Some(request) = requests.get_mut(our.index) {
-            request.revents = events(&broken) & wanted(request.events);
+            request.revents = events(&BROKEN) & wanted(request.events);
         }
     }
     requests.iter().filter(|request| request.revents != 0).count()

@@ -1,6 +1,7 @@
 //! The process-wide runtime, and which descriptor is which socket.
 
 use std::os::fd::RawFd;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ pub fn runtime() -> Result<Arc<Runtime>, Errno> {
     }
     let started = start(&Settings::from_environment()).map_err(|error| {
         static TOLD: Once = Once::new();
-        TOLD.call_once(|| crate::sink::complain(&error.message));
+        TOLD.call_once(|| error.tell());
         error.errno
     })?;
     *runtime = Some(Arc::clone(&started));
@@ -134,7 +135,9 @@ pub fn poll(requests: &mut [PollRequest], timeout: Option<Duration>) -> Result<u
             ours.push(Ours { index, socket });
         }
     }
-    let Some(runtime) = ours.last().map(|last| Arc::clone(last.socket.runtime())) else {
+    let mut runtimes = ours.iter().map(|our| our.socket.runtime());
+    let lives = |runtime: &&Arc<Runtime>| !runtime.shared().ended.load(Ordering::SeqCst);
+    let Some(runtime) = runtimes.clone().find(lives).or_else(|| runtimes.next()).cloned() else {
         return poll::poll_foreign(requests, timeout);
     };
     match poll::poll(&runtime, &ours, requests, timeout) {

@@ -17,6 +17,7 @@ use crate::device::{self, Device};
 use crate::drive::{Blocking, Shared, Step};
 use crate::journal::Journal;
 use crate::panics;
+use crate::stderr::complain;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::fork;
 use crate::{Errno, ExitWait, Settings, Socket, Wait};
@@ -41,8 +42,13 @@ impl StartError {
     fn new(what: &str, error: &io::Error) -> StartError {
         StartError {
             errno: Errno::from(error),
-            message: format!("ustcp: {what}: {error}"),
+            message: format!("{what}: {error}"),
         }
+    }
+
+    /// Says it on standard error, in one line.
+    pub fn tell(&self) {
+        complain(&self.message);
     }
 }
 

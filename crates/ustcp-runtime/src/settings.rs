@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ustcp_proto::Cidr;
 
-use crate::sink::complain;
+use crate::stderr::complain;
 use crate::sys::credentials;
 use crate::{Errno, StartError};
 

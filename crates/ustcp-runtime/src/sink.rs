@@ -8,15 +8,12 @@ use std::time::Duration;
 
 use ustcp_proto::Instant;
 
+use crate::stderr::{Lines, complain};
+
 /// Bytes that are kept back at most.
 const BUFFER: usize = 64 * 1024;
 /// And for how long.
 const HOLD: Duration = Duration::from_secs(1);
-
-/// One line of ours to the people who run the program. Nobody hears of a failure to write it.
-pub(crate) fn complain(line: &str) {
-    let _ = writeln!(io::stderr(), "ustcp: {line}");
-}
 
 /// Where bytes go.
 pub(crate) struct Sink {
@@ -52,7 +49,7 @@ impl Sink {
 
     /// Standard error, for people who watch: nothing is held for longer than `hold`.
     pub(crate) fn stderr(hold: Duration) -> Sink {
-        Sink::new(Box::new(io::stderr()), "standard error".to_owned(), hold)
+        Sink::new(Box::new(Lines), "standard error".to_owned(), hold)
     }
 
     fn new(target: Box<dyn Write + Send>, name: String, hold: Duration) -> Sink {

@@ -47,6 +47,9 @@ pub struct RecvFlags {
     pub truncate: bool,
 }
 
+/// No timeout.
+const FOREVER: u64 = u64::MAX;
+
 /// A socket of a [`Runtime`]. Cloning makes another handle on the same socket; every method may be called from any
 /// thread at any time. When the last handle goes, the socket is closed.
 #[derive(Clone, Debug)]
@@ -59,7 +62,7 @@ struct Inner {
     fd: RawFd,
     family: Family,
     nonblocking: AtomicBool,
-    /// Nanoseconds; 0: for ever, as in `SO_RCVTIMEO`.
+    /// Nanoseconds, or [`FOREVER`].
     receive_timeout: AtomicU64,
     send_timeout: AtomicU64,
     closed: AtomicBool,
@@ -73,8 +76,8 @@ impl Socket {
             fd,
             family,
             nonblocking: AtomicBool::new(false),
-            receive_timeout: AtomicU64::new(0),
-            send_timeout: AtomicU64::new(0),
+            receive_timeout: AtomicU64::new(FOREVER),
+            send_timeout: AtomicU64::new(FOREVER),
             closed: AtomicBool::new(false),
         }))
     }
@@ -104,7 +107,7 @@ impl Socket {
         self.0.nonblocking.store(on, Ordering::Relaxed);
     }
 
-    /// `SO_RCVTIMEO`; `None`: forever.
+    /// `SO_RCVTIMEO`; `None`: forever; zero: a call does not wait.
     pub fn receive_timeout(&self) -> Option<Duration> {
         duration(&self.0.receive_timeout)
     }
@@ -138,8 +141,11 @@ impl Socket {
         if self.nonblocking() {
             return Wait::Never;
         }
-        let limit = duration(timeout).and_then(|timeout| Instant::now().checked_add(timeout));
-        limit.map_or(Wait::Forever, Wait::Until)
+        match duration(timeout) {
+            Some(Duration::ZERO) => Wait::Never,
+            Some(timeout) => Instant::now().checked_add(timeout).map_or(Wait::Forever, Wait::Until),
+            None => Wait::Forever,
+        }
     }
 
     // Calls.
@@ -462,10 +468,12 @@ fn wait_or<T>(unmet: Option<Unmet>, timed_out: i32) -> Step<T> {
 
 fn duration(nanos: &AtomicU64) -> Option<Duration> {
     let nanos = nanos.load(Ordering::Relaxed);
-    (nanos > 0).then(|| Duration::from_nanos(nanos))
+    (nanos != FOREVER).then(|| Duration::from_nanos(nanos))
 }
 
 fn set_duration(nanos: &AtomicU64, duration: Option<Duration>) {
-    let value = duration.map_or(0, |duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    let value = duration.map_or(FOREVER, |duration| {
+        u64::try_from(duration.as_nanos()).unwrap_or(FOREVER)
+    });
     nanos.store(value, Ordering::Relaxed);
 }

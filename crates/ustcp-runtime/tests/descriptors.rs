@@ -28,6 +28,7 @@ fn readiness_is_shown_without_a_descriptor_to_spare() {
     let (broken, breaker) = pair(&runtime);
     let (listener, port) = listener(&runtime);
     let _pending = TcpStream::connect((STACK, port)).unwrap();
+    assert_eq!(Epoll::edge_triggered(listener.fd()).wait_for("I"), "I");
     let [reads, breaks] = [&reading, &broken].map(|socket| Epoll::edge_triggered(socket.fd()));
     for epoll in [&reads, &breaks] {
         assert_eq!(epoll.wait_for("O"), "O");

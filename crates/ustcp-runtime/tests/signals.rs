@@ -1,4 +1,4 @@
-//! Signals in blocked calls. One test, for handlers are the whole process's.
+//! Signals in blocked calls. One signal for each test, for handlers are the whole process's.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,13 +9,13 @@
 mod common;
 
 use std::io::Write;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::native::{Thread, handle};
-use common::{listener, pair, recv, send};
+use common::native::{Epoll, Thread, handle};
+use common::{listener, pair, recv, send, start};
 use ustcp_runtime::{Errno, PollRequest, SendFlags, Wait, process};
 
 static HANDLED: AtomicU32 = AtomicU32::new(0);
@@ -112,4 +112,39 @@ fn eintr_is_as_the_handlers_ask() {
     );
     assert_eq!(HANDLED.load(Ordering::SeqCst), 1);
     process::fini();
+}
+
+static HELD_UP: AtomicBool = AtomicBool::new(false);
+static RELEASED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn dawdle(_: libc::c_int) {
+    HELD_UP.store(true, Ordering::SeqCst);
+    while !RELEASED.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_driver_in_a_long_handler_holds_up_nobody_else() {
+    let Some(runtime) = start() else { return };
+    let (first, mut first_peer) = pair(&runtime);
+    let (second, mut second_peer) = pair(&runtime);
+    handle(libc::SIGUSR2, dawdle, libc::SA_RESTART);
+    let (tell, told) = mpsc::channel();
+    let driver = thread::spawn(move || {
+        tell.send(Thread::current()).unwrap();
+        recv(&first, &mut [0; 8], Wait::Forever)
+    });
+    let id = told.recv().unwrap();
+    id.until_asleep();
+    id.signal(libc::SIGUSR2);
+    while !HELD_UP.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
+    second_peer.write_all(b"news").unwrap();
+    let seen = Epoll::level_triggered(second.fd()).wait_for("I");
+    RELEASED.store(true, Ordering::SeqCst);
+    assert_eq!(seen, "I");
+    first_peer.write_all(b"late").unwrap();
+    assert_eq!(driver.join().unwrap(), Ok(4));
 }

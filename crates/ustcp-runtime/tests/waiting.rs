@@ -66,6 +66,18 @@ fn timeouts_of_the_socket_are_those_of_its_calls() {
     assert!(matches!(ours.receive_wait(), Wait::Until(_)));
     assert_eq!(recv(&ours, &mut [0; 1], ours.receive_wait()), Err(Errno(libc::EAGAIN)));
     assert_eq!(ours.send_wait(), Wait::Forever);
+    let timeval = |seconds: i64| [seconds.to_ne_bytes(), 0i64.to_ne_bytes()].concat();
+    for (seconds, wait) in [(-1, Wait::Never), (0, Wait::Forever)] {
+        for name in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
+            ours.set_option(libc::SOL_SOCKET, name, &timeval(seconds)).unwrap();
+            assert_eq!(
+                ours.option(libc::SOL_SOCKET, name),
+                Ok(timeval(0)),
+                "as Linux tells both"
+            );
+        }
+        assert_eq!((ours.receive_wait(), ours.send_wait()), (wait, wait), "{seconds} s");
+    }
     ours.set_nonblocking(true);
     assert_eq!((ours.receive_wait(), ours.send_wait()), (Wait::Never, Wait::Never));
 }

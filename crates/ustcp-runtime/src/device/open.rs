@@ -16,7 +16,7 @@ use super::trouble::{explain, failed, of};
 use super::vnet;
 use super::weathered::Weathered;
 use crate::settings::is_device_name;
-use crate::sink::complain;
+use crate::stderr::complain;
 use crate::sys::netlink;
 use crate::sys::tun::{self, Interface};
 use crate::{Offload, Settings, StartError};

@@ -3,10 +3,12 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use libc::{c_int, c_void, sa_family_t, socklen_t};
 
-use super::check;
+use super::wait::{self, PollFd};
+use super::{check, signal};
 
 /// An abstract AF_UNIX address of fixed length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +95,23 @@ pub(crate) fn drop_datagram(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no bytes are written to the null buffer of length 0.
     let got = unsafe { libc::recv(fd.as_raw_fd(), std::ptr::null_mut(), 0, libc::MSG_DONTWAIT) };
     check(got as c_int).map(drop)
+}
+
+/// Writes what there is room for now, without SIGPIPE; `WouldBlock` when there is none.
+pub(crate) fn write_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    let mut room = [PollFd {
+        fd,
+        events: libc::POLLOUT,
+        revents: 0,
+    }];
+    if wait::poll(&mut room, Some(Duration::ZERO))? == 0 {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    signal::without_sigpipe(|| {
+        // SAFETY: `bytes` are readable for as many as said.
+        let written = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+        usize::try_from(written).map_err(|_| io::Error::last_os_error())
+    })
 }
 
 /// shutdown(2) with one of `SHUT_RD`, `SHUT_WR`, `SHUT_RDWR`.

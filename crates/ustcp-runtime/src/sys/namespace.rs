@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use libc::{c_int, c_short};
 use tun_tap::{Iface, Mode};
 
+use super::check;
+
 /// By which right a namespace was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
@@ -74,14 +76,6 @@ fn bring_up_loopback() -> io::Result<()> {
     request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as c_short;
     // SAFETY: as above.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) }).map(drop)
-}
-
-fn check(result: c_int) -> io::Result<c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
 }
 
 fn named(what: &str, error: &io::Error) -> io::Error {

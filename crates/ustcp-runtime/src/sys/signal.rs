@@ -5,21 +5,48 @@ use std::ptr;
 
 use libc::c_int;
 
-/// All signals blocked in this thread until dropped; a thread started meanwhile is born with them blocked.
+/// Signals blocked in this thread until dropped; a thread started meanwhile is born with them blocked.
 pub(crate) struct Blocked(libc::sigset_t);
 
 impl Blocked {
-    /// Blocks them.
+    /// Blocks all.
     pub(crate) fn all() -> Blocked {
-        // SAFETY: all-zero is a valid sigset_t.
-        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { (mem::zeroed(), mem::zeroed()) };
-        // SAFETY: both sets live across the calls.
-        unsafe {
-            libc::sigfillset(&raw mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        }
+        let mut all = empty();
+        // SAFETY: the set lives across the call.
+        unsafe { libc::sigfillset(&raw mut all) };
+        Blocked::these(&all)
+    }
+
+    fn these(signals: &libc::sigset_t) -> Blocked {
+        let mut before = empty();
+        // SAFETY: both sets live across the call.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, signals, &raw mut before) };
         Blocked(before)
     }
+}
+
+fn empty() -> libc::sigset_t {
+    // SAFETY: all-zero is a valid sigset_t, and empty.
+    unsafe { mem::zeroed() }
+}
+
+/// Runs `body`, whose SIGPIPE the program does not get. One that was pending before stays.
+pub(crate) fn without_sigpipe<R>(body: impl FnOnce() -> R) -> R {
+    let (mut sigpipe, mut pending) = (empty(), empty());
+    // SAFETY: the sets live across the calls.
+    let was_pending = unsafe {
+        libc::sigaddset(&raw mut sigpipe, libc::SIGPIPE);
+        libc::sigpending(&raw mut pending);
+        libc::sigismember(&raw const pending, libc::SIGPIPE) == 1
+    };
+    let _blocked = Blocked::these(&sigpipe);
+    let result = body();
+    if !was_pending {
+        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: set and time live across the call; nothing is asked about the signal.
+        unsafe { libc::sigtimedwait(&raw const sigpipe, ptr::null_mut(), &raw const at_once) };
+    }
+    result
 }
 
 impl Drop for Blocked {

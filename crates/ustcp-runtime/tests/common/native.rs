@@ -216,3 +216,21 @@ pub(crate) fn exhaust_descriptors(limit: libc::rlim_t) -> Vec<OwnedFd> {
     })
     .collect()
 }
+
+/// SIGPIPE kills, as in programs not written in Rust.
+pub(crate) fn default_sigpipe() {
+    // SAFETY: no handler of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// The process ends in so many seconds, unless it ends before.
+pub(crate) fn alarm(seconds: u32) {
+    // SAFETY: numbers only.
+    unsafe { libc::alarm(seconds) };
+}
+
+/// Puts `file` under the number of standard error.
+pub(crate) fn stderr_to(file: &impl AsRawFd) {
+    // SAFETY: numbers only; standard error stays open.
+    assert_eq!(unsafe { libc::dup2(file.as_raw_fd(), 2) }, 2);
+}
