@@ -11,7 +11,8 @@
  * library's is EBADF, except in ustcp_poll, which takes both.
  *
  * Threads. Every function may be called from any thread at any time, also on the same socket; a close wakes the calls
- * that wait on it. No function is async-signal-safe. A thread is not cancelled (pthread_cancel) inside a call.
+ * that wait on it. No function is async-signal-safe. Those that are cancellation points in POSIX (pthread_cancel) are
+ * so at their entry only: a thread that is cancelled inside a call finishes that call.
  *
  * Signals. A call that waits goes on after handlers that all were installed with SA_RESTART and no timeout is set; else
  * it is EINTR. ustcp_poll is EINTR always, as poll(2) is.
@@ -267,7 +268,7 @@ int ustcp_accept4(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags);
  *   and was not asked about.
  * - `EHOSTUNREACH`, `ENETUNREACH`: no way there, or ICMP said so; the stack has no address of that family; or
  *   ::ffff:a.b.c.d with `IPV6_V6ONLY`.
- * - `EADDRNOTAVAIL`: no free port is left for that peer. `EADDRINUSE`: the connection exists already.
+ * - `EADDRNOTAVAIL`: no free port is left for that peer, or the connection exists already.
  * - `EINTR`: a signal's handler ran that was installed without `SA_RESTART`; the attempt goes on.
  * - `EAFNOSUPPORT`: not an address of the socket's domain, or not of the family that it was bound in; also
  *   `AF_UNSPEC`, which undoes a connection in Linux and is not offered.

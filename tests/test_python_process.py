@@ -57,7 +57,7 @@ def test_the_end_waits_for_what_is_not_acknowledged(namespace):
         ({"address": ["10.77.0.2/24", "nonsense"]}, "USTCP_ADDRESS"),
         ({"peer": "nobody"}, "USTCP_PEER"),
         ({"offload": "perhaps"}, "auto, on or off"),
-        ({"mtu": 67}, "68 to 65535"),
+        ({"mtu": 127}, "128 to 65535"),
         ({"time_wait": -1}, "seconds"),
         ({"exit_wait": "never"}, "closed"),
         ({"weather": "sunny"}, "USTCP_WEATHER"),

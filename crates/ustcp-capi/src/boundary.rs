@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libc::c_int;
-use ustcp_runtime::Errno;
+use ustcp_runtime::{Errno, Uncancelled, cancellation_point};
 
 /// A result type of C that can say -1.
 pub(crate) trait Failure {
@@ -19,9 +19,18 @@ impl Failure for libc::ssize_t {
     const FAILURE: libc::ssize_t = -1;
 }
 
-/// Runs `body` and turns its error into -1 and errno. A panic is our bug and stops here: it is `ENETDOWN`, as from
+/// A call that is a cancellation point in POSIX: a thread that has been cancelled ends here, before there is anything
+/// of ours to drop. Cancelled later, it ends at its next cancellation point.
+pub(crate) fn waiting_boundary<T: Failure>(body: impl FnOnce() -> Result<T, Errno>) -> T {
+    // SAFETY: cancellation unwinds through this frame and the exported function's, which have nothing to drop.
+    unsafe { cancellation_point() };
+    boundary(body)
+}
+
+/// Runs `body`, not to be cancelled, and turns its error into -1 and errno. A panic is our bug and stops here: it is `ENETDOWN`, as from
 /// the stack that it left unusable.
 pub(crate) fn boundary<T: Failure>(body: impl FnOnce() -> Result<T, Errno>) -> T {
+    let _uncancelled = Uncancelled::new();
     match catch_unwind(AssertUnwindSafe(body)).unwrap_or(Err(Errno(libc::ENETDOWN))) {
         Ok(value) => value,
         Err(Errno(number)) => {
@@ -50,5 +59,33 @@ mod tests {
     fn a_panic_stops_at_the_boundary() {
         assert_eq!(boundary::<libc::ssize_t>(|| panic!("planted")), -1);
         assert_eq!(errno(), libc::ENETDOWN);
+    }
+
+    /// What a C program does; in Rust nothing may be alive in this frame.
+    extern "C" fn cancelled_before_a_call(_: *mut libc::c_void) -> *mut libc::c_void {
+        // SAFETY: this thread is its own; a null buffer of no bytes.
+        unsafe {
+            libc::pthread_cancel(libc::pthread_self());
+            crate::ustcp_read(-1, std::ptr::null_mut(), 0);
+        }
+        std::ptr::null_mut()
+    }
+
+    #[test]
+    fn a_call_that_waits_is_a_cancellation_point_at_its_entry() {
+        const PTHREAD_CANCELED: usize = usize::MAX;
+        let (mut thread, mut ended) = (0, std::ptr::null_mut());
+        // SAFETY: places for the answers live across the calls, and no attributes or argument are given.
+        unsafe {
+            let made = libc::pthread_create(
+                &raw mut thread,
+                std::ptr::null(),
+                cancelled_before_a_call,
+                std::ptr::null_mut(),
+            );
+            assert_eq!(made, 0);
+            assert_eq!(libc::pthread_join(thread, &raw mut ended), 0);
+        }
+        assert_eq!(ended.addr(), PTHREAD_CANCELED);
     }
 }

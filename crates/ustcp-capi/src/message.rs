@@ -5,7 +5,7 @@ use std::io::{IoSlice, IoSliceMut};
 use libc::{c_int, iovec, msghdr, ssize_t};
 use ustcp_runtime::{Errno, process};
 
-use crate::boundary::boundary;
+use crate::boundary::waiting_boundary;
 use crate::{address, memory, transfer};
 
 /// Most buffers of one call, Linux's `UIO_MAXIOV`.
@@ -23,7 +23,7 @@ const MOST_BUFFERS: usize = 1024;
 /// `iov` and all its buffers stay readable during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_writev(fd: c_int, iov: *const iovec, iovcnt: c_int) -> ssize_t {
-    boundary(|| {
+    waiting_boundary(|| {
         let socket = process::socket(fd)?;
         transfer::send(&socket, &data(&vector(iov, iovcnt)?)?, 0)
     })
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn ustcp_writev(fd: c_int, iov: *const iovec, iovcnt: c_in
 /// `iov` stays readable and all its buffers writable during the call; no two of them overlap.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_readv(fd: c_int, iov: *const iovec, iovcnt: c_int) -> ssize_t {
-    boundary(|| {
+    waiting_boundary(|| {
         let socket = process::socket(fd)?;
         transfer::recv(&socket, &mut room(&vector(iov, iovcnt)?)?, 0)
     })
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn ustcp_readv(fd: c_int, iov: *const iovec, iovcnt: c_int
 /// `msg` and all that it points to stay readable during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_sendmsg(fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
-    boundary(|| {
+    waiting_boundary(|| {
         let socket = process::socket(fd)?;
         let header = memory::read(msg)?;
         if !header.msg_name.is_null() {
@@ -85,7 +85,7 @@ pub unsafe extern "C" fn ustcp_sendmsg(fd: c_int, msg: *const msghdr, flags: c_i
 /// `msg` and all its buffers stay writable during the call; no two of them overlap.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_recvmsg(fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t {
-    boundary(|| {
+    waiting_boundary(|| {
         let socket = process::socket(fd)?;
         let mut header = memory::read(msg)?;
         if header.msg_namelen.cast_signed() < 0 {

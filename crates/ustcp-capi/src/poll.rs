@@ -5,7 +5,7 @@ use std::time::Duration;
 use libc::{c_int, nfds_t, pollfd};
 use ustcp_runtime::{Errno, PollRequest, process};
 
-use crate::boundary::boundary;
+use crate::boundary::waiting_boundary;
 use crate::memory;
 
 /// Waits until one of the descriptors is ready; poll(2). Takes descriptors of this library and others side by side, and
@@ -27,7 +27,7 @@ use crate::memory;
 /// `fds` stays readable and writable for `nfds` entries during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_poll(fds: *mut pollfd, nfds: nfds_t, timeout: c_int) -> c_int {
-    boundary(|| {
+    waiting_boundary(|| {
         let count = usize::try_from(nfds).map_err(|_| Errno(libc::EINVAL))?;
         if nfds > open_files_limit() {
             return Err(Errno(libc::EINVAL));

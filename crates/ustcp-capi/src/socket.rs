@@ -4,7 +4,7 @@ use libc::{c_int, sockaddr, socklen_t};
 use ustcp_runtime::{Errno, Family, Shutdown, process};
 
 use crate::address::{self, Purpose, Room};
-use crate::boundary::boundary;
+use crate::boundary::{boundary, waiting_boundary};
 
 /// Linux's `SOCK_MAX` and `IPPROTO_MAX`: numbers from here on are no type and no protocol.
 const TYPES_END: c_int = 11;
@@ -112,7 +112,7 @@ pub extern "C" fn ustcp_listen(fd: c_int, backlog: c_int) -> c_int {
 /// As for `ustcp_accept4`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t) -> c_int {
-    boundary(|| accept(fd, addr, addrlen, 0))
+    waiting_boundary(|| accept(fd, addr, addrlen, 0))
 }
 
 /// Takes the next established connection of a listening socket; accept4(2). Waits for one unless the listening socket
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn ustcp_accept(fd: c_int, addr: *mut sockaddr, addrlen: *
 /// `addr` stays writable for `*addrlen` bytes, and `addrlen` readable and writable, during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_accept4(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int) -> c_int {
-    boundary(|| accept(fd, addr, addrlen, flags))
+    waiting_boundary(|| accept(fd, addr, addrlen, flags))
 }
 
 fn accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int) -> Result<c_int, Errno> {
@@ -170,7 +170,7 @@ fn accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int)
 ///   and was not asked about.
 /// - `EHOSTUNREACH`, `ENETUNREACH`: no way there, or ICMP said so; the stack has no address of that family; or
 ///   ::ffff:a.b.c.d with `IPV6_V6ONLY`.
-/// - `EADDRNOTAVAIL`: no free port is left for that peer. `EADDRINUSE`: the connection exists already.
+/// - `EADDRNOTAVAIL`: no free port is left for that peer, or the connection exists already.
 /// - `EINTR`: a signal's handler ran that was installed without `SA_RESTART`; the attempt goes on.
 /// - `EAFNOSUPPORT`: not an address of the socket's domain, or not of the family that it was bound in; also
 ///   `AF_UNSPEC`, which undoes a connection in Linux and is not offered.
@@ -182,7 +182,7 @@ fn accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int)
 /// `addr` stays readable for `addrlen` bytes during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_connect(fd: c_int, addr: *const sockaddr, addrlen: socklen_t) -> c_int {
-    boundary(|| {
+    waiting_boundary(|| {
         let socket = process::socket(fd)?;
         let peer = address::read(addr, addrlen, socket.family(), Purpose::Connect)?;
         socket.connect(peer, socket.send_wait())?;
@@ -228,7 +228,7 @@ pub extern "C" fn ustcp_shutdown(fd: c_int, how: c_int) -> c_int {
 /// - `EINTR`: a signal ended the lingering.
 #[unsafe(no_mangle)]
 pub extern "C" fn ustcp_close(fd: c_int) -> c_int {
-    boundary(|| process::close(fd).map(|()| 0))
+    waiting_boundary(|| process::close(fd).map(|()| 0))
 }
 
 /// Tells the local address; getsockname(2). `INADDR_ANY` or `in6addr_any` and port 0 before bind, listen or connect.

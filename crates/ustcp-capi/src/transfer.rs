@@ -5,7 +5,7 @@ use std::io::{IoSlice, IoSliceMut};
 use ustcp_runtime::{Errno, RecvFlags, SendFlags, Socket, Wait, process};
 
 use crate::address::{self, Room};
-use crate::boundary::boundary;
+use crate::boundary::waiting_boundary;
 use crate::memory;
 
 /// Writes bytes to a connection; send(2), RFC 9293 §3.9.1.2. Waits until all of them are in the send buffer unless the
@@ -35,7 +35,7 @@ use crate::memory;
 /// `buf` stays readable for `len` bytes during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t {
-    boundary(|| send(&process::socket(fd)?, &[memory::data(buf, len)?], flags))
+    waiting_boundary(|| send(&process::socket(fd)?, &[memory::data(buf, len)?], flags))
 }
 
 /// As `ustcp_send`; sendto(2). The address is checked and, as in Linux, otherwise ignored: a TCP socket has one peer.
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn ustcp_sendto(
     addr: *const sockaddr,
     addrlen: socklen_t,
 ) -> ssize_t {
-    boundary(|| {
+    waiting_boundary(|| {
         let socket = process::socket(fd)?;
         let data = memory::data(buf, len)?;
         if !addr.is_null() {
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn ustcp_sendto(
 /// `buf` stays readable for `len` bytes during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
-    boundary(|| send(&process::socket(fd)?, &[memory::data(buf, len)?], 0))
+    waiting_boundary(|| send(&process::socket(fd)?, &[memory::data(buf, len)?], 0))
 }
 
 /// Reads bytes from a connection; recv(2), RFC 9293 §3.9.1.3. Waits for the first one unless the socket has
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn ustcp_write(fd: c_int, buf: *const c_void, len: size_t)
 /// `buf` stays writable for `len` bytes during the call, and nobody else uses them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_recv(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> ssize_t {
-    boundary(|| recv_one(&process::socket(fd)?, buf, len, flags))
+    waiting_boundary(|| recv_one(&process::socket(fd)?, buf, len, flags))
 }
 
 /// As `ustcp_recv`; recvfrom(2). A TCP socket tells no address here, as in Linux; `ustcp_getpeername` does.
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn ustcp_recvfrom(
     addr: *mut sockaddr,
     addrlen: *mut socklen_t,
 ) -> ssize_t {
-    boundary(|| {
+    waiting_boundary(|| {
         let socket = process::socket(fd)?;
         // First, so that a bad pointer costs no bytes.
         let room = Room::optional(addr, addrlen)?;
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn ustcp_recvfrom(
 /// As for `ustcp_recv`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
-    boundary(|| recv_one(&process::socket(fd)?, buf, len, 0))
+    waiting_boundary(|| recv_one(&process::socket(fd)?, buf, len, 0))
 }
 
 /// Sends from any number of buffers.

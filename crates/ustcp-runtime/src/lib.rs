@@ -32,5 +32,7 @@ pub use runtime::{Runtime, StartError};
 pub use settings::{ExitWait, Offload, Settings};
 pub use socket::{RecvFlags, SendFlags, Socket, Wait};
 #[doc(hidden)]
+pub use sys::cancel::{Uncancelled, cancellation_point};
+#[doc(hidden)]
 pub use sys::namespace;
 pub use ustcp_proto::{Census, Cidr, Counters, Family, Info, Options, Readiness, Shutdown, State};

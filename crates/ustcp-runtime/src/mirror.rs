@@ -112,9 +112,12 @@ impl Mirror {
             self.arrivals = truth.arrivals;
             return Ok(());
         }
-        self.show_end_of_life(mask, sinks)?;
-        self.show_writable(mask.writable, sinks)?;
+        self.begin_anew(mask)?;
+        // What has ended is shown before what goes on: a connect that failed must not look like one that succeeded, not
+        // even between two of these calls.
         self.show_closed(mask, arrived)?;
+        self.show_error(mask, sinks)?;
+        self.show_writable(mask.writable, sinks)?;
         if !self.shown.read_closed {
             self.show_readable(mask.readable, arrived, sinks)?;
         }
@@ -138,7 +141,8 @@ impl Mirror {
         }
     }
 
-    fn show_end_of_life(&mut self, mask: Mask, sinks: &mut Sinks) -> io::Result<()> {
+    /// Takes back what was shown of an end.
+    fn begin_anew(&mut self, mask: Mask) -> io::Result<()> {
         let revived = (self.shown.read_closed && !mask.read_closed) || (self.shown.hang_up && !mask.hang_up);
         if revived {
             self.renew()?;
@@ -147,6 +151,10 @@ impl Mirror {
             fd::take_error(self.fd.as_fd())?;
             self.shown.error = false;
         }
+        Ok(())
+    }
+
+    fn show_error(&mut self, mask: Mask, sinks: &mut Sinks) -> io::Result<()> {
         if mask.error && !self.shown.error {
             let name = self.named(sinks)?;
             sinks.breaker.break_peer(self.fd.as_fd(), &name)?;

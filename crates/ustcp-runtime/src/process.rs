@@ -60,6 +60,7 @@ pub fn init(settings: &Settings) -> Result<(), StartError> {
 /// The process-wide runtime, started from the environment when there is none yet. Its error line goes to standard
 /// error once.
 pub fn runtime() -> Result<Arc<Runtime>, Errno> {
+    let _uncancelled = Uncancelled::new();
     let mut runtime = Process::this().runtime.lock();
     if let Some(runtime) = &*runtime {
         return Ok(Arc::clone(runtime));

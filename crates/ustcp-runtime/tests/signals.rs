@@ -1,4 +1,4 @@
-//! Signals in blocked calls. One signal for each test, for handlers are the whole process's.
+//! Signals in blocked calls. One test at a time, for handlers are the whole process's.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,13 +10,15 @@ mod common;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::native::{Epoll, Thread, handle};
 use common::{listener, pair, recv, send, start};
 use ustcp_runtime::{Errno, PollRequest, SendFlags, Wait, process};
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 static HANDLED: AtomicU32 = AtomicU32::new(0);
 
@@ -51,6 +53,7 @@ fn signalled<T: Send>(enough: u32, call: impl FnOnce() -> T + Send, then: impl F
 
 #[test]
 fn eintr_is_as_the_handlers_ask() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(settings) = common::settings() else { return };
     process::init(&settings).unwrap();
     let runtime = process::runtime().unwrap();
@@ -126,6 +129,9 @@ extern "C" fn dawdle(_: libc::c_int) {
 
 #[test]
 fn a_driver_in_a_long_handler_holds_up_nobody_else() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    handle(libc::SIGUSR1, count, libc::SA_RESTART); // the other test may have left one that does not restart
+    handle(libc::SIGPIPE, count, libc::SA_RESTART);
     let Some(runtime) = start() else { return };
     let (first, mut first_peer) = pair(&runtime);
     let (second, mut second_peer) = pair(&runtime);

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use libc::c_int;
 use tun_tap::{Iface, Mode};
@@ -21,8 +21,8 @@ use crate::sys::netlink;
 use crate::sys::tun::{self, Interface};
 use crate::{Offload, Settings, StartError};
 
-/// What an IP packet may measure: RFC 791 §3.2's least, and what its length field can say.
-const MTU: std::ops::RangeInclusive<usize> = 68..=65_535;
+/// What an IP packet may measure: headers and the least segment that any peer sends, and what its length field can say.
+const MTU: std::ops::RangeInclusive<usize> = 128..=65_535;
 /// The least that a link must carry for IPv6: RFC 8200 §5.
 const MTU_V6: usize = 1280;
 /// The MTU of a device that we make, or of one handed over that does not tell.
@@ -30,9 +30,10 @@ const USUAL_MTU: usize = 1500;
 /// Opens the device that `settings` name, with capture and weather around it. The capture stands inside: it shows
 /// what came from the device and went onto it, after the weather outwards and before it inwards.
 pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
+    let given = settings.tun_fd.map(take_over).transpose()?; // ours from here on, whatever else is wrong
     check(settings)?;
-    let (mut device, name) = match settings.tun_fd {
-        Some(fd) => adopt(fd, settings)?,
+    let (mut device, name) = match given {
+        Some(tun) => adopt(tun, settings)?,
         None => (by_name(settings)?, settings.tun.clone()),
     };
     check_mtu_for_ipv6(settings, device.mtu())?;
@@ -59,7 +60,7 @@ fn check(settings: &Settings) -> Result<(), StartError> {
     }
     settings.addresses.iter().try_for_each(network::check)?;
     match settings.mtu.filter(|mtu| !MTU.contains(mtu)) {
-        Some(mtu) => Err(failed(libc::EINVAL, format!("an MTU of {mtu} is outside 68 to 65535"))),
+        Some(mtu) => Err(failed(libc::EINVAL, format!("an MTU of {mtu} is outside 128 to 65535"))),
         None => check_mtu_for_ipv6(settings, settings.mtu.unwrap_or(USUAL_MTU)),
     }
 }
@@ -73,10 +74,14 @@ fn check_mtu_for_ipv6(settings: &Settings, mtu: usize) -> Result<(), StartError>
     Err(failed(libc::EINVAL, message))
 }
 
-/// Takes over a TUN descriptor as it is: with or without vnet header, whatever its network namespace.
-fn adopt(fd: RawFd, settings: &Settings) -> Result<(Box<dyn Device>, String), StartError> {
+fn take_over(fd: RawFd) -> Result<File, StartError> {
+    tun::adopt(fd).map_err(|error| of(&error, format!("descriptor {fd} is not open: {error}")))
+}
+
+/// A TUN descriptor as it was given: with or without vnet header, whatever its network namespace.
+fn adopt(tun: File, settings: &Settings) -> Result<(Box<dyn Device>, String), StartError> {
+    let fd = tun.as_raw_fd();
     let refused = |what: &str, error: io::Error| of(&error, format!("descriptor {fd} {what}: {error}"));
-    let tun = tun::adopt(fd).map_err(|error| refused("is not open", error))?;
     let (name, flags) = tun::attached(&tun).map_err(|error| refused("is not an attached TUN device", error))?;
     if flags & libc::IFF_TUN == 0 || has_packet_information(&tun, flags) {
         let message = format!("descriptor {fd} ({name}) is not IFF_TUN with IFF_NO_PI");

@@ -205,9 +205,10 @@ fn a_peer_that_is_not_named_is_the_lowest_host() {
             ("fd77::1", 127, "fd77::/127"),
         ];
         for (address, prefix, peer) in table {
-            let _device = opened(&at(address, prefix));
+            let device = opened(&at(address, prefix));
             let link = ip("-o addr show dev t0 scope global");
             assert!(link.contains(peer), "{peer}: {link}");
+            assert_gone(device);
         }
     });
 }
@@ -252,6 +253,22 @@ fn a_descriptor_handed_over_is_taken_as_it_is() {
         };
         assert_plain(opened(&with_header_unused));
     });
+}
+
+#[test]
+fn a_descriptor_is_closed_whatever_is_wrong() {
+    let (mut reader, writer) = io::pipe().unwrap();
+    let nowhere = Settings {
+        addresses: Vec::new(),
+        tun_fd: Some(writer.into_raw_fd()),
+        ..settings(Offload::Auto)
+    };
+    assert_eq!(refused(&nowhere).errno, Errno(libc::EINVAL));
+    assert_eq!(
+        io::Read::read(&mut reader, &mut [0]).unwrap(),
+        0,
+        "the end: nobody writes any more"
+    );
 }
 
 #[test]
@@ -346,7 +363,7 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
                     ..found()
                 },
                 libc::EINVAL,
-                "68 to 65535",
+                "128 to 65535",
             ),
             (
                 Settings {

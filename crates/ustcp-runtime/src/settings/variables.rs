@@ -147,8 +147,8 @@ fn offload(value: &str) -> Result<Offload, String> {
 }
 
 fn mtu(value: &str) -> Result<usize, String> {
-    let mtu = number(value).filter(|mtu| (68..=65_535).contains(mtu));
-    mtu.ok_or_else(|| "68 to 65535 bytes".to_owned())
+    let mtu = number(value).filter(|mtu| (128..=65_535).contains(mtu));
+    mtu.ok_or_else(|| "128 to 65535 bytes".to_owned())
 }
 
 fn seconds(value: &str) -> Result<Duration, String> {

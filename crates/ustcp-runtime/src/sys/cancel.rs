@@ -1,4 +1,5 @@
-//! pthread cancellation: a thread that is cancelled inside our calls is cancelled after them.
+//! pthread cancellation: a thread that is cancelled inside our calls is cancelled after them, at its next cancellation
+//! point.
 
 use libc::c_int;
 
@@ -8,12 +9,15 @@ unsafe extern "C" {
     fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
 }
 
-/// Cancellation disabled in this thread until dropped.
-pub(crate) struct Uncancelled(c_int);
+/// Cancellation disabled in this thread until dropped: unwinding by it would end the process at the first Rust frame
+/// with something to drop.
+#[derive(Debug)]
+pub struct Uncancelled(c_int);
 
 impl Uncancelled {
     /// Disables it.
-    pub(crate) fn new() -> Uncancelled {
+    #[allow(clippy::new_without_default, reason = "it is not a value but a deed")]
+    pub fn new() -> Uncancelled {
         let mut before = 0;
         // SAFETY: `before` lives across the call.
         unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
@@ -27,4 +31,17 @@ impl Drop for Uncancelled {
         // SAFETY: `ignored` lives across the call; the state is one that the call above gave.
         unsafe { pthread_setcancelstate(self.0, &raw mut ignored) };
     }
+}
+
+unsafe extern "C-unwind" {
+    fn pthread_testcancel();
+}
+
+/// Ends a thread that has been cancelled.
+///
+/// # Safety
+/// No frame of Rust between here and C has anything to drop: cancellation unwinds through them.
+pub unsafe fn cancellation_point() {
+    // SAFETY: the caller's promise.
+    unsafe { pthread_testcancel() };
 }
