@@ -75,11 +75,13 @@ struct ustcp_config {
      */
     const char *tun;
     /**
-     * Addresses of the stack (`USTCP_ADDRESS`), as `address/prefix`, separated by commas. `10.77.0.2/24`.
+     * Addresses of the stack (`USTCP_ADDRESS`), IPv4 and IPv6, as `address/prefix`, separated by commas.
+     * `10.77.0.2/24`.
      */
     const char *address;
     /**
-     * Address of the kernel's end (`USTCP_PEER`), set and brought up when we make the device. `10.77.0.1`.
+     * Address of the kernel's end (`USTCP_PEER`), set and brought up when we make the device; with a comma one of each
+     * family. `10.77.0.1`; where `address` is set, the lowest other host of its networks.
      */
     const char *peer;
     /**
@@ -104,7 +106,7 @@ struct ustcp_config {
      */
     int tun_fd;
     /**
-     * Largest IP packet in bytes (`USTCP_MTU`), 68 to 65535. The device's own; 1500 for one that we make.
+     * Largest IP packet in bytes (`USTCP_MTU`), 68 (with an IPv6 address 1280) to 65535. The device's own; 1500 for one that we make.
      */
     uint32_t mtu;
     /**
@@ -167,7 +169,7 @@ const char *ustcp_version(void);
 /**
  * Makes a TCP socket; socket(2). The first one starts the stack as `ustcp_init(NULL)` does.
  *
- * - `domain`: `AF_INET`.
+ * - `domain`: `AF_INET` or `AF_INET6`. A socket of IPv6 speaks of IPv4 as ::ffff:a.b.c.d, unless `IPV6_V6ONLY` is set.
  * - `type`: `SOCK_STREAM`, with `SOCK_NONBLOCK` or not. `SOCK_CLOEXEC` is always on: what the descriptor stands for
  *   does not outlive exec.
  * - `protocol`: 0 or `IPPROTO_TCP`.
@@ -176,7 +178,7 @@ const char *ustcp_version(void);
  * and the like go through `ustcp_*`. It is the caller's until `ustcp_close`.
  *
  * Returns the descriptor, or -1 and sets `errno`:
- * - `EAFNOSUPPORT`: another domain; also `AF_INET6` in this release.
+ * - `EAFNOSUPPORT`: another domain.
  * - `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`: another type or protocol.
  * - `EINVAL`: no such type, flag or protocol at all.
  * - `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`: no descriptor or memory left.
@@ -187,15 +189,18 @@ int ustcp_socket(int domain, int type, int protocol);
 /**
  * Gives the socket a local address; bind(2).
  *
- * - `addr`: a `struct sockaddr_in`, of any alignment: an address of the stack, 127.0.0.0/8 (inside the stack only) or
- *   `INADDR_ANY`; port 0 has a free one chosen (RFC 6056). `AF_UNSPEC` with `INADDR_ANY` counts as `AF_INET`.
- * - `addrlen`: bytes at `addr`: 16 to 128.
+ * - `addr`: a `struct sockaddr_in` or `struct sockaddr_in6` as the socket's domain says, of any alignment: an address
+ *   of the stack, 127.0.0.0/8 or ::1 (inside the stack only), `INADDR_ANY` or `in6addr_any`, which is IPv4's too
+ *   without `IPV6_V6ONLY`; port 0 has a free one chosen (RFC 6056). `AF_UNSPEC` with `INADDR_ANY` counts as `AF_INET`.
+ *   `sin6_flowinfo` and `sin6_scope_id` are not looked at: the stack has one device.
+ * - `addrlen`: bytes at `addr`: 16 (24 for IPv6) to 128.
  *
  * Returns 0, or -1 and sets `errno`:
  * - `EADDRINUSE`: another socket holds address and port, or (without `SO_REUSEADDR`) a connection in TIME-WAIT does;
  *   or no port is free.
  * - `EADDRNOTAVAIL`: not an address of this stack.
- * - `EAFNOSUPPORT`: not an IPv4 address. `EINVAL`: wrong length, or bound already.
+ * - `EAFNOSUPPORT`: not an address of the socket's domain. `EINVAL`: wrong length, bound already, or ::ffff:a.b.c.d
+ *   with `IPV6_V6ONLY`.
  * - `EBADF`: not a descriptor of this library. `EFAULT`: `addr` is not readable. `ENETDOWN`: the stack has ended.
  *
  * Safety:
@@ -229,7 +234,7 @@ int ustcp_accept(int fd, struct sockaddr *addr, socklen_t *addrlen);
  * has `O_NONBLOCK`, at most as long as its `SO_RCVTIMEO`.
  *
  * - `addr`: room for the peer's address, or null when nobody wants it.
- * - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. Not looked at when `addr` is null.
+ * - `addrlen`: in: bytes at `addr`; out: the address's full length, 16 or 28. Not looked at when `addr` is null.
  * - `flags`: `SOCK_NONBLOCK` for the new socket; `SOCK_CLOEXEC` is always on.
  *
  * The new socket has the listening one's options. Wrong arguments take no connection from the queue.
@@ -252,18 +257,21 @@ int ustcp_accept4(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags);
  * most as long as `SO_SNDTIMEO`, unless the socket has `O_NONBLOCK`; then the socket becomes writable (natively too)
  * when it is decided, and `SO_ERROR` tells how. An unbound socket gets an address and a free port (RFC 6056).
  *
- * - `addr`: a `struct sockaddr_in`, of any alignment; `INADDR_ANY` means this host.
- * - `addrlen`: bytes at `addr`: 16 to 128.
+ * - `addr`: a `struct sockaddr_in` or `struct sockaddr_in6` as the socket's domain says, of any alignment;
+ *   `INADDR_ANY` and `in6addr_any` mean this host. `sin6_flowinfo` and `sin6_scope_id` are not looked at.
+ * - `addrlen`: bytes at `addr`: 16 (24 for IPv6) to 128.
  *
  * Returns 0, or -1 and sets `errno`:
  * - `EINPROGRESS`: begun; the socket has `O_NONBLOCK`, or the timeout has passed.
  * - `EALREADY`: an attempt is under way. `EISCONN`: connected already, or listening.
  * - `ECONNREFUSED`: the peer answered with RST. `ETIMEDOUT`: it did not answer. `ECONNABORTED`: a former attempt failed
  *   and was not asked about.
- * - `EHOSTUNREACH`, `ENETUNREACH`: no way there, or ICMP said so.
+ * - `EHOSTUNREACH`, `ENETUNREACH`: no way there, or ICMP said so; the stack has no address of that family; or
+ *   ::ffff:a.b.c.d with `IPV6_V6ONLY`.
  * - `EADDRNOTAVAIL`: no free port is left for that peer, or the connection exists already.
  * - `EINTR`: a signal's handler ran that was installed without `SA_RESTART`; the attempt goes on.
- * - `EAFNOSUPPORT`: not an IPv4 address; also `AF_UNSPEC`, which undoes a connection in Linux and is not offered.
+ * - `EAFNOSUPPORT`: not an address of the socket's domain, or not of the family that it was bound in; also
+ *   `AF_UNSPEC`, which undoes a connection in Linux and is not offered.
  * - `EINVAL`: wrong length. `EFAULT`: `addr` is not readable.
  * - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
  *   ended.
@@ -304,10 +312,10 @@ int ustcp_shutdown(int fd, int how);
 int ustcp_close(int fd);
 
 /**
- * Tells the local address; getsockname(2). `INADDR_ANY` and port 0 before bind, listen or connect.
+ * Tells the local address; getsockname(2). `INADDR_ANY` or `in6addr_any` and port 0 before bind, listen or connect.
  *
- * - `addr`: room for a `struct sockaddr_in`.
- * - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. A shorter room gets the beginning.
+ * - `addr`: room for a `struct sockaddr_in` or, of an IPv6 socket, `struct sockaddr_in6` (flow and scope 0).
+ * - `addrlen`: in: bytes at `addr`; out: the address's full length, 16 or 28. A shorter room gets the beginning.
  *
  * Returns 0, or -1 and sets `errno`:
  * - `EINVAL`: negative `*addrlen`. `EFAULT`: `addr` or `addrlen` is not writable.
@@ -321,8 +329,8 @@ int ustcp_getsockname(int fd, struct sockaddr *addr, socklen_t *addrlen);
 /**
  * Tells the peer's address; getpeername(2).
  *
- * - `addr`: room for a `struct sockaddr_in`.
- * - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. A shorter room gets the beginning.
+ * - `addr`: room for a `struct sockaddr_in` or, of an IPv6 socket, `struct sockaddr_in6` (flow and scope 0).
+ * - `addrlen`: in: bytes at `addr`; out: the address's full length, 16 or 28. A shorter room gets the beginning.
  *
  * Returns 0, or -1 and sets `errno`:
  * - `ENOTCONN`: not connected.
@@ -532,24 +540,31 @@ int ustcp_poll(struct pollfd *fds, nfds_t nfds, int timeout);
  * - `TCP_MAXSEG` (int, 88 to 32767 bytes; 0: none): largest segment to announce and to send.
  * - `TCP_KEEPIDLE`, `TCP_KEEPINTVL` (int, 1 to 32767 seconds), `TCP_KEEPCNT` (int, 1 to 127).
  *
+ * `IPPROTO_IPV6`, on a socket of `AF_INET6`:
+ * - `IPV6_V6ONLY` (int): nothing to do with IPv4; only before the socket has its local address.
+ *
  * - `optval`, `optlen`: the value and its length in bytes; a longer one is read from its beginning.
  *
  * Returns 0, or -1 and sets `errno`:
  * - `ENOPROTOOPT`: another option or level; also one that can only be read.
- * - `EINVAL`: a value too short or out of range. `EDOM`: microseconds of a `struct timeval` out of range.
+ * - `EINVAL`: a value too short or out of range, or `IPV6_V6ONLY` too late. `EDOM`: microseconds of a `struct timeval` out of range.
  * - `EFAULT`: `optval` is not readable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
  *
  * Safety:
  * `optval` stays readable for `optlen` bytes during the call.
  */
-int ustcp_setsockopt(int fd, int level, int optname, const void *optval, socklen_t optlen);
+int ustcp_setsockopt(int fd,
+                     int level,
+                     int optname,
+                     const void *optval,
+                     socklen_t optlen);
 
 /**
  * Tells an option; getsockopt(2). All of `ustcp_setsockopt`, and:
  *
  * `SOL_SOCKET`:
  * - `SO_ERROR` (int): the errno that waits for the program, which no longer does after this; 0 for none.
- * - `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL` (int): `SOCK_STREAM`, `AF_INET`, `IPPROTO_TCP`.
+ * - `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL` (int): `SOCK_STREAM`, `AF_INET` or `AF_INET6`, `IPPROTO_TCP`.
  * - `SO_ACCEPTCONN` (int): whether it listens.
  *
  * `IPPROTO_TCP`:
@@ -560,14 +575,18 @@ int ustcp_setsockopt(int fd, int level, int optname, const void *optval, socklen
  * - `optlen`: in: bytes at `optval`; out: bytes written.
  *
  * Returns 0, or -1 and sets `errno`:
- * - `ENOPROTOOPT`: another option or level. `EINVAL`: negative `*optlen`.
+ * - `ENOPROTOOPT`: another option or level. `EOPNOTSUPP`: `IPPROTO_IPV6` of an IPv4 socket. `EINVAL`: negative `*optlen`.
  * - `EFAULT`: `optval` or `optlen` is not writable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack
  *   has ended.
  *
  * Safety:
  * `optval` stays writable for `*optlen` bytes, and `optlen` readable and writable, during the call.
  */
-int ustcp_getsockopt(int fd, int level, int optname, void *optval, socklen_t *optlen);
+int ustcp_getsockopt(int fd,
+                     int level,
+                     int optname,
+                     void *optval,
+                     socklen_t *optlen);
 
 /**
  * Reads and changes the descriptor's flags; fcntl(2). The third argument is not optional in the binary interface; the

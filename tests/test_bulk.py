@@ -48,6 +48,25 @@ def test_without_offload(stage, role):
 
 
 @pytest.mark.no_wire
+@pytest.mark.ipv6
+@pytest.mark.environment(USTCP_OFFLOAD="on")
+@pytest.mark.flags("retransmission", "spurious_retransmission", "duplicate_ack", "out_of_order")
+def test_over_ipv6_with_offload(stage, role):
+    stage.dump()
+    exchange(stage, role, 16 * MEBIBYTE)
+
+
+@pytest.mark.no_wire
+@pytest.mark.ipv6
+@pytest.mark.environment(USTCP_OFFLOAD="off")
+@pytest.mark.stacks("c", "python")
+@pytest.mark.flags(*LOSS)
+def test_over_ipv6_without_offload(stage, role):
+    stage.dump()
+    exchange(stage, role, 16 * MEBIBYTE)
+
+
+@pytest.mark.no_wire
 @pytest.mark.timeout(300)
 @pytest.mark.stacks("c", "python")
 @pytest.mark.environment(USTCP_WEATHER="loss=3%,reorder=3%,seed=1")

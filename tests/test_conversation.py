@@ -139,3 +139,44 @@ def test_conversations_do_not_mix(stage):
     two.send(b"two")
     assert (far_one.recv(), far_two.recv()) == (b"one", b"two")
 
+
+@pytest.mark.no_wire
+@pytest.mark.ipv6
+def test_a_conversation_over_ipv6(stage, role):
+    ours, theirs = stage.pair(role)
+    assert ours.sockname()[0] == stage.our_host
+    assert ours.call("peername").words == theirs.call("sockname").words
+    assert theirs.call("peername").words == ours.call("sockname").words
+    assert ours.send(b"hello") == 5
+    assert theirs.recv() == b"hello"
+    theirs.shutdown()
+    assert ours.recv() == b""
+    assert ours.send(b"and back") == 8
+    ours.close()
+    assert theirs.recv() == b"and back"
+    assert theirs.recv() == b""
+
+
+@pytest.mark.no_wire
+@pytest.mark.ipv6
+def test_an_ipv6_port_without_listener_refuses_both(stage):
+    ours, theirs = stage.ours.socket(socket.AF_INET6), stage.peer.socket(socket.AF_INET6)
+    for sock, host in ((ours, stage.peer_host), (theirs, stage.our_host)):
+        with pytest.raises(OSError) as refused:
+            sock.connect(host, 9)
+        assert refused.value.errno == errno.ECONNREFUSED
+
+
+@pytest.mark.no_wire
+@pytest.mark.ipv6
+def test_one_listener_for_both_families(stage):
+    listener = stage.ours.socket(socket.AF_INET6)
+    listener.bind("::", 7000)
+    listener.listen()
+    for family, host, seen in ((socket.AF_INET, OURS, f"::ffff:{PEER}"), (stage.family, stage.our_host, stage.peer_host)):
+        theirs = stage.peer.socket(family)
+        theirs.connect(host, 7000)
+        ours = listener.accept()
+        assert ours.call("peername").words == [seen, str(theirs.sockname()[1])]
+        theirs.close()
+        ours.close()

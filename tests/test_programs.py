@@ -22,6 +22,7 @@ ENVIRONMENT = {"panic": {"LD_LIBRARY_PATH": str(BUILD / "tests/planted")}}
 def test_program(program: str, network: None, tmp_path: Path):
     net = Namespace("program")
     net.create()
+    net.allow_ipv6()
     net.ip("link", "set", "lo", "up")  # for the kernel's turn; ustcp's own 127.0.0.1 does not need it
     try:
         done = subprocess.run(

@@ -52,12 +52,12 @@ def test_the_end_waits_for_what_is_not_acknowledged(namespace):
 @pytest.mark.parametrize(
     ("setting", "allowed"),
     [
-        ({"tun": "a/b"}, "USTCP_TUN"),
+        ({"tun": "a/b"}, "] tun=a/b is malformed: "),
         ({"address": "10.77.0.2"}, "10.77.0.2/24"),
-        ({"address": ["10.77.0.2/24", "nonsense"]}, "USTCP_ADDRESS"),
-        ({"peer": "nobody"}, "USTCP_PEER"),
+        ({"address": ["10.77.0.2/24", "nonsense"]}, "] address=10.77.0.2/24,nonsense is malformed: "),
+        ({"peer": "nobody"}, "] peer=nobody is malformed: "),
         ({"offload": "perhaps"}, "auto, on or off"),
-        ({"mtu": 67}, "68 to 65535"),
+        ({"mtu": 127}, "128 to 65535"),
         ({"time_wait": -1}, "seconds"),
         ({"exit_wait": "never"}, "closed"),
         ({"weather": "sunny"}, "USTCP_WEATHER"),

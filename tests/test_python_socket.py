@@ -408,8 +408,9 @@ def test_an_empty_host_is_every_address(stack):
 
 def test_names_are_resolved_by_the_host_and_each_answer_is_tried(stack, monkeypatch):
     def getaddrinfo(host, port, family=0, type=0):
-        assert (host, family, type) == ("peer.example", socket.AF_INET, socket.SOCK_STREAM)
-        return [(family, type, 6, "", (address, port or 0)) for address in ("10.77.0.2", PEER)]
+        assert (host, type) == ("peer.example", socket.SOCK_STREAM)
+        answers = [(socket.AF_INET6, "fd77::1"), (socket.AF_INET, "10.77.0.2"), (socket.AF_INET, PEER)]
+        return [(of, type, 6, "", (address, port or 0)) for of, address in answers if family in (0, of)]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with socket.create_server((PEER, 0)) as listener:

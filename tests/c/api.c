@@ -61,8 +61,11 @@ static void test_socket(void)
     FAILS(ustcp_socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), EPROTONOSUPPORT);
     FAILS(ustcp_socket(AF_INET, SOCK_STREAM, -1), EINVAL);
     FAILS(ustcp_socket(AF_INET, SOCK_STREAM, 9999), EINVAL);
+    FAILS(ustcp_socket(AF_INET6, SOCK_SEQPACKET, 0), ESOCKTNOSUPPORT);
+    FAILS(ustcp_socket(AF_INET6, 15, 0), EINVAL);
+    FAILS(ustcp_socket(AF_INET6, SOCK_STREAM, IPPROTO_UDP), EPROTONOSUPPORT);
+    FAILS(ustcp_socket(AF_INET6, SOCK_STREAM, 9999), EINVAL);
 #ifndef KERNEL
-    FAILS(ustcp_socket(AF_INET6, SOCK_STREAM, 0), EAFNOSUPPORT);
     FAILS(ustcp_socket(AF_UNIX, SOCK_STREAM, 0), EAFNOSUPPORT);
     FAILS(ustcp_socket(AF_INET, SOCK_DGRAM, 0), ESOCKTNOSUPPORT);
 #endif
@@ -166,6 +169,126 @@ static void test_addresses(void)
     name = (struct sockaddr_in){ .sin_family = AF_UNSPEC };
     GIVES(ustcp_bind(fd, generic(&name), sizeof name), 0);
     NEEDS(ustcp_close(fd) == 0);
+}
+
+static void test_ipv6_addresses(void)
+{
+    struct sockaddr_in6 name = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    struct sockaddr_in6 shifted[2];
+    struct sockaddr *askew = (struct sockaddr *)((char *)shifted + 1);
+    socklen_t length = sizeof name;
+    int fd = ustcp_socket(AF_INET6, SOCK_STREAM, 0);
+
+    NEEDS(fd >= 0);
+    FAILS(ustcp_bind(fd, NULL, sizeof name), EFAULT);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)unmapped, sizeof name), EFAULT);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)edge, sizeof name), EFAULT);
+    FAILS(ustcp_connect(fd, NULL, sizeof name), EFAULT);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)&name, 0), EINVAL);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)&name, 23), EINVAL);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)&name, 129), EINVAL);
+    FAILS(ustcp_connect(fd, (struct sockaddr *)&name, 23), EINVAL);
+    FAILS(ustcp_connect(fd, (struct sockaddr *)&name, 1), EINVAL);
+    FAILS(ustcp_bind(fd, generic(&any_port), sizeof any_port), EINVAL); /* too short before it is of a wrong family */
+    FAILS(ustcp_connect(fd, generic(&any_port), sizeof any_port), EINVAL);
+    name.sin6_family = AF_INET;
+    FAILS(ustcp_bind(fd, (struct sockaddr *)&name, sizeof name), EAFNOSUPPORT);
+    FAILS(ustcp_connect(fd, (struct sockaddr *)&name, sizeof name), EAFNOSUPPORT);
+    name.sin6_family = AF_UNSPEC;
+    FAILS(ustcp_bind(fd, (struct sockaddr *)&name, sizeof name), EAFNOSUPPORT);
+    name.sin6_family = AF_INET6;
+    NEEDS(inet_pton(AF_INET6, "2001:db8::77", &name.sin6_addr) == 1);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)&name, sizeof name), EADDRNOTAVAIL);
+    NEEDS(inet_pton(AF_INET6, "::ffff:8.8.8.8", &name.sin6_addr) == 1);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)&name, sizeof name), EADDRNOTAVAIL);
+    GIVES(ustcp_getsockname(fd, (struct sockaddr *)&name, &length), 0);
+    HOLDS(length == sizeof name && name.sin6_family == AF_INET6 && name.sin6_port == 0);
+    HOLDS(IN6_IS_ADDR_UNSPECIFIED(&name.sin6_addr) && name.sin6_flowinfo == 0 && name.sin6_scope_id == 0);
+    name.sin6_addr = in6addr_loopback;
+    memcpy(askew, &name, sizeof name);
+    GIVES(ustcp_bind(fd, askew, sizeof name), 0);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)&name, sizeof name), EINVAL); /* bound already */
+    NEEDS(ustcp_close(fd) == 0);
+
+    fd = ustcp_socket(AF_INET, SOCK_STREAM, 0);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)&name, sizeof name), EAFNOSUPPORT);
+    FAILS(ustcp_connect(fd, (struct sockaddr *)&name, sizeof name), EAFNOSUPPORT);
+    NEEDS(ustcp_close(fd) == 0);
+}
+
+static void test_v6_only(void)
+{
+    struct sockaddr_in6 name = { .sin6_family = AF_INET6 };
+    socklen_t length = sizeof name;
+    int value = 7;
+    int fd = ustcp_socket(AF_INET6, SOCK_STREAM, 0);
+
+    NEEDS(fd >= 0);
+    FAILS(ustcp_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, 3), EINVAL);
+    GIVES(ustcp_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, sizeof value), 0);
+    length = sizeof value;
+    GIVES(ustcp_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, &length), 0);
+    HOLDS(value == 1 && length == sizeof value);
+    GIVES(ustcp_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &value, &length), 0);
+    HOLDS(value == AF_INET6);
+    NEEDS(inet_pton(AF_INET6, "::ffff:127.0.0.1", &name.sin6_addr) == 1);
+    FAILS(ustcp_bind(fd, (struct sockaddr *)&name, sizeof name), EINVAL);
+    name.sin6_port = htons(9);
+    FAILS(ustcp_connect(fd, (struct sockaddr *)&name, sizeof name), ENETUNREACH);
+    name = (struct sockaddr_in6){ .sin6_family = AF_INET6 };
+    GIVES(ustcp_bind(fd, (struct sockaddr *)&name, sizeof name), 0);
+    FAILS(ustcp_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, sizeof value), EINVAL);
+    NEEDS(ustcp_close(fd) == 0);
+
+    fd = ustcp_socket(AF_INET, SOCK_STREAM, 0);
+    FAILS(ustcp_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, sizeof value), ENOPROTOOPT);
+    FAILS(ustcp_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, &length), EOPNOTSUPP);
+    NEEDS(ustcp_close(fd) == 0);
+}
+
+/* A listener of both families, and a client of each: ::1, and 127.0.0.1 by either name. */
+static void test_dual_stack(void)
+{
+    static const char *const hosts[] = { "::1", "::ffff:127.0.0.1" };
+    struct sockaddr_in6 name = { .sin6_family = AF_INET6 };
+    struct sockaddr_in6 peer;
+    struct sockaddr_in plain = any_port;
+    socklen_t length = sizeof name;
+    int listener = ustcp_socket(AF_INET6, SOCK_STREAM, 0);
+    char byte = 'x';
+
+    NEEDS(listener >= 0);
+    GIVES(ustcp_bind(listener, (struct sockaddr *)&name, sizeof name), 0);
+    GIVES(ustcp_listen(listener, 8), 0);
+    NEEDS(ustcp_getsockname(listener, (struct sockaddr *)&name, &length) == 0);
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        struct in6_addr host;
+        int fd, client = ustcp_socket(AF_INET6, SOCK_STREAM, 0);
+
+        NEEDS(client >= 0 && inet_pton(AF_INET6, hosts[i], &host) == 1);
+        name.sin6_addr = host;
+        GIVES(ustcp_connect(client, (struct sockaddr *)&name, sizeof name), 0);
+        length = sizeof peer;
+        fd = ustcp_accept(listener, (struct sockaddr *)&peer, &length);
+        HOLDS(fd >= 0 && length == sizeof peer && peer.sin6_family == AF_INET6);
+        HOLDS(memcmp(&peer.sin6_addr, &host, sizeof host) == 0 && peer.sin6_flowinfo == 0 && peer.sin6_scope_id == 0);
+        GIVES(ustcp_send(client, &byte, 1, 0), 1);
+        GIVES(ustcp_recv(fd, &byte, 1, 0), 1);
+        length = sizeof peer;
+        GIVES(ustcp_getpeername(client, (struct sockaddr *)&peer, &length), 0);
+        HOLDS(length == sizeof peer && memcmp(&peer, &name, sizeof name) == 0);
+        ustcp_close(fd);
+        ustcp_close(client);
+    }
+    plain.sin_port = name.sin6_port;
+    int client = connect_to(&plain), fd;
+
+    length = sizeof peer;
+    fd = ustcp_accept(listener, (struct sockaddr *)&peer, &length);
+    HOLDS(fd >= 0 && IN6_IS_ADDR_V4MAPPED(&peer.sin6_addr));
+    ustcp_close(fd);
+    ustcp_close(client);
+    ustcp_close(listener);
 }
 
 static void test_unconnected(void)
@@ -605,6 +728,9 @@ int main(void)
     test_socket();
     test_descriptors();
     test_addresses();
+    test_ipv6_addresses();
+    test_v6_only();
+    test_dual_stack();
     test_unconnected();
     test_listening();
     test_accept_nowhere();

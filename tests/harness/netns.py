@@ -16,6 +16,7 @@ T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
 DEVICE = "ustcp0"
 OURS, PEER, STRANGER = "10.77.0.2", "10.77.0.1", "10.77.0.3"
+OURS_V6, PEER_V6 = "fd77::2", "fd77::1"
 
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -59,6 +60,15 @@ class Namespace:
         self.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
         self.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
         self.sysctl("net.ipv4.tcp_no_metrics_save", 1)
+
+    def allow_ipv6(self) -> None:
+        """IPv6 is off unless a test wants it: the kernel greets its neighbours, and every capture would have that."""
+        self.sysctl("net.ipv6.conf.all.disable_ipv6", 0)
+        self.sysctl("net.ipv6.conf.default.disable_ipv6", 0)
+
+    def speaks_ipv6(self) -> bool:
+        path = Path("/proc/sys/net/ipv6/conf/default/disable_ipv6")
+        return self.inside(lambda: path.exists() and path.read_text().strip() == "0")
 
     def remove(self) -> None:
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True, timeout=30, check=False)
@@ -109,6 +119,9 @@ def join_by_veth(peer: Namespace, ours: Namespace) -> None:
     ours.ip("link", "set", "eth0", "up")
     # The stranger is an address that only forged packets have; our part must be able to answer it.
     ours.ip("neigh", "add", STRANGER, "lladdr", peer.links(DEVICE)["address"], "dev", "eth0")
+    if peer.speaks_ipv6():
+        peer.ip("addr", "add", f"{PEER_V6}/64", "dev", DEVICE, "nodad")
+        ours.ip("addr", "add", f"{OURS_V6}/64", "dev", "eth0", "nodad")
     # Known neighbours, or the first packet of a capture would wait for ARP.
     peer.ip("neigh", "add", OURS, "lladdr", ours.links("eth0")["address"], "dev", DEVICE)
     ours.ip("neigh", "add", PEER, "lladdr", peer.links(DEVICE)["address"], "dev", "eth0")

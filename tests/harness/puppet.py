@@ -92,8 +92,8 @@ class Puppet:
         """The call; OSError with its errno when it fails."""
         return self._request("", name, words).result(timeout)
 
-    def socket(self) -> Sock:
-        return Sock(self, self.call("socket").value)
+    def socket(self, family: int = socket.AF_INET) -> Sock:
+        return Sock(self, self.call("socket", 0, int(family)).value)
 
     def kill(self) -> None:
         """SIGKILL, and gone when this returns."""

@@ -43,18 +43,38 @@ struct request {
 static long number(struct request *r, int i) { return r->words[i] ? strtol(r->words[i], NULL, 0) : 0; }
 static int fd_of(struct request *r) { return (int)number(r, 0); }
 
-static struct sockaddr_in address(struct request *r, int i)
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+/* HOST PORT; *size is that of the host's family. */
+static union address address(struct request *r, int i, socklen_t *size)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)number(r, i + 1))};
-    inet_pton(AF_INET, r->words[i] ? r->words[i] : "0.0.0.0", &a.sin_addr);
+    union address a = {0};
+    const char *host = r->words[i] ? r->words[i] : "0.0.0.0";
+    in_port_t port = htons((uint16_t)number(r, i + 1));
+    if (strchr(host, ':')) {
+        a.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
+        inet_pton(AF_INET6, host, &a.v6.sin6_addr);
+        *size = sizeof a.v6;
+    } else {
+        a.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
+        inet_pton(AF_INET, host, &a.v4.sin_addr);
+        *size = sizeof a.v4;
+    }
     return a;
 }
 
-static void note_address(struct request *r, const struct sockaddr_in *a)
+static void note_address(struct request *r, const union address *a)
 {
-    char text[INET_ADDRSTRLEN] = "";
-    inet_ntop(AF_INET, &a->sin_addr, text, sizeof text);
-    snprintf(r->note, NOTE, "%s %u", text, ntohs(a->sin_port));
+    char text[INET6_ADDRSTRLEN] = "";
+    if (a->any.sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &a->v6.sin6_addr, text, sizeof text);
+    else
+        inet_ntop(AF_INET, &a->v4.sin_addr, text, sizeof text);
+    snprintf(r->note, NOTE, "%s %u", text, ntohs(a->v4.sin_port)); /* at the same place in both */
 }
 
 /* ---- the calls ---- */
@@ -69,9 +89,11 @@ static long do_start(struct request *r)
 #endif
 }
 
+/* socket FLAGS [FAMILY] */
 static long do_socket(struct request *r)
 {
-    int fd = FACE(socket)(AF_INET, SOCK_STREAM | (int)number(r, 0), 0);
+    int family = r->words[0] && r->words[1] ? (int)number(r, 1) : AF_INET;
+    int fd = FACE(socket)(family, SOCK_STREAM | (int)number(r, 0), 0);
 #ifndef USTCP
     /* The same congestion control on every machine, where the kernel has it. */
     setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
@@ -81,17 +103,18 @@ static long do_socket(struct request *r)
 
 static long do_bind(struct request *r)
 {
-    struct sockaddr_in a = address(r, 1);
-    return FACE(bind)(fd_of(r), (struct sockaddr *)&a, sizeof a);
+    socklen_t size;
+    union address a = address(r, 1, &size);
+    return FACE(bind)(fd_of(r), &a.any, size);
 }
 
 static long do_listen(struct request *r) { return FACE(listen)(fd_of(r), (int)number(r, 1)); }
 
 static long do_accept(struct request *r)
 {
-    struct sockaddr_in a = {0};
+    union address a = {0};
     socklen_t size = sizeof a;
-    int fd = FACE(accept)(fd_of(r), (struct sockaddr *)&a, &size);
+    int fd = FACE(accept)(fd_of(r), &a.any, &size);
     if (fd >= 0)
         note_address(r, &a);
     return fd;
@@ -99,8 +122,9 @@ static long do_accept(struct request *r)
 
 static long do_connect(struct request *r)
 {
-    struct sockaddr_in a = address(r, 1);
-    return FACE(connect)(fd_of(r), (struct sockaddr *)&a, sizeof a);
+    socklen_t size;
+    union address a = address(r, 1, &size);
+    return FACE(connect)(fd_of(r), &a.any, size);
 }
 
 /* send FD HEX FLAGS */
@@ -222,18 +246,18 @@ static long do_close(struct request *r) { return FACE(close)(fd_of(r)); }
 
 static long do_sockname(struct request *r)
 {
-    struct sockaddr_in a = {0};
+    union address a = {0};
     socklen_t size = sizeof a;
-    int result = FACE(getsockname)(fd_of(r), (struct sockaddr *)&a, &size);
+    int result = FACE(getsockname)(fd_of(r), &a.any, &size);
     note_address(r, &a);
     return result;
 }
 
 static long do_peername(struct request *r)
 {
-    struct sockaddr_in a = {0};
+    union address a = {0};
     socklen_t size = sizeof a;
-    int result = FACE(getpeername)(fd_of(r), (struct sockaddr *)&a, &size);
+    int result = FACE(getpeername)(fd_of(r), &a.any, &size);
     note_address(r, &a);
     return result;
 }

@@ -72,7 +72,7 @@ def echo(sock):
 
 
 def accept(sock):
-    connection, (host, port) = sock.accept()
+    connection, (host, port, *_) = sock.accept()
     return keep(connection), host, port
 
 
@@ -126,8 +126,8 @@ CALLS = {
     "echo": echo,
     "shutdown": lambda s, how: s.shutdown(int(how)),
     "close": close,
-    "sockname": lambda s: (0, *s.getsockname()),
-    "peername": lambda s: (0, *s.getpeername()),
+    "sockname": lambda s: (0, *s.getsockname()[:2]),
+    "peername": lambda s: (0, *s.getpeername()[:2]),
     "setsockopt": lambda s, level, name, value: s.setsockopt(int(level), int(name), int(value)),
     "getsockopt": lambda s, level, name: s.getsockopt(int(level), int(name)),
     "linger": lambda s, t: s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, int(t))),
@@ -144,7 +144,8 @@ CALLS = {
 
 def act(command: str, words: list[str]):
     if command == "socket":
-        return keep(Socket(socket.AF_INET, socket.SOCK_STREAM))
+        family = int(words[1]) if len(words) > 1 else socket.AF_INET
+        return keep(Socket(family, socket.SOCK_STREAM))
     if command == "start":
         return Socket(socket.AF_INET, socket.SOCK_STREAM).close()  # the first socket starts the stack
     if command == "events":

@@ -1,6 +1,6 @@
 //! Address tuples.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use ustcp_runtime::Family;
 
-/// `(host, port)`, and for IPv6 also flow information and scope.
+/// `(host, port)`, and for IPv6 also flow information and scope, which are not looked at: the stack labels its flows
+/// itself, and has one device.
 pub(crate) fn from_python(family: Family, address: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
     let Ok(tuple) = address.cast::<PyTuple>() else {
         let kind = address.get_type().name()?;
@@ -21,16 +22,18 @@ pub(crate) fn from_python(family: Family, address: &Bound<'_, PyAny>) -> PyResul
         Family::V6 => 4,
     };
     if !(2..=longest).contains(&tuple.len()) {
-        return Err(PyTypeError::new_err("address must be a tuple (host, port)"));
+        return Err(PyTypeError::new_err(match family {
+            Family::V4 => "address must be a tuple (host, port)",
+            Family::V6 => "address must be a tuple (host, port[, flowinfo[, scope_id]])",
+        }));
     }
     let host = tuple.get_item(0)?.extract::<String>()?;
     let port = tuple.get_item(1)?.extract::<i64>()?;
     let port = u16::try_from(port).map_err(|_| PyOverflowError::new_err("port must be 0-65535"))?;
-    let number = |index| tuple.get_item(index).map_or(Ok(0), |item| item.extract::<u32>());
-    Ok(match resolve(address.py(), family, &host)? {
-        IpAddr::V4(ip) => SocketAddr::from((ip, port)),
-        IpAddr::V6(ip) => SocketAddr::V6(SocketAddrV6::new(ip, port, number(2)?, number(3)?)),
-    })
+    for number in tuple.iter().skip(2) {
+        number.extract::<u32>()?;
+    }
+    Ok(SocketAddr::new(resolve(address.py(), family, &host)?, port))
 }
 
 /// The tuple of an address.

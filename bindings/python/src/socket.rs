@@ -7,7 +7,7 @@ use libc::c_int;
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyOSError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt};
+use pyo3::types::{PyBytes, PyFloat, PyInt};
 use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Shutdown, process};
 
 use crate::address;
@@ -25,6 +25,8 @@ pub(crate) struct Socket {
     open: Mutex<Option<ustcp_runtime::Socket>>,
     /// `None`: blocking; zero: non-blocking.
     timeout: Mutex<Option<Duration>>,
+    /// The process that made it.
+    owner: u32,
 }
 
 /// What recv is asked for.
@@ -44,6 +46,7 @@ impl Socket {
             return Ok(Socket {
                 open: Mutex::new(Some(open)),
                 timeout: Mutex::new(None),
+                owner: std::process::id(),
             });
         }
         let family = family_of(family)?;
@@ -59,6 +62,7 @@ impl Socket {
         Ok(Socket {
             open: Mutex::new(Some(open)),
             timeout: Mutex::new(timeout),
+            owner: std::process::id(),
         })
     }
 
@@ -172,11 +176,15 @@ impl Socket {
         Ok(py.detach(|| socket.shutdown(how)).map_err(Failure::from)?)
     }
 
-    /// Closes it; once more does nothing.
+    /// Closes it; once more does nothing. After a fork the child only forgets it: the connection is its parent's, and
+    /// the number may be that of a socket of its own.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let Some(socket) = self.open.lock().take() else {
             return Ok(());
         };
+        if self.owner != std::process::id() {
+            return Ok(());
+        }
         match py.detach(|| process::close(socket.fd())) {
             Ok(()) | Err(Errno(libc::ECONNRESET)) => Ok(()), // the peer was faster: closed all the same, as in CPython
             Err(errno) => Err(Failure::from(errno).into()),
@@ -195,8 +203,8 @@ impl Socket {
 
     /// `None`: blocking; 0: non-blocking; else seconds.
     #[pyo3(signature = (value, /))]
-    fn settimeout(&self, value: Option<f64>) -> PyResult<()> {
-        let timeout = match value {
+    fn settimeout(&self, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let timeout = match value.map(seconds).transpose()? {
             None => None,
             Some(seconds) if seconds.is_nan() || seconds < 0.0 => {
                 return Err(PyValueError::new_err("Timeout value out of range"));
@@ -373,6 +381,14 @@ impl Receive {
                 return Ok(len);
             }
         }
+    }
+}
+
+/// A float or an integer and nothing else, as CPython takes a timeout.
+fn seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    match value.cast::<PyFloat>() {
+        Ok(seconds) => Ok(seconds.value()),
+        Err(_) => value.extract::<i64>().map(|seconds| seconds as f64),
     }
 }
 

@@ -1,9 +1,9 @@
 //! `struct sockaddr` in and out, field by field and of any alignment.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use libc::{c_int, sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
-use ustcp_runtime::Errno;
+use ustcp_runtime::{Errno, Family};
 
 use crate::memory;
 
@@ -16,10 +16,26 @@ pub(crate) enum Purpose {
     Connect,
 }
 
-/// The address at `from`. `EINVAL` for a length that no IPv4 address has, `EFAULT`, `EAFNOSUPPORT`.
-pub(crate) fn read(from: *const sockaddr, length: socklen_t, purpose: Purpose) -> Result<SocketAddr, Errno> {
+/// Length of `struct sockaddr_in6` before it had a scope (RFC 2133), which Linux still takes.
+const SHORTEST_V6: usize = 24;
+
+/// The address at `from` for a socket of `family`. `EINVAL` for a length that no address of the family has, `EFAULT`,
+/// `EAFNOSUPPORT`.
+pub(crate) fn read(
+    from: *const sockaddr,
+    length: socklen_t,
+    family: Family,
+    purpose: Purpose,
+) -> Result<SocketAddr, Errno> {
     check_length(length)?;
     let length = usize::try_from(length).unwrap_or(usize::MAX);
+    match family {
+        Family::V4 => read_v4(from, length, purpose),
+        Family::V6 => read_v6(from, length, purpose),
+    }
+}
+
+fn read_v4(from: *const sockaddr, length: usize, purpose: Purpose) -> Result<SocketAddr, Errno> {
     let address: sockaddr_in = memory::read_prefix(from.cast(), length)?;
     if length < size_of::<libc::sa_family_t>() {
         return Err(Errno(libc::EINVAL));
@@ -34,6 +50,24 @@ pub(crate) fn read(from: *const sockaddr, length: socklen_t, purpose: Purpose) -
     }
     let host = Ipv4Addr::from_bits(u32::from_be(address.sin_addr.s_addr));
     Ok(SocketAddr::V4(SocketAddrV4::new(host, u16::from_be(address.sin_port))))
+}
+
+/// Flow information and scope are not looked at: the stack labels its flows itself, and has one device.
+fn read_v6(from: *const sockaddr, length: usize, purpose: Purpose) -> Result<SocketAddr, Errno> {
+    let address: sockaddr_in6 = memory::read_prefix(from.cast(), length)?;
+    if length < size_of::<libc::sa_family_t>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    match c_int::from(address.sin6_family) {
+        libc::AF_UNSPEC if purpose == Purpose::Connect => Err(Errno(libc::EAFNOSUPPORT)),
+        _ if length < SHORTEST_V6 => Err(Errno(libc::EINVAL)),
+        libc::AF_INET6 => {
+            let host = Ipv6Addr::from(address.sin6_addr.s6_addr);
+            let port = u16::from_be(address.sin6_port);
+            Ok(SocketAddr::V6(SocketAddrV6::new(host, port, 0, 0)))
+        }
+        _ => Err(Errno(libc::EAFNOSUPPORT)),
+    }
 }
 
 /// Looks at an address that the call has no use for, as Linux does: `EINVAL`, `EFAULT`.
@@ -105,7 +139,7 @@ fn v4(address: SocketAddrV4) -> sockaddr_in {
     }
 }
 
-fn v6(address: std::net::SocketAddrV6) -> sockaddr_in6 {
+fn v6(address: SocketAddrV6) -> sockaddr_in6 {
     sockaddr_in6 {
         sin6_family: family(libc::AF_INET6),
         sin6_port: address.port().to_be(),
@@ -139,7 +173,7 @@ mod tests {
         let mut shifted = vec![0];
         shifted.extend(bytes);
         shifted.resize(200, 0);
-        read(shifted.as_ptr().wrapping_add(1).cast(), length, purpose)
+        read(shifted.as_ptr().wrapping_add(1).cast(), length, Family::V4, purpose)
     }
 
     #[test]
@@ -177,6 +211,74 @@ mod tests {
                 assert_eq!(errno_seen, errno, "family {family} length {length}");
             }
         }
+    }
+
+    fn in6(family: c_int, host: &str, port: u16) -> Vec<u8> {
+        let mut bytes = vec![0];
+        bytes.extend(u16::try_from(family).unwrap().to_ne_bytes());
+        bytes.extend(port.to_be_bytes());
+        bytes.extend([1, 2, 3, 4]); // flow information
+        bytes.extend(host.parse::<Ipv6Addr>().unwrap().octets());
+        bytes.extend([5, 6, 7, 8]); // scope
+        bytes.resize(200, 0);
+        bytes
+    }
+
+    fn read_v6_bytes(bytes: &[u8], length: u32, purpose: Purpose) -> Result<SocketAddr, Errno> {
+        read(bytes.as_ptr().wrapping_add(1).cast(), length, Family::V6, purpose)
+    }
+
+    #[test]
+    fn an_ipv6_address_is_read_at_any_alignment_without_flow_and_scope() {
+        for length in [24, 28, 128] {
+            let bytes = in6(libc::AF_INET6, "fd77::1", 80);
+            let address = read_v6_bytes(&bytes, length, Purpose::Connect);
+            assert_eq!(address, Ok("[fd77::1]:80".parse().unwrap()), "length {length}");
+        }
+    }
+
+    #[test]
+    fn lengths_and_families_of_ipv6_are_judged_as_linux_does() {
+        use libc::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, EAFNOSUPPORT, EINVAL};
+        let table = [
+            (AF_INET6, 28, 0, 0),
+            (AF_INET6, 24, 0, 0),
+            (AF_INET6, 23, EINVAL, EINVAL),
+            (AF_INET6, 1, EINVAL, EINVAL),
+            (AF_INET6, 0, EINVAL, EINVAL),
+            (AF_INET6, 129, EINVAL, EINVAL),
+            (AF_INET6, u32::MAX, EINVAL, EINVAL),
+            (AF_INET, 28, EAFNOSUPPORT, EAFNOSUPPORT),
+            (AF_INET, 16, EINVAL, EINVAL),
+            (AF_UNIX, 28, EAFNOSUPPORT, EAFNOSUPPORT),
+            (AF_UNSPEC, 28, EAFNOSUPPORT, EAFNOSUPPORT),
+            (AF_UNSPEC, 16, EINVAL, EAFNOSUPPORT),
+        ];
+        for (family, length, bind, connect) in table {
+            for (purpose, errno) in [(Purpose::Bind, bind), (Purpose::Connect, connect)] {
+                let seen = read_v6_bytes(&in6(family, "::", 0), length, purpose);
+                assert_eq!(
+                    seen.err().map_or(0, |errno| errno.0),
+                    errno,
+                    "family {family} length {length}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_28_bytes_with_flow_and_scope_0() {
+        let mut bytes = [0xaa_u8; 32];
+        let mut length: socklen_t = 32;
+        let room = Room::new(bytes.as_mut_ptr().cast(), &raw mut length).unwrap();
+        room.write("[fd77::1]:258".parse().unwrap()).unwrap();
+        let mut expected = in6(libc::AF_INET6, "fd77::1", 258)[1..29].to_vec();
+        expected[4..8].fill(0);
+        expected[24..28].fill(0);
+        assert_eq!(
+            (length, &bytes[..28], &bytes[28..]),
+            (28, &expected[..], &[0xaa; 4][..])
+        );
     }
 
     #[test]

@@ -20,9 +20,11 @@ pub struct ustcp_config {
     pub size: size_t,
     /// Name of the TUN device (`USTCP_TUN`), 1 to 15 bytes: an existing one, or one to make. `ustcp0`.
     pub tun: *const c_char,
-    /// Addresses of the stack (`USTCP_ADDRESS`), as `address/prefix`, separated by commas. `10.77.0.2/24`.
+    /// Addresses of the stack (`USTCP_ADDRESS`), IPv4 and IPv6, as `address/prefix`, separated by commas.
+    /// `10.77.0.2/24`.
     pub address: *const c_char,
-    /// Address of the kernel's end (`USTCP_PEER`), set and brought up when we make the device. `10.77.0.1`.
+    /// Address of the kernel's end (`USTCP_PEER`), set and brought up when we make the device; with a comma one of each
+    /// family. `10.77.0.1`; where `address` is set, the lowest other host of its networks.
     pub peer: *const c_char,
     /// Super-segments and checksums left to the device (`USTCP_OFFLOAD`): `auto`, `on` (or fail) or `off`. `auto`.
     pub offload: *const c_char,
@@ -35,7 +37,7 @@ pub struct ustcp_config {
     /// A TUN descriptor opened by someone else, instead of `tun`; the library's when `ustcp_init` has succeeded, and
     /// still the caller's when it has failed. Descriptor 0 cannot be given.
     pub tun_fd: c_int,
-    /// Largest IP packet in bytes (`USTCP_MTU`), 68 to 65535. The device's own; 1500 for one that we make.
+    /// Largest IP packet in bytes (`USTCP_MTU`), 68 (with an IPv6 address 1280) to 65535. The device's own; 1500 for one that we make.
     pub mtu: u32,
     /// How long TIME-WAIT lasts (`USTCP_TIME_WAIT`, in seconds there), in milliseconds. 60000.
     pub time_wait_ms: u32,

@@ -44,6 +44,8 @@ unsafe impl Plain for usize {}
 // SAFETY: integers only.
 unsafe impl Plain for libc::sockaddr_in {}
 // SAFETY: integers only.
+unsafe impl Plain for libc::sockaddr_in6 {}
+// SAFETY: integers only.
 unsafe impl Plain for libc::pollfd {}
 // SAFETY: a raw pointer and an integer; any bits are a pointer as long as nobody follows it.
 unsafe impl Plain for iovec {}

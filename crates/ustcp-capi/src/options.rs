@@ -24,11 +24,14 @@ const LONGEST_VALUE: usize = 256;
 /// - `TCP_MAXSEG` (int, 88 to 32767 bytes; 0: none): largest segment to announce and to send.
 /// - `TCP_KEEPIDLE`, `TCP_KEEPINTVL` (int, 1 to 32767 seconds), `TCP_KEEPCNT` (int, 1 to 127).
 ///
+/// `IPPROTO_IPV6`, on a socket of `AF_INET6`:
+/// - `IPV6_V6ONLY` (int): nothing to do with IPv4; only before the socket has its local address.
+///
 /// - `optval`, `optlen`: the value and its length in bytes; a longer one is read from its beginning.
 ///
 /// Returns 0, or -1 and sets `errno`:
 /// - `ENOPROTOOPT`: another option or level; also one that can only be read.
-/// - `EINVAL`: a value too short or out of range. `EDOM`: microseconds of a `struct timeval` out of range.
+/// - `EINVAL`: a value too short or out of range, or `IPV6_V6ONLY` too late. `EDOM`: microseconds of a `struct timeval` out of range.
 /// - `EFAULT`: `optval` is not readable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
 ///
 /// # Safety
@@ -53,7 +56,7 @@ pub unsafe extern "C" fn ustcp_setsockopt(
 ///
 /// `SOL_SOCKET`:
 /// - `SO_ERROR` (int): the errno that waits for the program, which no longer does after this; 0 for none.
-/// - `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL` (int): `SOCK_STREAM`, `AF_INET`, `IPPROTO_TCP`.
+/// - `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL` (int): `SOCK_STREAM`, `AF_INET` or `AF_INET6`, `IPPROTO_TCP`.
 /// - `SO_ACCEPTCONN` (int): whether it listens.
 ///
 /// `IPPROTO_TCP`:
@@ -64,7 +67,7 @@ pub unsafe extern "C" fn ustcp_setsockopt(
 /// - `optlen`: in: bytes at `optval`; out: bytes written.
 ///
 /// Returns 0, or -1 and sets `errno`:
-/// - `ENOPROTOOPT`: another option or level. `EINVAL`: negative `*optlen`.
+/// - `ENOPROTOOPT`: another option or level. `EOPNOTSUPP`: `IPPROTO_IPV6` of an IPv4 socket. `EINVAL`: negative `*optlen`.
 /// - `EFAULT`: `optval` or `optlen` is not writable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack
 ///   has ended.
 ///

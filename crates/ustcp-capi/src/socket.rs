@@ -12,7 +12,7 @@ const PROTOCOLS_END: c_int = 263;
 
 /// Makes a TCP socket; socket(2). The first one starts the stack as `ustcp_init(NULL)` does.
 ///
-/// - `domain`: `AF_INET`.
+/// - `domain`: `AF_INET` or `AF_INET6`. A socket of IPv6 speaks of IPv4 as ::ffff:a.b.c.d, unless `IPV6_V6ONLY` is set.
 /// - `type`: `SOCK_STREAM`, with `SOCK_NONBLOCK` or not. `SOCK_CLOEXEC` is always on: what the descriptor stands for
 ///   does not outlive exec.
 /// - `protocol`: 0 or `IPPROTO_TCP`.
@@ -21,7 +21,7 @@ const PROTOCOLS_END: c_int = 263;
 /// and the like go through `ustcp_*`. It is the caller's until `ustcp_close`.
 ///
 /// Returns the descriptor, or -1 and sets `errno`:
-/// - `EAFNOSUPPORT`: another domain; also `AF_INET6` in this release.
+/// - `EAFNOSUPPORT`: another domain.
 /// - `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`: another type or protocol.
 /// - `EINVAL`: no such type, flag or protocol at all.
 /// - `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`: no descriptor or memory left.
@@ -29,24 +29,27 @@ const PROTOCOLS_END: c_int = 263;
 #[unsafe(no_mangle)]
 pub extern "C" fn ustcp_socket(domain: c_int, r#type: c_int, protocol: c_int) -> c_int {
     boundary(|| {
-        let flags = socket_kind(domain, r#type, protocol)?;
-        let socket = process::runtime()?.socket(Family::V4)?;
+        let (family, flags) = socket_kind(domain, r#type, protocol)?;
+        let socket = process::runtime()?.socket(family)?;
         socket.set_nonblocking(flags & libc::SOCK_NONBLOCK != 0);
         Ok(process::register(socket))
     })
 }
 
-/// The flags of a type, once all three are known to mean TCP over IPv4. In Linux's order.
-fn socket_kind(domain: c_int, kind: c_int, protocol: c_int) -> Result<c_int, Errno> {
+/// The family, and the flags of a type, once all three are known to mean TCP. In Linux's order.
+fn socket_kind(domain: c_int, kind: c_int, protocol: c_int) -> Result<(Family, c_int), Errno> {
     const TYPE_MASK: c_int = 0xf;
     let flags = accept_flags(kind & !TYPE_MASK)?;
-    match (domain, kind & TYPE_MASK, protocol) {
-        (libc::AF_INET, libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Ok(flags),
-        (libc::AF_INET, kind, _) if kind >= TYPES_END => Err(Errno(libc::EINVAL)),
-        (libc::AF_INET, _, ..0 | PROTOCOLS_END..) => Err(Errno(libc::EINVAL)),
-        (libc::AF_INET, libc::SOCK_STREAM, _) => Err(Errno(libc::EPROTONOSUPPORT)),
-        (libc::AF_INET, ..) => Err(Errno(libc::ESOCKTNOSUPPORT)),
-        _ => Err(Errno(libc::EAFNOSUPPORT)),
+    let family = match domain {
+        libc::AF_INET => Family::V4,
+        libc::AF_INET6 => Family::V6,
+        _ => return Err(Errno(libc::EAFNOSUPPORT)),
+    };
+    match (kind & TYPE_MASK, protocol) {
+        (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Ok((family, flags)),
+        (TYPES_END.., _) | (_, ..0 | PROTOCOLS_END..) => Err(Errno(libc::EINVAL)),
+        (libc::SOCK_STREAM, _) => Err(Errno(libc::EPROTONOSUPPORT)),
+        _ => Err(Errno(libc::ESOCKTNOSUPPORT)),
     }
 }
 
@@ -61,15 +64,18 @@ fn accept_flags(flags: c_int) -> Result<c_int, Errno> {
 
 /// Gives the socket a local address; bind(2).
 ///
-/// - `addr`: a `struct sockaddr_in`, of any alignment: an address of the stack, 127.0.0.0/8 (inside the stack only) or
-///   `INADDR_ANY`; port 0 has a free one chosen (RFC 6056). `AF_UNSPEC` with `INADDR_ANY` counts as `AF_INET`.
-/// - `addrlen`: bytes at `addr`: 16 to 128.
+/// - `addr`: a `struct sockaddr_in` or `struct sockaddr_in6` as the socket's domain says, of any alignment: an address
+///   of the stack, 127.0.0.0/8 or ::1 (inside the stack only), `INADDR_ANY` or `in6addr_any`, which is IPv4's too
+///   without `IPV6_V6ONLY`; port 0 has a free one chosen (RFC 6056). `AF_UNSPEC` with `INADDR_ANY` counts as `AF_INET`.
+///   `sin6_flowinfo` and `sin6_scope_id` are not looked at: the stack has one device.
+/// - `addrlen`: bytes at `addr`: 16 (24 for IPv6) to 128.
 ///
 /// Returns 0, or -1 and sets `errno`:
 /// - `EADDRINUSE`: another socket holds address and port, or (without `SO_REUSEADDR`) a connection in TIME-WAIT does;
 ///   or no port is free.
 /// - `EADDRNOTAVAIL`: not an address of this stack.
-/// - `EAFNOSUPPORT`: not an IPv4 address. `EINVAL`: wrong length, or bound already.
+/// - `EAFNOSUPPORT`: not an address of the socket's domain. `EINVAL`: wrong length, bound already, or ::ffff:a.b.c.d
+///   with `IPV6_V6ONLY`.
 /// - `EBADF`: not a descriptor of this library. `EFAULT`: `addr` is not readable. `ENETDOWN`: the stack has ended.
 ///
 /// # Safety
@@ -78,7 +84,7 @@ fn accept_flags(flags: c_int) -> Result<c_int, Errno> {
 pub unsafe extern "C" fn ustcp_bind(fd: c_int, addr: *const sockaddr, addrlen: socklen_t) -> c_int {
     boundary(|| {
         let socket = process::socket(fd)?;
-        socket.bind(address::read(addr, addrlen, Purpose::Bind)?)?;
+        socket.bind(address::read(addr, addrlen, socket.family(), Purpose::Bind)?)?;
         Ok(0)
     })
 }
@@ -113,7 +119,7 @@ pub unsafe extern "C" fn ustcp_accept(fd: c_int, addr: *mut sockaddr, addrlen: *
 /// has `O_NONBLOCK`, at most as long as its `SO_RCVTIMEO`.
 ///
 /// - `addr`: room for the peer's address, or null when nobody wants it.
-/// - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. Not looked at when `addr` is null.
+/// - `addrlen`: in: bytes at `addr`; out: the address's full length, 16 or 28. Not looked at when `addr` is null.
 /// - `flags`: `SOCK_NONBLOCK` for the new socket; `SOCK_CLOEXEC` is always on.
 ///
 /// The new socket has the listening one's options. Wrong arguments take no connection from the queue.
@@ -153,18 +159,21 @@ fn accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int)
 /// most as long as `SO_SNDTIMEO`, unless the socket has `O_NONBLOCK`; then the socket becomes writable (natively too)
 /// when it is decided, and `SO_ERROR` tells how. An unbound socket gets an address and a free port (RFC 6056).
 ///
-/// - `addr`: a `struct sockaddr_in`, of any alignment; `INADDR_ANY` means this host.
-/// - `addrlen`: bytes at `addr`: 16 to 128.
+/// - `addr`: a `struct sockaddr_in` or `struct sockaddr_in6` as the socket's domain says, of any alignment;
+///   `INADDR_ANY` and `in6addr_any` mean this host. `sin6_flowinfo` and `sin6_scope_id` are not looked at.
+/// - `addrlen`: bytes at `addr`: 16 (24 for IPv6) to 128.
 ///
 /// Returns 0, or -1 and sets `errno`:
 /// - `EINPROGRESS`: begun; the socket has `O_NONBLOCK`, or the timeout has passed.
 /// - `EALREADY`: an attempt is under way. `EISCONN`: connected already, or listening.
 /// - `ECONNREFUSED`: the peer answered with RST. `ETIMEDOUT`: it did not answer. `ECONNABORTED`: a former attempt failed
 ///   and was not asked about.
-/// - `EHOSTUNREACH`, `ENETUNREACH`: no way there, or ICMP said so.
+/// - `EHOSTUNREACH`, `ENETUNREACH`: no way there, or ICMP said so; the stack has no address of that family; or
+///   ::ffff:a.b.c.d with `IPV6_V6ONLY`.
 /// - `EADDRNOTAVAIL`: no free port is left for that peer, or the connection exists already.
 /// - `EINTR`: a signal's handler ran that was installed without `SA_RESTART`; the attempt goes on.
-/// - `EAFNOSUPPORT`: not an IPv4 address; also `AF_UNSPEC`, which undoes a connection in Linux and is not offered.
+/// - `EAFNOSUPPORT`: not an address of the socket's domain, or not of the family that it was bound in; also
+///   `AF_UNSPEC`, which undoes a connection in Linux and is not offered.
 /// - `EINVAL`: wrong length. `EFAULT`: `addr` is not readable.
 /// - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
 ///   ended.
@@ -175,7 +184,8 @@ fn accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int)
 pub unsafe extern "C" fn ustcp_connect(fd: c_int, addr: *const sockaddr, addrlen: socklen_t) -> c_int {
     waiting_boundary(|| {
         let socket = process::socket(fd)?;
-        socket.connect(address::read(addr, addrlen, Purpose::Connect)?, socket.send_wait())?;
+        let peer = address::read(addr, addrlen, socket.family(), Purpose::Connect)?;
+        socket.connect(peer, socket.send_wait())?;
         Ok(0)
     })
 }
@@ -221,10 +231,10 @@ pub extern "C" fn ustcp_close(fd: c_int) -> c_int {
     waiting_boundary(|| process::close(fd).map(|()| 0))
 }
 
-/// Tells the local address; getsockname(2). `INADDR_ANY` and port 0 before bind, listen or connect.
+/// Tells the local address; getsockname(2). `INADDR_ANY` or `in6addr_any` and port 0 before bind, listen or connect.
 ///
-/// - `addr`: room for a `struct sockaddr_in`.
-/// - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. A shorter room gets the beginning.
+/// - `addr`: room for a `struct sockaddr_in` or, of an IPv6 socket, `struct sockaddr_in6` (flow and scope 0).
+/// - `addrlen`: in: bytes at `addr`; out: the address's full length, 16 or 28. A shorter room gets the beginning.
 ///
 /// Returns 0, or -1 and sets `errno`:
 /// - `EINVAL`: negative `*addrlen`. `EFAULT`: `addr` or `addrlen` is not writable.
@@ -243,8 +253,8 @@ pub unsafe extern "C" fn ustcp_getsockname(fd: c_int, addr: *mut sockaddr, addrl
 
 /// Tells the peer's address; getpeername(2).
 ///
-/// - `addr`: room for a `struct sockaddr_in`.
-/// - `addrlen`: in: bytes at `addr`; out: the address's full length, 16. A shorter room gets the beginning.
+/// - `addr`: room for a `struct sockaddr_in` or, of an IPv6 socket, `struct sockaddr_in6` (flow and scope 0).
+/// - `addrlen`: in: bytes at `addr`; out: the address's full length, 16 or 28. A shorter room gets the beginning.
 ///
 /// Returns 0, or -1 and sets `errno`:
 /// - `ENOTCONN`: not connected.
@@ -285,17 +295,21 @@ mod tests {
             (AF_INET, 0, 0, Err(ESOCKTNOSUPPORT)),
             (AF_INET, 15, 0, Err(EINVAL)),
             (AF_INET, -1, 0, Err(EINVAL)),
-            (AF_INET6, SOCK_STREAM, 0, Err(EAFNOSUPPORT)),
             (AF_UNIX, SOCK_STREAM, 0, Err(EAFNOSUPPORT)),
             (-1, SOCK_STREAM, 0, Err(EAFNOSUPPORT)),
             (999, SOCK_STREAM, 0, Err(EAFNOSUPPORT)),
         ];
         for (domain, kind, protocol, flags) in table {
+            let expected = flags.map(|flags| (Family::V4, flags)).map_err(Errno);
             assert_eq!(
                 socket_kind(domain, kind, protocol),
-                flags.map_err(Errno),
+                expected,
                 "{domain} {kind:#x} {protocol}"
             );
+            if domain == AF_INET {
+                let expected = flags.map(|flags| (Family::V6, flags)).map_err(Errno);
+                assert_eq!(socket_kind(AF_INET6, kind, protocol), expected, "{kind:#x} {protocol}");
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a user asks of a socket. Nothing here waits: what cannot be done now is [`Error::WouldBlock`].
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::ports::Claim;
@@ -8,20 +8,14 @@ use crate::stack::Control;
 use crate::table::{Kind, Listener, Socket};
 use crate::tcp::Connection;
 use crate::{
-    Cause, Error, EventKind, Family, Flow, Info, Instant, Options, Readiness, Shutdown, SocketId, Stack, State, route,
+    Cause, Error, EventKind, Family, Flow, Info, Instant, Options, Readiness, Shutdown, SocketId, Stack, State,
+    address, route,
 };
 
-/// Local address of a socket that has none.
-const NOTHING: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-
 impl Stack {
-    /// A new socket. `NoBuffers` beyond the configured limit; `AddressFamilyNotSupported` for IPv6, which is not on the
-    /// wire yet.
+    /// A new socket. `NoBuffers` beyond the configured limit.
     pub fn socket(&mut self, family: Family) -> Result<SocketId, Error> {
         self.check_up()?;
-        if family == Family::V6 {
-            return Err(Error::AddressFamilyNotSupported);
-        }
         if self.sockets.len() >= self.cx.config.socket_limit {
             return Err(Error::NoBuffers);
         }
@@ -32,6 +26,7 @@ impl Stack {
     fn default_options(&self) -> Options {
         Options {
             reuse_address: false,
+            v6_only: false,
             keepalive: false,
             keepalive_idle: Duration::from_secs(7200), // RFC 9293 MUST-28
             keepalive_interval: Duration::from_secs(75),
@@ -54,7 +49,7 @@ impl Stack {
     pub fn bind(&mut self, id: SocketId, address: SocketAddr) -> Result<(), Error> {
         self.check_up()?;
         let socket = self.sockets.held(id)?;
-        check_family(socket.family, address)?;
+        let address = address::inward(socket, address, Error::InvalidArgument)?;
         if socket.local.is_some() || !matches!(socket.kind, Kind::Fresh) {
             return Err(Error::InvalidArgument);
         }
@@ -62,10 +57,10 @@ impl Stack {
         if !ip.is_unspecified() && !route::is_local(&self.cx.config, ip) {
             return Err(Error::AddressNotAvailable);
         }
-        let reuse = socket.options.reuse_address;
+        let (v6_only, reuse) = (socket.options.v6_only, socket.options.reuse_address);
         let port = match address.port() {
             0 => self.unused_port()?,
-            port if self.conflicts(ip, port, reuse) => return Err(Error::AddressInUse),
+            port if self.conflicts((ip, v6_only), port, reuse) => return Err(Error::AddressInUse),
             port => port,
         };
         self.hold_port(id, SocketAddr::new(ip, port));
@@ -82,15 +77,15 @@ impl Stack {
 
     /// Linux's rules: two sockets share a port when both have SO_REUSEADDR and none of them listens, or when their
     /// addresses differ.
-    fn conflicts(&self, ip: IpAddr, port: u16, reuse: bool) -> bool {
+    fn conflicts(&self, place: (IpAddr, bool), port: u16, reuse: bool) -> bool {
         let Some(used) = self.ports.get(port) else { return false };
-        used.connections_forbid(reuse, |other| overlaps(other, ip))
+        used.connections_forbid(reuse, |other| address::overlap((other, false), place))
             || used
                 .holders
                 .iter()
                 .filter_map(|holder| self.sockets.get(*holder))
                 .any(|holder| {
-                    let overlap = holder.local.is_some_and(|local| overlaps(local.ip(), ip));
+                    let overlap = holder.place().is_some_and(|other| address::overlap(other, place));
                     let listens = matches!(holder.kind, Kind::Listener(_));
                     overlap && (!reuse || !holder.options.reuse_address || listens)
                 })
@@ -134,17 +129,16 @@ impl Stack {
             Kind::Connection(_) => return Err(Error::InvalidArgument),
             Kind::Fresh => {}
         }
+        let family = socket.family;
         let local = match socket.local {
             Some(local) => local,
             None => {
-                let local = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.unused_port()?);
+                let local = SocketAddr::new(family.unspecified(), self.unused_port()?);
                 self.hold_port(id, local);
                 local
             }
         };
-        let taken = |other: &SocketAddr| other.port() == local.port() && overlaps(other.ip(), local.ip());
-        let beside = self.ports.get(local.port()).is_some_and(|port| port.holders.len() > 1);
-        if beside && self.listeners.keys().any(taken) {
+        if self.is_listened_on(id, local.port()) {
             return Err(Error::AddressInUse);
         }
         self.listeners.insert(local, id);
@@ -159,6 +153,18 @@ impl Stack {
         Ok(())
     }
 
+    /// Whether another socket listens where this one is about to.
+    fn is_listened_on(&self, id: SocketId, port: u16) -> bool {
+        let Some(place) = self.sockets.get(id).and_then(Socket::place) else {
+            return false;
+        };
+        let others = self.ports.get(port).into_iter().flat_map(|port| &port.holders);
+        others.filter_map(|holder| self.sockets.get(*holder)).any(|holder| {
+            let listens = matches!(holder.kind, Kind::Listener(_));
+            listens && holder.place().is_some_and(|other| address::overlap(other, place))
+        })
+    }
+
     /// Takes the oldest completed connection. `InvalidArgument` when it does not listen.
     pub fn accept(&mut self, id: SocketId) -> Result<(SocketId, SocketAddr), Error> {
         self.check_up()?;
@@ -168,6 +174,7 @@ impl Stack {
         let accepted = listener.completed.pop_front().ok_or(Error::WouldBlock)?;
         let socket = self.sockets.get_mut(accepted).ok_or(Error::ConnectionAborted)?;
         socket.held = true;
+        let family = socket.family;
         let remote = self
             .sockets
             .connection(accepted)
@@ -176,7 +183,7 @@ impl Stack {
             .remote;
         self.notify(id);
         self.notify(accepted);
-        Ok((accepted, remote))
+        Ok((accepted, address::outward(family, remote)))
     }
 
     /// Starts a connection: `InProgress` when begun, `AlreadyInProgress` while under way, `Ok` the first time it is
@@ -186,7 +193,7 @@ impl Stack {
         self.check_up()?;
         self.cx.now = now;
         let socket = self.sockets.held_mut(id)?;
-        check_family(socket.family, address)?;
+        let address = address::inward(socket, address, Error::NetworkUnreachable)?;
         match &mut socket.kind {
             Kind::Listener(_) => Err(Error::AlreadyConnected),
             Kind::Fresh => self.open(id, address),
@@ -206,9 +213,12 @@ impl Stack {
     }
 
     fn open(&mut self, id: SocketId, address: SocketAddr) -> Result<(), Error> {
-        // As Linux: the unspecified address is this host.
+        let socket = self.sockets.held(id)?;
+        let bound = socket.local.filter(|local| local.port() != 0);
+        let from = bound.map(|local| local.ip()).filter(|ip| !ip.is_unspecified());
+        // As Linux: the unspecified address is this host, in the family that the socket was bound to.
         let ip = if address.ip().is_unspecified() {
-            IpAddr::V4(Ipv4Addr::LOCALHOST)
+            route::localhost(Family::of(from.unwrap_or(address.ip())))
         } else {
             address.ip()
         };
@@ -216,12 +226,10 @@ impl Stack {
             return Err(Error::NetworkUnreachable); // RFC 9293 MUST-46
         }
         let remote = SocketAddr::new(ip, address.port());
-        let socket = self.sockets.held(id)?;
         let options = socket.options;
-        let bound = socket.local.filter(|local| local.port() != 0);
-        let source = match bound {
-            Some(local) if !local.ip().is_unspecified() => local.ip(), // MUST-43
-            _ => route::source_for(&self.cx.config, ip)?,              // MUST-44
+        let source = match from {
+            Some(from) => same_family(from, ip)?,            // MUST-43
+            None => route::source_for(&self.cx.config, ip)?, // MUST-44
         };
         let port = match bound {
             Some(local) => local.port(),
@@ -371,7 +379,7 @@ impl Stack {
 
     /// A listener is no connection, but Figure 5 has arrows for it. Its peer is nobody.
     fn record_listener(&mut self, local: SocketAddr, from: State, cause: Cause) {
-        let remote = NOTHING;
+        let remote = SocketAddr::new(Family::of(local.ip()).unspecified(), 0);
         if let Some(to) = from.on(cause) {
             let flow = Some(Flow { local, remote });
             self.cx.record(flow, EventKind::Transition { from, to, cause });
@@ -457,10 +465,13 @@ impl Stack {
         self.settle(id);
     }
 
-    /// Changes options. Buffers count from now on; the window's scale stays as the SYN had it.
+    /// Changes options. `InvalidArgument` for a change of `v6_only` once there is a local address. Buffers count from now on; the window's scale stays as the SYN had it.
     pub fn set_options(&mut self, now: Instant, id: SocketId, options: Options) -> Result<(), Error> {
         self.cx.now = now;
         let socket = self.sockets.held_mut(id)?;
+        if options.v6_only != socket.options.v6_only && socket.local.is_some() {
+            return Err(Error::InvalidArgument);
+        }
         socket.options = options;
         if let Kind::Connection(connection) = &mut socket.kind {
             connection.set_options(now, options);
@@ -515,14 +526,17 @@ impl Stack {
 
     /// Local address; unspecified and port 0 before bind.
     pub fn local_address(&self, id: SocketId) -> Result<SocketAddr, Error> {
-        Ok(self.sockets.held(id)?.local.unwrap_or(NOTHING))
+        let socket = self.sockets.held(id)?;
+        let local = socket.local.unwrap_or(SocketAddr::new(socket.family.unspecified(), 0));
+        Ok(address::outward(socket.family, local))
     }
 
     /// The peer's address; `NotConnected` without one.
     pub fn peer_address(&self, id: SocketId) -> Result<SocketAddr, Error> {
-        match &self.sockets.held(id)?.kind {
+        let socket = self.sockets.held(id)?;
+        match &socket.kind {
             Kind::Connection(connection) if connection.was_established && connection.state != State::Closed => {
-                Ok(connection.flow.remote)
+                Ok(address::outward(socket.family, connection.flow.remote))
             }
             _ => Err(Error::NotConnected),
         }
@@ -555,13 +569,11 @@ impl Stack {
     }
 }
 
-fn check_family(family: Family, address: SocketAddr) -> Result<(), Error> {
-    match (family, address) {
-        (Family::V4, SocketAddr::V4(_)) | (Family::V6, SocketAddr::V6(_)) => Ok(()),
-        _ => Err(Error::AddressFamilyNotSupported),
+/// The bound address that connect is to speak from, with Linux's errors where it cannot reach the peer's family.
+fn same_family(from: IpAddr, to: IpAddr) -> Result<IpAddr, Error> {
+    match (Family::of(from), Family::of(to)) {
+        (Family::V6, Family::V4) => Err(Error::NetworkUnreachable),
+        (Family::V4, Family::V6) => Err(Error::AddressFamilyNotSupported),
+        _ => Ok(from),
     }
-}
-
-fn overlaps(one: IpAddr, other: IpAddr) -> bool {
-    one == other || one.is_unspecified() || other.is_unspecified()
 }

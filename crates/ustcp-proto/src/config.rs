@@ -30,7 +30,7 @@ impl core::fmt::Debug for Secret {
 pub struct Config {
     /// Addresses of the stack. 127.0.0.0/8 and ::1 are always its own as well, inside it only.
     pub addresses: Vec<Cidr>,
-    /// Largest IP packet the device carries, in bytes; 68 to 65,535.
+    /// Largest IP packet the device carries, in bytes; 128 to 65,535.
     pub mtu: usize,
     /// Largest text of a super-segment handed to the device, in bytes; 0: the device does not split, so none are made.
     pub segmentation_offload: usize,

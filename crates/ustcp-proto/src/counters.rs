@@ -71,6 +71,8 @@ pub struct Census {
     pub unaccepted: usize,
     /// Bytes of buffer allocated.
     pub buffer_bytes: usize,
+    /// Memory taken by fragments that wait for the rest of their packet.
+    pub fragment_bytes: usize,
     /// Timers armed.
     pub timers: usize,
 }

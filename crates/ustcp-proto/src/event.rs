@@ -37,6 +37,8 @@ pub enum Timer {
     TimeWait,
     /// A closed user's FIN-WAIT-2.
     FinWait2,
+    /// Fragments whose rest has not come. Of the stack, not of a connection.
+    Reassembly,
     /// The next segment's time of departure, where the congestion control paces.
     Pacing,
 }
@@ -53,7 +55,7 @@ pub enum DropReason {
     Martian,
     /// Not to an address of ours.
     NotOurs,
-    /// A fragment.
+    /// A fragment of which no packet can be made, or that no packet was made of in time.
     Fragment,
     /// A protocol we do not speak.
     Protocol,

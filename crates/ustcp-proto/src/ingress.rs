@@ -2,13 +2,17 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use ustcp_wire::{Checksum, Flags, IcmpMessage, IpHeader, IpPacket, Malformed, Protocol, Quoted, SeqNum, TcpSegment};
+use ustcp_wire::{Checksum, Flags, IcmpError, IpHeader, IpPacket, Malformed, Protocol, SeqNum, TcpSegment};
 
+use crate::icmp::reason_for;
 use crate::ports::Claim;
 use crate::stack::{Control, Target, summary};
 use crate::table::{Kind, Socket};
 use crate::tcp::{Aftermath, Completion, Connection, HalfOpen, Offer, reset_for, window_scale_for};
-use crate::{Cause, DropReason, Error, EventKind, Flow, Instant, SocketId, Stack, State, route};
+use crate::{Cause, DropReason, EventKind, Family, Flow, Instant, Options, SocketId, Stack, State, route};
+
+/// The one protocol beside TCP whose ports we speak of, to say that nobody listens on them.
+const UDP: u8 = 17;
 
 /// Where a packet came from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,15 +39,40 @@ impl Stack {
     fn receive(&mut self, packet: &[u8], checksum: Checksum, origin: Origin) {
         let ip = match IpPacket::parse(packet) {
             Ok(ip) => ip,
-            Err(malformed) => return self.cx.dropped(None, reason_for(malformed)),
+            Err(malformed) => {
+                self.cx.dropped(None, reason_for(malformed));
+                if let Malformed::Problem(problem) = malformed {
+                    self.complain(IcmpError::ParameterProblem(problem), packet);
+                }
+                return;
+            }
         };
         if let Some(reason) = self.unwelcome(&ip, origin) {
             return self.cx.dropped(None, reason);
         }
+        if ip.fragment.is_some() {
+            let whole = self.reassembler.add(self.cx.now, packet, &ip);
+            self.count_lost_fragments();
+            if let Some(whole) = whole {
+                // What was sent in fragments was not summed by the device that split it.
+                self.receive(&whole, Checksum::Full, origin);
+            }
+            return;
+        }
         match ip.header.protocol {
             Protocol::Tcp => self.receive_tcp(&ip, checksum),
-            Protocol::Icmp => self.receive_icmp(&ip),
-            Protocol::Icmpv6 | Protocol::Other(_) => self.cx.dropped(None, DropReason::Protocol),
+            Protocol::Icmp | Protocol::Icmpv6 => self.receive_icmp(&ip),
+            Protocol::Other(number) => {
+                self.cx.dropped(None, DropReason::Protocol);
+                self.complain(
+                    if number == UDP {
+                        IcmpError::PortUnreachable
+                    } else {
+                        IcmpError::ProtocolUnreachable
+                    },
+                    packet,
+                );
+            }
         }
     }
 
@@ -58,10 +87,10 @@ impl Stack {
         if route::is_no_host(config, source) || route::is_local(config, source) {
             return Some(DropReason::Martian); // RFC 1122 §3.2.1.3, RFC 9293 MUST-63; our own address: LAND
         }
-        if !route::is_own(config, destination) {
-            return Some(DropReason::NotOurs);
+        if source != source.to_canonical() {
+            return Some(DropReason::Martian); // RFC 4942 §2.2: to a user it would look like the IPv4 peer it names
         }
-        ip.fragment.is_some().then_some(DropReason::Fragment)
+        (!route::is_own(config, destination)).then_some(DropReason::NotOurs)
     }
 
     fn receive_tcp(&mut self, ip: &IpPacket<'_>, checksum: Checksum) {
@@ -140,13 +169,13 @@ impl Stack {
 
     /// The handshake is done: a connection of its own, which waits for accept.
     fn complete(&mut self, key: usize, half: &HalfOpen, segment: &TcpSegment<'_>) {
-        let Some(options) = self.room_to_accept(half.listener) else {
+        let Some((family, options)) = self.room_to_accept(half.listener) else {
             // As Linux: the ACK is dropped, the SYN-ACK goes out again, and there may be room by then.
             return self.cx.dropped(Some(half.flow), DropReason::Backlog);
         };
         self.take_half_open(key);
         let connection = Connection::complete(&mut self.cx, half, options);
-        let mut socket = Socket::new(family_of(half.flow.local.ip()), options);
+        let mut socket = Socket::new(family, options);
         socket.local = Some(half.flow.local);
         socket.claim = Claim::Shared {
             reuse: options.reuse_address,
@@ -163,15 +192,15 @@ impl Stack {
         self.on_connection_segment(id, segment);
     }
 
-    /// The listener's options for its connections, if one more may wait for accept.
-    fn room_to_accept(&self, listener: SocketId) -> Option<crate::Options> {
+    /// The listener's family and options for its connections, if one more may wait for accept.
+    fn room_to_accept(&self, listener: SocketId) -> Option<(Family, Options)> {
         let socket = self.sockets.get(listener)?;
         let Kind::Listener(queues) = &socket.kind else {
             return None;
         };
         // As Linux: a backlog of n lets n + 1 wait.
         let room = queues.completed.len() <= queues.backlog && self.sockets.len() < self.cx.config.socket_limit;
-        room.then_some(socket.options)
+        room.then_some((socket.family, socket.options))
     }
 
     fn on_time_wait_segment(&mut self, key: usize, segment: &TcpSegment<'_>) {
@@ -199,15 +228,17 @@ impl Stack {
         }
     }
 
+    /// Who listens there: on the address itself, on all of its family, or on all of both.
     fn listener_for(&self, local: SocketAddr) -> Option<SocketId> {
-        let wildcard = match local.ip() {
-            IpAddr::V4(_) => IpAddr::from([0; 4]),
-            IpAddr::V6(_) => IpAddr::from([0; 16]),
-        };
-        let exact = self.listeners.get(&local);
-        exact
-            .or_else(|| self.listeners.get(&SocketAddr::new(wildcard, local.port())))
-            .copied()
+        let on = |address: IpAddr| self.listeners.get(&SocketAddr::new(address, local.port())).copied();
+        let family = Family::of(local.ip());
+        on(local.ip())
+            .or_else(|| on(family.unspecified()))
+            .or_else(|| on(Family::V6.unspecified()).filter(|id| self.takes_both_families(*id)))
+    }
+
+    fn takes_both_families(&self, id: SocketId) -> bool {
+        self.sockets.get(id).is_some_and(|socket| !socket.options.v6_only)
     }
 
     /// RFC 9293 §3.10.7.2, LISTEN, and §3.10.7.1, CLOSED, when there is no listener. `beyond`: our last sequence number
@@ -239,7 +270,7 @@ impl Stack {
 
     fn take_syn(&mut self, id: SocketId, flow: Flow, segment: &TcpSegment<'_>, beyond: Option<SeqNum>) {
         let limit = self.cx.config.syn_backlog;
-        let Some(options) = self.room_to_accept(id) else {
+        let Some((_, options)) = self.room_to_accept(id) else {
             return self.cx.dropped(Some(flow), DropReason::Backlog);
         };
         let Some(listener) = self.sockets.listener_mut(id) else {
@@ -254,8 +285,9 @@ impl Stack {
         }
         self.cx.counters.passive_opens += 1;
         let header = &segment.header;
+        let family = Family::of(flow.local.ip());
         let iss = self.keys.initial_sequence(self.cx.now, &flow);
-        let mss = crate::tcp::announced_mss(&self.cx.config, &options);
+        let mss = crate::tcp::announced_mss(&self.cx.config, family, &options);
         let half = HalfOpen {
             listener: id,
             serial: self.cx.counters.passive_opens,
@@ -263,7 +295,7 @@ impl Stack {
             // RFC 9293 MAY-2: above all that the earlier connection sent.
             iss: beyond.map_or(iss, |last| if iss.after(last) { iss } else { last + 65_537 }),
             irs: header.seq,
-            offer: Offer::from_options(&header.options),
+            offer: Offer::from_options(family, &header.options),
             peer_window: usize::from(header.window),
             our_mss: mss,
             our_window: u16::try_from(options.receive_buffer).unwrap_or(u16::MAX),
@@ -276,96 +308,5 @@ impl Stack {
         };
         self.insert_half_open(half);
         self.record_received(flow, segment, 0, (State::Listen, State::SynReceived));
-    }
-
-    fn receive_icmp(&mut self, ip: &IpPacket<'_>) {
-        match IcmpMessage::parse(ip.payload) {
-            Ok(IcmpMessage::EchoRequest {
-                identifier,
-                sequence,
-                data,
-            }) => {
-                self.cx.counters.echo_replies += 1;
-                self.reply(IcmpMessage::echo_reply(&ip.header, identifier, sequence, data));
-            }
-            Ok(IcmpMessage::FragmentationNeeded { mtu, quoted }) => self.on_fragmentation_needed(&quoted, mtu),
-            Ok(IcmpMessage::Unreachable { code, quoted }) => {
-                self.on_icmp_error(&quoted, error_for(code), is_hard(code))
-            }
-            Ok(IcmpMessage::TimeExceeded { quoted } | IcmpMessage::ParameterProblem { quoted }) => {
-                self.on_icmp_error(&quoted, Error::HostUnreachable, false);
-            }
-            Ok(IcmpMessage::EchoReply { .. } | IcmpMessage::Ignored) => self.cx.dropped(None, DropReason::Protocol),
-            Err(malformed) => self.cx.dropped(None, reason_for(malformed)),
-        }
-    }
-
-    /// The connection an ICMP error quotes, if the quoted segment is in flight: RFC 5927 §4.1, MUST-54.
-    fn quoted_connection(&mut self, quoted: &Quoted) -> Option<SocketId> {
-        let flow = Flow {
-            local: quoted.source,
-            remote: quoted.destination,
-        };
-        let Some(&Target::Connection(id)) = self.demux.get(&flow) else {
-            return None;
-        };
-        let snd = &self.sockets.connection(id)?.snd;
-        (quoted.seq.at_or_after(snd.una) && quoted.seq.before(snd.nxt)).then_some(id)
-    }
-
-    fn on_fragmentation_needed(&mut self, quoted: &Quoted, mtu: u32) {
-        let Some(id) = self.quoted_connection(quoted) else {
-            return self.cx.dropped(None, DropReason::OutOfWindow);
-        };
-        if let Some(connection) = self.sockets.connection_mut(id) {
-            connection.on_fragmentation_needed(usize::try_from(mtu).unwrap_or(usize::MAX));
-        }
-        self.settle(id);
-    }
-
-    /// RFC 9293 MUST-56: nothing that a router says ends a connection. Before it is established, a host that says that
-    /// nobody is there is believed (SHLD-26).
-    fn on_icmp_error(&mut self, quoted: &Quoted, error: Error, hard: bool) {
-        let Some(id) = self.quoted_connection(quoted) else {
-            return self.cx.dropped(None, DropReason::OutOfWindow);
-        };
-        if let Some(connection) = self.sockets.connection_mut(id) {
-            if hard && connection.state == State::SynSent {
-                connection.fail(&mut self.cx, Cause::Aborted, error);
-            } else {
-                connection.soft_error = Some(error);
-            }
-        }
-        self.settle(id);
-    }
-}
-
-fn reason_for(malformed: Malformed) -> DropReason {
-    match malformed {
-        Malformed::BadChecksum => DropReason::Checksum,
-        Malformed::Truncated | Malformed::BadLength | Malformed::Unsupported | Malformed::Problem(_) => {
-            DropReason::Malformed
-        }
-    }
-}
-
-/// Protocol and port unreachable.
-fn is_hard(code: u8) -> bool {
-    matches!(code, 2 | 3)
-}
-
-fn error_for(code: u8) -> Error {
-    match code {
-        0 | 6 | 9 | 11 => Error::NetworkUnreachable,
-        2 | 3 => Error::ConnectionRefused,
-        _ => Error::HostUnreachable,
-    }
-}
-
-fn family_of(address: IpAddr) -> crate::Family {
-    if address.is_ipv4() {
-        crate::Family::V4
-    } else {
-        crate::Family::V6
     }
 }

@@ -32,6 +32,13 @@ impl Keys {
         SeqNum(low_word(hasher.finish()).wrapping_add(low_word(now.as_nanos() / 4000)))
     }
 
+    /// The flow label of a connection, RFC 6437 §3: 20 bits that stay, and tell an onlooker nothing.
+    pub(crate) fn flow_label(&self, flow: &Flow) -> u32 {
+        let mut hasher = SipHasher13::new_with_keys(self.draws.1, self.isn.0);
+        flow.hash(&mut hasher);
+        (low_word(hasher.finish()) >> 12).max(1) // 0 says that there is none
+    }
+
     /// The next of a sequence of numbers that nobody without the key can foretell.
     pub(crate) fn draw(&mut self) -> u64 {
         self.drawn += 1;

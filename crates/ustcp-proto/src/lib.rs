@@ -6,12 +6,14 @@
 //! outputs, bit for bit.
 #![forbid(unsafe_code)]
 
+mod address;
 mod calls;
 mod config;
 mod context;
 mod counters;
 mod error;
 mod event;
+mod icmp;
 mod ingress;
 mod keys;
 mod ports;

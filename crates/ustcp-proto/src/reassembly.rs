@@ -67,6 +67,13 @@ pub struct ReassemblyCounts {
     pub timed_out: u64,
 }
 
+impl ReassemblyCounts {
+    /// Fragments that no packet can be made of, and datagrams that none was made of.
+    pub(crate) fn lost(&self) -> u64 {
+        self.malformed + self.refused + self.evicted + self.timed_out
+    }
+}
+
 /// The age of a datagram: less is older.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Serial(u64);

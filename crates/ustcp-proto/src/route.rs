@@ -1,8 +1,16 @@
 //! Which addresses are ours, which cannot be, and which of ours speaks to whom.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{Cidr, Config, Error};
+use crate::{Cidr, Config, Error, Family};
+
+/// This host, to itself.
+pub(crate) fn localhost(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    }
+}
 
 /// Whether packets to `address` stay inside the stack.
 pub(crate) fn is_local(config: &Config, address: IpAddr) -> bool {

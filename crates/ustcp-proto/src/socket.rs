@@ -1,5 +1,6 @@
 //! What a user of a socket sees.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 use crate::{Algorithm, State};
@@ -18,6 +19,48 @@ pub enum Family {
     V4,
     /// `AF_INET6`.
     V6,
+}
+
+impl Family {
+    /// The family of `address`: that of ::ffff:a.b.c.d is IPv6.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Family {
+        if address.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// IP and TCP headers without options, in bytes.
+    #[must_use]
+    pub fn headers(self) -> usize {
+        match self {
+            Family::V4 => 40,
+            Family::V6 => 60,
+        }
+    }
+
+    /// The segment size assumed of a peer that names none, RFC 9293 MUST-15.
+    #[must_use]
+    pub fn default_mss(self) -> u16 {
+        match self {
+            Family::V4 => 536,
+            Family::V6 => 1220,
+        }
+    }
+
+    /// No router makes us believe in a smaller path MTU than this: Linux's `min_pmtu`; RFC 8201 §4.
+    pub(crate) fn min_path_mtu(self) -> usize {
+        match self {
+            Family::V4 => 552,
+            Family::V6 => 1280,
+        }
+    }
+
+    /// The address of no host.
+    pub(crate) fn unspecified(self) -> IpAddr {
+        match self {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        }
+    }
 }
 
 /// Which half to shut down.
@@ -54,6 +97,8 @@ pub struct Readiness {
 pub struct Options {
     /// `SO_REUSEADDR`: bind although connections of an earlier life are in TIME-WAIT there.
     pub reuse_address: bool,
+    /// `IPV6_V6ONLY`: an IPv6 socket that has nothing to do with IPv4. Without it IPv4 addresses are ::ffff:a.b.c.d.
+    pub v6_only: bool,
     /// `SO_KEEPALIVE`.
     pub keepalive: bool,
     /// `TCP_KEEPIDLE`.

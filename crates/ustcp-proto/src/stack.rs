@@ -5,11 +5,13 @@ use std::collections::{HashMap, VecDeque};
 use core::net::SocketAddr;
 
 use slab::Slab;
-use ustcp_wire::{Checksum, Headers, IpHeader, Protocol, TcpHeader};
+use ustcp_wire::{Checksum, Headers, IcmpError, IpHeader, Protocol, TcpHeader};
 
 use crate::context::Context;
+use crate::icmp::ErrorLimit;
 use crate::keys::{Keys, TableHash};
 use crate::ports::Ports;
+use crate::reassembly::{Reassembler, ReassemblyCounts};
 use crate::schedule::{Owner, Schedule};
 use crate::table::{Kind, Socket, Table};
 use crate::tcp::{Connection, Disposal, HalfOpen, Outgoing, TimeWait, Verdict};
@@ -101,6 +103,10 @@ pub struct Stack {
     /// The one that was handed out last.
     reply: Vec<u8>,
     ready: VecDeque<SocketId>,
+    pub(crate) reassembler: Reassembler,
+    /// How many of what it gave up have been counted.
+    pub(crate) fragments_lost: u64,
+    pub(crate) icmp_limit: ErrorLimit,
     /// The device is gone.
     pub(crate) down: bool,
 }
@@ -131,6 +137,9 @@ impl Stack {
             replies: VecDeque::new(),
             reply: Vec::new(),
             ready: VecDeque::new(),
+            reassembler: Reassembler::default(),
+            fragments_lost: 0,
+            icmp_limit: ErrorLimit::new(),
             down: false,
         }
     }
@@ -140,6 +149,10 @@ impl Stack {
     /// Time has come to `now`. Harmless when early.
     pub fn on_timeout(&mut self, now: Instant) {
         self.cx.now = now;
+        for fragment in self.reassembler.on_timeout(now) {
+            self.complain(IcmpError::ReassemblyTimeout, &fragment);
+        }
+        self.count_lost_fragments();
         while let Some(owner) = self.schedule.pop_due(now) {
             match owner {
                 Owner::Socket(id) => self.on_socket_timeout(id),
@@ -293,12 +306,8 @@ impl Stack {
         let (offset, len) = outgoing.text;
         let connection = id.and_then(|id| self.sockets.connection(id));
         let text = connection.map_or([&[][..]; 2], |connection| connection.snd.ring.slices(offset, len));
-        let headers = Headers::new(
-            &ip_header(&control.flow, outgoing.identification),
-            &outgoing.header,
-            text,
-            checksum,
-        );
+        let ip = self.ip_header(&control.flow, outgoing.identification);
+        let headers = Headers::new(&ip, &outgoing.header, text, checksum);
         Transmit {
             headers,
             text,
@@ -307,11 +316,36 @@ impl Stack {
         }
     }
 
+    /// The IP header of what we send: TTL 64, DF, and no identification, which nobody needs who may not be fragmented
+    /// (RFC 6864); or the other way round.
+    fn ip_header(&self, flow: &Flow, identification: Option<u16>) -> IpHeader {
+        IpHeader {
+            source: flow.local.ip(),
+            destination: flow.remote.ip(),
+            protocol: Protocol::Tcp,
+            traffic_class: 0,
+            hop_limit: 64,
+            identification: identification.unwrap_or(0),
+            dont_fragment: identification.is_none(),
+            flow_label: if flow.local.is_ipv6() {
+                self.keys.flow_label(flow)
+            } else {
+                0
+            },
+        }
+    }
+
     /// When [`on_timeout`](Stack::on_timeout) is due, and why.
     pub fn poll_timeout(&mut self) -> Option<(Instant, Timer)> {
         if !self.output.is_empty() || !self.control.is_empty() {
             return Some((self.cx.now, Timer::Retransmission));
         }
+        let rest = self.reassembler.poll_timeout().map(|at| (at, Timer::Reassembly));
+        let next = self.next_of_connections();
+        rest.into_iter().chain(next).min_by_key(|(at, _)| *at)
+    }
+
+    fn next_of_connections(&mut self) -> Option<(Instant, Timer)> {
         loop {
             let (at, owner) = self.schedule.first()?;
             let Owner::Socket(id) = owner else {
@@ -368,6 +402,12 @@ impl Stack {
         &self.cx.counters
     }
 
+    /// What became of the fragments that came in.
+    #[must_use]
+    pub fn reassembly(&self) -> ReassemblyCounts {
+        self.reassembler.counts()
+    }
+
     /// What it was made with.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -381,6 +421,7 @@ impl Stack {
             half_open: self.half_open.len(),
             time_wait: self.time_wait.len(),
             timers: self.schedule.len(),
+            fragment_bytes: self.reassembler.held(),
             ..Census::default()
         };
         for socket in self.sockets.iter() {
@@ -616,21 +657,6 @@ impl Stack {
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.kind = Kind::Connection(Box::new(connection));
         }
-    }
-}
-
-/// The IP header of what we send: TTL 64, DF, and no identification, which nobody needs who may not be fragmented
-/// (RFC 6864); or the other way round.
-fn ip_header(flow: &Flow, identification: Option<u16>) -> IpHeader {
-    IpHeader {
-        source: flow.local.ip(),
-        destination: flow.remote.ip(),
-        protocol: Protocol::Tcp,
-        traffic_class: 0,
-        hop_limit: 64,
-        identification: identification.unwrap_or(0),
-        dont_fragment: identification.is_none(),
-        flow_label: 0,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use slab::Slab;
 
@@ -51,6 +51,11 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
+    /// Its local address, and whether it wants nothing of IPv4: what decides which other sockets it meets.
+    pub(crate) fn place(&self) -> Option<(IpAddr, bool)> {
+        Some((self.local?.ip(), self.options.v6_only))
+    }
+
     pub(crate) fn new(family: Family, options: Options) -> Socket {
         Socket {
             generation: 0,

@@ -46,9 +46,9 @@ pub struct Settings {
     pub tun_fd: Option<RawFd>,
     /// `USTCP_ADDRESS`: the stack's addresses.
     pub addresses: Vec<Cidr>,
-    /// `USTCP_PEER`: the kernel's end, set and brought up when we create the device. `None`: the lowest host of the
-    /// first address's network.
-    pub peer: Option<IpAddr>,
+    /// `USTCP_PEER`: the kernel's end, set and brought up when we create the device, at most one of each family. Where
+    /// none is named: the lowest host of the network of the family's first address.
+    pub peers: Vec<IpAddr>,
     /// `USTCP_OFFLOAD`: auto, on or off.
     pub offload: Offload,
     /// `USTCP_MTU`: bytes; `None`: the device's own (1500 for one we create).
@@ -74,7 +74,7 @@ impl Default for Settings {
                 address: IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2)),
                 prefix: 24,
             }],
-            peer: Some(IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1))),
+            peers: vec![IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1))],
             offload: Offload::Auto,
             mtu: None,
             time_wait: Duration::from_secs(60),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use libc::{EDOM, EINVAL, ENOPROTOOPT, c_int};
+use libc::{EDOM, EINVAL, ENOPROTOOPT, EOPNOTSUPP, c_int};
 use ustcp_proto::{Family, Info, Options, State};
 
 use crate::tcp_info;
@@ -28,6 +28,9 @@ impl Socket {
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => self.set_receive_timeout(timeout(value)?),
             (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => self.set_send_timeout(timeout(value)?),
+            (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) if self.family() == Family::V6 => {
+                self.set_v6_only(int_at(value, 0)? != 0)?;
+            }
             _ => {
                 let mut outcome = Ok(());
                 self.change_options(|options| outcome = set(options, level, name, value))?;
@@ -53,9 +56,19 @@ impl Socket {
             (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => return Ok(timeval(self.send_timeout())),
             (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(tcp_info::bytes(&self.figures()?).to_vec()),
             (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => self.max_segment()?,
+            (libc::IPPROTO_IPV6, _) if self.family() == Family::V4 => return Err(Errno(EOPNOTSUPP)), // as Linux
+            (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => c_int::from(self.options()?.v6_only),
             _ => return get(&self.options()?, level, name),
         };
         Ok(number.to_ne_bytes().to_vec())
+    }
+
+    /// As on Linux, `EINVAL` once the socket has its local address.
+    fn set_v6_only(&self, v6_only: bool) -> Result<(), Errno> {
+        if self.local_address()?.port() != 0 {
+            return Err(Errno(EINVAL));
+        }
+        self.change_options(|options| options.v6_only = v6_only)
     }
 
     /// `TCP_INFO`, which Linux also tells of a socket that has no connection.
@@ -202,6 +215,7 @@ mod tests {
 
     const OPTIONS: Options = Options {
         reuse_address: false,
+        v6_only: false,
         keepalive: false,
         keepalive_idle: Duration::from_secs(7200),
         keepalive_interval: Duration::from_secs(75),

@@ -71,7 +71,7 @@ fn child(address: SocketAddr, unread: bool) {
             address: common::STACK.parse().expect("an address"),
             prefix: 24,
         }],
-        peer: Some(KERNEL.parse().expect("an address")),
+        peers: vec![KERNEL.parse().expect("an address")],
         ..Settings::default()
     };
     process::init(&settings).unwrap_or_else(|error| panic!("{}", error.message));

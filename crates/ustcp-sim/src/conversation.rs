@@ -37,7 +37,7 @@ impl Network {
         let address = SocketAddr::new(self.address(host), port);
         let now = self.now();
         self.call(host, |stack| {
-            let id = stack.socket(family(address))?;
+            let id = stack.socket(Family::of(address.ip()))?;
             stack.bind(id, address)?;
             stack.listen(now, id, 128)?;
             Ok(Socket { host, id })
@@ -49,7 +49,7 @@ impl Network {
         let address = SocketAddr::new(self.address(to), port);
         let now = self.now();
         let socket = self.call(from, |stack| {
-            let id = stack.socket(family(address))?;
+            let id = stack.socket(Family::of(address.ip()))?;
             match stack.connect(now, id, address) {
                 Ok(()) | Err(Error::InProgress) => Ok(Socket { host: from, id }),
                 Err(error) => Err(error),
@@ -187,8 +187,4 @@ impl Network {
         })?;
         outcome.map_err(|error| Failure::Call { host, error })
     }
-}
-
-fn family(address: SocketAddr) -> Family {
-    if address.is_ipv4() { Family::V4 } else { Family::V6 }
 }

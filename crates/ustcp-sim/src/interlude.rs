@@ -165,7 +165,7 @@ fn connect(
 ) -> Result<Option<(HostId, SocketId)>, Error> {
     let now = network.now();
     let stack = network.stack_mut(host);
-    let id = stack.socket(Family::V4)?;
+    let id = stack.socket(Family::of(peer.ip()))?;
     if let Some(local) = local
         && let Err(error) = stack.bind(id, local)
     {
@@ -184,7 +184,7 @@ fn connect(
 fn listen(network: &mut Network, host: HostId, local: SocketAddr) -> Result<Option<(HostId, SocketId)>, Error> {
     let now = network.now();
     let stack = network.stack_mut(host);
-    let id = stack.socket(Family::V4)?;
+    let id = stack.socket(Family::of(local.ip()))?;
     stack.bind(id, local)?;
     stack.listen(now, id, 8)?;
     Ok(Some((host, id)))

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ustcp_proto::Checksum;
+use ustcp_proto::{Checksum, Family};
 use ustcp_wire::{Flags, IpPacket, Protocol, SeqNum, TcpHeader, TcpSegment};
 
 use crate::forger::Standing;
@@ -147,8 +147,7 @@ impl Judge {
                 offered: None,
                 edge: None,
                 answered: false,
-                // RFC 9293 MUST-15: 536 when the peer names none.
-                mss: header.options.mss.unwrap_or(536),
+                mss: header.options.mss.unwrap_or(Family::of(here.ip()).default_mss()),
                 scale: header.options.window_scale,
             };
             self.ways.insert((here, there), way);

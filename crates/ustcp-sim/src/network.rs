@@ -1,7 +1,7 @@
 //! Stacks, links between them, and one clock that jumps from event to event.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 use ustcp_proto::{Checksum, Config, Error, Event, Instant, Stack};
@@ -199,6 +199,16 @@ impl Network {
             secret: ustcp_proto::Secret([number; 32]),
             trace: true,
             ..Config::default()
+        }
+    }
+
+    /// The same for host fd77::`number`/64.
+    #[must_use]
+    pub fn host_config_v6(number: u8) -> Config {
+        let address = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into()));
+        Config {
+            addresses: vec![ustcp_proto::Cidr { address, prefix: 64 }],
+            ..Network::host_config(number)
         }
     }
 

@@ -82,7 +82,7 @@ impl Program {
     }
 
     fn new(stack: &mut Stack, local: SocketAddr, phase: Phase, script: Script) -> Result<Program, Error> {
-        let socket = stack.socket(Family::V4)?;
+        let socket = stack.socket(Family::of(local.ip()))?;
         stack.bind(socket, local)?;
         let Script {
             side,

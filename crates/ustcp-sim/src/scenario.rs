@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use ustcp_proto::{Algorithm, Checksum, Config, Secret};
+use ustcp_proto::{Algorithm, Checksum, Config, Family, Secret};
 
 use crate::{Network, PacketKind, Rng, ScriptedDrop, Weather};
 
@@ -14,6 +14,8 @@ pub(crate) const LEAST: usize = 64 * 1024;
 pub struct Scenario {
     /// The number it was drawn from.
     pub seed: u64,
+    /// What the two speak.
+    pub family: Family,
     /// From the first host to the second, and back.
     pub weather: [Weather; 2],
     /// The two hosts and their programs.
@@ -144,13 +146,14 @@ impl Scenario {
     #[must_use]
     pub fn new(seed: u64) -> Scenario {
         let mut rng = Rng::new(seed);
+        let family = rng.one_of(&[Family::V4, Family::V6]);
         let weather = draw_weathers(&mut rng);
         let (endings, cut) = draw_endings(&mut rng);
         let abrupt = cut || endings.iter().any(|ending| ending.is_abrupt());
         let mut number = 0;
         let sides = endings.map(|ending| {
             number += 1;
-            draw_side(&mut rng, number, ending, abrupt, cut)
+            draw_side(&mut rng, (family, number), ending, abrupt, cut)
         });
         let opening = match rng.below(10) {
             0..=3 => Opening::First,
@@ -161,6 +164,7 @@ impl Scenario {
         let interludes = (0..count).map(|_| rng.one_of(&Interlude::ALL)).collect();
         Scenario {
             seed,
+            family,
             weather,
             sides,
             opening,
@@ -287,7 +291,7 @@ fn draw_endings(rng: &mut Rng) -> ([Ending; 2], bool) {
     (endings, cut)
 }
 
-fn draw_side(rng: &mut Rng, number: u8, ending: Ending, abrupt: bool, cut: bool) -> Side {
+fn draw_side(rng: &mut Rng, (family, number): (Family, u8), ending: Ending, abrupt: bool, cut: bool) -> Side {
     // Where something is broken off after 64 KiB, there must be more to come.
     let base = if abrupt { 2 * LEAST } else { LEAST };
     let more = match rng.below(100) {
@@ -302,7 +306,7 @@ fn draw_side(rng: &mut Rng, number: u8, ending: Ending, abrupt: bool, cut: bool)
     };
     let sizes = [200, 1460, 1460, 16 * 1024, LEAST];
     Side {
-        config: draw_config(rng, number, ending, cut),
+        config: draw_config(rng, (family, number), ending, cut),
         no_delay: rng.chance(0.3),
         max_segment: rng
             .chance(0.1)
@@ -315,15 +319,13 @@ fn draw_side(rng: &mut Rng, number: u8, ending: Ending, abrupt: bool, cut: bool)
     }
 }
 
-fn draw_config(rng: &mut Rng, number: u8, ending: Ending, cut: bool) -> Config {
+fn draw_config(rng: &mut Rng, (family, number): (Family, u8), ending: Ending, cut: bool) -> Config {
     let mut secret = [0; 32];
     rng.fill(&mut secret);
-    let mtu = match rng.below(20) {
-        0 => rng.size_within(88..=256),
-        1..=4 => rng.size_within(256..=1499),
-        5..=7 => rng.size_within(1501..=9000),
-        8 => 65_535,
-        _ => 1500,
+    let mtu = draw_mtu(rng, family);
+    let host = match family {
+        Family::V4 => Network::host_config(number),
+        Family::V6 => Network::host_config_v6(number),
     };
     // Retransmissions enough that 30 % of loss each way does not end a connection in a million years; a cut line does.
     let (retries, orphan_retries) = if cut { (6, 4) } else { (60, 60) };
@@ -348,7 +350,19 @@ fn draw_config(rng: &mut Rng, number: u8, ending: Ending, cut: bool) -> Config {
         receive_buffer: draw_buffer(rng),
         send_buffer: draw_buffer(rng),
         initial_window: rng.one_of(&[10, 10, 10, 1, 4]),
-        ..Network::host_config(number)
+        ..host
+    }
+}
+
+fn draw_mtu(rng: &mut Rng, family: Family) -> usize {
+    match (rng.below(20), family) {
+        (0, Family::V4) => rng.size_within(88..=256),
+        (1..=4, Family::V4) => rng.size_within(256..=1499),
+        (0, Family::V6) => 1280, // RFC 8200 §5: the least there is
+        (1..=4, Family::V6) => rng.size_within(1280..=1499),
+        (5..=7, _) => rng.size_within(1501..=9000),
+        (8, _) => 65_535,
+        _ => 1500,
     }
 }
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ustcp_proto::{Census, Checksum, Error, EventKind, Flow, Instant, State};
+use ustcp_proto::{Census, Checksum, Error, EventKind, Family, Flow, Instant, State};
 
 use crate::forger::forge;
 use crate::interlude::Running;
@@ -304,11 +304,12 @@ impl<'s> Run<'s> {
             .map(|side| side.config.mtu)
             .min()
             .unwrap_or(68);
-        // IP and TCP headers are 40 bytes, timestamps 12.
+        let headers = self.scenario.family.headers();
+        // Timestamps are 12 bytes.
         let mss = side
             .max_segment
-            .map_or(mtu, |mss| mtu.min(usize::from(mss) + 40))
-            .saturating_sub(52)
+            .map_or(mtu, |mss| mtu.min(usize::from(mss) + headers))
+            .saturating_sub(headers + 12)
             .max(8);
         let segments = side.amount.div_ceil(mss.min(side.write.div_ceil(2)));
         20 * segments as u64 + 5000
@@ -318,6 +319,7 @@ impl<'s> Run<'s> {
         let time = self.network.now().since(Instant::ZERO);
         let [a, b] = self.hosts;
         self.tally.seeds = 1;
+        self.tally.ipv6 = u64::from(self.scenario.family == Family::V6);
         self.tally.bytes = self.programs.iter().map(|program| program.received() as u64).sum();
         self.tally.packets = self.judge.packets;
         self.tally.time = time;

@@ -54,6 +54,8 @@ const DROPS: [DropReason; DropReason::COUNT] = [
 pub struct Tally {
     /// Seeds.
     pub seeds: u64,
+    /// Of these, in IPv6.
+    pub ipv6: u64,
     /// Bytes of text that the programs read.
     pub bytes: u64,
     /// Packets that the stacks sent, after super-segments are split.
@@ -114,6 +116,7 @@ impl Tally {
 impl AddAssign<&Tally> for Tally {
     fn add_assign(&mut self, other: &Tally) {
         self.seeds += other.seeds;
+        self.ipv6 += other.ipv6;
         self.bytes += other.bytes;
         self.packets += other.packets;
         self.time += other.time;
@@ -139,8 +142,8 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} seeds, {} bytes, {} packets, {:?} of virtual time",
-            self.seeds, self.bytes, self.packets, self.time
+            "{} seeds, {} of them in IPv6, {} bytes, {} packets, {:?} of virtual time",
+            self.seeds, self.ipv6, self.bytes, self.packets, self.time
         )?;
         writeln!(f, "longest seed {:?} of virtual time", self.longest)?;
         let LinkCounters {

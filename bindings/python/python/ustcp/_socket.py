@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket as _host
 import warnings
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Optional, Union
 
@@ -18,7 +19,7 @@ class socket(_ustcp.Socket):
     """A TCP socket of this process's own stack, with the methods and errors of `socket.socket`.
 
     `fileno()` is good for select, poll, epoll and `selectors`; reading or writing goes through the methods. After a
-    fork the child's copy answers `OSError` EBADF.
+    fork the child's copy may be closed; everything else is `OSError` EBADF there.
     """
 
     __slots__ = ("__weakref__",)
@@ -81,45 +82,47 @@ def _end(name: str, ask: Callable[[], Any]) -> str:
         return ""
 
 
-def create_connection(
-    address: tuple[str, int], timeout: float | None = None, source_address: tuple[str, int] | None = None
-) -> socket:
-    """A connection to the first of the host's addresses that answers, or the error of the last. `timeout` holds for
-    each attempt and stays set on the socket; `source_address` is bound to before."""
-    host, port = address
+def create_connection(address: Address, timeout: float | None = None, source_address: Address | None = None) -> socket:
+    """A connection to the first of the host's addresses, of either family, that answers, or the error of the first.
+    `timeout` holds for each attempt and stays set on the socket; `source_address` is bound to before."""
+    host, port, *_ = address
 
-    def attempt(candidate: str) -> socket:
-        return _make(lambda sock: prepare(sock, candidate))
-
-    def prepare(sock: socket, candidate: str) -> None:
+    def prepare(candidate: str, sock: socket) -> None:
         sock.settimeout(timeout)
         if source_address is not None:
             sock.bind(source_address)
         sock.connect((candidate, port))
 
-    *others, last = _candidates(host)
-    for candidate in others:
+    first: OSError | None = None
+    for family, candidate in _candidates(host):
         try:
-            return attempt(candidate)
-        except OSError:
-            continue
-    return attempt(last)
+            return _make(family, partial(prepare, candidate))
+        except OSError as error:
+            first = first or error
+    raise first or OSError(f"{host} has no address")
 
 
-def create_server(address: tuple[str, int], *, backlog: int = 128) -> socket:
-    """A listener at the address; host "" is every address of the stack."""
+def create_server(
+    address: Address, *, family: int = _host.AF_INET, backlog: int = 128, dualstack_ipv6: bool = False
+) -> socket:
+    """A listener at the address; host "" is every address of the stack. With `AF_INET6`, IPv4 is taken too where
+    `dualstack_ipv6` says so."""
+    if dualstack_ipv6 and family != _host.AF_INET6:
+        raise ValueError("dualstack_ipv6 goes with AF_INET6")
 
     def prepare(sock: socket) -> None:
         sock.setsockopt(_host.SOL_SOCKET, _host.SO_REUSEADDR, 1)
+        if family == _host.AF_INET6:
+            sock.setsockopt(_host.IPPROTO_IPV6, _host.IPV6_V6ONLY, not dualstack_ipv6)
         sock.bind(address)
         sock.listen(backlog)
 
-    return _make(prepare)
+    return _make(family, prepare)
 
 
-def _make(prepare: Callable[[socket], None]) -> socket:
+def _make(family: int, prepare: Callable[[socket], None]) -> socket:
     """A socket made ready, or closed again."""
-    sock = socket()
+    sock = socket(family)
     try:
         prepare(sock)
     except BaseException:
@@ -128,9 +131,9 @@ def _make(prepare: Callable[[socket], None]) -> socket:
     return sock
 
 
-def _candidates(host: str) -> list[str]:
-    """The host's IPv4 addresses; what the stack itself knows is left to it."""
+def _candidates(host: str) -> list[tuple[int, str]]:
+    """The host's addresses and their families; what the stack itself knows is left to it."""
     if host in ("", "localhost"):
-        return ["localhost"]
-    answers = _host.getaddrinfo(host, None, _host.AF_INET, _host.SOCK_STREAM)
-    return [str(answer[4][0]) for answer in answers]
+        return [(_host.AF_INET, "localhost"), (_host.AF_INET6, "localhost")]
+    answers = _host.getaddrinfo(host, None, _host.AF_UNSPEC, _host.SOCK_STREAM)
+    return [(answer[0], str(answer[4][0])) for answer in answers]

@@ -193,6 +193,7 @@ fn timer_text(timer: Timer) -> &'static str {
         Timer::Keepalive => "keepalive timer",
         Timer::TimeWait => "2 MSL timer",
         Timer::FinWait2 => "FIN-WAIT-2 timer",
+        Timer::Reassembly => "reassembly timer",
         Timer::Pacing => "pacing timer",
     }
 }

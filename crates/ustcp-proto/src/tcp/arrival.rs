@@ -91,7 +91,7 @@ impl Connection {
         }
         self.note_received(cx);
         self.rcv.synchronize(header.seq);
-        self.accept_offer(cx, Offer::from_options(&header.options));
+        self.accept_offer(cx, Offer::from_options(self.family(), &header.options));
         self.snd.set_window(header.seq, header.ack, usize::from(header.window)); // RFC 7323 §2.2: not scaled
         if header.flags.has(Flags::ACK) {
             self.syn_acknowledged(cx, Cause::PeerSynAck);

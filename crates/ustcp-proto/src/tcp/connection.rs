@@ -9,9 +9,9 @@ use super::receive::{AckDebt, Receive};
 use super::rtt::Rtt;
 use super::send::Send;
 use super::timers::Timers;
-use super::{DEFAULT_MSS, HEADERS, HalfOpen, MIN_MSS, MIN_PATH_MTU, Offer, announced_mss, window_scale_for};
+use super::{HalfOpen, MIN_MSS, Offer, announced_mss, window_scale_for};
 use crate::context::Context;
-use crate::{Cause, Config, Error, EventKind, Flow, Info, Instant, Options, Readiness, Shutdown, State};
+use crate::{Cause, Config, Error, EventKind, Family, Flow, Info, Instant, Options, Readiness, Shutdown, State};
 
 /// Who began: RFC 9293 MUST-11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,9 @@ pub(crate) struct Connection {
 impl Connection {
     fn new(cx: &Context, flow: Flow, options: Options, iss: SeqNum, opening: Opening) -> Connection {
         let path_mtu = cx.config.mtu;
-        let mss = DEFAULT_MSS.min(path_mtu - HEADERS);
+        let family = Family::of(flow.local.ip());
+        let peer_mss = usize::from(family.default_mss());
+        let mss = peer_mss.min(path_mtu.saturating_sub(family.headers())).max(MIN_MSS);
         Connection {
             flow,
             state: State::Closed,
@@ -115,7 +117,7 @@ impl Connection {
             snd: Send::new(iss, options.send_buffer, mss),
             rcv: Receive::new(
                 options.receive_buffer,
-                usize::from(announced_mss(&cx.config, &options)).max(1),
+                usize::from(announced_mss(&cx.config, family, &options)).max(1),
             ),
             rtt: Rtt::new(&cx.config),
             congestion: Congestion::new(options.congestion, cx.config.initial_window, mss, u64::from(iss.0)),
@@ -149,7 +151,7 @@ impl Connection {
             path_mtu,
             fragmentable: false,
             identification: 0,
-            peer_mss: DEFAULT_MSS,
+            peer_mss,
             window_scaling: true,
             segments_in: 0,
             segments_out: 0,
@@ -203,10 +205,19 @@ impl Connection {
         }
     }
 
+    pub(crate) fn family(&self) -> Family {
+        Family::of(self.flow.local.ip())
+    }
+
+    /// What the path carries in one packet, headers without options taken off.
+    fn largest_segment(&self) -> usize {
+        self.path_mtu.saturating_sub(self.family().headers())
+    }
+
     /// RFC 9293 MUST-16: the peer's MSS, the path and the user all have a say.
     pub(crate) fn update_mss(&mut self) {
         let user = self.options.max_segment.map_or(usize::MAX, usize::from);
-        self.snd.mss = self.peer_mss.min(self.path_mtu - HEADERS).min(user).max(MIN_MSS);
+        self.snd.mss = self.peer_mss.min(self.largest_segment()).min(user).max(MIN_MSS);
     }
 
     /// RFC 1191 §6.4: a router says that the path carries less. What is in flight was too large for it and goes again,
@@ -218,9 +229,10 @@ impl Connection {
         } else {
             Some(mtu)
         };
-        // As Linux: below the least we believe in, routers may cut our packets instead.
-        self.fragmentable |= named.is_some_and(|named| named < MIN_PATH_MTU);
-        let mtu = named.unwrap_or(MIN_PATH_MTU).max(MIN_PATH_MTU);
+        // As Linux: below the least we believe in, routers may cut our packets instead; in IPv6 no router does.
+        let least = self.family().min_path_mtu();
+        self.fragmentable |= self.family() == Family::V4 && named.is_some_and(|named| named < least);
+        let mtu = named.unwrap_or(least).max(least);
         if mtu >= self.path_mtu {
             return;
         }
@@ -461,8 +473,8 @@ impl Connection {
             congestion: self.congestion.algorithm(),
             pacing_rate: self.congestion.pacing_rate(),
             snd_mss: count32(mss),
-            rcv_mss: count32(self.rcv.largest_text.min(self.path_mtu - HEADERS)),
-            advmss: u32::from(announced_mss(config, &self.options)),
+            rcv_mss: count32(self.rcv.largest_text.min(self.largest_segment())),
+            advmss: u32::from(announced_mss(config, self.family(), &self.options)),
             pmtu: count32(self.path_mtu),
             snd_wnd: count32(self.snd.wnd),
             rcv_wnd: count32(self.rcv.window()),

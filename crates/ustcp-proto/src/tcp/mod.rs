@@ -25,19 +25,10 @@ pub(crate) use transmit::{Outgoing, reset_for};
 
 use ustcp_wire::TcpOptions;
 
-use crate::{Config, Options};
-
-/// The segment size assumed of a peer that names none, RFC 9293 MUST-15 (IPv4).
-pub(crate) const DEFAULT_MSS: usize = 536;
+use crate::{Config, Family, Options};
 
 /// No peer makes us send smaller segments than this (CVE-2019-11479; Linux's `TCP_MIN_SND_MSS`).
 pub(crate) const MIN_MSS: usize = 48;
-
-/// No router makes us believe in a smaller path MTU than this (`min_pmtu`).
-pub(crate) const MIN_PATH_MTU: usize = 552;
-
-/// IPv4 and TCP headers without options.
-pub(crate) const HEADERS: usize = 40;
 
 /// RFC 7323 §2.3: a shift above this counts as this.
 const MAX_WINDOW_SCALE: u8 = 14;
@@ -58,9 +49,9 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    pub(crate) fn from_options(options: &TcpOptions) -> Offer {
+    pub(crate) fn from_options(family: Family, options: &TcpOptions) -> Offer {
         Offer {
-            mss: options.mss.unwrap_or(536),
+            mss: options.mss.unwrap_or(family.default_mss()),
             window_scale: options.window_scale.map(|shift| shift.min(MAX_WINDOW_SCALE)),
             sack: options.sack_permitted,
         }
@@ -68,7 +59,9 @@ impl Offer {
 }
 
 /// The MSS we announce: what we can receive in one packet, RFC 9293 MUST-67, and no more than the user wants.
-pub(crate) fn announced_mss(config: &Config, options: &Options) -> u16 {
+pub(crate) fn announced_mss(config: &Config, family: Family, options: &Options) -> u16 {
     let user = options.max_segment.unwrap_or(u16::MAX);
-    u16::try_from(config.mtu - HEADERS).unwrap_or(u16::MAX).min(user)
+    u16::try_from(config.mtu.saturating_sub(family.headers()))
+        .unwrap_or(u16::MAX)
+        .min(user)
 }

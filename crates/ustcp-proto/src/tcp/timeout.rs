@@ -31,7 +31,7 @@ impl Connection {
                     Verdict::Silent
                 }
                 Timer::Keepalive => self.on_keepalive_timeout(cx),
-                Timer::FinWait2 | Timer::TimeWait => {
+                Timer::FinWait2 | Timer::TimeWait | Timer::Reassembly => {
                     self.enter(cx, Cause::Aborted); // the peer never closed its half, and nobody listens to it
                     Verdict::Silent
                 }

@@ -37,7 +37,7 @@ impl Timers {
             Timer::Persist => self.persist = None,
             Timer::DelayedAck => self.delayed_ack = None,
             Timer::Keepalive => self.keepalive = None,
-            Timer::FinWait2 | Timer::TimeWait => self.fin_wait_2 = None,
+            Timer::FinWait2 | Timer::TimeWait | Timer::Reassembly => self.fin_wait_2 = None,
             Timer::Pacing => self.pacing = None,
         }
         Some(timer)

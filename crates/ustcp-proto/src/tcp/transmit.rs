@@ -82,7 +82,7 @@ impl Connection {
             flags: if answers { Flags::SYN | Flags::ACK } else { Flags::SYN },
             window: self.rcv.initial_window(),
             options: TcpOptions {
-                mss: Some(announced_mss(&cx.config, &self.options)),
+                mss: Some(announced_mss(&cx.config, self.family(), &self.options)),
                 window_scale: offers_scale.then_some(self.rcv.scale),
                 sack_permitted: self.rcv.sack,
                 ..TcpOptions::default()

@@ -5,37 +5,8 @@ use ustcp_wire::{IpPacket, Protocol, Sum};
 
 use crate::wire::*;
 
-/// An ICMP packet from the peer with the checksums right.
 fn icmp(kind: u8, code: u8, rest: [u8; 4], body: &[u8]) -> Vec<u8> {
-    let mut message = [&[kind, code, 0, 0][..], &rest, body].concat();
-    let sum = Sum::default().add(&message).checksum().to_be_bytes();
-    message[2..4].copy_from_slice(&sum);
-    let len = u16::try_from(20 + message.len()).expect("short").to_be_bytes();
-    let mut ip = vec![
-        0x45,
-        0,
-        len[0],
-        len[1],
-        0,
-        0,
-        0,
-        0,
-        64,
-        Protocol::Icmp.number(),
-        0,
-        0,
-        10,
-        0,
-        0,
-        1,
-        10,
-        0,
-        0,
-        2,
-    ];
-    let sum = Sum::default().add(&ip).checksum().to_be_bytes();
-    ip[10..12].copy_from_slice(&sum);
-    [ip, message].concat()
+    icmp_packet(OURS, kind, code, rest, body)
 }
 
 /// An error about a segment of ours: its first 28 bytes are quoted.

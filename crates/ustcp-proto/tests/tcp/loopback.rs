@@ -1,10 +1,12 @@
 //! Client and server inside one stack.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ustcp_proto::{Cause, Error, EventKind, Family, Instant, Shutdown, SocketId, Stack, State};
 
 use crate::wire::*;
+
+const LOCALHOST_V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// Lets everything that can happen now happen; nothing may reach the device.
 fn turn(stack: &mut Stack, now: Instant) {
@@ -18,10 +20,10 @@ fn turn(stack: &mut Stack, now: Instant) {
 /// A listener and a connection to it, both in the stack.
 fn pair(stack: &mut Stack, address: SocketAddr, from: Option<SocketAddr>) -> (SocketId, SocketId) {
     let now = Instant::ZERO;
-    let listener = stack.socket(Family::V4).expect("a socket");
+    let listener = stack.socket(family_of(address.ip())).expect("a socket");
     stack.bind(listener, address).expect("bind");
     stack.listen(now, listener, 1).expect("listen");
-    let client = stack.socket(Family::V4).expect("a socket");
+    let client = stack.socket(family_of(address.ip())).expect("a socket");
     if let Some(from) = from {
         stack.bind(client, from).expect("bind");
     }
@@ -37,8 +39,16 @@ fn pair(stack: &mut Stack, address: SocketAddr, from: Option<SocketAddr>) -> (So
 /// Every kind of address of our own works, and carries bytes both ways to the orderly end.
 #[test]
 fn a_conversation_with_ourselves() {
-    for ip in [OURS, IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 200, 3, 4])] {
-        let mut stack = Stack::new(config());
+    for ip in [
+        OURS,
+        OURS_V6,
+        IpAddr::from([127, 0, 0, 1]),
+        IpAddr::from([127, 200, 3, 4]),
+        LOCALHOST_V6,
+    ] {
+        let mut both = config();
+        both.addresses.extend(config_v6().addresses);
+        let mut stack = Stack::new(both);
         let now = Instant::ZERO;
         let (client, server) = pair(&mut stack, SocketAddr::new(ip, 80), None);
         let data = text(1, 200_000);
@@ -109,17 +119,22 @@ fn a_socket_connected_to_itself() {
 /// connect to the unspecified address is to this host, as on Linux.
 #[test]
 fn the_unspecified_address_is_this_host() {
-    let mut stack = Stack::new(config());
-    let now = Instant::ZERO;
-    let listener = stack.socket(Family::V4).expect("a socket");
-    stack.listen(now, listener, 1).expect("listen");
-    let port = stack.local_address(listener).expect("bound").port();
-    let id = stack.socket(Family::V4).expect("a socket");
-    let _in_progress = stack.connect(now, id, SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port));
-    turn(&mut stack, now);
-    assert_eq!(stack.state(id), Ok(State::Established));
-    let local = IpAddr::from([127, 0, 0, 1]);
-    assert_eq!(stack.peer_address(id), Ok(SocketAddr::new(local, port)));
+    let any_v6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    for (family, any, local) in [
+        (Family::V4, IpAddr::from([0, 0, 0, 0]), IpAddr::from([127, 0, 0, 1])),
+        (Family::V6, any_v6, LOCALHOST_V6),
+    ] {
+        let mut stack = Stack::new(config());
+        let now = Instant::ZERO;
+        let listener = stack.socket(family).expect("a socket");
+        stack.listen(now, listener, 1).expect("listen");
+        let port = stack.local_address(listener).expect("bound").port();
+        let id = stack.socket(family).expect("a socket");
+        let _in_progress = stack.connect(now, id, SocketAddr::new(any, port));
+        turn(&mut stack, now);
+        assert_eq!(stack.state(id), Ok(State::Established));
+        assert_eq!(stack.peer_address(id), Ok(SocketAddr::new(local, port)));
+    }
 }
 
 /// 127.0.0.1 is nobody's on the wire, and a bound client speaks from where it was bound.

@@ -14,13 +14,21 @@ mod congestion_choice;
 #[cfg(test)]
 mod device_down;
 #[cfg(test)]
+mod dual_stack;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod icmp;
 #[cfg(test)]
+mod icmp_sent;
+#[cfg(test)]
+mod icmpv6;
+#[cfg(test)]
 mod ip;
+#[cfg(test)]
+mod ipv6;
 #[cfg(test)]
 mod isn;
 #[cfg(test)]
@@ -37,6 +45,8 @@ mod offload;
 mod options;
 #[cfg(test)]
 mod readiness;
+#[cfg(test)]
+mod reassembly;
 #[cfg(test)]
 mod reset;
 #[cfg(test)]

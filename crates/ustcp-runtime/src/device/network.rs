@@ -1,36 +1,43 @@
-//! The network between the stack and the kernel.
+//! The networks between the stack and the kernel, one of each family that the stack has an address of.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::trouble::failed;
-use crate::{Cidr, Settings, StartError};
+use crate::{Cidr, Family, Settings, StartError};
 
 /// Packets that the kernel queues towards a device that we make. Its own 500 are for the whole stack, and overflow as
 /// soon as two fast senders meet.
 pub(super) const QUEUE: u32 = 5000;
 
 /// The network of a device that we make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
     pub(super) prefix: u8,
     /// The kernel's end.
-    pub(super) peer: Ipv4Addr,
+    pub(super) peer: IpAddr,
 }
 
 impl Network {
-    /// The network of the first address; the others are the business of whoever routes them here.
-    pub(super) fn of(settings: &Settings) -> Result<Network, StartError> {
-        let Some(cidr) = settings.addresses.first() else {
-            return Err(failed(libc::EINVAL, "a network needs an address".to_owned()));
-        };
-        let (address, prefix) = (ipv4(cidr)?, cidr.prefix);
-        let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-        let peer = match settings.peer {
-            Some(IpAddr::V4(peer)) => peer,
-            Some(IpAddr::V6(peer)) => return Err(only_ipv4(&peer)),
-            None => first_host(address, mask),
-        };
+    /// The networks of the first address of each family; the other addresses are the business of whoever routes them
+    /// here.
+    pub(super) fn all_of(settings: &Settings) -> Result<Vec<Network>, StartError> {
+        if let Some(peer) = settings.peers.iter().find(|peer| first_of(settings, **peer).is_none()) {
+            let message = format!("the stack has no address to speak to the peer {peer} (USTCP_PEER) with");
+            return Err(failed(libc::EINVAL, message));
+        }
+        let first = settings
+            .addresses
+            .iter()
+            .filter(|cidr| first_of(settings, cidr.address) == Some(*cidr));
+        first.map(|cidr| Network::around(cidr, settings)).collect()
+    }
+
+    fn around(cidr: &Cidr, settings: &Settings) -> Result<Network, StartError> {
+        let (address, prefix) = (cidr.address, cidr.prefix);
+        let named = settings.peers.iter().find(|peer| same_family(**peer, address));
+        let peer = named.copied().unwrap_or_else(|| first_host(cidr));
         let is_ours = settings.addresses.iter().any(|cidr| cidr.address == peer);
-        if is_ours || peer.to_bits() & mask != address.to_bits() & mask {
+        if is_ours || bits(peer) & mask(cidr) != bits(address) & mask(cidr) {
             let message = format!("the peer {peer} (USTCP_PEER) is no other host of {address}/{prefix}");
             return Err(failed(libc::EINVAL, message));
         }
@@ -38,30 +45,60 @@ impl Network {
     }
 }
 
-/// An address that this release can use.
-pub(super) fn ipv4(cidr: &Cidr) -> Result<Ipv4Addr, StartError> {
-    match cidr.address {
-        IpAddr::V4(address) if cidr.prefix <= 32 => Ok(address),
-        IpAddr::V4(address) => {
-            let message = format!("{address}/{} has a prefix above 32", cidr.prefix);
-            Err(failed(libc::EINVAL, message))
-        }
-        IpAddr::V6(address) => Err(only_ipv4(&address)),
+fn first_of(settings: &Settings, like: IpAddr) -> Option<&Cidr> {
+    settings.addresses.iter().find(|cidr| same_family(cidr.address, like))
+}
+
+fn same_family(one: IpAddr, other: IpAddr) -> bool {
+    Family::of(one) == Family::of(other)
+}
+
+/// An address that a stack can have.
+pub(super) fn check(cidr: &Cidr) -> Result<(), StartError> {
+    let Cidr { address, prefix } = cidr;
+    let longest = width(*address);
+    if u32::from(*prefix) <= longest {
+        return Ok(());
     }
+    let message = format!("{address}/{prefix} has a prefix above {longest}");
+    Err(failed(libc::EINVAL, message))
 }
 
-fn only_ipv4(address: &Ipv6Addr) -> StartError {
-    failed(libc::EAFNOSUPPORT, format!("{address}: this release carries IPv4 only"))
-}
-
-/// The lowest host of the network around `address` that is not `address` itself.
-fn first_host(address: Ipv4Addr, mask: u32) -> Ipv4Addr {
-    let network = address.to_bits() & mask;
-    // RFC 3021: a network of two addresses has no network address.
-    let lowest = if mask.count_zeros() > 1 { network + 1 } else { network };
-    if lowest == address.to_bits() {
-        Ipv4Addr::from_bits(lowest.saturating_add(1))
+/// The lowest host of the network around an address that is not the address itself.
+fn first_host(cidr: &Cidr) -> IpAddr {
+    let (own, mask) = (bits(cidr.address), mask(cidr));
+    // RFC 3021, RFC 6164: a network of two addresses has no network address, and no address of its routers.
+    let lowest = if (!mask).count_ones() > 1 {
+        (own & mask) + 1
     } else {
-        Ipv4Addr::from_bits(lowest)
+        own & mask
+    };
+    let host = if lowest == own {
+        lowest.saturating_add(1)
+    } else {
+        lowest
+    };
+    match cidr.address {
+        IpAddr::V4(_) => Ipv4Addr::from_bits(u32::try_from(host).unwrap_or(u32::MAX)).into(),
+        IpAddr::V6(_) => Ipv6Addr::from_bits(host).into(),
     }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+fn width(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+fn mask(cidr: &Cidr) -> u128 {
+    let host_bits = width(cidr.address).saturating_sub(cidr.prefix.into());
+    u128::MAX.checked_shl(host_bits).unwrap_or(0)
 }

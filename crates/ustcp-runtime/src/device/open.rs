@@ -9,7 +9,7 @@ use tun_tap::{Iface, Mode};
 
 use super::Device;
 use super::captured::Captured;
-use super::network::{Network, QUEUE, ipv4};
+use super::network::{self, Network, QUEUE};
 use super::offloaded::Offloaded;
 use super::plain::{Line, Plain};
 use super::trouble::{explain, failed, of};
@@ -21,8 +21,10 @@ use crate::sys::netlink;
 use crate::sys::tun::{self, Interface};
 use crate::{Offload, Settings, StartError};
 
-/// What an IP packet may measure: RFC 791 §3.2's least, and what its length field can say.
-const MTU: std::ops::RangeInclusive<usize> = 68..=65_535;
+/// What an IP packet may measure: headers and the least segment that any peer sends, and what its length field can say.
+const MTU: std::ops::RangeInclusive<usize> = 128..=65_535;
+/// The least that a link must carry for IPv6: RFC 8200 §5.
+const MTU_V6: usize = 1280;
 /// The MTU of a device that we make, or of one handed over that does not tell.
 const USUAL_MTU: usize = 1500;
 /// Opens the device that `settings` name, with capture and weather around it. The capture stands inside: it shows
@@ -34,6 +36,7 @@ pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
         Some(tun) => adopt(tun, settings)?,
         None => (by_name(settings)?, settings.tun.clone()),
     };
+    check_mtu_for_ipv6(settings, device.mtu())?;
     if let Some((path, snaplen)) = &settings.pcap {
         device = match Captured::create(device, &name, path, *snaplen) {
             Ok(captured) => Box::new(captured),
@@ -55,11 +58,20 @@ fn check(settings: &Settings) -> Result<(), StartError> {
         let message = "the stack needs an address (USTCP_ADDRESS)".to_owned();
         return Err(failed(libc::EINVAL, message));
     }
-    settings.addresses.iter().try_for_each(|cidr| ipv4(cidr).map(drop))?;
+    settings.addresses.iter().try_for_each(network::check)?;
     match settings.mtu.filter(|mtu| !MTU.contains(mtu)) {
-        Some(mtu) => Err(failed(libc::EINVAL, format!("an MTU of {mtu} is outside 68 to 65535"))),
-        None => Ok(()),
+        Some(mtu) => Err(failed(libc::EINVAL, format!("an MTU of {mtu} is outside 128 to 65535"))),
+        None => check_mtu_for_ipv6(settings, settings.mtu.unwrap_or(USUAL_MTU)),
     }
+}
+
+fn check_mtu_for_ipv6(settings: &Settings, mtu: usize) -> Result<(), StartError> {
+    let speaks_ipv6 = settings.addresses.iter().any(|cidr| cidr.address.is_ipv6());
+    if !speaks_ipv6 || mtu >= MTU_V6 {
+        return Ok(());
+    }
+    let message = format!("an MTU of {mtu} is too small for IPv6, which needs {MTU_V6} (USTCP_MTU)");
+    Err(failed(libc::EINVAL, message))
 }
 
 fn take_over(fd: RawFd) -> Result<File, StartError> {
@@ -112,15 +124,20 @@ fn by_name(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
         return Err(failed(libc::EINVAL, message));
     }
     let interface = Interface::new(name).map_err(|error| of(&error, format!("{name}: {error}")))?;
-    let network = match interface.flags() {
+    let networks = match interface.flags() {
         Ok(_) => None,
-        Err(_) => Some(Network::of(settings)?),
+        Err(_) => Some(Network::all_of(settings)?),
     };
-    let trouble = |error: io::Error| explain(settings, network.as_ref(), &error);
+    let trouble = |error: io::Error| explain(settings, networks.as_deref(), &error);
     let attached = attach(settings).map_err(trouble)?;
-    let mtu = match &network {
+    let mtu = match &networks {
         None => inspect(&interface, settings)?,
-        Some(network) => configure(&interface, settings, network).map_err(trouble)?,
+        Some(networks) => {
+            for network in networks {
+                give_address(settings, network)?;
+            }
+            configure(&interface, settings).map_err(trouble)?
+        }
     };
     match attached {
         Attached::Plain(iface) => {
@@ -189,10 +206,26 @@ fn inspect(interface: &Interface, settings: &Settings) -> Result<usize, StartErr
     }
 }
 
+/// Puts the kernel's address on a new device.
+fn give_address(settings: &Settings, network: &Network) -> Result<(), StartError> {
+    let (name, Network { peer, prefix }) = (&settings.tun, network);
+    netlink::add_address(name, *peer, *prefix).map_err(|error| match error.raw_os_error() {
+        // Its answer for a device on which IPv6 is switched off.
+        Some(libc::EACCES | libc::EOPNOTSUPP) if peer.is_ipv6() => {
+            let message =
+                "the kernel has IPv6 switched off: sudo sysctl net.ipv6.conf.default.disable_ipv6=0".to_owned();
+            failed(libc::EAFNOSUPPORT, message)
+        }
+        _ => of(
+            &error,
+            format!("{name} does not take the address {peer}/{prefix}: {error}"),
+        ),
+    })
+}
+
 /// Makes a new device fit to use. Returns its MTU.
-fn configure(interface: &Interface, settings: &Settings, network: &Network) -> io::Result<usize> {
+fn configure(interface: &Interface, settings: &Settings) -> io::Result<usize> {
     let mtu = settings.mtu.unwrap_or(USUAL_MTU);
-    interface.set_address(network.peer, network.prefix)?;
     interface.set_mtu(mtu)?;
     // A short queue costs packets and not the connection.
     let _ = netlink::set_queue_len(&settings.tun, QUEUE);

@@ -4,7 +4,7 @@ mod kernel;
 mod network;
 mod wrapped;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::IntoRawFd;
 
 use super::network::Network;
@@ -12,12 +12,14 @@ use super::trouble::explain;
 use super::*;
 use crate::sys::tun::{self, Interface};
 use crate::{Cidr, Errno, Offload, Settings, StartError};
-use kernel::{Conversation, converse};
+use kernel::{Conversation, converse, converse_in_ipv6};
 use libc::c_int;
 use network::{eventually, in_own_network, ip};
 
 const STACK: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+const STACK_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
+const PEER_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 const MTU: usize = 1500;
 
 fn settings(offload: Offload) -> Settings {
@@ -54,7 +56,7 @@ fn at(address: &str, prefix: u8) -> Settings {
     let address = address.parse().unwrap();
     Settings {
         addresses: vec![Cidr { address, prefix }],
-        peer: None,
+        peers: vec![],
         ..settings(Offload::Auto)
     }
 }
@@ -80,6 +82,10 @@ fn handed_over(flags: c_int) -> Settings {
 }
 
 fn assert_offloaded(device: Box<dyn Device>) {
+    assert_offloaded_in(converse, device);
+}
+
+fn assert_offloaded_in(converse: fn(Box<dyn Device>) -> Conversation, device: Box<dyn Device>) {
     assert_eq!(device.checksum(), Checksum::Offloaded);
     assert!(device.segmentation_offload() > 60_000);
     let Conversation {
@@ -95,6 +101,10 @@ fn assert_offloaded(device: Box<dyn Device>) {
 }
 
 fn assert_plain(device: Box<dyn Device>) {
+    assert_plain_in(converse, device);
+}
+
+fn assert_plain_in(converse: fn(Box<dyn Device>) -> Conversation, device: Box<dyn Device>) {
     assert_eq!((device.checksum(), device.segmentation_offload()), (Checksum::Full, 0));
     let Conversation {
         largest,
@@ -137,6 +147,52 @@ fn a_device_made_is_fit_to_use() {
     });
 }
 
+/// Settings with an address in IPv6 alone.
+fn in_ipv6(offload: Offload) -> Settings {
+    Settings {
+        offload,
+        ..at("fd77::2", 64)
+    }
+}
+
+#[test]
+fn ipv6_alone_is_carried_in_super_segments_too() {
+    in_own_network("ipv6_alone_is_carried_in_super_segments_too", || {
+        assert_offloaded_in(converse_in_ipv6, opened(&in_ipv6(Offload::On)));
+    });
+}
+
+#[test]
+fn ipv6_alone_is_carried_without_offload() {
+    in_own_network("ipv6_alone_is_carried_without_offload", || {
+        assert_plain_in(converse_in_ipv6, opened(&in_ipv6(Offload::Off)));
+    });
+}
+
+#[test]
+fn a_device_of_both_families_has_a_network_of_each() {
+    in_own_network("a_device_of_both_families_has_a_network_of_each", || {
+        let both = Settings {
+            addresses: [at("10.77.0.2", 24).addresses, at("fd77::2", 64).addresses].concat(),
+            ..at("10.77.0.2", 24)
+        };
+        let named = Settings {
+            peers: vec!["fd77::9".parse().unwrap(), "10.77.0.9".parse().unwrap()],
+            ..both.clone()
+        };
+        for (settings, peers) in [
+            (both, ["10.77.0.1/24", "fd77::1/64"]),
+            (named, ["10.77.0.9/24", "fd77::9/64"]),
+        ] {
+            let device = opened(&settings);
+            let link = ip("-o addr show dev t0 scope global");
+            assert!(peers.iter().all(|peer| link.contains(peer)), "{link}");
+            assert!(!link.contains("tentative"), "usable at once: {link}");
+            drop(device);
+        }
+    });
+}
+
 #[test]
 fn a_peer_that_is_not_named_is_the_lowest_host() {
     in_own_network("a_peer_that_is_not_named_is_the_lowest_host", || {
@@ -144,6 +200,9 @@ fn a_peer_that_is_not_named_is_the_lowest_host() {
             ("10.77.0.2", 24, "10.77.0.1/24"),
             ("10.77.0.1", 24, "10.77.0.2/24"),
             ("10.77.0.1", 31, "10.77.0.0/31"),
+            ("fd77::2", 64, "fd77::1/64"),
+            ("fd77::1", 64, "fd77::2/64"),
+            ("fd77::1", 127, "fd77::/127"),
         ];
         for (address, prefix, peer) in table {
             let device = opened(&at(address, prefix));
@@ -161,7 +220,7 @@ fn an_existing_device_is_opened_as_it_is() {
         ip("link set t0 mtu 1400");
         let before = ip("addr show dev t0 scope global");
         let device = opened(&Settings {
-            peer: Some("10.77.0.99".parse().unwrap()),
+            peers: vec!["10.77.0.99".parse().unwrap()],
             ..settings(Offload::Auto)
         });
         assert_eq!(device.mtu(), 1400);
@@ -270,7 +329,7 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
             ..at(address, prefix)
         };
         let peer = |peer: &str| Settings {
-            peer: Some(peer.parse().unwrap()),
+            peers: vec![peer.parse().unwrap()],
             ..made("10.77.0.2", 24)
         };
         let table = [
@@ -304,7 +363,7 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
                     ..found()
                 },
                 libc::EINVAL,
-                "68 to 65535",
+                "128 to 65535",
             ),
             (
                 Settings {
@@ -315,33 +374,73 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
                 "needs an address",
             ),
             (at("10.77.0.2", 33), libc::EINVAL, "above 32"),
-            (at("fd00::2", 64), libc::EAFNOSUPPORT, "IPv4 only"),
+            (at("fd77::2", 129), libc::EINVAL, "above 128"),
+            (made("fd77::2", 128), libc::EINVAL, "no other host"),
+            (
+                Settings {
+                    mtu: Some(1279),
+                    ..at("fd77::2", 64)
+                },
+                libc::EINVAL,
+                "needs 1280",
+            ),
             (made("10.77.0.2", 32), libc::EINVAL, "no other host"),
             (peer("10.78.0.1"), libc::EINVAL, "no other host"),
             (peer("10.77.0.2"), libc::EINVAL, "no other host"),
-            (peer("fd00::1"), libc::EAFNOSUPPORT, "IPv4 only"),
+            (peer("fd77::1"), libc::EINVAL, "no address to speak"),
         ];
         for (settings, errno, reason) in table {
             let error = refused(&settings);
             assert_eq!(error.errno, Errno(errno), "{error:?}");
             assert!(error.message.contains(reason), "{error:?}");
         }
+        ip("link set t0 mtu 1279");
+        let error = refused(&at("fd77::2", 64));
+        assert!(error.message.contains("needs 1280"), "{error:?}");
         // The peer of a device that is there is none of our business.
         opened(&at("10.78.0.2", 32));
     });
 }
 
 #[test]
+fn a_kernel_without_ipv6_is_told_of() {
+    in_own_network("a_kernel_without_ipv6_is_told_of", || {
+        // In a user namespace proc belongs to the network that it was mounted in, and may not be written.
+        let switch = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+        if let Err(error) = std::fs::write(switch, "1") {
+            return network::skip(&format!("{switch}: {error}"));
+        }
+        let error = refused(&in_ipv6(Offload::Auto));
+        assert_eq!(error.errno, Errno(libc::EAFNOSUPPORT), "{error:?}");
+        assert!(
+            error.message.contains("sysctl net.ipv6.conf.default.disable_ipv6=0"),
+            "{error:?}"
+        );
+        std::fs::write(switch, "0").unwrap();
+        assert_plain_in(converse_in_ipv6, opened(&in_ipv6(Offload::Off)));
+    });
+}
+
+#[test]
 fn no_permission_comes_with_the_commands_that_give_it() {
-    let lines = |errno, network| {
-        let error = explain(&settings(Offload::Auto), network, &io::Error::from_raw_os_error(errno));
+    let lines = |errno, networks| {
+        let error = explain(&settings(Offload::Auto), networks, &io::Error::from_raw_os_error(errno));
         let lines: Vec<String> = error.message.lines().map(str::to_owned).collect();
         (error.errno, lines)
     };
-    let network = Network { prefix: 24, peer: PEER };
+    let networks = [
+        Network {
+            prefix: 24,
+            peer: PEER.into(),
+        },
+        Network {
+            prefix: 64,
+            peer: PEER_V6.into(),
+        },
+    ];
     let closed = "/dev/net/tun is closed to this user: sudo chmod 0666 /dev/net/tun";
     for (errno, first) in [(libc::EPERM, "no permission to make t0"), (libc::EACCES, closed)] {
-        let (errno, lines) = lines(errno, Some(&network));
+        let (errno, lines) = lines(errno, Some(&networks[..]));
         assert_eq!(
             (errno, lines.len()),
             (Errno(libc::EPERM), 3),
@@ -353,7 +452,8 @@ fn no_permission_comes_with_the_commands_that_give_it() {
             "{lines:?}"
         );
         assert!(
-            lines[2].contains("ip addr add 10.77.0.1/24 dev t0 && ip link set t0 "),
+            lines[2]
+                .contains("ip addr add 10.77.0.1/24 dev t0 && ip addr add fd77::1/64 dev t0 nodad && ip link set t0 "),
             "{lines:?}"
         );
     }
@@ -362,7 +462,7 @@ fn no_permission_comes_with_the_commands_that_give_it() {
     let (errno, theirs) = lines(libc::EPERM, None);
     assert_eq!((errno, theirs.len()), (Errno(libc::EPERM), 1));
     assert!(theirs[0].contains("another user"), "{theirs:?}");
-    let (errno, missing) = lines(libc::ENOENT, Some(&network));
+    let (errno, missing) = lines(libc::ENOENT, Some(&networks[..]));
     assert_eq!(errno, Errno(libc::ENODEV));
     assert!(missing[0].contains("modprobe tun"), "{missing:?}");
 }

@@ -10,8 +10,8 @@ use crate::sys::credentials;
 use crate::sys::tun::CLONE_DEVICE;
 use crate::{Errno, Settings, StartError};
 
-/// Why the device that `settings` name could not be had. `network`: it was to be made.
-pub(super) fn explain(settings: &Settings, network: Option<&Network>, error: &io::Error) -> StartError {
+/// Why the device that `settings` name could not be had. `networks`: it was to be made, with them.
+pub(super) fn explain(settings: &Settings, networks: Option<&[Network]>, error: &io::Error) -> StartError {
     let name = &settings.tun;
     match error.raw_os_error() {
         Some(libc::EBUSY) => {
@@ -19,10 +19,10 @@ pub(super) fn explain(settings: &Settings, network: Option<&Network>, error: &io
             let message = format!("{name} is in use{by}: end that, or name another device by USTCP_TUN");
             failed(libc::EBUSY, message)
         }
-        Some(libc::EPERM) => failed(libc::EPERM, no_permission(settings, network)),
+        Some(libc::EPERM) => failed(libc::EPERM, no_permission(settings, networks)),
         Some(libc::EACCES) => {
             let closed = format!("{CLONE_DEVICE} is closed to this user: sudo chmod 0666 {CLONE_DEVICE}");
-            let then = network.map(|network| format!("\n{}", commands(settings, network)));
+            let then = networks.map(|networks| format!("\n{}", commands(settings, networks)));
             failed(libc::EPERM, closed + &then.unwrap_or_default())
         }
         Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => {
@@ -37,25 +37,31 @@ pub(super) fn explain(settings: &Settings, network: Option<&Network>, error: &io
     }
 }
 
-fn no_permission(settings: &Settings, network: Option<&Network>) -> String {
+fn no_permission(settings: &Settings, networks: Option<&[Network]>) -> String {
     let name = &settings.tun;
-    match network {
+    match networks {
         None => format!("{name} belongs to another user: name another device by USTCP_TUN"),
-        Some(network) => format!(
+        Some(networks) => format!(
             "no permission to make {name}; prepare it for this user once:\n{}",
-            commands(settings, network)
+            commands(settings, networks)
         ),
     }
 }
 
 /// What makes a device that stays and is this user's, as we would make it.
-fn commands(settings: &Settings, network: &Network) -> String {
+fn commands(settings: &Settings, networks: &[Network]) -> String {
     let (name, user) = (&settings.tun, credentials::user());
     let mtu = settings.mtu.map(|mtu| format!("mtu {mtu} ")).unwrap_or_default();
-    let Network { prefix, peer } = network;
+    let addresses: String = networks
+        .iter()
+        .map(|Network { prefix, peer }| {
+            let at_once = if peer.is_ipv6() { " nodad" } else { "" };
+            format!("ip addr add {peer}/{prefix} dev {name}{at_once} && ")
+        })
+        .collect();
     format!(
         "sudo ip tuntap add dev {name} mode tun user {user} vnet_hdr\n\
-         sudo sh -c 'ip addr add {peer}/{prefix} dev {name} && ip link set {name} {mtu}txqueuelen {QUEUE} up'"
+         sudo sh -c '{addresses}ip link set {name} {mtu}txqueuelen {QUEUE} up'"
     )
 }
 

@@ -23,12 +23,14 @@ impl Settings {
     pub fn from_variables(variables: impl IntoIterator<Item = (OsString, OsString)>) -> (Settings, Vec<String>) {
         let mut settings = Settings::default();
         let mut complaints = Vec::new();
-        let mut peer = None;
+        let mut peers = None;
         let mut moved = false;
         for (name, value) in variables {
             let Some(name) = name.to_str() else { continue };
             let outcome = match name {
-                "USTCP_PEER" => text(&value).and_then(self::peer).map(|address| peer = Some(address)),
+                "USTCP_PEER" => text(&value)
+                    .and_then(self::peers)
+                    .map(|addresses| peers = Some(addresses)),
                 "USTCP_ADDRESS" => text(&value).and_then(addresses).map(|addresses| {
                     settings.addresses = addresses;
                     moved = true;
@@ -40,8 +42,8 @@ impl Settings {
             }
         }
         // The default peer belongs to the default address.
-        if peer.is_some() || moved {
-            settings.peer = peer;
+        if peers.is_some() || moved {
+            settings.peers = peers.unwrap_or_default();
         }
         (settings, complaints)
     }
@@ -104,7 +106,8 @@ fn cidr(value: &str) -> Option<Cidr> {
     let fits = match address {
         IpAddr::V4(address) => prefix <= 32 && is_host(address, prefix),
         IpAddr::V6(address) => {
-            prefix <= 128 && !address.is_loopback() && !address.is_multicast() && !address.is_unspecified()
+            let nobody = address.is_loopback() || address.is_multicast() || address.is_unspecified();
+            prefix <= 128 && !nobody && address.to_ipv4_mapped().is_none()
         }
     };
     fits.then_some(Cidr { address, prefix })
@@ -120,10 +123,18 @@ fn is_host(address: Ipv4Addr, prefix: u8) -> bool {
         && !(address.is_loopback() || address.is_multicast() || address.is_unspecified() || address.is_broadcast())
 }
 
-fn peer(value: &str) -> Result<IpAddr, String> {
-    value
-        .parse()
-        .map_err(|_| "an address without prefix, as 10.77.0.1".to_owned())
+fn peers(value: &str) -> Result<Vec<IpAddr>, String> {
+    let peers: Vec<IpAddr> = value
+        .split(',')
+        .map(|peer| peer.trim().parse())
+        .collect::<Result<_, _>>()
+        .map_err(|_| "an address without prefix, as 10.77.0.1, or one of each family with a comma".to_owned())?;
+    match peers[..] {
+        [one, other, ..] if peers.len() > 2 || one.is_ipv4() == other.is_ipv4() => {
+            Err("at most one address of each family".to_owned())
+        }
+        _ => Ok(peers),
+    }
 }
 
 fn offload(value: &str) -> Result<Offload, String> {
@@ -136,8 +147,8 @@ fn offload(value: &str) -> Result<Offload, String> {
 }
 
 fn mtu(value: &str) -> Result<usize, String> {
-    let mtu = number(value).filter(|mtu| (68..=65_535).contains(mtu));
-    mtu.ok_or_else(|| "68 to 65535 bytes".to_owned())
+    let mtu = number(value).filter(|mtu| (128..=65_535).contains(mtu));
+    mtu.ok_or_else(|| "128 to 65535 bytes".to_owned())
 }
 
 fn seconds(value: &str) -> Result<Duration, String> {

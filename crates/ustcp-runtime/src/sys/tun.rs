@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -137,18 +136,6 @@ impl Interface {
             .map(drop)
     }
 
-    /// Gives it an address and the network of `prefix` bits around it.
-    pub(crate) fn set_address(&self, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
-        let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-        self.call(libc::SIOCSIFADDR, |request| {
-            request.ifr_ifru.ifru_addr = socket_address(address)
-        })?;
-        self.call(libc::SIOCSIFNETMASK, |request| {
-            request.ifr_ifru.ifru_netmask = socket_address(Ipv4Addr::from_bits(mask));
-        })
-        .map(drop)
-    }
-
     fn call(&self, ioctl: Ioctl, fill: impl FnOnce(&mut libc::ifreq)) -> io::Result<libc::ifreq> {
         let mut request = named(&self.name)?;
         fill(&mut request);
@@ -173,16 +160,4 @@ fn named(name: &str) -> io::Result<libc::ifreq> {
 fn call(fd: &impl AsRawFd, ioctl: Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
     // SAFETY: every ioctl that this file passes reads and writes one ifreq with a terminated name, and `request` is one.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), ioctl, request as *mut libc::ifreq) }).map(drop)
-}
-
-/// A sockaddr_in in the shape that ifreq wants: two bytes of port, then the address.
-fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
-    let mut data: [c_char; 14] = [0; 14];
-    for (to, from) in data.iter_mut().skip(2).zip(address.octets()) {
-        *to = c_char::from_ne_bytes([from]);
-    }
-    libc::sockaddr {
-        sa_family: libc::AF_INET as libc::sa_family_t,
-        sa_data: data,
-    }
 }

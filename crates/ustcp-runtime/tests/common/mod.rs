@@ -29,7 +29,7 @@ pub(crate) fn settings() -> Option<Settings> {
             address: STACK.parse().unwrap(),
             prefix: 24,
         }],
-        peer: Some(KERNEL.parse().unwrap()),
+        peers: vec![KERNEL.parse().unwrap()],
         time_wait: Duration::from_millis(200),
         ..Settings::default()
     })

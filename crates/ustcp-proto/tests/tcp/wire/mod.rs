@@ -1,4 +1,4 @@
-//! One stack at 10.0.0.2 and a scripted peer at 10.0.0.1, under virtual time.
+//! One stack at 10.0.0.2 and a scripted peer at 10.0.0.1, or both at the same place in IPv6, under virtual time.
 //!
 //! Both initial sequence numbers lie just below 2^32, so every conversation goes over the end of the sequence space.
 //! The byte at relative sequence number `n` is the same in both directions and every test, and is checked wherever it
@@ -6,7 +6,7 @@
 
 mod notation;
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::collections::HashMap;
 
@@ -14,12 +14,14 @@ use ustcp_proto::{
     Cause, Checksum, Cidr, Config, DropReason, Error, Event, EventKind, Family, Flow, Info, Instant, Options,
     Readiness, Secret, Shutdown, SocketId, Stack, State,
 };
-use ustcp_wire::{Headers, IpHeader, IpPacket, Protocol, SeqNum, TcpHeader, TcpSegment};
+use ustcp_wire::{Headers, IpHeader, IpPacket, Protocol, SeqNum, Sum, TcpHeader, TcpSegment, pseudo_header_sum};
 
 pub(crate) use notation::{Isns, Segment};
 
 pub(crate) const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 pub(crate) const PEERS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+pub(crate) const OURS_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2));
+pub(crate) const PEERS_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 
 /// The peer's initial sequence number, a few bytes below the end of the space.
 pub(crate) const PEER_ISN: u32 = u32::MAX - 4;
@@ -53,6 +55,9 @@ pub(crate) struct Wire {
     pub(crate) stack: Stack,
     pub(crate) now: Instant,
     start: Instant,
+    /// The address of ours that the script is about, and the peer's in the same family.
+    pub(crate) ours: IpAddr,
+    pub(crate) peers: IpAddr,
     /// Whose segments are meant when a script speaks.
     pub(crate) ports: Ports,
     conversations: HashMap<Ports, Conversation>,
@@ -79,6 +84,15 @@ pub(crate) fn config() -> Config {
     }
 }
 
+/// The same with an address in IPv6 instead.
+pub(crate) fn config_v6() -> Config {
+    let addresses = vec![Cidr {
+        address: OURS_V6,
+        prefix: 64,
+    }];
+    Config { addresses, ..config() }
+}
+
 pub(crate) fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
@@ -97,13 +111,17 @@ pub(crate) fn text(seq: i64, len: usize) -> Vec<u8> {
 }
 
 impl Wire {
-    /// A stack without sockets. The clock starts at the moment that puts our first ISN where we want it.
+    /// A stack without sockets, in the family of its first address. The clock starts at the moment that puts our first
+    /// ISN where we want it.
     pub(crate) fn new(config: Config, ports: Ports) -> Wire {
         let start = wrapping_start(&config, ports);
+        let ours = config.addresses[0].address;
         Wire {
             stack: Stack::new(config),
             now: start,
             start,
+            ours,
+            peers: peer_of(ours),
             ports,
             conversations: HashMap::new(),
             peer_window: 65_535,
@@ -138,7 +156,7 @@ impl Wire {
     pub(crate) fn listening(config: Config, backlog: usize) -> Wire {
         let mut wire = Wire::new(config, WE_LISTEN);
         let id = wire.fresh();
-        wire.stack.bind(id, SocketAddr::new(OURS, SERVER)).expect("bind");
+        wire.stack.bind(id, SocketAddr::new(wire.ours, SERVER)).expect("bind");
         wire.stack.listen(wire.now, id, backlog).expect("listen");
         wire.listener = Some(id);
         wire
@@ -164,21 +182,22 @@ impl Wire {
     // The user's side.
 
     pub(crate) fn fresh(&mut self) -> SocketId {
-        self.stack.socket(Family::V4).expect("a socket")
+        self.stack.socket(family_of(self.ours)).expect("a socket")
     }
 
     /// Binds to the client's port and connects.
     pub(crate) fn connect(&mut self) {
         let id = self.fresh();
-        self.stack.bind(id, SocketAddr::new(OURS, self.ports.0)).expect("bind");
-        let result = self.stack.connect(self.now, id, SocketAddr::new(PEERS, self.ports.1));
+        let (local, remote) = self.ends();
+        self.stack.bind(id, local).expect("bind");
+        let result = self.stack.connect(self.now, id, remote);
         assert_eq!(result, Err(Error::InProgress));
         self.socket = Some(id);
     }
 
     pub(crate) fn accept(&mut self) {
         let (id, remote) = self.stack.accept(self.listener()).expect("a connection");
-        assert_eq!(remote, SocketAddr::new(PEERS, self.ports.1));
+        assert_eq!(remote, self.ends().1);
         self.socket = Some(id);
     }
 
@@ -224,6 +243,10 @@ impl Wire {
 
     pub(crate) fn close(&mut self) {
         self.stack.close(self.now, self.id()).expect("close");
+    }
+
+    pub(crate) fn close_listener(&mut self) {
+        self.stack.close(self.now, self.listener()).expect("close");
     }
 
     pub(crate) fn abort(&mut self) {
@@ -281,7 +304,7 @@ impl Wire {
         };
         // A SYN takes number 0, so text that comes with it begins at 1, where text always begins.
         let first = segment.seq + i64::from(segment.flags.has(ustcp_wire::Flags::SYN));
-        packet(PEERS, OURS, &header, &text(first, segment.len))
+        packet(self.peers, self.ours, &header, &text(first, segment.len))
     }
 
     pub(crate) fn inject(&mut self, packet: &[u8]) {
@@ -301,7 +324,7 @@ impl Wire {
     /// Parses what the stack sent, verifies its checksums and its text, and learns ISNs.
     fn understand(&mut self, packet: &[u8]) -> (Ports, Segment) {
         let ip = IpPacket::parse(packet).expect("a right IP packet");
-        assert_eq!((ip.header.source, ip.header.destination), (OURS, PEERS));
+        assert_eq!((ip.header.source, ip.header.destination), (self.ours, self.peers));
         let tcp = TcpSegment::parse(&ip.header, ip.payload, Checksum::Full).expect("a right TCP segment");
         let header = tcp.header;
         let ports = Ports(header.source_port, header.destination_port);
@@ -380,6 +403,19 @@ impl Wire {
         }
     }
 
+    /// This much time passes, and no packet may come out meanwhile.
+    #[track_caller]
+    pub(crate) fn elapse_in_silence(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some((due, _)) = self.stack.poll_timeout().filter(|(due, _)| *due < end) {
+            self.now = due.max(self.now);
+            self.stack.on_timeout(self.now);
+            assert!(self.next_packet().is_none(), "{}", self.clock());
+        }
+        self.now = end;
+        self.stack.on_timeout(end);
+    }
+
     /// What a failing test says of the time.
     fn clock(&self) -> String {
         format!("at {:?}", self.now.since(self.start))
@@ -403,10 +439,13 @@ impl Wire {
     }
 
     pub(crate) fn flow(&self) -> Flow {
-        Flow {
-            local: SocketAddr::new(OURS, self.ports.0),
-            remote: SocketAddr::new(PEERS, self.ports.1),
-        }
+        let (local, remote) = self.ends();
+        Flow { local, remote }
+    }
+
+    fn ends(&self) -> (SocketAddr, SocketAddr) {
+        let Ports(ours, peers) = self.ports;
+        (SocketAddr::new(self.ours, ours), SocketAddr::new(self.peers, peers))
     }
 
     /// Our ISN of the conversation at hand, once its SYN was seen.
@@ -436,11 +475,62 @@ impl Conversation {
     };
 }
 
+fn peer_of(ours: IpAddr) -> IpAddr {
+    if ours.is_ipv4() { PEERS } else { PEERS_V6 }
+}
+
+pub(crate) fn family_of(address: IpAddr) -> Family {
+    if address.is_ipv4() { Family::V4 } else { Family::V6 }
+}
+
 /// A whole packet with right checksums.
 pub(crate) fn packet(source: IpAddr, destination: IpAddr, header: &TcpHeader, text: &[u8]) -> Vec<u8> {
     let ip = ip_header(source, destination, Protocol::Tcp);
     let headers = Headers::new(&ip, header, [text, &[]], Checksum::Full);
     [headers.bytes(), text].concat()
+}
+
+/// An IP packet from the peer to us that is no TCP, with the addresses of the family of `ours`.
+pub(crate) fn ip_packet(ours: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    ip_packet_between(peer_of(ours), ours, protocol, payload)
+}
+
+/// An IP packet with a header that says nothing special.
+pub(crate) fn ip_packet_between(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let len = u16::try_from(20 + payload.len()).expect("short").to_be_bytes();
+            let fixed = [0x45, 0, len[0], len[1], 0, 0, 0, 0, 64, protocol, 0, 0];
+            let mut header = [&fixed[..], &source.octets(), &destination.octets()].concat();
+            let sum = Sum::default().add(&header).checksum().to_be_bytes();
+            header[10..12].copy_from_slice(&sum);
+            [&header, payload].concat()
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let len = u16::try_from(payload.len()).expect("short").to_be_bytes();
+            let fixed = [0x60, 0, 0, 0, len[0], len[1], protocol, 64];
+            [&fixed[..], &source.octets(), &destination.octets(), payload].concat()
+        }
+        _ => panic!("two families"),
+    }
+}
+
+/// An ICMP message from the peer to `ours`, of its family, with the checksums right.
+pub(crate) fn icmp_packet(ours: IpAddr, kind: u8, code: u8, rest: [u8; 4], body: &[u8]) -> Vec<u8> {
+    let mut message = [&[kind, code, 0, 0][..], &rest, body].concat();
+    let protocol = if ours.is_ipv4() {
+        Protocol::Icmp
+    } else {
+        Protocol::Icmpv6
+    };
+    let covered = if ours.is_ipv4() {
+        Sum::default()
+    } else {
+        pseudo_header_sum(peer_of(ours), ours, protocol, message.len())
+    };
+    let sum = covered.add(&message).checksum().to_be_bytes();
+    message[2..4].copy_from_slice(&sum);
+    ip_packet(ours, protocol.number(), &message)
 }
 
 pub(crate) fn ip_header(source: IpAddr, destination: IpAddr, protocol: Protocol) -> IpHeader {
@@ -459,9 +549,10 @@ pub(crate) fn ip_header(source: IpAddr, destination: IpAddr, protocol: Protocol)
 /// The ISN rises with the clock: when it is where we want it follows from where it is at time zero.
 fn wrapping_start(config: &Config, ports: Ports) -> Instant {
     let mut stack = Stack::new(config.clone());
-    let id = stack.socket(Family::V4).expect("a socket");
-    stack.bind(id, SocketAddr::new(OURS, ports.0)).expect("bind");
-    let _in_progress = stack.connect(Instant::ZERO, id, SocketAddr::new(PEERS, ports.1));
+    let ours = config.addresses[0].address;
+    let id = stack.socket(family_of(ours)).expect("a socket");
+    stack.bind(id, SocketAddr::new(ours, ports.0)).expect("bind");
+    let _in_progress = stack.connect(Instant::ZERO, id, SocketAddr::new(peer_of(ours), ports.1));
     let syn = stack.poll_transmit(Instant::ZERO).expect("a SYN").to_vec();
     let ip = IpPacket::parse(&syn).expect("a packet");
     let SeqNum(isn) = TcpSegment::parse(&ip.header, ip.payload, Checksum::Offloaded)

@@ -8,12 +8,11 @@ use ustcp_wire::{Flags, Headers, IpHeader, IpPacket, Protocol, SeqNum, TcpHeader
 
 use super::super::{Device, Received};
 use super::network::PATIENCE;
-use super::{PEER, STACK};
+use super::{PEER, PEER_V6, STACK, STACK_V6};
 use ustcp_proto::{Instant, Transmit};
 
 const PORT: u16 = 80;
 const ISS: SeqNum = SeqNum(u32::MAX - 1000); // so that the text crosses zero
-const MSS: u16 = 1460;
 /// Text from us to the kernel: within the window that it opens with.
 const TO_KERNEL: usize = 50_000;
 /// Text from the kernel to us.
@@ -34,9 +33,21 @@ pub(super) struct Conversation {
 
 /// Lets the kernel connect to us over `device`, moves text both ways, and compares it at both ends.
 pub(super) fn converse(device: Box<dyn Device>) -> Conversation {
+    converse_between(STACK.into(), PEER.into(), 1460, device)
+}
+
+/// The same over IPv6.
+pub(super) fn converse_in_ipv6(device: Box<dyn Device>) -> Conversation {
+    converse_between(STACK_V6.into(), PEER_V6.into(), 1440, device)
+}
+
+fn converse_between(stack: IpAddr, peer: IpAddr, mss: u16, device: Box<dyn Device>) -> Conversation {
     thread::scope(|scope| {
-        let kernel = scope.spawn(kernel_end);
+        let kernel = scope.spawn(move || kernel_end(SocketAddr::new(stack, PORT)));
         let mut end = End {
+            stack,
+            peer,
+            mss,
             device,
             start: std::time::Instant::now(),
             conversation: Conversation::default(),
@@ -54,8 +65,7 @@ pub(super) fn converse(device: Box<dyn Device>) -> Conversation {
     })
 }
 
-fn kernel_end() {
-    let address = SocketAddr::new(STACK.into(), PORT);
+fn kernel_end(address: SocketAddr) {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut text = vec![0; TO_KERNEL];
@@ -72,6 +82,9 @@ fn pattern(len: usize) -> Vec<u8> {
 }
 
 struct End {
+    stack: IpAddr,
+    peer: IpAddr,
+    mss: u16,
     device: Box<dyn Device>,
     start: std::time::Instant,
     conversation: Conversation,
@@ -115,9 +128,9 @@ impl End {
     fn take(&mut self, now: Instant, received: &Received<'_>) {
         let Ok(ip) = IpPacket::parse(received.packet) else {
             return;
-        }; // IPv6: the kernel greets every network
+        };
         if ip.header.protocol != Protocol::Tcp {
-            return;
+            return; // the kernel greets every network of IPv6
         }
         let Conversation {
             largest,
@@ -127,14 +140,11 @@ impl End {
         *largest = (*largest).max(received.packet.len());
         *super_segments += usize::from(received.segment_size.is_some());
         if let Some(size) = received.segment_size {
-            assert!(size <= MSS, "{size} bytes a segment");
+            assert!(size <= self.mss, "{size} bytes a segment");
         }
         let segment =
             TcpSegment::parse(&ip.header, ip.payload, received.checksum).expect("what is to be verified is right");
-        assert_eq!(
-            (ip.header.source, ip.header.destination),
-            (IpAddr::V4(PEER), IpAddr::V4(STACK))
-        );
+        assert_eq!((ip.header.source, ip.header.destination), (self.peer, self.stack));
         self.answer(now, &segment);
     }
 
@@ -174,7 +184,7 @@ impl End {
     fn send_text(&mut self, now: Instant) {
         let text = pattern(TO_KERNEL);
         let most = match self.device.segmentation_offload() {
-            0 => usize::from(MSS),
+            0 => usize::from(self.mss),
             most => most,
         };
         for piece in text.chunks(most) {
@@ -185,8 +195,8 @@ impl End {
 
     fn send(&mut self, now: Instant, flags: Flags, text: &[u8]) {
         let ip = IpHeader {
-            source: STACK.into(),
-            destination: PEER.into(),
+            source: self.stack,
+            destination: self.peer,
             protocol: Protocol::Tcp,
             traffic_class: 0,
             hop_limit: 64,
@@ -195,7 +205,7 @@ impl End {
             flow_label: 0,
         };
         let options = TcpOptions {
-            mss: flags.has(Flags::SYN).then_some(MSS),
+            mss: flags.has(Flags::SYN).then_some(self.mss),
             ..TcpOptions::default()
         };
         let header = TcpHeader {
@@ -214,7 +224,7 @@ impl End {
         let transmit = Transmit {
             headers: Headers::new(&ip, &header, text, checksum),
             text,
-            segment_size: (text.concat().len() > usize::from(MSS)).then_some(MSS),
+            segment_size: (text.concat().len() > usize::from(self.mss)).then_some(self.mss),
             checksum,
         };
         self.conversation.sent += 1;

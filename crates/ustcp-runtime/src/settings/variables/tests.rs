@@ -24,7 +24,7 @@ fn without_variables_the_defaults_hold() {
     assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
     assert_eq!(settings.tun, "ustcp0");
     assert_eq!(settings.addresses, [cidr_of("10.77.0.2", 24)]);
-    assert_eq!(settings.peer, Some("10.77.0.1".parse().unwrap()));
+    assert_eq!(settings.peers, ["10.77.0.1".parse::<IpAddr>().unwrap()]);
     assert_eq!(settings.offload, Offload::Auto);
     assert_eq!(settings.time_wait, Duration::from_secs(60));
     assert_eq!(settings.exit_wait, ExitWait::Acknowledged(Duration::from_secs(2)));
@@ -35,7 +35,7 @@ fn every_variable_is_read() {
     let settings = accepted(&[
         ("USTCP_TUN", "my-tun_1.0"),
         ("USTCP_ADDRESS", "10.9.0.2/16, 10.9.0.3/32,fd00::2/64"),
-        ("USTCP_PEER", "10.9.0.9"),
+        ("USTCP_PEER", "10.9.0.9, fd00::9"),
         ("USTCP_OFFLOAD", "on"),
         ("USTCP_MTU", "9000"),
         ("USTCP_TIME_WAIT", "1.5"),
@@ -47,7 +47,8 @@ fn every_variable_is_read() {
     assert_eq!(settings.tun, "my-tun_1.0");
     let addresses = [cidr_of("10.9.0.2", 16), cidr_of("10.9.0.3", 32), cidr_of("fd00::2", 64)];
     assert_eq!(settings.addresses, addresses);
-    assert_eq!(settings.peer, Some("10.9.0.9".parse().unwrap()));
+    let peers: [IpAddr; 2] = ["10.9.0.9".parse().unwrap(), "fd00::9".parse().unwrap()];
+    assert_eq!(settings.peers, peers);
     assert_eq!(settings.offload, Offload::On);
     assert_eq!(settings.mtu, Some(9000));
     assert_eq!(settings.time_wait, Duration::from_millis(1500));
@@ -62,11 +63,11 @@ fn every_variable_is_read() {
 
 #[test]
 fn the_default_peer_goes_with_the_default_address() {
-    let peer = Some("10.77.0.9".parse().unwrap());
-    assert_eq!(accepted(&[("USTCP_PEER", "10.77.0.9")]).peer, peer);
-    assert_eq!(accepted(&[("USTCP_ADDRESS", "10.9.0.2/16")]).peer, None);
+    let peer: IpAddr = "10.77.0.9".parse().unwrap();
+    assert_eq!(accepted(&[("USTCP_PEER", "10.77.0.9")]).peers, [peer]);
+    assert!(accepted(&[("USTCP_ADDRESS", "10.9.0.2/16")]).peers.is_empty());
     let (settings, complaints) = read(&[("USTCP_ADDRESS", "nonsense")]);
-    assert_eq!((settings.peer, complaints.len()), (Settings::default().peer, 1));
+    assert_eq!((settings.peers, complaints.len()), (Settings::default().peers, 1));
 }
 
 #[test]
@@ -89,12 +90,16 @@ fn a_malformed_value_leaves_the_default_and_one_line_that_says_what_is_allowed()
         ("USTCP_ADDRESS", "255.255.255.255/32", "hosts"),
         ("USTCP_ADDRESS", "::1/128", "hosts"),
         ("USTCP_ADDRESS", "10.77.0.2/24,", "commas"),
+        ("USTCP_ADDRESS", "::ffff:10.77.0.2/120", "hosts"),
         ("USTCP_PEER", "10.77.0.1/24", "without prefix"),
+        ("USTCP_PEER", "", "without prefix"),
+        ("USTCP_PEER", "10.77.0.1,10.77.0.3", "each family"),
+        ("USTCP_PEER", "10.77.0.1,fd77::1,fd77::3", "each family"),
         ("USTCP_OFFLOAD", "yes", "auto, on or off"),
-        ("USTCP_MTU", "67", "68 to 65535"),
-        ("USTCP_MTU", "65536", "68 to 65535"),
-        ("USTCP_MTU", "99999999999999999999999", "68 to 65535"),
-        ("USTCP_MTU", "-1", "68 to 65535"),
+        ("USTCP_MTU", "127", "128 to 65535"),
+        ("USTCP_MTU", "65536", "128 to 65535"),
+        ("USTCP_MTU", "99999999999999999999999", "128 to 65535"),
+        ("USTCP_MTU", "-1", "128 to 65535"),
         ("USTCP_TIME_WAIT", "3600.1", "0 to 3600"),
         ("USTCP_TIME_WAIT", "-1", "0 to 3600"),
         ("USTCP_TIME_WAIT", "inf", "0 to 3600"),
