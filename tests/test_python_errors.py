@@ -160,3 +160,13 @@ def test_a_reset_is_told_once(ours):
 def test_a_refused_connect_by_number(ours):
     with ours.socket() as sock:
         assert sock.connect_ex((PEER, 1)) == errno.ECONNREFUSED
+
+
+@pytest.mark.parametrize("value", [object(), "1", b"1", [], float("nan"), -1, -0.5])
+def test_a_timeout_that_is_none_is_refused_as_by_the_system(stack, value):
+    texts = []
+    for module in (ustcp, socket):
+        with module.socket() as sock, pytest.raises((TypeError, ValueError)) as refused:
+            sock.settimeout(value)
+        texts.append((refused.type, str(refused.value)))
+    assert texts[0] == texts[1]

@@ -57,10 +57,10 @@ def test_the_end_waits_for_what_is_not_acknowledged(namespace):
         ({"address": ["10.77.0.2/24", "nonsense"]}, "] address=10.77.0.2/24,nonsense is malformed: "),
         ({"peer": "nobody"}, "] peer=nobody is malformed: "),
         ({"offload": "perhaps"}, "auto, on or off"),
-        ({"mtu": 127}, "128 to 65535"),
+        ({"mtu": 3}, "] mtu=3 is malformed: 128 to 65535"),
         ({"time_wait": -1}, "seconds"),
         ({"exit_wait": "never"}, "closed"),
-        ({"weather": "sunny"}, "USTCP_WEATHER"),
+        ({"weather": "sunny"}, "] weather=sunny is malformed: "),
         ({"pcap": ("file", 1)}, "64 to 65535"),
     ],
 )
@@ -128,6 +128,27 @@ def test_what_the_program_says_goes_over_the_environment(namespace):
     program = "import ustcp; ustcp.init(address='10.77.0.8/24'); s = ustcp.create_server(('10.77.0.8', 80)); s.close()"
     done = run_inside(namespace, program, USTCP_ADDRESS="10.77.0.7/24", USTCP_TUN="other0")
     assert (done.stderr, done.returncode) == ("", 0)
+
+
+CHILD_WITH_ITS_OWN = """
+import os, ustcp
+theirs = ustcp.create_server(("", 0))
+if os.fork() == 0:
+    ustcp.init(tun="ustcp1", address="10.78.0.2/24")
+    ours = []
+    while len(ours) < 16 and theirs.fileno() not in [sock.fileno() for sock in ours]:
+        ours.append(ustcp.create_server(("", 0)))
+    theirs.close()
+    os._exit(all(sock.getsockname()[1] > 0 for sock in ours))
+_, status = os.wait()
+print(os.waitstatus_to_exitcode(status))
+theirs.close()
+"""
+
+
+def test_a_child_that_forgets_does_not_close_what_it_made_itself(namespace):
+    done = run_inside(namespace, CHILD_WITH_ITS_OWN, USTCP_TUN=DEVICE)
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 def test_a_device_in_use_is_ebusy_and_says_what_to_do(stack, namespace):

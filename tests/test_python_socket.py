@@ -340,9 +340,15 @@ def test_a_child_has_no_part_in_the_parents_sockets(stack):
             lambda: a.shutdown(socket.SHUT_RDWR),
             lambda: a.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR),
             lambda: a.connect((PEER, 1)),
-            lambda: a.close(),
         ):
             assert in_child(lambda call=call: number_of(call) == errno.EBADF) == 0
+        assert in_child(lambda: (a.close(), a.close(), a.fileno()) == (None, None, -1)) == 0
+
+        def leave_it() -> bool:
+            with a:
+                return a.fileno() >= 0
+
+        assert in_child(leave_it) == 0
         assert in_child(lambda: f"parent, process {os.getppid()}" in text_of(lambda: a.recv(1))) == 0
         a.sendall(b"unharmed")
         assert b.recv(100) == b"unharmed"

@@ -206,9 +206,10 @@ impl Socket {
     fn settimeout(&self, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let timeout = match value.map(seconds).transpose()? {
             None => None,
-            Some(seconds) if seconds.is_nan() || seconds < 0.0 => {
-                return Err(PyValueError::new_err("Timeout value out of range"));
+            Some(seconds) if seconds.is_nan() => {
+                return Err(PyValueError::new_err("Invalid value NaN (not a number)"));
             }
+            Some(seconds) if seconds < 0.0 => return Err(PyValueError::new_err("Timeout value out of range")),
             Some(seconds) => Some(
                 Duration::try_from_secs_f64(seconds)
                     .map_err(|_| PyOverflowError::new_err("timeout doesn't fit into C timeval"))?,
