@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod books;
 mod calls;
 mod config;
 mod context;

@@ -13,11 +13,11 @@ use crate::keys::{Keys, TableHash};
 use crate::ports::Ports;
 use crate::reassembly::{Reassembler, ReassemblyCounts};
 use crate::schedule::{Owner, Schedule};
-use crate::table::{Kind, Socket, Table};
-use crate::tcp::{Connection, Disposal, HalfOpen, Outgoing, TimeWait, Verdict};
+use crate::table::{Kind, Table};
+use crate::tcp::{HalfOpen, Outgoing, TimeWait, Verdict};
 use crate::{
-    Cause, Census, Config, Counters, DropReason, Error, Event, EventKind, Flow, Instant, SegmentSummary, SocketId,
-    State, Timer, route,
+    Cause, Census, Config, Counters, Error, Event, EventKind, Flow, Instant, SegmentSummary, SocketId, State, Timer,
+    route,
 };
 
 /// One packet to be sent: headers and text where they lie.
@@ -94,15 +94,15 @@ pub struct Stack {
     pub(crate) demux: HashMap<Flow, Target, TableHash>,
     pub(crate) listeners: HashMap<SocketAddr, SocketId, TableHash>,
     pub(crate) ports: Ports,
-    schedule: Schedule,
+    pub(crate) schedule: Schedule,
     /// Connections that may have something to send.
-    output: VecDeque<SocketId>,
-    control: VecDeque<Control>,
+    pub(crate) output: VecDeque<SocketId>,
+    pub(crate) control: VecDeque<Control>,
     /// Whole packets that are no TCP.
-    replies: VecDeque<Vec<u8>>,
+    pub(crate) replies: VecDeque<Vec<u8>>,
     /// The one that was handed out last.
     reply: Vec<u8>,
-    ready: VecDeque<SocketId>,
+    pub(crate) ready: VecDeque<SocketId>,
     pub(crate) reassembler: Reassembler,
     /// How many of what it gave up have been counted.
     pub(crate) fragments_lost: u64,
@@ -112,7 +112,7 @@ pub struct Stack {
 }
 
 /// Most answers that wait to be sent: what comes in faster than it can be answered is not answered.
-const ANSWER_LIMIT: usize = 1024;
+pub(crate) const ANSWER_LIMIT: usize = 1024;
 
 /// Most packets that go round inside the stack in one turn.
 const LOOPBACK_TURN: usize = 4096;
@@ -435,228 +435,6 @@ impl Stack {
             }
         }
         census
-    }
-
-    // The books.
-
-    /// Sends `control` with the next output.
-    pub(crate) fn answer(&mut self, control: Control) {
-        if self.control.len() < ANSWER_LIMIT && !self.down {
-            self.control.push_back(control);
-        } else {
-            self.cx.dropped(Some(control.flow), DropReason::Limit);
-        }
-    }
-
-    /// Sends a whole packet with the next output.
-    pub(crate) fn reply(&mut self, packet: Vec<u8>) {
-        if self.replies.len() < ANSWER_LIMIT {
-            self.replies.push_back(packet);
-        } else {
-            self.cx.dropped(None, DropReason::Limit);
-        }
-    }
-
-    /// After anything that a connection was told: tells pollers, arms timers, lets it send, and lets it go when it is
-    /// over.
-    pub(crate) fn settle(&mut self, id: SocketId) {
-        let Some(connection) = self.sockets.connection_mut(id) else {
-            return;
-        };
-        if core::mem::take(&mut connection.notify) {
-            self.notify(id);
-        }
-        let Some(connection) = self.sockets.connection(id) else {
-            return;
-        };
-        match connection.disposal() {
-            Disposal::Keep => {
-                self.queue_output(id);
-                self.reschedule(id);
-            }
-            Disposal::TimeWait => self.begin_time_wait(id),
-            Disposal::Closed => self.detach(id),
-        }
-    }
-
-    /// Pollers shall look at the socket again.
-    pub(crate) fn notify(&mut self, id: SocketId) {
-        if let Some(socket) = self.sockets.get_mut(id)
-            && socket.held
-            && !core::mem::replace(&mut socket.in_ready, true)
-        {
-            self.ready.push_back(id);
-        }
-    }
-
-    fn queue_output(&mut self, id: SocketId) {
-        if let Some(socket) = self.sockets.get_mut(id)
-            && !core::mem::replace(&mut socket.in_output, true)
-        {
-            self.output.push_back(id);
-        }
-    }
-
-    /// Sees to it that the schedule has the connection no later than its first timer.
-    fn reschedule(&mut self, id: SocketId) {
-        let Some(socket) = self.sockets.get_mut(id) else { return };
-        let Kind::Connection(connection) = &socket.kind else {
-            return;
-        };
-        let Some((due, _)) = connection.timers.next() else {
-            return;
-        };
-        if socket.scheduled.is_some_and(|at| at <= due) {
-            return; // early is harmless, and cheaper than moving the entry with every acknowledgement
-        }
-        if let Some(at) = socket.scheduled.replace(due) {
-            self.schedule.remove(at, Owner::Socket(id));
-        }
-        self.schedule.insert(due, Owner::Socket(id));
-    }
-
-    fn unschedule(&mut self, id: SocketId) {
-        if let Some(socket) = self.sockets.get_mut(id)
-            && let Some(at) = socket.scheduled.take()
-        {
-            self.schedule.remove(at, Owner::Socket(id));
-        }
-    }
-
-    /// The connection is over: it leaves every book but its user's.
-    fn detach(&mut self, id: SocketId) {
-        self.unschedule(id);
-        let Some(socket) = self.sockets.get(id) else { return };
-        let Kind::Connection(connection) = &socket.kind else {
-            return;
-        };
-        let flow = connection.flow;
-        if self.demux.get(&flow) == Some(&Target::Connection(id)) {
-            self.demux.remove(&flow);
-        }
-        if !socket.held && connection.orphan {
-            self.remove(id);
-        }
-    }
-
-    /// Takes a socket out of the table and gives its port back.
-    pub(crate) fn remove(&mut self, id: SocketId) {
-        self.unschedule(id);
-        if let Some(socket) = self.sockets.remove(id) {
-            self.release_port(&socket, id);
-        }
-    }
-
-    pub(crate) fn release_port(&mut self, socket: &Socket, id: SocketId) {
-        if let Some(local) = socket.local {
-            self.ports.release(local, id, socket.claim);
-        }
-    }
-
-    /// The 2 MSL begin. The socket keeps what may still be read; everything else is a [`TimeWait`].
-    fn begin_time_wait(&mut self, id: SocketId) {
-        let Some(connection) = self.sockets.connection(id) else {
-            return;
-        };
-        let flow = connection.flow;
-        if self.demux.get(&flow) != Some(&Target::Connection(id)) {
-            return;
-        }
-        let remains = TimeWait::new(connection, id, self.cx.now + self.cx.config.time_wait);
-        let owes_ack = connection.rcv.owes_ack();
-        self.cx.counters.time_waits += 1;
-        if self.time_wait.len() < self.cx.config.time_wait_limit {
-            self.ports.share(flow.local, remains.reuse);
-            let key = self.time_wait.insert(remains);
-            self.demux.insert(flow, Target::TimeWait(key));
-            self.schedule.insert(remains.due, Owner::TimeWait(key));
-        } else {
-            self.demux.remove(&flow); // as Linux: better no TIME-WAIT than no memory
-            if let Some(connection) = self.sockets.connection_mut(id) {
-                connection.enter(&mut self.cx, Cause::Aborted);
-            }
-        }
-        if owes_ack {
-            let (header, state) = (remains.acknowledgement(), State::TimeWait);
-            self.answer(Control::new(flow, header, state).scaled(remains.scale));
-        }
-        self.unschedule(id);
-        if self.sockets.get(id).is_some_and(|socket| !socket.held) && self.is_orphan(id) {
-            self.remove(id);
-        }
-    }
-
-    fn is_orphan(&self, id: SocketId) -> bool {
-        self.sockets.connection(id).is_some_and(|connection| connection.orphan)
-    }
-
-    /// Its last ACK was lost: the 2 MSL begin again.
-    pub(crate) fn restart_time_wait(&mut self, key: usize) {
-        let Some(remains) = self.time_wait.get_mut(key) else {
-            return;
-        };
-        let before = core::mem::replace(&mut remains.due, self.cx.now + self.cx.config.time_wait);
-        let due = remains.due;
-        self.schedule.remove(before, Owner::TimeWait(key));
-        self.schedule.insert(due, Owner::TimeWait(key));
-    }
-
-    /// TIME-WAIT is over, and the pair of ends free.
-    pub(crate) fn end_time_wait(&mut self, key: usize, cause: Cause) {
-        let Some(remains) = self.time_wait.try_remove(key) else {
-            return;
-        };
-        self.schedule.remove(remains.due, Owner::TimeWait(key));
-        self.demux.remove(&remains.flow);
-        self.ports.unshare(remains.flow.local, remains.reuse);
-        match self.sockets.connection_mut(remains.socket) {
-            Some(connection) if connection.state == State::TimeWait => connection.enter(&mut self.cx, cause),
-            _ => {
-                let (from, to) = (State::TimeWait, State::Closed);
-                self.cx
-                    .record(Some(remains.flow), EventKind::Transition { from, to, cause });
-            }
-        }
-        self.settle(remains.socket);
-    }
-
-    /// Enters a half-open connection and sends its SYN-ACK.
-    pub(crate) fn insert_half_open(&mut self, half: HalfOpen) {
-        half.record_birth(&mut self.cx);
-        let key = self.half_open.insert(half);
-        if let Some(listener) = self.sockets.listener_mut(half.listener) {
-            listener.half_open.insert(half.serial, key);
-        }
-        self.demux.insert(half.flow, Target::HalfOpen(key));
-        self.schedule.insert(half.due, Owner::HalfOpen(key));
-        let (flow, header) = (half.flow, half.syn_ack());
-        self.answer(Control::new(flow, header, State::SynReceived));
-    }
-
-    /// Takes a half-open connection out of the books.
-    pub(crate) fn take_half_open(&mut self, key: usize) -> Option<HalfOpen> {
-        let half = self.half_open.try_remove(key)?;
-        self.schedule.remove(half.due, Owner::HalfOpen(key));
-        self.demux.remove(&half.flow);
-        if let Some(listener) = self.sockets.listener_mut(half.listener) {
-            listener.half_open.remove(&half.serial);
-        }
-        Some(half)
-    }
-
-    /// A half-open connection comes to nothing.
-    pub(crate) fn forget_half_open(&mut self, key: usize, cause: Cause) {
-        if let Some(half) = self.take_half_open(key) {
-            half.record_death(&mut self.cx, cause);
-        }
-    }
-
-    /// Enters a connection under its two ends.
-    pub(crate) fn register(&mut self, id: SocketId, connection: Connection) {
-        self.demux.insert(connection.flow, Target::Connection(id));
-        if let Some(socket) = self.sockets.get_mut(id) {
-            socket.kind = Kind::Connection(Box::new(connection));
-        }
     }
 }
 

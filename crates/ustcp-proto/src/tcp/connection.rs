@@ -1,17 +1,15 @@
 //! A connection: its parts, what its user can do, and how it moves from state to state.
 
-use core::time::Duration;
-
 use ustcp_wire::SeqNum;
 
 use super::congestion::{Congestion, Pacer};
-use super::receive::{AckDebt, Receive};
+use super::receive::Receive;
 use super::rtt::Rtt;
 use super::send::Send;
 use super::timers::Timers;
 use super::{HalfOpen, MIN_MSS, Offer, announced_mss, window_scale_for};
 use crate::context::Context;
-use crate::{Cause, Config, Error, EventKind, Family, Flow, Info, Instant, Options, Readiness, Shutdown, State};
+use crate::{Cause, Error, EventKind, Family, Flow, Instant, Options, State};
 
 /// Who began: RFC 9293 MUST-11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +208,7 @@ impl Connection {
     }
 
     /// What the path carries in one packet, headers without options taken off.
-    fn largest_segment(&self) -> usize {
+    pub(super) fn largest_segment(&self) -> usize {
         self.path_mtu.saturating_sub(self.family().headers())
     }
 
@@ -301,212 +299,4 @@ impl Connection {
             _ => Disposal::Keep,
         }
     }
-
-    // What the user can do.
-
-    /// SEND: as much of `data` as there is room for.
-    pub(crate) fn send(&mut self, data: &[u8]) -> Result<usize, Error> {
-        if let Some(error) = self.error.take() {
-            return Err(error);
-        }
-        match self.state {
-            State::SynSent | State::SynReceived => Err(Error::WouldBlock),
-            State::Established | State::CloseWait if !self.snd.fin_queued => {
-                let taken = self.snd.ring.append(data)?;
-                if taken == 0 && !data.is_empty() {
-                    Err(Error::WouldBlock)
-                } else {
-                    Ok(taken)
-                }
-            }
-            _ => Err(Error::BrokenPipe),
-        }
-    }
-
-    /// RECEIVE: what can be read at `offset`; `Ok(0)` at the end of the stream. An error is told once.
-    pub(crate) fn peek(&mut self, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
-        let copied = self.rcv.ring.copy_to(offset, into);
-        if copied > 0 || into.is_empty() {
-            return Ok(copied);
-        }
-        if let Some(error) = self.error.take() {
-            self.notify = true;
-            return Err(error);
-        }
-        let at_end = self.read_shut || self.rcv.is_finished() || self.state == State::Closed;
-        if at_end { Ok(0) } else { Err(Error::WouldBlock) }
-    }
-
-    /// RECEIVE, for good.
-    pub(crate) fn recv(&mut self, into: &mut [u8]) -> Result<usize, Error> {
-        let count = self.peek(0, into)?;
-        self.consume(count);
-        Ok(count)
-    }
-
-    /// The first `count` bytes received have been read.
-    pub(crate) fn consume(&mut self, count: usize) {
-        self.rcv.read(count);
-        let text_may_come = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
-        if text_may_come && !self.rcv.is_finished() && self.rcv.should_update_window() {
-            self.rcv.owe(AckDebt::Now);
-        }
-        if !text_may_come && self.rcv.ring.is_empty() {
-            self.rcv.ring.clear();
-        }
-    }
-
-    /// CLOSE of one or both halves, RFC 9293 §3.10.4.
-    pub(crate) fn shutdown(&mut self, cx: &mut Context, how: Shutdown) {
-        if how != Shutdown::Write {
-            self.read_shut = true;
-            self.arrivals = self.arrivals.wrapping_add(1);
-            self.notify = true;
-        }
-        if how != Shutdown::Read && !self.snd.fin_queued && self.state != State::Closed {
-            self.snd.fin_queued = true;
-            self.enter(cx, Cause::UserClosed);
-        }
-    }
-
-    /// The user gives the connection up. `true`: with an RST, because what the peer sent is thrown away
-    /// (RFC 9293 SHLD-3, RFC 2525 §2.17) or the user wants it so.
-    pub(crate) fn close(&mut self, cx: &mut Context) -> bool {
-        self.orphan = true;
-        let unread = !self.rcv.ring.is_empty();
-        let no_linger = self.options.linger == Some(Duration::ZERO);
-        let resets = (unread || no_linger) && self.may_reset();
-        if resets {
-            self.enter(cx, Cause::Aborted);
-            return true;
-        }
-        self.shutdown(cx, Shutdown::Write);
-        self.rcv.stop();
-        if self.state == State::FinWait2 {
-            self.timers.fin_wait_2 = Some(cx.now + cx.config.fin_timeout);
-        }
-        false
-    }
-
-    /// The peer has a connection that an RST would end, RFC 9293 §3.10.5.
-    pub(crate) fn may_reset(&self) -> bool {
-        matches!(
-            self.state,
-            State::SynReceived | State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait
-        ) || matches!(self.state, State::Closing | State::LastAck) && self.options.linger == Some(Duration::ZERO)
-    }
-
-    /// Changed options take effect.
-    pub(crate) fn set_options(&mut self, now: Instant, options: Options) {
-        let keepalive_changed = self.options.keepalive != options.keepalive
-            || self.options.keepalive_idle != options.keepalive_idle
-            || self.options.keepalive_interval != options.keepalive_interval;
-        self.options = options;
-        self.snd.ring.set_limit(options.send_buffer);
-        self.rcv.ring.set_limit(options.receive_buffer);
-        self.update_mss();
-        self.congestion.select(options.congestion, self.snd.mss);
-        if keepalive_changed {
-            self.start_keepalive(now);
-        }
-        self.notify = true;
-    }
-
-    /// RFC 9293 MUST-26: the clock of keepalive starts when the connection falls silent.
-    pub(crate) fn start_keepalive(&mut self, now: Instant) {
-        let alive = self.state.is_synchronized() && self.state != State::TimeWait;
-        self.timers.keepalive = (self.options.keepalive && alive).then(|| now + self.options.keepalive_idle);
-    }
-
-    // What the user can see.
-
-    /// Linux's `tcp_poll`.
-    pub(crate) fn readiness(&self) -> Readiness {
-        let opening = matches!(self.state, State::SynSent | State::SynReceived);
-        let dead = self.state == State::Closed;
-        let read_closed = self.read_shut || self.rcv.is_finished() || dead;
-        let write_closed = self.snd.fin_queued || dead;
-        let room = self.snd.ring.space() >= self.snd.ring.len() / 2 && self.snd.ring.space() > 0;
-        Readiness {
-            readable: (!opening && !self.rcv.ring.is_empty()) || read_closed || self.error.is_some(),
-            writable: !opening && (write_closed || room) || dead,
-            read_closed,
-            hang_up: (read_closed && write_closed) || dead,
-            error: self.error.is_some(),
-            arrivals: self.arrivals,
-        }
-    }
-
-    /// Bytes, and a FIN, that the peer has not acknowledged: `SIOCOUTQ`.
-    pub(crate) fn queued_out(&self) -> usize {
-        if self.snd.syn_acked() {
-            self.snd.end().distance_from(self.snd.una)
-        } else {
-            0
-        }
-    }
-
-    /// Whether bytes or a FIN are still to be acknowledged.
-    pub(crate) fn has_unacknowledged(&self) -> bool {
-        !matches!(self.state, State::Closed | State::TimeWait) && self.queued_out() > 0
-    }
-
-    pub(crate) fn buffer_bytes(&self) -> usize {
-        self.snd.ring.allocated() + self.rcv.ring.allocated()
-    }
-
-    pub(crate) fn info(&self, config: &Config, now: Instant) -> Info {
-        let mss = self.snd.mss.max(1);
-        let segments = |bytes: usize| count32(bytes.div_ceil(mss));
-        Info {
-            state: self.state,
-            rto: self.rtt.rto(),
-            srtt: self.rtt.srtt().unwrap_or_default(),
-            rttvar: self.rtt.variation(),
-            min_rtt: self.rtt.min().unwrap_or_default(),
-            cwnd: segments(self.congestion.cwnd()),
-            ssthresh: if self.congestion.ssthresh() == usize::MAX {
-                u32::MAX
-            } else {
-                segments(self.congestion.ssthresh())
-            },
-            congestion: self.congestion.algorithm(),
-            pacing_rate: self.congestion.pacing_rate(),
-            snd_mss: count32(mss),
-            rcv_mss: count32(self.rcv.largest_text.min(self.largest_segment())),
-            advmss: u32::from(announced_mss(config, self.family(), &self.options)),
-            pmtu: count32(self.path_mtu),
-            snd_wnd: count32(self.snd.wnd),
-            rcv_wnd: count32(self.rcv.window()),
-            unacked: segments(self.snd.in_flight.outstanding()),
-            sacked: segments(self.snd.in_flight.sacked()),
-            lost: segments(self.snd.in_flight.lost()),
-            retrans: segments(self.snd.in_flight.retransmitted()),
-            total_retrans: self.retransmissions,
-            delivered: count32(
-                usize::try_from(self.snd.in_flight.delivered())
-                    .unwrap_or(usize::MAX)
-                    .div_ceil(mss),
-            ),
-            retransmits: self.timeouts,
-            probes: self.probes,
-            backoff: self.rtt.backoff().max(self.probe_backoff),
-            window_scale: self.window_scaling.then_some((self.snd.scale, self.rcv.scale)),
-            sack: self.rcv.sack,
-            bytes_acked: self.bytes_acked,
-            bytes_received: self.rcv.bytes_received,
-            bytes_sent: self.bytes_sent,
-            bytes_retrans: self.bytes_retransmitted,
-            segs_out: self.segments_out,
-            segs_in: self.segments_in,
-            notsent: count32(self.snd.unsent()),
-            last_data_sent: now.since(self.last_text_sent),
-            last_data_received: now.since(self.last_text_received),
-            last_ack_received: now.since(self.last_received),
-        }
-    }
-}
-
-fn count32(value: usize) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
 }

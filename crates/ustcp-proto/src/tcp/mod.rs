@@ -1,5 +1,6 @@
 //! One TCP connection.
 
+mod acknowledgement;
 mod arrival;
 mod assembler;
 mod congestion;
@@ -10,18 +11,21 @@ mod receive;
 mod ring;
 mod rtt;
 mod scoreboard;
+mod segment;
 mod send;
 mod time_wait;
 mod timeout;
 mod timers;
 mod transmit;
+mod user;
+mod view;
 
 pub use congestion::Algorithm;
 pub(crate) use connection::{Connection, Disposal};
 pub(crate) use half_open::{Completion, HalfOpen};
+pub(crate) use segment::{Outgoing, reset_for};
 pub(crate) use time_wait::{Aftermath, TimeWait};
 pub(crate) use timeout::Verdict;
-pub(crate) use transmit::{Outgoing, reset_for};
 
 use ustcp_wire::TcpOptions;
 

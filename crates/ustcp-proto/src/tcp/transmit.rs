@@ -1,60 +1,10 @@
 //! What a connection sends next, and whether it may.
 
-use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions};
-
-use super::announced_mss;
 use super::congestion::{Restart, quantum};
-use super::connection::{Connection, Opening};
+use super::connection::Connection;
+use super::segment::Outgoing;
 use crate::context::Context;
 use crate::{Instant, State};
-
-/// One segment to leave: its header, and which bytes of the send buffer go with it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) header: TcpHeader,
-    /// Offset and length in the send ring.
-    pub(crate) text: (usize, usize),
-    /// Bytes of text in each packet, when the device is to split it.
-    pub(crate) segment_size: Option<u16>,
-    pub(crate) retransmission: bool,
-    /// Routers may cut it; this tells its pieces from others'.
-    pub(crate) identification: Option<u16>,
-}
-
-impl Outgoing {
-    /// A header without text.
-    pub(crate) fn bare(header: TcpHeader, retransmission: bool) -> Outgoing {
-        Outgoing {
-            header,
-            text: (0, 0),
-            segment_size: None,
-            retransmission,
-            identification: None,
-        }
-    }
-}
-
-/// The RST that answers a segment, RFC 9293 §3.10.7.1. `text_len` counts with SYN and FIN when it had no ACK.
-pub(crate) fn reset_for(header: &TcpHeader, text_len: usize) -> TcpHeader {
-    let reply = TcpHeader {
-        source_port: header.destination_port,
-        destination_port: header.source_port,
-        ..TcpHeader::default()
-    };
-    if header.flags.has(Flags::ACK) {
-        return TcpHeader {
-            seq: header.ack,
-            flags: Flags::RST,
-            ..reply
-        };
-    }
-    let controls = usize::from(header.flags.has(Flags::SYN)) + usize::from(header.flags.has(Flags::FIN));
-    TcpHeader {
-        ack: header.seq + text_len + controls,
-        flags: Flags::RST | Flags::ACK,
-        ..reply
-    }
-}
 
 impl Connection {
     /// The next segment; `None` when there is none to send now.
@@ -71,31 +21,6 @@ impl Connection {
         self.transmit_text(cx)
             .or_else(|| self.transmit_probe(cx))
             .or_else(|| self.transmit_ack_if_owed())
-    }
-
-    fn transmit_syn(&mut self, cx: &mut Context) -> Outgoing {
-        let answers = self.state != State::SynSent; // FIN-WAIT-1 too, when the user closed in SYN-RECEIVED
-        let offers_scale = self.opening == Opening::Active && !answers || self.window_scaling;
-        let header = TcpHeader {
-            seq: self.snd.iss,
-            ack: if answers { self.rcv.nxt } else { SeqNum(0) },
-            flags: if answers { Flags::SYN | Flags::ACK } else { Flags::SYN },
-            window: self.rcv.initial_window(),
-            options: TcpOptions {
-                mss: Some(announced_mss(&cx.config, self.family(), &self.options)),
-                window_scale: offers_scale.then_some(self.rcv.scale),
-                sack_permitted: self.rcv.sack,
-                ..TcpOptions::default()
-            },
-            ..self.header()
-        };
-        let again = self.snd.nxt.after(self.snd.iss);
-        if !again {
-            self.syn_sent_at = cx.now;
-            self.snd.nxt = self.snd.iss + 1;
-        }
-        self.timers.retransmission = Some(cx.now + self.rtt.rto());
-        Outgoing::bare(header, again)
     }
 
     /// Text, when its time of departure has come.
@@ -214,18 +139,6 @@ impl Connection {
         (cx.config.segmentation_offload.min(piece) / whole).max(1) * whole
     }
 
-    /// Text that one packet carries: the MSS less the options that go along, RFC 6691.
-    fn packet_text(&self) -> usize {
-        let blocks = self.rcv.sack_block_count().min(self.sack_room());
-        let options = if blocks > 0 { 4 + 8 * blocks } else { 0 };
-        self.snd.mss.saturating_sub(options).max(1)
-    }
-
-    /// SACK blocks that take at most half of a packet, however small that is.
-    fn sack_room(&self) -> usize {
-        (self.snd.mss / 2).saturating_sub(4) / 8
-    }
-
     fn within_congestion_window(&mut self, wanted: usize) -> usize {
         let whole = self.packet_text();
         let room = self.congestion.cwnd().saturating_sub(self.pipe());
@@ -289,71 +202,5 @@ impl Connection {
     fn transmit_ack_if_owed(&mut self) -> Option<Outgoing> {
         let owed = self.rcv.owes_ack() && self.state != State::SynSent;
         owed.then(|| self.bare_ack())
-    }
-
-    fn bare_ack(&mut self) -> Outgoing {
-        let mut header = self.acknowledging_header();
-        header.seq = self.snd.nxt;
-        Outgoing::bare(header, false)
-    }
-
-    /// The segment that carries `[start, end)` of what there is to send.
-    fn segment(&mut self, cx: &Context, start: SeqNum, end: SeqNum, retransmission: bool) -> Outgoing {
-        let text_end = self.snd.text_end();
-        let len = end.min(text_end).distance_from(start);
-        let each = self.packet_text();
-        let fin = end.after(text_end);
-        let mut header = self.acknowledging_header();
-        header.seq = start;
-        if len > 0 && end.at_or_after(text_end) {
-            header.flags |= Flags::PSH; // RFC 9293 MUST-61
-        }
-        if fin {
-            header.flags |= Flags::FIN;
-        }
-        self.bytes_sent += len as u64;
-        self.last_text_sent = cx.now;
-        Outgoing {
-            header,
-            text: (self.snd.offset_of(start), len),
-            segment_size: (len > each).then(|| u16::try_from(each).unwrap_or(u16::MAX)),
-            retransmission,
-            identification: self.next_identification(len),
-        }
-    }
-
-    /// ACK, window and SACK blocks as of now; what was owed is paid.
-    fn acknowledging_header(&mut self) -> TcpHeader {
-        let window = self.rcv.announce();
-        self.rcv.acknowledged();
-        self.timers.delayed_ack = None;
-        TcpHeader {
-            ack: self.rcv.nxt,
-            flags: Flags::ACK,
-            window,
-            options: TcpOptions {
-                sack: self.rcv.sack_blocks(self.sack_room()),
-                ..TcpOptions::default()
-            },
-            ..self.header()
-        }
-    }
-
-    /// The RST that ends this connection from our side, RFC 9293 §3.10.5.
-    pub(crate) fn reset(&self) -> TcpHeader {
-        TcpHeader {
-            seq: self.snd.nxt,
-            ack: self.rcv.nxt,
-            flags: Flags::RST | Flags::ACK,
-            ..self.header()
-        }
-    }
-
-    fn header(&self) -> TcpHeader {
-        TcpHeader {
-            source_port: self.flow.local.port(),
-            destination_port: self.flow.remote.port(),
-            ..TcpHeader::default()
-        }
     }
 }

@@ -1,0 +1,124 @@
+//! What the user of a connection can do: SEND, RECEIVE, CLOSE and ABORT of RFC 9293 §3.10.
+
+use core::time::Duration;
+
+use super::connection::Connection;
+use super::receive::AckDebt;
+use crate::context::Context;
+use crate::{Cause, Error, Instant, Options, Shutdown, State};
+
+impl Connection {
+    /// SEND: as much of `data` as there is room for.
+    pub(crate) fn send(&mut self, data: &[u8]) -> Result<usize, Error> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        match self.state {
+            State::SynSent | State::SynReceived => Err(Error::WouldBlock),
+            State::Established | State::CloseWait if !self.snd.fin_queued => {
+                let taken = self.snd.ring.append(data)?;
+                if taken == 0 && !data.is_empty() {
+                    Err(Error::WouldBlock)
+                } else {
+                    Ok(taken)
+                }
+            }
+            _ => Err(Error::BrokenPipe),
+        }
+    }
+
+    /// RECEIVE: what can be read at `offset`; `Ok(0)` at the end of the stream. An error is told once.
+    pub(crate) fn peek(&mut self, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
+        let copied = self.rcv.ring.copy_to(offset, into);
+        if copied > 0 || into.is_empty() {
+            return Ok(copied);
+        }
+        if let Some(error) = self.error.take() {
+            self.notify = true;
+            return Err(error);
+        }
+        let at_end = self.read_shut || self.rcv.is_finished() || self.state == State::Closed;
+        if at_end { Ok(0) } else { Err(Error::WouldBlock) }
+    }
+
+    /// RECEIVE, for good.
+    pub(crate) fn recv(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+        let count = self.peek(0, into)?;
+        self.consume(count);
+        Ok(count)
+    }
+
+    /// The first `count` bytes received have been read.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.rcv.read(count);
+        let text_may_come = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
+        if text_may_come && !self.rcv.is_finished() && self.rcv.should_update_window() {
+            self.rcv.owe(AckDebt::Now);
+        }
+        if !text_may_come && self.rcv.ring.is_empty() {
+            self.rcv.ring.clear();
+        }
+    }
+
+    /// CLOSE of one or both halves, RFC 9293 §3.10.4.
+    pub(crate) fn shutdown(&mut self, cx: &mut Context, how: Shutdown) {
+        if how != Shutdown::Write {
+            self.read_shut = true;
+            self.arrivals = self.arrivals.wrapping_add(1);
+            self.notify = true;
+        }
+        if how != Shutdown::Read && !self.snd.fin_queued && self.state != State::Closed {
+            self.snd.fin_queued = true;
+            self.enter(cx, Cause::UserClosed);
+        }
+    }
+
+    /// The user gives the connection up. `true`: with an RST, because what the peer sent is thrown away
+    /// (RFC 9293 SHLD-3, RFC 2525 §2.17) or the user wants it so.
+    pub(crate) fn close(&mut self, cx: &mut Context) -> bool {
+        self.orphan = true;
+        let unread = !self.rcv.ring.is_empty();
+        let no_linger = self.options.linger == Some(Duration::ZERO);
+        let resets = (unread || no_linger) && self.may_reset();
+        if resets {
+            self.enter(cx, Cause::Aborted);
+            return true;
+        }
+        self.shutdown(cx, Shutdown::Write);
+        self.rcv.stop();
+        if self.state == State::FinWait2 {
+            self.timers.fin_wait_2 = Some(cx.now + cx.config.fin_timeout);
+        }
+        false
+    }
+
+    /// The peer has a connection that an RST would end, RFC 9293 §3.10.5.
+    pub(crate) fn may_reset(&self) -> bool {
+        matches!(
+            self.state,
+            State::SynReceived | State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait
+        ) || matches!(self.state, State::Closing | State::LastAck) && self.options.linger == Some(Duration::ZERO)
+    }
+
+    /// Changed options take effect.
+    pub(crate) fn set_options(&mut self, now: Instant, options: Options) {
+        let keepalive_changed = self.options.keepalive != options.keepalive
+            || self.options.keepalive_idle != options.keepalive_idle
+            || self.options.keepalive_interval != options.keepalive_interval;
+        self.options = options;
+        self.snd.ring.set_limit(options.send_buffer);
+        self.rcv.ring.set_limit(options.receive_buffer);
+        self.update_mss();
+        self.congestion.select(options.congestion, self.snd.mss);
+        if keepalive_changed {
+            self.start_keepalive(now);
+        }
+        self.notify = true;
+    }
+
+    /// RFC 9293 MUST-26: the clock of keepalive starts when the connection falls silent.
+    pub(crate) fn start_keepalive(&mut self, now: Instant) {
+        let alive = self.state.is_synchronized() && self.state != State::TimeWait;
+        self.timers.keepalive = (self.options.keepalive && alive).then(|| now + self.options.keepalive_idle);
+    }
+}

@@ -1,0 +1,97 @@
+//! What the user of a connection can see: its readiness, what is queued, and `TCP_INFO`.
+
+use super::announced_mss;
+use super::connection::Connection;
+use crate::{Config, Info, Instant, Readiness, State};
+
+impl Connection {
+    /// Linux's `tcp_poll`.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let opening = matches!(self.state, State::SynSent | State::SynReceived);
+        let dead = self.state == State::Closed;
+        let read_closed = self.read_shut || self.rcv.is_finished() || dead;
+        let write_closed = self.snd.fin_queued || dead;
+        let room = self.snd.ring.space() >= self.snd.ring.len() / 2 && self.snd.ring.space() > 0;
+        Readiness {
+            readable: (!opening && !self.rcv.ring.is_empty()) || read_closed || self.error.is_some(),
+            writable: !opening && (write_closed || room) || dead,
+            read_closed,
+            hang_up: (read_closed && write_closed) || dead,
+            error: self.error.is_some(),
+            arrivals: self.arrivals,
+        }
+    }
+
+    /// Bytes, and a FIN, that the peer has not acknowledged: `SIOCOUTQ`.
+    pub(crate) fn queued_out(&self) -> usize {
+        if self.snd.syn_acked() {
+            self.snd.end().distance_from(self.snd.una)
+        } else {
+            0
+        }
+    }
+
+    /// Whether bytes or a FIN are still to be acknowledged.
+    pub(crate) fn has_unacknowledged(&self) -> bool {
+        !matches!(self.state, State::Closed | State::TimeWait) && self.queued_out() > 0
+    }
+
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.snd.ring.allocated() + self.rcv.ring.allocated()
+    }
+
+    pub(crate) fn info(&self, config: &Config, now: Instant) -> Info {
+        let mss = self.snd.mss.max(1);
+        let segments = |bytes: usize| count32(bytes.div_ceil(mss));
+        Info {
+            state: self.state,
+            rto: self.rtt.rto(),
+            srtt: self.rtt.srtt().unwrap_or_default(),
+            rttvar: self.rtt.variation(),
+            min_rtt: self.rtt.min().unwrap_or_default(),
+            cwnd: segments(self.congestion.cwnd()),
+            ssthresh: if self.congestion.ssthresh() == usize::MAX {
+                u32::MAX
+            } else {
+                segments(self.congestion.ssthresh())
+            },
+            congestion: self.congestion.algorithm(),
+            pacing_rate: self.congestion.pacing_rate(),
+            snd_mss: count32(mss),
+            rcv_mss: count32(self.rcv.largest_text.min(self.largest_segment())),
+            advmss: u32::from(announced_mss(config, self.family(), &self.options)),
+            pmtu: count32(self.path_mtu),
+            snd_wnd: count32(self.snd.wnd),
+            rcv_wnd: count32(self.rcv.window()),
+            unacked: segments(self.snd.in_flight.outstanding()),
+            sacked: segments(self.snd.in_flight.sacked()),
+            lost: segments(self.snd.in_flight.lost()),
+            retrans: segments(self.snd.in_flight.retransmitted()),
+            total_retrans: self.retransmissions,
+            delivered: count32(
+                usize::try_from(self.snd.in_flight.delivered())
+                    .unwrap_or(usize::MAX)
+                    .div_ceil(mss),
+            ),
+            retransmits: self.timeouts,
+            probes: self.probes,
+            backoff: self.rtt.backoff().max(self.probe_backoff),
+            window_scale: self.window_scaling.then_some((self.snd.scale, self.rcv.scale)),
+            sack: self.rcv.sack,
+            bytes_acked: self.bytes_acked,
+            bytes_received: self.rcv.bytes_received,
+            bytes_sent: self.bytes_sent,
+            bytes_retrans: self.bytes_retransmitted,
+            segs_out: self.segments_out,
+            segs_in: self.segments_in,
+            notsent: count32(self.snd.unsent()),
+            last_data_sent: now.since(self.last_text_sent),
+            last_data_received: now.since(self.last_text_received),
+            last_ack_received: now.since(self.last_received),
+        }
+    }
+}
+
+fn count32(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
