@@ -1,7 +1,6 @@
 //! What a user asks of a socket. Nothing here waits: what cannot be done now is [`Error::WouldBlock`].
 
 use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
 
 use crate::ports::Claim;
 use crate::stack::Control;
@@ -25,18 +24,10 @@ impl Stack {
 
     fn default_options(&self) -> Options {
         Options {
-            reuse_address: false,
-            v6_only: false,
-            keepalive: false,
-            keepalive_idle: Duration::from_secs(7200), // RFC 9293 MUST-28
-            keepalive_interval: Duration::from_secs(75),
-            keepalive_count: 9,
-            no_delay: false,
-            linger: None,
             receive_buffer: self.cx.config.receive_buffer,
             send_buffer: self.cx.config.send_buffer,
-            max_segment: None,
             congestion: self.cx.config.congestion,
+            ..Options::default()
         }
     }
 

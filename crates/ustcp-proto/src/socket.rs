@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
-use crate::{Algorithm, State};
+use crate::{Algorithm, Config, State};
 
 /// Names a socket of one stack. Never reused: a stale id is [`Error::BadSocket`](crate::Error::BadSocket).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,6 +119,27 @@ pub struct Options {
     pub max_segment: Option<u16>,
     /// `TCP_CONGESTION`.
     pub congestion: Algorithm,
+}
+
+impl Default for Options {
+    /// Those of a new socket of a stack that was told nothing else.
+    fn default() -> Options {
+        let config = Config::default();
+        Options {
+            reuse_address: false,
+            v6_only: false,
+            keepalive: false,
+            keepalive_idle: Duration::from_secs(7200), // RFC 9293 MUST-28
+            keepalive_interval: Duration::from_secs(75),
+            keepalive_count: 9,
+            no_delay: false,
+            linger: None,
+            receive_buffer: config.receive_buffer,
+            send_buffer: config.send_buffer,
+            max_segment: None,
+            congestion: config.congestion,
+        }
+    }
 }
 
 /// What `TCP_INFO` tells.

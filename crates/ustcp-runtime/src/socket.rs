@@ -309,24 +309,24 @@ impl Socket {
         self.0.runtime.shared()
     }
 
-    fn call<R>(
+    pub(crate) fn call<R, E: Into<Errno>>(
         &self,
-        body: impl FnOnce(&mut Stack, ustcp_proto::Instant, SocketId) -> Result<R, Error>,
+        body: impl FnOnce(&mut Stack, ustcp_proto::Instant, SocketId) -> Result<R, E>,
     ) -> Result<R, Errno> {
         let id = self.0.id;
         self.shared().call(id, |core, now| {
-            body(&mut core.stack_for(id)?.stack, now, id).map_err(Errno::from)
+            body(&mut core.stack_for(id)?.stack, now, id).map_err(E::into)
         })?
     }
 
     /// A call that changes nothing.
-    fn ask<R>(
+    pub(crate) fn ask<R, E: Into<Errno>>(
         &self,
-        body: impl FnOnce(&Stack, ustcp_proto::Instant, SocketId) -> Result<R, Error>,
+        body: impl FnOnce(&Stack, ustcp_proto::Instant, SocketId) -> Result<R, E>,
     ) -> Result<R, Errno> {
         let id = self.0.id;
         self.shared()
-            .turn(|core, now| body(&core.stack_for(id)?.stack, now, id).map_err(Errno::from))?
+            .turn(|core, now| body(&core.stack_for(id)?.stack, now, id).map_err(E::into))?
     }
 
     fn block<T>(

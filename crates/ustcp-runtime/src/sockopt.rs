@@ -1,10 +1,13 @@
-//! setsockopt(2) and getsockopt(2): bytes in, bytes out, with Linux's limits and errors. The C face and the Python
-//! module both speak through here.
+//! setsockopt(2) and getsockopt(2): bytes in, bytes out, with Linux's limits and errors. Sockets that block and those of
+//! a manual stack, the C face and the Python module all speak through here.
+//!
+//! An option that is a field of [`Options`] is one line in [`set_field`] and one in [`field`]. One that acts, or that
+//! needs more than the options to answer, is a line in [`set`] or [`get`].
 
 use std::time::Duration;
 
 use libc::{EDOM, EINVAL, ENOPROTOOPT, EOPNOTSUPP, c_int};
-use ustcp_proto::{Family, Info, Options, State};
+use ustcp_proto::{Error, Family, Info, Instant, Options, SocketId, Stack, State};
 
 use crate::tcp_info;
 use crate::{Errno, Socket};
@@ -28,14 +31,7 @@ impl Socket {
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => self.set_receive_timeout(timeout(value)?),
             (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => self.set_send_timeout(timeout(value)?),
-            (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) if self.family() == Family::V6 => {
-                self.set_v6_only(int_at(value, 0)? != 0)?;
-            }
-            _ => {
-                let mut outcome = Ok(());
-                self.change_options(|options| outcome = set(options, level, name, value))?;
-                return outcome;
-            }
+            _ => self.call(|stack, now, id| set(stack, now, id, (level, name), value))?,
         }
         Ok(())
     }
@@ -43,56 +39,80 @@ impl Socket {
     /// getsockopt(2): the whole value; a caller with less room takes its beginning. `ENOPROTOOPT` for an unknown
     /// option.
     pub fn option(&self, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
-        let number = match (level, name) {
-            (libc::SOL_SOCKET, libc::SO_ERROR) => self.take_error()?,
-            (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
-            (libc::SOL_SOCKET, libc::SO_PROTOCOL) => libc::IPPROTO_TCP,
-            (libc::SOL_SOCKET, libc::SO_DOMAIN) => match self.family() {
-                Family::V4 => libc::AF_INET,
-                Family::V6 => libc::AF_INET6,
-            },
-            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(self.state()? == State::Listen),
-            (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => return Ok(timeval(self.receive_timeout())),
-            (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => return Ok(timeval(self.send_timeout())),
-            (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(tcp_info::bytes(&self.figures()?).to_vec()),
-            (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => self.max_segment()?,
-            (libc::IPPROTO_IPV6, _) if self.family() == Family::V4 => return Err(Errno(EOPNOTSUPP)), // as Linux
-            (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => c_int::from(self.options()?.v6_only),
-            _ => return get(&self.options()?, level, name),
-        };
-        Ok(number.to_ne_bytes().to_vec())
-    }
-
-    /// As on Linux, `EINVAL` once the socket has its local address.
-    fn set_v6_only(&self, v6_only: bool) -> Result<(), Errno> {
-        if self.local_address()?.port() != 0 {
-            return Err(Errno(EINVAL));
+        match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => Ok(timeval(self.receive_timeout())),
+            (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => Ok(timeval(self.send_timeout())),
+            (libc::SOL_SOCKET, libc::SO_ERROR) => Ok(self.take_error()?.to_ne_bytes().to_vec()),
+            _ => self.ask(|stack, now, id| get(stack, now, id, (level, name))),
         }
-        self.change_options(|options| options.v6_only = v6_only)
-    }
-
-    /// `TCP_INFO`, which Linux also tells of a socket that has no connection.
-    fn figures(&self) -> Result<Info, Errno> {
-        match self.info() {
-            Err(Errno(libc::ENOTCONN)) => Ok(tcp_info::unconnected(self.state()?)),
-            info => info,
-        }
-    }
-
-    /// `TCP_MAXSEG` is the user's wish before there is a connection, and what is sent with afterwards.
-    fn max_segment(&self) -> Result<c_int, Errno> {
-        let info = self.figures()?;
-        let wish = self.options()?.max_segment.map(u32::from);
-        let bytes = match (info.state, wish) {
-            (State::Closed | State::Listen, Some(wish)) => wish,
-            _ => info.snd_mss,
-        };
-        Ok(c_int::try_from(bytes).unwrap_or(c_int::MAX))
     }
 }
 
+/// setsockopt(2) on a socket of a stack, but for the times that its calls wait, which are the caller's to keep.
+pub(crate) fn set(
+    stack: &mut Stack,
+    now: Instant,
+    id: SocketId,
+    (level, name): (c_int, c_int),
+    value: &[u8],
+) -> Result<(), Errno> {
+    let mut options = stack.options(id)?;
+    match (level, name) {
+        (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) if family(stack, id)? == Family::V6 => {
+            options.v6_only = int_at(value, 0)? != 0;
+            if stack.local_address(id)?.port() != 0 {
+                return Err(Errno(EINVAL)); // as Linux, also where nothing would change
+            }
+        }
+        _ => set_field(&mut options, level, name, value)?,
+    }
+    Ok(stack.set_options(now, id, options)?)
+}
+
+/// getsockopt(2) on a socket of a stack, but for the times that its calls wait, and `SO_ERROR`, which changes it.
+pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_int, c_int)) -> Result<Vec<u8>, Errno> {
+    let number = match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
+        (libc::SOL_SOCKET, libc::SO_PROTOCOL) => libc::IPPROTO_TCP,
+        (libc::SOL_SOCKET, libc::SO_DOMAIN) => match family(stack, id)? {
+            Family::V4 => libc::AF_INET,
+            Family::V6 => libc::AF_INET6,
+        },
+        (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(stack.state(id)? == State::Listen),
+        (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(tcp_info::bytes(&figures(stack, now, id)?).to_vec()),
+        (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => max_segment(stack, now, id)?,
+        (libc::IPPROTO_IPV6, _) if family(stack, id)? == Family::V4 => return Err(Errno(EOPNOTSUPP)), // as Linux
+        _ => return field(&stack.options(id)?, level, name),
+    };
+    Ok(number.to_ne_bytes().to_vec())
+}
+
+/// The family that the socket was made with, in which it tells its addresses.
+fn family(stack: &Stack, id: SocketId) -> Result<Family, Error> {
+    stack.local_address(id).map(|local| Family::of(local.ip()))
+}
+
+/// `TCP_INFO`, which Linux also tells of a socket that has no connection.
+fn figures(stack: &Stack, now: Instant, id: SocketId) -> Result<Info, Error> {
+    match stack.info(now, id) {
+        Err(Error::NotConnected) => Ok(tcp_info::unconnected(stack.state(id)?)),
+        info => info,
+    }
+}
+
+/// `TCP_MAXSEG` is the user's wish before there is a connection, and what is sent with afterwards.
+fn max_segment(stack: &Stack, now: Instant, id: SocketId) -> Result<c_int, Error> {
+    let info = figures(stack, now, id)?;
+    let wish = stack.options(id)?.max_segment.map(u32::from);
+    let bytes = match (info.state, wish) {
+        (State::Closed | State::Listen, Some(wish)) => wish,
+        _ => info.snd_mss,
+    };
+    Ok(c_int::try_from(bytes).unwrap_or(c_int::MAX))
+}
+
 /// Changes the option that is a plain field of [`Options`].
-fn set(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> Result<(), Errno> {
+fn set_field(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> Result<(), Errno> {
     if !matches!(level, libc::SOL_SOCKET | libc::IPPROTO_TCP) {
         return Err(Errno(ENOPROTOOPT));
     }
@@ -115,7 +135,7 @@ fn set(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> Result
 }
 
 /// Tells the option that is a plain field of [`Options`].
-fn get(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
+fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
     let number = match (level, name) {
         (libc::SOL_SOCKET, libc::SO_REUSEADDR) => c_int::from(options.reuse_address),
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => c_int::from(options.keepalive),
@@ -126,6 +146,7 @@ fn get(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
         (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => whole_seconds(options.keepalive_idle),
         (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => whole_seconds(options.keepalive_interval),
         (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => c_int::from(options.keepalive_count),
+        (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => c_int::from(options.v6_only),
         _ => return Err(Errno(ENOPROTOOPT)),
     };
     Ok(number.to_ne_bytes().to_vec())
@@ -173,7 +194,7 @@ fn linger_bytes(linger: Option<Duration>) -> Vec<u8> {
 }
 
 /// `struct timeval`: all zero is for ever, negative seconds are no time at all, as in Linux.
-fn timeout(value: &[u8]) -> Result<Option<Duration>, Errno> {
+pub(crate) fn timeout(value: &[u8]) -> Result<Option<Duration>, Errno> {
     let (seconds, micros) = (long_at(value, 0)?, long_at(value, size_of::<libc::time_t>())?);
     if !(0..1_000_000).contains(&micros) {
         return Err(Errno(EDOM));
@@ -185,7 +206,7 @@ fn timeout(value: &[u8]) -> Result<Option<Duration>, Errno> {
     Ok((!time.is_zero()).then_some(time))
 }
 
-fn timeval(timeout: Option<Duration>) -> Vec<u8> {
+pub(crate) fn timeval(timeout: Option<Duration>) -> Vec<u8> {
     let time = timeout.unwrap_or_default();
     let seconds = libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX);
     let micros = libc::suseconds_t::from(time.subsec_micros());
@@ -209,129 +230,4 @@ fn bytes_at<const N: usize>(value: &[u8], offset: usize) -> Result<[u8; N], Errn
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use libc::{IPPROTO_IP, IPPROTO_TCP, SOL_SOCKET};
-
-    const OPTIONS: Options = Options {
-        reuse_address: false,
-        v6_only: false,
-        keepalive: false,
-        keepalive_idle: Duration::from_secs(7200),
-        keepalive_interval: Duration::from_secs(75),
-        keepalive_count: 9,
-        no_delay: false,
-        linger: None,
-        receive_buffer: 65536,
-        send_buffer: 65536,
-        max_segment: None,
-        congestion: ustcp_proto::Algorithm::Cubic,
-    };
-
-    fn set_int(level: c_int, name: c_int, number: c_int) -> Result<Options, Errno> {
-        let mut options = OPTIONS;
-        set(&mut options, level, name, &number.to_ne_bytes()).map(|()| options)
-    }
-
-    fn get_int(options: &Options, level: c_int, name: c_int) -> c_int {
-        c_int::from_ne_bytes(get(options, level, name).unwrap().try_into().unwrap())
-    }
-
-    #[test]
-    fn numbers_are_told_as_linux_tells_them() {
-        // (level, name, set to, then told): but for the largest buffer, what a kernel socket answers.
-        let table = [
-            (SOL_SOCKET, libc::SO_REUSEADDR, 5, Ok(1)),
-            (SOL_SOCKET, libc::SO_KEEPALIVE, -1, Ok(1)),
-            (SOL_SOCKET, libc::SO_KEEPALIVE, 0, Ok(0)),
-            (SOL_SOCKET, libc::SO_RCVBUF, 0, Ok(2304)),
-            (SOL_SOCKET, libc::SO_RCVBUF, 1000, Ok(2304)),
-            (SOL_SOCKET, libc::SO_RCVBUF, 100_000, Ok(200_000)),
-            (SOL_SOCKET, libc::SO_SNDBUF, 0, Ok(4608)),
-            (SOL_SOCKET, libc::SO_SNDBUF, 100_000, Ok(200_000)),
-            (SOL_SOCKET, libc::SO_SNDBUF, -1, Ok(2 * BUFFER_MAX.cast_signed())),
-            (IPPROTO_TCP, libc::TCP_NODELAY, 2, Ok(1)),
-            (IPPROTO_TCP, libc::TCP_KEEPIDLE, 0, Err(EINVAL)),
-            (IPPROTO_TCP, libc::TCP_KEEPIDLE, 1, Ok(1)),
-            (IPPROTO_TCP, libc::TCP_KEEPIDLE, 32767, Ok(32767)),
-            (IPPROTO_TCP, libc::TCP_KEEPIDLE, 32768, Err(EINVAL)),
-            (IPPROTO_TCP, libc::TCP_KEEPINTVL, 0, Err(EINVAL)),
-            (IPPROTO_TCP, libc::TCP_KEEPINTVL, 32767, Ok(32767)),
-            (IPPROTO_TCP, libc::TCP_KEEPINTVL, 32768, Err(EINVAL)),
-            (IPPROTO_TCP, libc::TCP_KEEPCNT, 0, Err(EINVAL)),
-            (IPPROTO_TCP, libc::TCP_KEEPCNT, 127, Ok(127)),
-            (IPPROTO_TCP, libc::TCP_KEEPCNT, 128, Err(EINVAL)),
-            (SOL_SOCKET, libc::SO_TYPE, 1, Err(ENOPROTOOPT)),
-            (SOL_SOCKET, libc::SO_ERROR, 1, Err(ENOPROTOOPT)),
-            (SOL_SOCKET, libc::SO_ACCEPTCONN, 1, Err(ENOPROTOOPT)),
-            (SOL_SOCKET, libc::SO_REUSEPORT, 1, Err(ENOPROTOOPT)),
-            (IPPROTO_TCP, libc::TCP_INFO, 1, Err(ENOPROTOOPT)),
-            (IPPROTO_TCP, 99, 1, Err(ENOPROTOOPT)),
-            (IPPROTO_IP, libc::IP_TOS, 1, Err(ENOPROTOOPT)),
-            (99, 1, 1, Err(ENOPROTOOPT)),
-        ];
-        for (level, name, number, told) in table {
-            let answer = set_int(level, name, number).map(|options| get_int(&options, level, name));
-            assert_eq!(answer, told.map_err(Errno), "level {level} name {name} number {number}");
-        }
-    }
-
-    #[test]
-    fn max_segment_has_linux_limits_and_0_takes_it_back() {
-        let max_segment = |number| set_int(IPPROTO_TCP, libc::TCP_MAXSEG, number).map(|options| options.max_segment);
-        assert_eq!(max_segment(0), Ok(None));
-        assert_eq!(max_segment(87), Err(Errno(EINVAL)));
-        assert_eq!(max_segment(88), Ok(Some(88)));
-        assert_eq!(max_segment(32767), Ok(Some(32767)));
-        assert_eq!(max_segment(32768), Err(Errno(EINVAL)));
-        assert_eq!(max_segment(-1), Err(Errno(EINVAL)));
-    }
-
-    #[test]
-    fn a_short_value_is_einval_and_changes_nothing() {
-        for (level, name, len) in [
-            (SOL_SOCKET, libc::SO_REUSEADDR, 3),
-            (SOL_SOCKET, libc::SO_LINGER, 7),
-            (IPPROTO_TCP, libc::TCP_NODELAY, 0),
-        ] {
-            let mut options = OPTIONS;
-            assert_eq!(set(&mut options, level, name, &[1; 8][..len]), Err(Errno(EINVAL)));
-            assert_eq!(options, OPTIONS);
-        }
-        assert_eq!(timeout(&[0; 15]), Err(Errno(EINVAL)));
-    }
-
-    #[test]
-    fn a_long_value_is_read_from_its_beginning() {
-        let mut options = OPTIONS;
-        set(&mut options, SOL_SOCKET, libc::SO_KEEPALIVE, &[1, 0, 0, 0, 9]).unwrap();
-        assert!(options.keepalive);
-    }
-
-    #[test]
-    fn linger_is_two_ints() {
-        for (on, seconds, kept) in [(0, 5, None), (1, 0, Some(0)), (7, 5, Some(5)), (1, -1, Some(u32::MAX))] {
-            let value = [i32::to_ne_bytes(on), i32::to_ne_bytes(seconds)].concat();
-            let mut options = OPTIONS;
-            set(&mut options, SOL_SOCKET, libc::SO_LINGER, &value).unwrap();
-            assert_eq!(options.linger, kept.map(|seconds| Duration::from_secs(seconds.into())));
-        }
-        assert_eq!(linger_bytes(None), [0; 8]);
-        assert_eq!(
-            linger_bytes(Some(Duration::from_secs(5))),
-            [1i32.to_ne_bytes(), 5i32.to_ne_bytes()].concat()
-        );
-    }
-
-    #[test]
-    fn a_timeval_of_zero_is_for_ever_and_a_negative_one_is_no_time() {
-        let timeval_of = |seconds: i64, micros: i64| [seconds.to_ne_bytes(), micros.to_ne_bytes()].concat();
-        assert_eq!(timeout(&timeval_of(0, 0)), Ok(None));
-        assert_eq!(timeout(&timeval_of(1, 500_000)), Ok(Some(Duration::from_millis(1500))));
-        assert_eq!(timeout(&timeval_of(-1, 5)), Ok(Some(Duration::ZERO)));
-        assert_eq!(timeout(&timeval_of(1, 1_000_000)), Err(Errno(EDOM)));
-        assert_eq!(timeout(&timeval_of(1, -1)), Err(Errno(EDOM)));
-        assert_eq!(timeval(Some(Duration::from_millis(1500))), timeval_of(1, 500_000));
-        assert_eq!(timeval(None), timeval_of(0, 0));
-    }
-}
+mod tests;

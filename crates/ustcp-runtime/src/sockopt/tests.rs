@@ -1,0 +1,109 @@
+use super::*;
+use libc::{IPPROTO_IP, IPPROTO_TCP, SOL_SOCKET};
+
+fn set_int(level: c_int, name: c_int, number: c_int) -> Result<Options, Errno> {
+    let mut options = Options::default();
+    set_field(&mut options, level, name, &number.to_ne_bytes()).map(|()| options)
+}
+
+fn get_int(options: &Options, level: c_int, name: c_int) -> c_int {
+    c_int::from_ne_bytes(field(options, level, name).unwrap().try_into().unwrap())
+}
+
+#[test]
+fn numbers_are_told_as_linux_tells_them() {
+    // (level, name, set to, then told): but for the largest buffer, what a kernel socket answers.
+    let table = [
+        (SOL_SOCKET, libc::SO_REUSEADDR, 5, Ok(1)),
+        (SOL_SOCKET, libc::SO_KEEPALIVE, -1, Ok(1)),
+        (SOL_SOCKET, libc::SO_KEEPALIVE, 0, Ok(0)),
+        (SOL_SOCKET, libc::SO_RCVBUF, 0, Ok(2304)),
+        (SOL_SOCKET, libc::SO_RCVBUF, 1000, Ok(2304)),
+        (SOL_SOCKET, libc::SO_RCVBUF, 100_000, Ok(200_000)),
+        (SOL_SOCKET, libc::SO_SNDBUF, 0, Ok(4608)),
+        (SOL_SOCKET, libc::SO_SNDBUF, 100_000, Ok(200_000)),
+        (SOL_SOCKET, libc::SO_SNDBUF, -1, Ok(2 * BUFFER_MAX.cast_signed())),
+        (IPPROTO_TCP, libc::TCP_NODELAY, 2, Ok(1)),
+        (IPPROTO_TCP, libc::TCP_KEEPIDLE, 0, Err(EINVAL)),
+        (IPPROTO_TCP, libc::TCP_KEEPIDLE, 1, Ok(1)),
+        (IPPROTO_TCP, libc::TCP_KEEPIDLE, 32767, Ok(32767)),
+        (IPPROTO_TCP, libc::TCP_KEEPIDLE, 32768, Err(EINVAL)),
+        (IPPROTO_TCP, libc::TCP_KEEPINTVL, 0, Err(EINVAL)),
+        (IPPROTO_TCP, libc::TCP_KEEPINTVL, 32767, Ok(32767)),
+        (IPPROTO_TCP, libc::TCP_KEEPINTVL, 32768, Err(EINVAL)),
+        (IPPROTO_TCP, libc::TCP_KEEPCNT, 0, Err(EINVAL)),
+        (IPPROTO_TCP, libc::TCP_KEEPCNT, 127, Ok(127)),
+        (IPPROTO_TCP, libc::TCP_KEEPCNT, 128, Err(EINVAL)),
+        (SOL_SOCKET, libc::SO_TYPE, 1, Err(ENOPROTOOPT)),
+        (SOL_SOCKET, libc::SO_ERROR, 1, Err(ENOPROTOOPT)),
+        (SOL_SOCKET, libc::SO_ACCEPTCONN, 1, Err(ENOPROTOOPT)),
+        (SOL_SOCKET, libc::SO_REUSEPORT, 1, Err(ENOPROTOOPT)),
+        (IPPROTO_TCP, libc::TCP_INFO, 1, Err(ENOPROTOOPT)),
+        (IPPROTO_TCP, 99, 1, Err(ENOPROTOOPT)),
+        (IPPROTO_IP, libc::IP_TOS, 1, Err(ENOPROTOOPT)),
+        (99, 1, 1, Err(ENOPROTOOPT)),
+    ];
+    for (level, name, number, told) in table {
+        let answer = set_int(level, name, number).map(|options| get_int(&options, level, name));
+        assert_eq!(answer, told.map_err(Errno), "level {level} name {name} number {number}");
+    }
+}
+
+#[test]
+fn max_segment_has_linux_limits_and_0_takes_it_back() {
+    let max_segment = |number| set_int(IPPROTO_TCP, libc::TCP_MAXSEG, number).map(|options| options.max_segment);
+    assert_eq!(max_segment(0), Ok(None));
+    assert_eq!(max_segment(87), Err(Errno(EINVAL)));
+    assert_eq!(max_segment(88), Ok(Some(88)));
+    assert_eq!(max_segment(32767), Ok(Some(32767)));
+    assert_eq!(max_segment(32768), Err(Errno(EINVAL)));
+    assert_eq!(max_segment(-1), Err(Errno(EINVAL)));
+}
+
+#[test]
+fn a_short_value_is_einval_and_changes_nothing() {
+    for (level, name, len) in [
+        (SOL_SOCKET, libc::SO_REUSEADDR, 3),
+        (SOL_SOCKET, libc::SO_LINGER, 7),
+        (IPPROTO_TCP, libc::TCP_NODELAY, 0),
+    ] {
+        let mut options = Options::default();
+        assert_eq!(set_field(&mut options, level, name, &[1; 8][..len]), Err(Errno(EINVAL)));
+        assert_eq!(options, Options::default());
+    }
+    assert_eq!(timeout(&[0; 15]), Err(Errno(EINVAL)));
+}
+
+#[test]
+fn a_long_value_is_read_from_its_beginning() {
+    let mut options = Options::default();
+    set_field(&mut options, SOL_SOCKET, libc::SO_KEEPALIVE, &[1, 0, 0, 0, 9]).unwrap();
+    assert!(options.keepalive);
+}
+
+#[test]
+fn linger_is_two_ints() {
+    for (on, seconds, kept) in [(0, 5, None), (1, 0, Some(0)), (7, 5, Some(5)), (1, -1, Some(u32::MAX))] {
+        let value = [i32::to_ne_bytes(on), i32::to_ne_bytes(seconds)].concat();
+        let mut options = Options::default();
+        set_field(&mut options, SOL_SOCKET, libc::SO_LINGER, &value).unwrap();
+        assert_eq!(options.linger, kept.map(|seconds| Duration::from_secs(seconds.into())));
+    }
+    assert_eq!(linger_bytes(None), [0; 8]);
+    assert_eq!(
+        linger_bytes(Some(Duration::from_secs(5))),
+        [1i32.to_ne_bytes(), 5i32.to_ne_bytes()].concat()
+    );
+}
+
+#[test]
+fn a_timeval_of_zero_is_for_ever_and_a_negative_one_is_no_time() {
+    let timeval_of = |seconds: i64, micros: i64| [seconds.to_ne_bytes(), micros.to_ne_bytes()].concat();
+    assert_eq!(timeout(&timeval_of(0, 0)), Ok(None));
+    assert_eq!(timeout(&timeval_of(1, 500_000)), Ok(Some(Duration::from_millis(1500))));
+    assert_eq!(timeout(&timeval_of(-1, 5)), Ok(Some(Duration::ZERO)));
+    assert_eq!(timeout(&timeval_of(1, 1_000_000)), Err(Errno(EDOM)));
+    assert_eq!(timeout(&timeval_of(1, -1)), Err(Errno(EDOM)));
+    assert_eq!(timeval(Some(Duration::from_millis(1500))), timeval_of(1, 500_000));
+    assert_eq!(timeval(None), timeval_of(0, 0));
+}
