@@ -11,6 +11,7 @@ mod device;
 mod drive;
 mod errno;
 mod journal;
+pub mod knobs;
 mod mirror;
 mod panics;
 mod poll;

@@ -14,7 +14,7 @@ use crate::stderr::complain;
 use crate::sys::credentials;
 use crate::{Errno, StartError};
 
-pub(crate) use variables::is_device_name;
+pub(crate) use variables::{addresses, is_device_name, number};
 
 /// `USTCP_OFFLOAD`: whether the device may be given super-segments and unsummed packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

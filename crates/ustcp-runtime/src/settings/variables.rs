@@ -83,7 +83,7 @@ fn tun(value: &str) -> Result<String, String> {
     }
 }
 
-fn addresses(value: &str) -> Result<Vec<Cidr>, String> {
+pub(crate) fn addresses(value: &str) -> Result<Vec<Cidr>, String> {
     let addresses: Vec<Cidr> = value
         .split(',')
         .map(str::trim)
@@ -195,7 +195,7 @@ fn path(bytes: &[u8]) -> Result<PathBuf, String> {
 }
 
 /// Digits and nothing else: `+5` is no number here.
-fn number<T: std::str::FromStr>(value: &str) -> Option<T> {
+pub(crate) fn number<T: std::str::FromStr>(value: &str) -> Option<T> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| value.parse().ok()).flatten()
 }

@@ -1,0 +1,153 @@
+//! Knobs: the fields of [`Config`] by name, as text. A knob that Linux has too bears the name of Linux's sysctl and its
+//! unit.
+//!
+//! A new knob is one line in [`TABLE`]: its name, its field, and what may be there.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ustcp_proto::{Algorithm, Cidr, Config};
+
+use crate::Errno;
+use crate::settings::{addresses, number};
+
+/// Longest time that can be set, in any unit: a day.
+const LONGEST: Duration = Duration::from_secs(86_400);
+/// Largest buffer and most sockets that can be asked for.
+const MOST: usize = 1 << 30;
+
+type Field = fn(&mut Config) -> Knob<'_>;
+
+/// Every knob, by name.
+const TABLE: &[(&str, Field)] = &[
+    // As in /proc/sys/net/ipv4 and /proc/sys/net/core.
+    ("ip_local_port_range", |config| Knob::Ports(&mut config.ephemeral_ports)),
+    ("rmem_default", |config| {
+        Knob::Size(&mut config.receive_buffer, 1152..=MOST)
+    }),
+    ("somaxconn", |config| Knob::Size(&mut config.accept_backlog, 0..=MOST)),
+    ("tcp_congestion_control", |config| {
+        Knob::Congestion(&mut config.congestion)
+    }),
+    ("tcp_fin_timeout", |config| Knob::Seconds(&mut config.fin_timeout)),
+    ("tcp_max_syn_backlog", |config| {
+        Knob::Size(&mut config.syn_backlog, 0..=MOST)
+    }),
+    ("tcp_max_tw_buckets", |config| {
+        Knob::Size(&mut config.time_wait_limit, 0..=MOST)
+    }),
+    ("tcp_orphan_retries", |config| Knob::Count(&mut config.orphan_retries)),
+    ("tcp_retries2", |config| Knob::Count(&mut config.retries)),
+    ("tcp_rto_max_ms", |config| Knob::Millis(&mut config.rto_max)),
+    ("tcp_rto_min_us", |config| Knob::Micros(&mut config.rto_min)),
+    ("tcp_syn_retries", |config| Knob::Count(&mut config.syn_retries)),
+    ("tcp_synack_retries", |config| Knob::Count(&mut config.syn_ack_retries)),
+    ("wmem_default", |config| {
+        Knob::Size(&mut config.send_buffer, 2304..=MOST)
+    }),
+    // Our own: in Linux these are constants, or properties of a device or a route.
+    ("address", |config| Knob::Addresses(&mut config.addresses)),
+    ("delayed_ack_ms", |config| Knob::Millis(&mut config.delayed_ack)),
+    ("initcwnd", |config| Knob::Word(&mut config.initial_window, 1..=1000)),
+    ("mtu", |config| Knob::Size(&mut config.mtu, 128..=65_535)),
+    ("rto_initial_ms", |config| Knob::Millis(&mut config.rto_initial)),
+    ("socket_limit", |config| Knob::Size(&mut config.socket_limit, 0..=MOST)),
+    ("time_wait_ms", |config| Knob::Millis(&mut config.time_wait)),
+    ("trace", |config| Knob::Flag(&mut config.trace)),
+];
+
+/// One field of a configuration, how its text is read, and what may be there.
+enum Knob<'a> {
+    /// 0 or 1.
+    Flag(&'a mut bool),
+    /// A number of tries, 0 to 255.
+    Count(&'a mut u8),
+    Word(&'a mut u32, RangeInclusive<u32>),
+    Size(&'a mut usize, RangeInclusive<usize>),
+    Seconds(&'a mut Duration),
+    Millis(&'a mut Duration),
+    Micros(&'a mut Duration),
+    /// Two ports, the first and the last.
+    Ports(&'a mut RangeInclusive<u16>),
+    Congestion(&'a mut Algorithm),
+    /// `address/prefix`, several with commas.
+    Addresses(&'a mut Vec<Cidr>),
+}
+
+/// Sets a knob. `ENOENT` for a name that is none; `EINVAL` for a value that is malformed or out of range.
+pub fn set(config: &mut Config, name: &str, value: &str) -> Result<(), Errno> {
+    knob(config, name)?.set(value).ok_or(Errno(libc::EINVAL))
+}
+
+/// Tells a knob, in the form that [`set`] takes. `ENOENT` for a name that is none.
+pub fn tell(config: &Config, name: &str) -> Result<String, Errno> {
+    Ok(knob(&mut config.clone(), name)?.to_string())
+}
+
+/// The names of all knobs.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|(name, _)| *name)
+}
+
+fn knob<'a>(config: &'a mut Config, name: &str) -> Result<Knob<'a>, Errno> {
+    let entry = TABLE.iter().find(|(known, _)| *known == name);
+    entry.map(|(_, field)| field(config)).ok_or(Errno(libc::ENOENT))
+}
+
+impl Knob<'_> {
+    /// `None` for what it cannot be.
+    fn set(self, value: &str) -> Option<()> {
+        let value = value.trim();
+        match self {
+            Knob::Flag(field) => *field = number::<u8>(value).filter(|flag| *flag <= 1)? == 1,
+            Knob::Count(field) => *field = number(value)?,
+            Knob::Word(field, range) => *field = number(value).filter(|word| range.contains(word))?,
+            Knob::Size(field, range) => *field = number(value).filter(|size| range.contains(size))?,
+            Knob::Seconds(field) => *field = time(value, Duration::from_secs)?,
+            Knob::Millis(field) => *field = time(value, Duration::from_millis)?,
+            Knob::Micros(field) => *field = time(value, Duration::from_micros)?,
+            Knob::Ports(field) => *field = ports(value)?,
+            Knob::Congestion(field) => *field = Algorithm::from_name(value)?,
+            Knob::Addresses(field) => *field = addresses(value).ok()?,
+        }
+        Some(())
+    }
+}
+
+impl fmt::Display for Knob<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Knob::Flag(field) => u8::from(**field).fmt(f),
+            Knob::Count(field) => field.fmt(f),
+            Knob::Word(field, _) => field.fmt(f),
+            Knob::Size(field, _) => field.fmt(f),
+            Knob::Seconds(field) => field.as_secs().fmt(f),
+            Knob::Millis(field) => field.as_millis().fmt(f),
+            Knob::Micros(field) => field.as_micros().fmt(f),
+            Knob::Ports(field) => write!(f, "{}\t{}", field.start(), field.end()), // as /proc has it
+            Knob::Congestion(field) => f.write_str(field.name()),
+            Knob::Addresses(field) => {
+                let texts: Vec<String> = field.iter().map(text).collect();
+                f.write_str(&texts.join(","))
+            }
+        }
+    }
+}
+
+fn text(Cidr { address, prefix }: &Cidr) -> String {
+    format!("{address}/{prefix}")
+}
+
+fn time(value: &str, unit: fn(u64) -> Duration) -> Option<Duration> {
+    number(value).map(unit).filter(|time| *time <= LONGEST)
+}
+
+fn ports(value: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = value.split_once(char::is_whitespace)?;
+    let (first, last) = (number(first)?, number(last.trim_start())?);
+    (first > 0 && first <= last).then_some(first..=last)
+}
+
+#[cfg(test)]
+mod tests;
