@@ -47,7 +47,7 @@
 
 /* The first value of a struct ustcp_config: all members as the environment and the defaults say. */
 #define USTCP_CONFIG_INIT \
-    { sizeof(struct ustcp_config), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0 }
+    { sizeof(struct ustcp_config), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL }
 
 /**
  * For `exit_wait_ms`: until every connection is CLOSED, TIME-WAIT included.
@@ -119,6 +119,10 @@ struct ustcp_config {
      * CLOSED, TIME-WAIT included. 2000.
      */
     int32_t exit_wait_ms;
+    /**
+     * Congestion control that sockets begin with (`USTCP_CONGESTION`): `cubic`, `reno` or `bbr`. `cubic`.
+     */
+    const char *congestion;
 };
 
 #ifdef __cplusplus
@@ -538,6 +542,8 @@ int ustcp_poll(struct pollfd *fds, nfds_t nfds, int timeout);
  * `IPPROTO_TCP`:
  * - `TCP_NODELAY` (int): no Nagle algorithm, RFC 9293 §3.7.4.
  * - `TCP_MAXSEG` (int, 88 to 32767 bytes; 0: none): largest segment to announce and to send.
+ * - `TCP_CONGESTION` (name, at most 15 bytes): `cubic`, `reno` or `bbr`, also for a connection at work. Told as 16
+ *   bytes, with zeros behind the name.
  * - `TCP_KEEPIDLE`, `TCP_KEEPINTVL` (int, 1 to 32767 seconds), `TCP_KEEPCNT` (int, 1 to 127).
  *
  * `IPPROTO_IPV6`, on a socket of `AF_INET6`:
@@ -548,6 +554,7 @@ int ustcp_poll(struct pollfd *fds, nfds_t nfds, int timeout);
  * Returns 0, or -1 and sets `errno`:
  * - `ENOPROTOOPT`: another option or level; also one that can only be read.
  * - `EINVAL`: a value too short or out of range, or `IPV6_V6ONLY` too late. `EDOM`: microseconds of a `struct timeval` out of range.
+ * - `ENOENT`: `TCP_CONGESTION` of a name that is unknown.
  * - `EFAULT`: `optval` is not readable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
  *
  * Safety:

@@ -62,6 +62,7 @@ def test_the_end_waits_for_what_is_not_acknowledged(namespace):
         ({"exit_wait": "never"}, "closed"),
         ({"weather": "sunny"}, "] weather=sunny is malformed: "),
         ({"pcap": ("file", 1)}, "64 to 65535"),
+        ({"congestion": "vegas"}, "cubic, reno, bbr"),
     ],
 )
 def test_a_malformed_setting_is_einval_and_says_what_is_allowed(setting, allowed):

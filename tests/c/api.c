@@ -492,6 +492,26 @@ static void test_receive(const int pair[2])
     HOLDS(value == 0);
 }
 
+static void test_congestion(int fd)
+{
+    char name[32] = "?";
+    socklen_t length = sizeof name;
+
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 0), EINVAL);
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, unmapped, 4), EFAULT);
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "ren", 3), ENOENT);
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "", 1), ENOENT);
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "a name of more than 15 bytes", 28), ENOENT);
+    GIVES(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno\0and more", 13), 0);
+    GIVES(ustcp_getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length), 0);
+    HOLDS(length == 16 && memcmp(name, "reno\0\0\0\0\0\0\0\0\0\0\0\0", 16) == 0);
+    length = 3;
+    memset(name, '?', sizeof name);
+    GIVES(ustcp_getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length), 0);
+    HOLDS(length == 3 && memcmp(name, "ren?", 4) == 0);
+    GIVES(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5), 0);
+}
+
 static void test_options(int fd)
 {
     struct timeval time = { 0, 1000000 };
@@ -524,6 +544,8 @@ static void test_options(int fd)
     FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &value, sizeof value), EINVAL);
     GIVES(ustcp_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, wide, sizeof wide), 0); /* its beginning counts */
 
+    test_congestion(fd);
+    length = sizeof value;
     FAILS(ustcp_getsockopt(fd, SOL_SOCKET, SO_TYPE, NULL, &length), EFAULT);
     FAILS(ustcp_getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, NULL), EFAULT);
     FAILS(ustcp_getsockopt(fd, SOL_SOCKET, SO_TYPE, read_only, &length), EFAULT);
@@ -665,6 +687,9 @@ static void test_config(void)
     config.weather = "loss=101%";
     FAILS(ustcp_init(&config), EINVAL);
     config.weather = NULL;
+    config.congestion = "vegas";
+    FAILS(ustcp_init(&config), EINVAL);
+    config.congestion = NULL;
     config.tun_fd = INT_MAX;
     FAILS(ustcp_init(&config), EBADF);
     config.tun_fd = open("/dev/null", O_RDWR);

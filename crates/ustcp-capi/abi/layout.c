@@ -10,7 +10,7 @@
     _Static_assert(offsetof(struct type, member) == (offset), #type "." #member " moved");                             \
     _Static_assert(sizeof(((struct type *)0)->member) == (bytes), #type "." #member " changed its size")
 
-_Static_assert(sizeof(struct ustcp_config) == 80, "struct ustcp_config changed its size");
+_Static_assert(sizeof(struct ustcp_config) == 88, "struct ustcp_config changed its size");
 AT(ustcp_config, size, 0, 8);
 AT(ustcp_config, tun, 8, 8);
 AT(ustcp_config, address, 16, 8);
@@ -23,6 +23,7 @@ AT(ustcp_config, tun_fd, 64, 4);
 AT(ustcp_config, mtu, 68, 4);
 AT(ustcp_config, time_wait_ms, 72, 4);
 AT(ustcp_config, exit_wait_ms, 76, 4);
+AT(ustcp_config, congestion, 80, 8);
 
 AT(tcp_info, tcpi_state, 0, 1);
 AT(tcp_info, tcpi_ca_state, 1, 1);

@@ -45,6 +45,8 @@ pub struct ustcp_config {
     /// there), in milliseconds; or `USTCP_EXIT_WAIT_NONE`, or `USTCP_EXIT_WAIT_CLOSED`: until every connection is
     /// CLOSED, TIME-WAIT included. 2000.
     pub exit_wait_ms: i32,
+    /// Congestion control that sockets begin with (`USTCP_CONGESTION`): `cubic`, `reno` or `bbr`. `cubic`.
+    pub congestion: *const c_char,
 }
 
 /// For `exit_wait_ms`: until every connection is CLOSED, TIME-WAIT included.
@@ -181,6 +183,7 @@ fn variables(config: &ustcp_config) -> Result<Vec<(OsString, OsString)>, Errno> 
         ("USTCP_WEATHER", config.weather),
         ("USTCP_LOG", config.log),
         ("USTCP_PCAP", config.pcap),
+        ("USTCP_CONGESTION", config.congestion),
     ];
     let numbers = [
         ("USTCP_MTU", (config.mtu != 0).then(|| config.mtu.to_string())),
@@ -237,11 +240,13 @@ mod tests {
             mtu: 1400,
             time_wait_ms: 1500,
             exit_wait_ms: USTCP_EXIT_WAIT_CLOSED,
+            congestion: c"reno".as_ptr(),
             ..memory::zeroed()
         };
         let expected = [
             ("USTCP_TUN", "ust7"),
             ("USTCP_PCAP", "/tmp/x:96"),
+            ("USTCP_CONGESTION", "reno"),
             ("USTCP_MTU", "1400"),
             ("USTCP_TIME_WAIT", "1.500"),
             ("USTCP_EXIT_WAIT", "closed"),
@@ -289,9 +294,11 @@ mod tests {
             };
             read((&raw const later).cast()).map(|config| config.mtu)
         };
-        assert_eq!(with(80, 1), Ok(1400));
-        assert_eq!(with(88, 0), Ok(1400));
-        assert_eq!(with(88, 1), Err(Errno(libc::E2BIG)));
+        let known = size_of::<ustcp_config>();
+        assert_eq!(with(FIRST_SIZE, 1), Ok(1400));
+        assert_eq!(with(known, 1), Ok(1400));
+        assert_eq!(with(known + 8, 0), Ok(1400));
+        assert_eq!(with(known + 8, 1), Err(Errno(libc::E2BIG)));
         for size in [0, 79, 4097, usize::MAX] {
             assert_eq!(with(size, 0), Err(Errno(libc::EINVAL)), "size {size}");
         }

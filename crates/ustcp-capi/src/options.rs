@@ -22,6 +22,8 @@ const LONGEST_VALUE: usize = 256;
 /// `IPPROTO_TCP`:
 /// - `TCP_NODELAY` (int): no Nagle algorithm, RFC 9293 §3.7.4.
 /// - `TCP_MAXSEG` (int, 88 to 32767 bytes; 0: none): largest segment to announce and to send.
+/// - `TCP_CONGESTION` (name, at most 15 bytes): `cubic`, `reno` or `bbr`, also for a connection at work. Told as 16
+///   bytes, with zeros behind the name.
 /// - `TCP_KEEPIDLE`, `TCP_KEEPINTVL` (int, 1 to 32767 seconds), `TCP_KEEPCNT` (int, 1 to 127).
 ///
 /// `IPPROTO_IPV6`, on a socket of `AF_INET6`:
@@ -32,6 +34,7 @@ const LONGEST_VALUE: usize = 256;
 /// Returns 0, or -1 and sets `errno`:
 /// - `ENOPROTOOPT`: another option or level; also one that can only be read.
 /// - `EINVAL`: a value too short or out of range, or `IPV6_V6ONLY` too late. `EDOM`: microseconds of a `struct timeval` out of range.
+/// - `ENOENT`: `TCP_CONGESTION` of a name that is unknown.
 /// - `EFAULT`: `optval` is not readable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
 ///
 /// # Safety

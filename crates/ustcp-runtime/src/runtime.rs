@@ -216,6 +216,7 @@ fn config(device: &dyn Device, settings: &Settings, trace: bool) -> io::Result<C
         time_wait: settings.time_wait,
         receive_buffer: buffer,
         send_buffer: buffer,
+        congestion: settings.congestion,
         trace,
         ..Config::default()
     })

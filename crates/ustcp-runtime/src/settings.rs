@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ustcp_proto::Cidr;
+use ustcp_proto::{Algorithm, Cidr};
 
 use crate::stderr::complain;
 use crate::sys::credentials;
@@ -55,6 +55,9 @@ pub struct Settings {
     pub mtu: Option<usize>,
     /// `USTCP_TIME_WAIT`: seconds, fractions allowed.
     pub time_wait: Duration,
+    /// `USTCP_CONGESTION`: the congestion control that sockets begin with, `cubic`, `reno` or `bbr`
+    /// (`tcp_congestion_control`).
+    pub congestion: Algorithm,
     /// `USTCP_EXIT_WAIT`: seconds, or `closed`.
     pub exit_wait: ExitWait,
     /// `USTCP_WEATHER`: faults around the device.
@@ -78,6 +81,7 @@ impl Default for Settings {
             offload: Offload::Auto,
             mtu: None,
             time_wait: Duration::from_secs(60),
+            congestion: Algorithm::default(),
             exit_wait: ExitWait::Acknowledged(Duration::from_secs(2)),
             weather: None,
             log: None,

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use libc::{EDOM, EINVAL, ENOPROTOOPT, EOPNOTSUPP, c_int};
-use ustcp_proto::{Error, Family, Info, Instant, Options, SocketId, Stack, State};
+use libc::{EDOM, EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, c_int};
+use ustcp_proto::{Algorithm, Error, Family, Info, Instant, Options, SocketId, Stack, State};
 
 use crate::tcp_info;
 use crate::{Errno, Socket};
@@ -21,12 +21,14 @@ const SEND_BUFFER_MIN: usize = 4608;
 const MAX_SEGMENT: std::ops::RangeInclusive<c_int> = 88..=32767;
 /// Seconds that Linux takes for `TCP_KEEPIDLE` and `TCP_KEEPINTVL`.
 const KEEPALIVE_SECONDS: std::ops::RangeInclusive<c_int> = 1..=32767;
+/// Bytes of a name of `TCP_CONGESTION` with its last zero (`TCP_CA_NAME_MAX`).
+const CONGESTION_NAME: usize = 16;
 /// What Linux takes for `TCP_KEEPCNT`.
 const KEEPALIVE_COUNT: std::ops::RangeInclusive<c_int> = 1..=127;
 
 impl Socket {
     /// setsockopt(2): `ENOPROTOOPT` for an option that is unknown, read-only or not honoured, `EINVAL` for a value
-    /// too short or out of range, `EDOM` for microseconds that are none.
+    /// too short or out of range, `EDOM` for microseconds that are none, `ENOENT` for a name that is.
     pub fn set_option(&self, level: c_int, name: c_int, value: &[u8]) -> Result<(), Errno> {
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => self.set_receive_timeout(timeout(value)?),
@@ -64,6 +66,7 @@ pub(crate) fn set(
                 return Err(Errno(EINVAL)); // as Linux, also where nothing would change
             }
         }
+        (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => options.congestion = algorithm(value)?,
         _ => set_field(&mut options, level, name, value)?,
     }
     Ok(stack.set_options(now, id, options)?)
@@ -143,6 +146,7 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
         (libc::SOL_SOCKET, libc::SO_RCVBUF) => doubled(options.receive_buffer),
         (libc::SOL_SOCKET, libc::SO_SNDBUF) => doubled(options.send_buffer),
         (libc::IPPROTO_TCP, libc::TCP_NODELAY) => c_int::from(options.no_delay),
+        (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => return Ok(algorithm_name(options.congestion).to_vec()),
         (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => whole_seconds(options.keepalive_idle),
         (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => whole_seconds(options.keepalive_interval),
         (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => c_int::from(options.keepalive_count),
@@ -176,6 +180,26 @@ fn seconds(number: c_int) -> Result<Duration, Errno> {
 
 fn whole_seconds(time: Duration) -> c_int {
     c_int::try_from(time.as_secs()).unwrap_or(c_int::MAX)
+}
+
+/// The name ends with the value, with its first zero, or where Linux's longest name would.
+fn algorithm(value: &[u8]) -> Result<Algorithm, Errno> {
+    if value.is_empty() {
+        return Err(Errno(EINVAL));
+    }
+    let name = value.iter().take(CONGESTION_NAME - 1).take_while(|byte| **byte != 0);
+    let name: Vec<u8> = name.copied().collect();
+    let known = str::from_utf8(&name).ok().and_then(Algorithm::from_name);
+    known.ok_or(Errno(ENOENT))
+}
+
+fn algorithm_name(algorithm: Algorithm) -> [u8; CONGESTION_NAME] {
+    let mut field = [0; CONGESTION_NAME];
+    field
+        .iter_mut()
+        .zip(algorithm.name().bytes())
+        .for_each(|(to, byte)| *to = byte);
+    field
 }
 
 /// `struct linger`: two ints, whether and how many seconds.

@@ -20,6 +20,7 @@ def init(
     offload: str | bool | None = None,
     mtu: int | None = None,
     time_wait: float | None = None,
+    congestion: str | None = None,
     exit_wait: str | float | None = None,
     weather: str | None = None,
     log: Path | None = None,
@@ -32,7 +33,7 @@ def init(
 
     tun: name of the device. address: the stack's own as "10.77.0.2/24" or "fd77::2/64", one or several. peer: the
     kernel's end, or one of each family, set when the device is made here. offload: "auto", True or False. mtu: in bytes. time_wait: seconds that TIME-WAIT
-    lasts. exit_wait: seconds that the end of the process waits for unacknowledged data, or "closed". weather: faults
+    lasts. congestion: "cubic", "reno" or "bbr" for sockets to begin with. exit_wait: seconds that the end of the process waits for unacknowledged data, or "closed". weather: faults
     around the device, such as "loss=3%,reorder=1%". log: a file of events, "-" for text on standard error. pcap: a
     capture file, or it and the snap length.
     """
@@ -51,6 +52,7 @@ def init(
         "USTCP_OFFLOAD": offload,
         "USTCP_MTU": mtu,
         "USTCP_TIME_WAIT": time_wait,
+        "USTCP_CONGESTION": congestion,
         "USTCP_EXIT_WAIT": exit_wait,
         "USTCP_WEATHER": weather,
         "USTCP_LOG": log,

@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ustcp_proto::Cidr;
+use ustcp_proto::{Algorithm, Cidr};
 
 use super::{ExitWait, Offload, Settings};
 
@@ -55,6 +55,7 @@ impl Settings {
             "USTCP_OFFLOAD" => self.offload = offload(text(value)?)?,
             "USTCP_MTU" => self.mtu = Some(mtu(text(value)?)?),
             "USTCP_TIME_WAIT" => self.time_wait = seconds(text(value)?)?,
+            "USTCP_CONGESTION" => self.congestion = congestion(text(value)?)?,
             "USTCP_EXIT_WAIT" => self.exit_wait = exit_wait(text(value)?)?,
             "USTCP_WEATHER" => self.weather = Some(text(value)?.parse()?),
             "USTCP_LOG" => self.log = Some(path(value.as_bytes())?),
@@ -159,6 +160,10 @@ fn seconds(value: &str) -> Result<Duration, String> {
     seconds
         .filter(|seconds| *seconds <= LONGEST)
         .ok_or_else(|| format!("0 to {} seconds, fractions allowed", LONGEST.as_secs()))
+}
+
+fn congestion(value: &str) -> Result<Algorithm, String> {
+    Algorithm::from_name(value).ok_or_else(|| Algorithm::ALL.map(Algorithm::name).join(", "))
 }
 
 fn exit_wait(value: &str) -> Result<ExitWait, String> {

@@ -61,6 +61,17 @@ fn max_segment_has_linux_limits_and_0_takes_it_back() {
 }
 
 #[test]
+fn a_congestion_control_has_a_name_of_at_most_15_bytes() {
+    assert_eq!(algorithm(b"bbr"), Ok(Algorithm::Bbr));
+    assert_eq!(algorithm(b"reno\0beyond"), Ok(Algorithm::Reno));
+    assert_eq!(algorithm(b"cubi"), Err(Errno(ENOENT)));
+    assert_eq!(algorithm(b"\0"), Err(Errno(ENOENT)));
+    assert_eq!(algorithm(b"\xff"), Err(Errno(ENOENT)));
+    assert_eq!(algorithm(b""), Err(Errno(EINVAL)));
+    assert_eq!(&algorithm_name(Algorithm::Cubic), b"cubic\0\0\0\0\0\0\0\0\0\0\0");
+}
+
+#[test]
 fn a_short_value_is_einval_and_changes_nothing() {
     for (level, name, len) in [
         (SOL_SOCKET, libc::SO_REUSEADDR, 3),

@@ -27,6 +27,7 @@ fn without_variables_the_defaults_hold() {
     assert_eq!(settings.peers, ["10.77.0.1".parse::<IpAddr>().unwrap()]);
     assert_eq!(settings.offload, Offload::Auto);
     assert_eq!(settings.time_wait, Duration::from_secs(60));
+    assert_eq!(settings.congestion, Algorithm::Cubic);
     assert_eq!(settings.exit_wait, ExitWait::Acknowledged(Duration::from_secs(2)));
 }
 
@@ -39,6 +40,7 @@ fn every_variable_is_read() {
         ("USTCP_OFFLOAD", "on"),
         ("USTCP_MTU", "9000"),
         ("USTCP_TIME_WAIT", "1.5"),
+        ("USTCP_CONGESTION", "bbr"),
         ("USTCP_EXIT_WAIT", "closed"),
         ("USTCP_WEATHER", "loss=3%,seed=7"),
         ("USTCP_LOG", "-"),
@@ -52,6 +54,7 @@ fn every_variable_is_read() {
     assert_eq!(settings.offload, Offload::On);
     assert_eq!(settings.mtu, Some(9000));
     assert_eq!(settings.time_wait, Duration::from_millis(1500));
+    assert_eq!(settings.congestion, Algorithm::Bbr);
     assert_eq!(settings.exit_wait, ExitWait::Closed);
     assert_eq!(
         settings.weather.map(|weather| (weather.loss, weather.seed)),
