@@ -29,6 +29,13 @@ pub(crate) struct Socket {
     owner: u32,
 }
 
+/// How send is asked for it.
+#[derive(Clone, Copy)]
+struct Sending {
+    flags: SendFlags,
+    patience: Patience,
+}
+
 /// What recv is asked for.
 struct Receive {
     most: usize,
@@ -110,23 +117,23 @@ impl Socket {
 
     #[pyo3(signature = (data, flags = 0, /))]
     fn send(&self, py: Python<'_>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<usize> {
-        let patience = self.send_patience(flags)?;
+        let plan = self.send_plan(flags)?;
         let bytes = match data.cast::<PyBytes>() {
             Ok(bytes) => bytes.clone(),
             Err(_) => View::new(data)?.piece(0)?,
         };
-        Ok(self.send_some(py, bytes.as_bytes(), patience)?)
+        Ok(self.send_some(py, bytes.as_bytes(), plan)?)
     }
 
     #[pyo3(signature = (data, flags = 0, /))]
     fn sendall(&self, py: Python<'_>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<()> {
-        let patience = self.send_patience(flags)?;
+        let plan = self.send_plan(flags)?;
         if let Ok(bytes) = data.cast::<PyBytes>() {
-            return self.send_whole(py, bytes.as_bytes(), patience);
+            return self.send_whole(py, bytes.as_bytes(), plan);
         }
         let view = View::new(data)?;
         for offset in (0..view.len()?).step_by(PIECE) {
-            self.send_whole(py, view.piece(offset)?.as_bytes(), patience)?;
+            self.send_whole(py, view.piece(offset)?.as_bytes(), plan)?;
         }
         Ok(())
     }
@@ -143,8 +150,8 @@ impl Socket {
         if ancdata.map_or(Ok(false), PyAnyMethods::is_truthy)? {
             return Err(system_error(libc::EOPNOTSUPP));
         }
-        let patience = self.send_patience(flags)?;
-        Ok(self.send_some(py, &gather(buffers)?, patience)?)
+        let plan = self.send_plan(flags)?;
+        Ok(self.send_some(py, &gather(buffers)?, plan)?)
     }
 
     #[pyo3(signature = (bufsize, flags = 0, /))]
@@ -299,26 +306,25 @@ impl Socket {
         })
     }
 
-    fn send_patience(&self, flags: c_int) -> Result<Patience, Failure> {
-        if flags & libc::MSG_OOB != 0 {
-            return Err(Failure::System(Errno(libc::EOPNOTSUPP)));
-        }
-        if flags & libc::MSG_DONTWAIT != 0 {
-            return Ok(Patience::NONE);
-        }
-        Ok(Patience::new(*self.timeout.lock(), self.socket()?.send_wait()))
+    fn send_plan(&self, flags: c_int) -> Result<Sending, Failure> {
+        // Python ignores SIGPIPE and raises BrokenPipeError; so it is under programs that embed it and do not.
+        let flags = SendFlags::from_bits(flags | libc::MSG_NOSIGNAL)?;
+        let patience = match flags.dont_wait {
+            true => Patience::NONE,
+            false => Patience::new(*self.timeout.lock(), self.socket()?.send_wait()),
+        };
+        Ok(Sending { flags, patience })
     }
 
-    fn send_some(&self, py: Python<'_>, bytes: &[u8], patience: Patience) -> Result<usize, Failure> {
+    fn send_some(&self, py: Python<'_>, bytes: &[u8], sending: Sending) -> Result<usize, Failure> {
         let socket = self.socket()?;
-        // Python ignores SIGPIPE and raises BrokenPipeError; so it is under programs that embed it and do not.
-        let flags = SendFlags { no_signal: true };
+        let Sending { flags, patience } = sending;
         patience.wait(py, |wait| socket.send(&[IoSlice::new(bytes)], flags, wait))
     }
 
-    fn send_whole(&self, py: Python<'_>, mut rest: &[u8], patience: Patience) -> PyResult<()> {
+    fn send_whole(&self, py: Python<'_>, mut rest: &[u8], sending: Sending) -> PyResult<()> {
         while !rest.is_empty() {
-            let sent = self.send_some(py, rest, patience)?;
+            let sent = self.send_some(py, rest, sending)?;
             rest = rest.get(sent..).unwrap_or_default();
             py.check_signals()?;
         }
@@ -341,23 +347,22 @@ impl Socket {
     }
 
     fn plan(&self, socket: &ustcp_runtime::Socket, most: usize, flags: c_int) -> Result<Receive, Failure> {
-        if flags & (libc::MSG_OOB | libc::MSG_TRUNC) != 0 {
+        let flags = RecvFlags::from_bits(flags)?;
+        if flags.truncate {
             return Err(Failure::System(Errno(libc::EOPNOTSUPP)));
         }
-        let wait_all = flags & libc::MSG_WAITALL != 0;
-        let peek = flags & libc::MSG_PEEK != 0;
-        let patience = match flags & libc::MSG_DONTWAIT {
-            0 => Patience::new(*self.timeout.lock(), socket.receive_wait()),
-            _ => Patience::NONE,
+        let patience = match flags.dont_wait {
+            true => Patience::NONE,
+            false => Patience::new(*self.timeout.lock(), socket.receive_wait()),
         };
         Ok(Receive {
-            most: if wait_all && !peek { most } else { most.min(PIECE) },
-            flags: RecvFlags {
-                peek,
-                wait_all,
-                ..RecvFlags::default()
+            most: if flags.wait_all && !flags.peek {
+                most
+            } else {
+                most.min(PIECE)
             },
-            patience: if wait_all { patience.whole() } else { patience },
+            flags,
+            patience: if flags.wait_all { patience.whole() } else { patience },
         })
     }
 }

@@ -146,16 +146,11 @@ pub unsafe extern "C" fn ustcp_read(fd: c_int, buf: *mut c_void, len: size_t) ->
 
 /// Sends from any number of buffers.
 pub(crate) fn send(socket: &Socket, data: &[IoSlice<'_>], flags: c_int) -> Result<ssize_t, Errno> {
-    if flags & (libc::MSG_OOB | libc::MSG_FASTOPEN) != 0 {
-        return Err(Errno(libc::EOPNOTSUPP));
-    }
-    let wait = if flags & libc::MSG_DONTWAIT != 0 {
+    let flags = SendFlags::from_bits(flags)?;
+    let wait = if flags.dont_wait {
         Wait::Never
     } else {
         socket.send_wait()
-    };
-    let flags = SendFlags {
-        no_signal: flags & libc::MSG_NOSIGNAL != 0,
     };
     count(socket.send(data, flags, wait)?)
 }
@@ -175,25 +170,16 @@ pub(crate) fn recv_nowhere(socket: &Socket, len: size_t, flags: c_int) -> Result
 
 /// Receives into any number of buffers.
 pub(crate) fn recv(socket: &Socket, into: &mut [IoSliceMut<'_>], flags: c_int) -> Result<ssize_t, Errno> {
-    if flags & libc::MSG_OOB != 0 {
-        return Err(Errno(libc::EOPNOTSUPP));
-    }
-    if flags & libc::MSG_ERRQUEUE != 0 {
-        return Err(Errno(libc::EAGAIN));
-    }
-    let wait = if flags & libc::MSG_DONTWAIT != 0 {
+    let flags = RecvFlags::from_bits(flags)?;
+    let wait = if flags.dont_wait {
         Wait::Never
     } else {
         socket.receive_wait()
     };
-    let flags = RecvFlags {
-        peek: flags & libc::MSG_PEEK != 0,
-        wait_all: flags & libc::MSG_WAITALL != 0,
-        truncate: flags & libc::MSG_TRUNC != 0,
-    };
     count(socket.recv(into, flags, wait)?)
 }
 
-fn count(bytes: usize) -> Result<ssize_t, Errno> {
+/// A number of bytes as C has it.
+pub(crate) fn count(bytes: usize) -> Result<ssize_t, Errno> {
     ssize_t::try_from(bytes).map_err(|_| Errno(libc::EINVAL))
 }

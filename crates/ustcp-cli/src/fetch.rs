@@ -65,7 +65,14 @@ fn fetch(url: &Url) -> Result<Vec<u8>, Failure> {
     let request = http::request(&url.host, &url.path);
     let request = [IoSlice::new(request.as_bytes())];
     socket
-        .send(&request, SendFlags { no_signal: true }, Wait::Forever)
+        .send(
+            &request,
+            SendFlags {
+                no_signal: true,
+                ..SendFlags::default()
+            },
+            Wait::Forever,
+        )
         .map_err(failed("send to"))?;
     let response = receive(&socket, failed("recv from"))?;
     socket.close().map_err(failed("close of"))?;

@@ -13,6 +13,7 @@ use crate::device::Device;
 use crate::journal::Journal;
 use crate::mirror::{Mirror, Sinks};
 use crate::sys::fork;
+use crate::transfer::Outlet;
 use crate::waiter::{Interest, Waiter};
 
 /// Packets taken from the device before the lock is let go: the last of a burst is then less than about 2 ms old.
@@ -97,8 +98,26 @@ impl Live {
         false
     }
 
-    /// Sends what the stack has to send and writes down what happened.
-    pub(crate) fn transmit(&mut self, now: Instant) {
+    fn device_is_gone(&mut self, now: Instant) {
+        self.departed = self.device.take();
+        self.stack.on_network_down(now);
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        let device = self.device.as_ref().and_then(|Held(device)| device.poll_timeout());
+        let journal = self.journal.as_ref().and_then(Journal::poll_timeout);
+        let stack = self.stack.poll_timeout().map(|(due, _)| due);
+        [device, journal, stack].into_iter().flatten().min()
+    }
+}
+
+impl Outlet for Live {
+    fn stack(&mut self) -> &mut Stack {
+        &mut self.stack
+    }
+
+    /// Also writes down what happened.
+    fn transmit(&mut self, now: Instant) {
         let mut gone = false;
         while let Some(packet) = self.stack.poll_transmit(now) {
             gone |= self
@@ -114,18 +133,6 @@ impl Live {
                 journal.record(&event);
             }
         }
-    }
-
-    fn device_is_gone(&mut self, now: Instant) {
-        self.departed = self.device.take();
-        self.stack.on_network_down(now);
-    }
-
-    fn poll_timeout(&mut self) -> Option<Instant> {
-        let device = self.device.as_ref().and_then(|Held(device)| device.poll_timeout());
-        let journal = self.journal.as_ref().and_then(Journal::poll_timeout);
-        let stack = self.stack.poll_timeout().map(|(due, _)| due);
-        [device, journal, stack].into_iter().flatten().min()
     }
 }
 

@@ -10,6 +10,7 @@ mod core;
 mod device;
 mod drive;
 mod errno;
+mod flags;
 mod journal;
 pub mod knobs;
 mod mirror;
@@ -28,10 +29,11 @@ mod transfer;
 mod waiter;
 
 pub use errno::Errno;
+pub use flags::{RecvFlags, SendFlags};
 pub use poll::PollRequest;
 pub use runtime::{Runtime, StartError};
 pub use settings::{ExitWait, Offload, Settings};
-pub use socket::{RecvFlags, SendFlags, Socket, Wait};
+pub use socket::{Socket, Wait};
 #[doc(hidden)]
 pub use sys::cancel::{Uncancelled, cancellation_point};
 #[doc(hidden)]

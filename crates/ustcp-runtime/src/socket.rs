@@ -16,7 +16,7 @@ use crate::sys::cancel::Uncancelled;
 use crate::sys::signal;
 use crate::transfer::{Receiving, Sending};
 use crate::waiter::Interest;
-use crate::{Errno, Runtime};
+use crate::{Errno, RecvFlags, Runtime, SendFlags};
 
 /// How long a call may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,24 +27,6 @@ pub enum Wait {
     Until(Instant),
     /// As long as it takes.
     Forever,
-}
-
-/// Flags of `send`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SendFlags {
-    /// `MSG_NOSIGNAL`: no SIGPIPE with `EPIPE`.
-    pub no_signal: bool,
-}
-
-/// Flags of `recv`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RecvFlags {
-    /// `MSG_PEEK`.
-    pub peek: bool,
-    /// `MSG_WAITALL`.
-    pub wait_all: bool,
-    /// `MSG_TRUNC`: drop the bytes instead of copying them.
-    pub truncate: bool,
 }
 
 /// No timeout.

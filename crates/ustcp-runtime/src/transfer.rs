@@ -5,7 +5,14 @@ use std::io::{IoSlice, IoSliceMut};
 use ustcp_proto::{Error, Instant, SocketId, Stack};
 
 use crate::RecvFlags;
-use crate::core::Live;
+
+/// What bytes are sent through: a stack, and the way out for its packets.
+pub(crate) trait Outlet {
+    /// The stack.
+    fn stack(&mut self) -> &mut Stack;
+    /// Lets out what the stack has to send.
+    fn transmit(&mut self, now: Instant);
+}
 
 /// Bytes copied before what can go is sent: the peer begins while we copy on.
 const CHUNK: usize = 256 * 1024;
@@ -27,16 +34,21 @@ impl<'a> Sending<'a> {
     }
 
     /// Gives the stack what it takes. `None`: there is more, and no room for it.
-    pub(crate) fn go_on(&mut self, live: &mut Live, now: Instant, id: SocketId) -> Option<Result<usize, Error>> {
+    pub(crate) fn go_on(
+        &mut self,
+        outlet: &mut impl Outlet,
+        now: Instant,
+        id: SocketId,
+    ) -> Option<Result<usize, Error>> {
         if self.data.iter().all(|slice| slice.is_empty()) {
-            return Some(live.stack.send(now, id, &[]));
+            return Some(outlet.stack().send(now, id, &[]));
         }
         let mut skip = self.taken;
         for slice in self.data {
             let rest = slice.get(skip.min(slice.len())..).unwrap_or_default();
             skip -= slice.len() - rest.len();
             for chunk in rest.chunks(CHUNK) {
-                match self.give(live, now, id, chunk) {
+                match self.give(outlet, now, id, chunk) {
                     Ok(true) => {}
                     Ok(false) => return None,
                     Err(result) => return Some(result),
@@ -49,20 +61,20 @@ impl<'a> Sending<'a> {
     /// `Ok(false)`: no more room. `Err`: the call is over.
     fn give(
         &mut self,
-        live: &mut Live,
+        outlet: &mut impl Outlet,
         now: Instant,
         id: SocketId,
         chunk: &[u8],
     ) -> Result<bool, Result<usize, Error>> {
         // What has been taken is told first; the error stays for the next call.
-        if self.taken > 0 && live.stack.readiness(id).is_ok_and(|readiness| readiness.error) {
+        if self.taken > 0 && outlet.stack().readiness(id).is_ok_and(|readiness| readiness.error) {
             return Err(Ok(self.taken));
         }
-        match live.stack.send(now, id, chunk) {
+        match outlet.stack().send(now, id, chunk) {
             Ok(taken) => {
                 self.taken += taken;
                 if taken == CHUNK {
-                    live.transmit(now);
+                    outlet.transmit(now);
                 }
                 Ok(taken == chunk.len())
             }

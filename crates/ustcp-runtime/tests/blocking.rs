@@ -126,6 +126,7 @@ fn peek_waitall_and_trunc() {
         peek,
         wait_all,
         truncate,
+        ..RecvFlags::default()
     };
     let mut buffer = [0; 8];
     let take = |into: &mut [u8], flags| ours.recv(&mut [IoSliceMut::new(into)], flags, Wait::Forever);

@@ -270,7 +270,7 @@ fn what_a_blocked_call_leaves_is_shown() {
     let peek_all = RecvFlags {
         peek: true,
         wait_all: true,
-        truncate: false,
+        ..RecvFlags::default()
     };
     let peeking = asleep(move || peeking.recv(&mut [IoSliceMut::new(&mut [0; 8])], peek_all, Wait::Forever));
     write(&peer);

@@ -105,7 +105,14 @@ fn eintr_is_as_the_handlers_ask() {
     ours.shutdown(ustcp_runtime::Shutdown::Write).unwrap();
     let data = [std::io::IoSlice::new(b"x")];
     assert_eq!(
-        ours.send(&data, SendFlags { no_signal: true }, Wait::Forever),
+        ours.send(
+            &data,
+            SendFlags {
+                no_signal: true,
+                ..SendFlags::default()
+            },
+            Wait::Forever
+        ),
         Err(Errno(libc::EPIPE))
     );
     assert_eq!(HANDLED.load(Ordering::SeqCst), 0);

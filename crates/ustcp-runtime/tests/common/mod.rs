@@ -79,7 +79,14 @@ pub(crate) fn pair(runtime: &Arc<Runtime>) -> (Socket, TcpStream) {
 }
 
 pub(crate) fn send(socket: &Socket, data: &[u8], wait: Wait) -> Result<usize, Errno> {
-    socket.send(&[IoSlice::new(data)], SendFlags { no_signal: true }, wait)
+    socket.send(
+        &[IoSlice::new(data)],
+        SendFlags {
+            no_signal: true,
+            ..SendFlags::default()
+        },
+        wait,
+    )
 }
 
 pub(crate) fn recv(socket: &Socket, into: &mut [u8], wait: Wait) -> Result<usize, Errno> {

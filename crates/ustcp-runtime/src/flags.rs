@@ -1,0 +1,62 @@
+//! The flags of send and recv: what they ask for, and which are honoured.
+
+use libc::c_int;
+
+use crate::Errno;
+
+/// Flags of `send`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendFlags {
+    /// `MSG_DONTWAIT`.
+    pub dont_wait: bool,
+    /// `MSG_NOSIGNAL`: no SIGPIPE with `EPIPE`.
+    pub no_signal: bool,
+}
+
+impl SendFlags {
+    /// The flags as a program has them: `EOPNOTSUPP` for `MSG_OOB` and `MSG_FASTOPEN`; what is not named here has no
+    /// effect.
+    pub fn from_bits(bits: c_int) -> Result<SendFlags, Errno> {
+        let has = |flag: c_int| bits & flag != 0;
+        if has(libc::MSG_OOB | libc::MSG_FASTOPEN) {
+            return Err(Errno(libc::EOPNOTSUPP));
+        }
+        Ok(SendFlags {
+            dont_wait: has(libc::MSG_DONTWAIT),
+            no_signal: has(libc::MSG_NOSIGNAL),
+        })
+    }
+}
+
+/// Flags of `recv`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecvFlags {
+    /// `MSG_DONTWAIT`.
+    pub dont_wait: bool,
+    /// `MSG_PEEK`.
+    pub peek: bool,
+    /// `MSG_WAITALL`.
+    pub wait_all: bool,
+    /// `MSG_TRUNC`: drop the bytes instead of copying them.
+    pub truncate: bool,
+}
+
+impl RecvFlags {
+    /// The flags as a program has them: `EOPNOTSUPP` for `MSG_OOB`; `EAGAIN` for `MSG_ERRQUEUE`, for that queue is
+    /// always empty; what is not named here has no effect.
+    pub fn from_bits(bits: c_int) -> Result<RecvFlags, Errno> {
+        let has = |flag: c_int| bits & flag != 0;
+        if has(libc::MSG_OOB) {
+            return Err(Errno(libc::EOPNOTSUPP));
+        }
+        if has(libc::MSG_ERRQUEUE) {
+            return Err(Errno(libc::EAGAIN));
+        }
+        Ok(RecvFlags {
+            dont_wait: has(libc::MSG_DONTWAIT),
+            peek: has(libc::MSG_PEEK),
+            wait_all: has(libc::MSG_WAITALL),
+            truncate: has(libc::MSG_TRUNC),
+        })
+    }
+}
