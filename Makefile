@@ -1,6 +1,7 @@
 # make demo      builds the library and shows a page fetched over it, packet by packet
 # make test      the whole suite
 # make check     what CI asks besides: format, lints, header, ABI, documentation, licences, architecture
+# make requirements  writes docs/rfc9293.md and docs/requirements.md from the labels of the tests
 # make bench     speed, side by side with the kernel
 # make sim       100,000 seeds of the network simulation (USTCP_SIM_SEEDS=... for more)
 # make install   DESTDIR= PREFIX=; make examples; make header: see crates/ustcp-capi/install.mk
@@ -14,7 +15,7 @@ PYTHON := $(VENV)/bin/python
 APT_DEMO := gcc make pkg-config python3
 APT_TEST := $(APT_DEMO) binutils g++ iproute2 python3-venv tshark util-linux
 
-.PHONY: demo test check bench sim clean apt-demo apt-test rust-tests python-module pytest
+.PHONY: demo test check requirements check-requirements bench sim clean apt-demo apt-test rust-tests python-module pytest
 
 demo: apt-demo
 	@echo "== building libustcp, the example and the command (release; from a cold cache a few minutes)"
@@ -22,7 +23,7 @@ demo: apt-demo
 	@echo "== a C program on libustcp.so fetches a page from a server on the kernel's TCP, over a TUN device"
 	build/prefix/bin/ustcp demo -- build/examples/http_get http://10.77.0.1/
 
-test: apt-test rust-tests pytest
+test: apt-test rust-tests pytest check-requirements
 
 rust-tests:
 	@echo "== Rust: unit tests, the state table, 10,000 seeds of simulated weather"
@@ -31,6 +32,13 @@ rust-tests:
 pytest: examples test-programs build/tests/puppet-kernel build/tests/puppet-ustcp python-module
 	@echo "== C and Python programs against the kernel's TCP, in network namespaces"
 	$(PYTHON) -m pytest tests $(PYTEST)
+
+requirements:
+	python3 tests/rfc/pages.py write
+
+check-requirements: $(VENV)/ready
+	@echo "== every requirement has a test that runs, and docs/rfc9293.md says which"
+	$(PYTHON) tests/rfc/pages.py check
 
 check: apt-test $(VENV)/ready
 	$(CARGO) fmt --all --check
