@@ -45,7 +45,9 @@ impl Stack {
             return Err(Error::InvalidArgument);
         }
         let ip = address.ip();
-        if !ip.is_unspecified() && !route::is_local(&self.cx.config, ip) {
+        let config = &self.cx.config;
+        let foreign = socket.options.transparent && route::may_be_host(config, ip);
+        if !ip.is_unspecified() && !route::is_local(config, ip) && !foreign {
             return Err(Error::AddressNotAvailable);
         }
         let (v6_only, reuse) = (socket.options.v6_only, socket.options.reuse_address);
@@ -140,6 +142,7 @@ impl Stack {
                 ..Listener::default()
             });
         }
+        self.note_transparency(id);
         self.notify(id);
         Ok(())
     }
@@ -387,6 +390,7 @@ impl Stack {
             self.listeners.remove(&local);
             self.record_listener(local, State::Listen, Cause::UserClosed);
         }
+        self.note_transparency(id);
         let mine = self
             .half_open
             .iter()
@@ -467,6 +471,7 @@ impl Stack {
         if let Kind::Connection(connection) = &mut socket.kind {
             connection.set_options(now, options);
         }
+        self.note_transparency(id);
         self.settle(id);
         Ok(())
     }

@@ -30,6 +30,10 @@ impl core::fmt::Debug for Secret {
 pub struct Config {
     /// Addresses of the stack. 127.0.0.0/8 and ::1 are always its own as well, inside it only.
     pub addresses: Vec<Cidr>,
+    /// Every address that a host can have counts as the stack's own: packets to it are taken, and answered from it. For
+    /// whoever terminates the connections of others, as at the end of a tunnel. What stays inside the stack, and what the
+    /// stack calls itself, are still `addresses` alone.
+    pub any_address: bool,
     /// Largest IP packet the device carries, in bytes; 128 to 65,535.
     pub mtu: usize,
     /// Largest text of a super-segment handed to the device, in bytes; 0: the device does not split, so none are made.
@@ -85,6 +89,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             addresses: Vec::new(),
+            any_address: false,
             mtu: 1500,
             segmentation_offload: 0,
             checksum: ustcp_wire::Checksum::Full,

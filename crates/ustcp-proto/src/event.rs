@@ -164,6 +164,11 @@ impl EventLog {
         }
     }
 
+    /// Records from now on, or no longer.
+    pub(crate) fn enable(&mut self, enabled: bool) {
+        self.enabled = enabled;
+    }
+
     pub(crate) fn enabled(&self) -> bool {
         self.enabled
     }

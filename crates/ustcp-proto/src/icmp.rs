@@ -124,7 +124,7 @@ impl Stack {
         let config = &self.cx.config;
         IpPacket::parse(packet).is_ok_and(|ip| {
             let to = ip.header.destination;
-            route::is_own(config, ip.header.source) && !route::is_no_host(config, to) && !route::is_local(config, to)
+            route::is_taken(config, ip.header.source) && !route::is_no_host(config, to) && !route::is_local(config, to)
         })
     }
 

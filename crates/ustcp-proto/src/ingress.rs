@@ -1,6 +1,6 @@
 //! What comes in: from the device, or round inside the stack.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use ustcp_wire::{Checksum, Flags, IcmpError, IpHeader, IpPacket, Malformed, Protocol, SeqNum, TcpSegment};
 
@@ -87,10 +87,13 @@ impl Stack {
         if route::is_no_host(config, source) || route::is_local(config, source) {
             return Some(DropReason::Martian); // RFC 1122 §3.2.1.3, RFC 9293 MUST-63; our own address: LAND
         }
+        if source == destination {
+            return Some(DropReason::Martian); // LAND, to an address that is ours as any other is
+        }
         if source != source.to_canonical() {
             return Some(DropReason::Martian); // RFC 4942 §2.2: to a user it would look like the IPv4 peer it names
         }
-        (!route::is_own(config, destination)).then_some(DropReason::NotOurs)
+        (!route::is_taken(config, destination)).then_some(DropReason::NotOurs)
     }
 
     fn receive_tcp(&mut self, ip: &IpPacket<'_>, checksum: Checksum) {
@@ -226,19 +229,6 @@ impl Stack {
                 self.answer(Control::new(flow, header, State::TimeWait).scaled(scale));
             }
         }
-    }
-
-    /// Who listens there: on the address itself, on all of its family, or on all of both.
-    fn listener_for(&self, local: SocketAddr) -> Option<SocketId> {
-        let on = |address: IpAddr| self.listeners.get(&SocketAddr::new(address, local.port())).copied();
-        let family = Family::of(local.ip());
-        on(local.ip())
-            .or_else(|| on(family.unspecified()))
-            .or_else(|| on(Family::V6.unspecified()).filter(|id| self.takes_both_families(*id)))
-    }
-
-    fn takes_both_families(&self, id: SocketId) -> bool {
-        self.sockets.get(id).is_some_and(|socket| !socket.options.v6_only)
     }
 
     /// RFC 9293 §3.10.7.2, LISTEN, and §3.10.7.1, CLOSED, when there is no listener. `beyond`: our last sequence number

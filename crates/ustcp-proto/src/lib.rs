@@ -17,6 +17,7 @@ mod event;
 mod icmp;
 mod ingress;
 mod keys;
+mod listeners;
 mod ports;
 mod reassembly;
 mod route;

@@ -22,6 +22,16 @@ pub(crate) fn is_own(config: &Config, address: IpAddr) -> bool {
     config.addresses.iter().any(|cidr| cidr.address == address)
 }
 
+/// Whether packets from the device to `address` are for us.
+pub(crate) fn is_taken(config: &Config, address: IpAddr) -> bool {
+    is_own(config, address) || (config.any_address && may_be_host(config, address))
+}
+
+/// Whether a host on a network can have `address`.
+pub(crate) fn may_be_host(config: &Config, address: IpAddr) -> bool {
+    !address.is_loopback() && !is_no_host(config, address) && address == address.to_canonical()
+}
+
 /// Whether no single host can have `address`: RFC 1122 §3.2.1.3, RFC 9293 MUST-46, MUST-57, MUST-63.
 pub(crate) fn is_no_host(config: &Config, address: IpAddr) -> bool {
     address.is_unspecified() || address.is_multicast() || is_broadcast(config, address)

@@ -97,6 +97,9 @@ pub struct Readiness {
 pub struct Options {
     /// `SO_REUSEADDR`: bind although connections of an earlier life are in TIME-WAIT there.
     pub reuse_address: bool,
+    /// `IP_TRANSPARENT`: bind takes any address that a host can have, and a listener takes connections to every port of
+    /// its address (or of all, as it is bound) for which there is no other listener.
+    pub transparent: bool,
     /// `IPV6_V6ONLY`: an IPv6 socket that has nothing to do with IPv4. Without it IPv4 addresses are ::ffff:a.b.c.d.
     pub v6_only: bool,
     /// `SO_KEEPALIVE`.
@@ -127,6 +130,7 @@ impl Default for Options {
         let config = Config::default();
         Options {
             reuse_address: false,
+            transparent: false,
             v6_only: false,
             keepalive: false,
             keepalive_idle: Duration::from_secs(7200), // RFC 9293 MUST-28

@@ -93,6 +93,8 @@ pub struct Stack {
     pub(crate) time_wait: Slab<TimeWait>,
     pub(crate) demux: HashMap<Flow, Target, TableHash>,
     pub(crate) listeners: HashMap<SocketAddr, SocketId, TableHash>,
+    /// Those of them that take every port.
+    pub(crate) transparent: Vec<SocketId>,
     pub(crate) ports: Ports,
     pub(crate) schedule: Schedule,
     /// Connections that may have something to send.
@@ -130,6 +132,7 @@ impl Stack {
             time_wait: Slab::new(),
             demux: HashMap::with_hasher(hash.clone()),
             listeners: HashMap::with_hasher(hash.clone()),
+            transparent: Vec::new(),
             ports: Ports::new(hash),
             schedule: Schedule::default(),
             output: VecDeque::new(),
@@ -408,10 +411,17 @@ impl Stack {
         self.reassembler.counts()
     }
 
-    /// What it was made with.
+    /// What it was told.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.cx.config
+    }
+
+    /// Tells it anew, from now on: what sockets and connections were given at their birth stays. The secret stays too.
+    pub fn set_config(&mut self, config: Config) {
+        let secret = self.cx.config.secret;
+        self.cx.events.enable(config.trace);
+        self.cx.config = Config { secret, ..config };
     }
 
     /// What is held now.

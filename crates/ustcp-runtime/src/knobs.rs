@@ -48,6 +48,7 @@ const TABLE: &[(&str, Field)] = &[
     }),
     // Our own: in Linux these are constants, or properties of a device or a route.
     ("address", |config| Knob::Addresses(&mut config.addresses)),
+    ("any_address", |config| Knob::Flag(&mut config.any_address)),
     ("delayed_ack_ms", |config| Knob::Millis(&mut config.delayed_ack)),
     ("initcwnd", |config| Knob::Word(&mut config.initial_window, 1..=1000)),
     ("mtu", |config| Knob::Size(&mut config.mtu, 128..=65_535)),
@@ -55,6 +56,7 @@ const TABLE: &[(&str, Field)] = &[
     ("socket_limit", |config| Knob::Size(&mut config.socket_limit, 0..=MOST)),
     ("time_wait_ms", |config| Knob::Millis(&mut config.time_wait)),
     ("trace", |config| Knob::Flag(&mut config.trace)),
+    ("tso", |config| Knob::Size(&mut config.segmentation_offload, 0..=65_535)),
 ];
 
 /// One field of a configuration, how its text is read, and what may be there.

@@ -13,6 +13,7 @@ mod errno;
 mod flags;
 mod journal;
 pub mod knobs;
+pub mod manual;
 mod mirror;
 mod panics;
 mod poll;

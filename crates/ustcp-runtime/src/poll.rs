@@ -132,11 +132,11 @@ const READING: i16 = libc::POLLIN | libc::POLLRDNORM | libc::POLLRDHUP;
 const WRITING: i16 = libc::POLLOUT | libc::POLLWRNORM | libc::POLLWRBAND;
 
 /// `POLLERR` and `POLLHUP` are never asked for and always told.
-fn wanted(events: i16) -> i16 {
+pub(crate) fn wanted(events: i16) -> i16 {
     events | libc::POLLERR | libc::POLLHUP | libc::POLLNVAL
 }
 
-fn events(now: &Readiness) -> i16 {
+pub(crate) fn events(now: &Readiness) -> i16 {
     let mut events = 0;
     for (is, event) in [
         (now.readable, libc::POLLIN | libc::POLLRDNORM),

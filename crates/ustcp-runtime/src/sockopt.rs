@@ -67,6 +67,10 @@ pub(crate) fn set(
             }
         }
         (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => options.congestion = algorithm(value)?,
+        (libc::IPPROTO_IP, libc::IP_TRANSPARENT) => options.transparent = int_at(value, 0)? != 0,
+        (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT) if family(stack, id)? == Family::V6 => {
+            options.transparent = int_at(value, 0)? != 0;
+        }
         _ => set_field(&mut options, level, name, value)?,
     }
     Ok(stack.set_options(now, id, options)?)
@@ -150,6 +154,8 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
         (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => whole_seconds(options.keepalive_idle),
         (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => whole_seconds(options.keepalive_interval),
         (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => c_int::from(options.keepalive_count),
+        (libc::IPPROTO_IP, libc::IP_TRANSPARENT) => c_int::from(options.transparent),
+        (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT) => c_int::from(options.transparent),
         (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => c_int::from(options.v6_only),
         _ => return Err(Errno(ENOPROTOOPT)),
     };

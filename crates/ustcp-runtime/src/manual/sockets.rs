@@ -1,0 +1,102 @@
+//! The handles of a manual stack's sockets.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ustcp_proto::{Family, SocketId};
+
+use crate::Errno;
+
+/// Names a socket of one stack, from 0 on; what a descriptor is to the system. A number is used again only after all
+/// others were.
+pub type Handle = i32;
+
+/// A socket as its stack's owner knows it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: SocketId,
+    pub(super) family: Family,
+    /// `SO_RCVTIMEO` and `SO_SNDTIMEO`: kept to be told, for nothing waits here.
+    pub(super) receive_timeout: Option<Duration>,
+    pub(super) send_timeout: Option<Duration>,
+}
+
+#[derive(Default)]
+pub(super) struct Sockets {
+    entries: HashMap<Handle, Entry>,
+    handles: HashMap<SocketId, Handle>,
+    next: Handle,
+}
+
+impl Sockets {
+    /// Enters a socket. `EMFILE` when every number is in use.
+    pub(super) fn insert(&mut self, id: SocketId, family: Family) -> Result<Handle, Errno> {
+        let handle = self.unused().ok_or(Errno(libc::EMFILE))?;
+        self.entries.insert(
+            handle,
+            Entry {
+                id,
+                family,
+                receive_timeout: None,
+                send_timeout: None,
+            },
+        );
+        self.handles.insert(id, handle);
+        Ok(handle)
+    }
+
+    /// The next number that is free.
+    fn unused(&mut self) -> Option<Handle> {
+        for _ in 0..=self.entries.len() {
+            let handle = self.next;
+            self.next = handle.checked_add(1).unwrap_or(0);
+            if !self.entries.contains_key(&handle) {
+                return Some(handle);
+            }
+        }
+        None
+    }
+
+    /// `EBADF` for a number that is no socket's, or no longer.
+    pub(super) fn get(&self, handle: Handle) -> Result<&Entry, Errno> {
+        self.entries.get(&handle).ok_or(Errno(libc::EBADF))
+    }
+
+    /// The same, to change it.
+    pub(super) fn get_mut(&mut self, handle: Handle) -> Result<&mut Entry, Errno> {
+        self.entries.get_mut(&handle).ok_or(Errno(libc::EBADF))
+    }
+
+    /// The number of a socket.
+    pub(super) fn handle(&self, id: SocketId) -> Option<Handle> {
+        self.handles.get(&id).copied()
+    }
+
+    /// Takes a socket out.
+    pub(super) fn remove(&mut self, handle: Handle) -> Result<SocketId, Errno> {
+        let entry = self.entries.remove(&handle).ok_or(Errno(libc::EBADF))?;
+        self.handles.remove(&entry.id);
+        Ok(entry.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ustcp_proto::{Config, Stack};
+
+    #[test]
+    fn a_number_comes_again_only_after_all_others() {
+        let mut stack = Stack::new(Config::default());
+        let mut sockets = Sockets::default();
+        let mut make = |sockets: &mut Sockets| sockets.insert(stack.socket(Family::V4).unwrap(), Family::V4).unwrap();
+        assert_eq!(make(&mut sockets), 0);
+        assert_eq!(make(&mut sockets), 1);
+        sockets.remove(1).unwrap();
+        assert_eq!(make(&mut sockets), 2);
+        assert_eq!(sockets.remove(1), Err(Errno(libc::EBADF)));
+        sockets.next = Handle::MAX;
+        assert_eq!(make(&mut sockets), Handle::MAX);
+        assert_eq!(make(&mut sockets), 1, "0 is in use");
+    }
+}
