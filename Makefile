@@ -3,6 +3,7 @@
 # make check     what CI asks besides: format, lints, header, ABI, documentation, licences, architecture
 # make requirements  writes docs/rfc9293.md and docs/requirements.md from the labels of the tests
 # make bench     speed, side by side with the kernel
+# make goodput   goodput over a lossy line of 100 Mbit/s, side by side with the kernel (28 minutes)
 # make sim       100,000 seeds of the network simulation (USTCP_SIM_SEEDS=... for more)
 # make install   DESTDIR= PREFIX=; make examples; make header: see crates/ustcp-capi/install.mk
 
@@ -15,7 +16,7 @@ PYTHON := $(VENV)/bin/python
 APT_DEMO := gcc make pkg-config python3
 APT_TEST := $(APT_DEMO) binutils g++ iproute2 python3-venv tshark util-linux
 
-.PHONY: demo test check requirements check-requirements bench sim clean apt-demo apt-test rust-tests python-module pytest
+.PHONY: demo test check requirements check-requirements bench goodput sim clean apt-demo apt-test rust-tests python-module pytest
 
 demo: apt-demo
 	@echo "== building libustcp, the example and the command (release; from a cold cache a few minutes)"
@@ -29,7 +30,8 @@ rust-tests:
 	@echo "== Rust: unit tests, the state table, 10,000 seeds of simulated weather"
 	$(CARGO) test --locked --workspace --exclude ustcp-python
 
-pytest: examples test-programs build/tests/puppet-kernel build/tests/puppet-ustcp python-module
+pytest: examples test-programs build/tests/puppet-kernel build/tests/puppet-ustcp python-module \
+		build/bench/flow-kernel build/bench/flow-ustcp
 	@echo "== C and Python programs against the kernel's TCP, in network namespaces"
 	$(PYTHON) -m pytest tests $(PYTEST)
 
@@ -49,6 +51,9 @@ check: apt-test $(VENV)/ready
 
 bench: examples build/bench/load build/bench/server
 	python3 tests/bench/run.py $(BENCH)
+
+goodput: capi-prefix build/bench/flow-kernel build/bench/flow-ustcp
+	python3 tests/bench/goodput.py $(GOODPUT)
 
 sim:
 	USTCP_SIM_SEEDS=$${USTCP_SIM_SEEDS:-100000} $(CARGO) test --locked -p ustcp-sim --test seeds -- --nocapture
@@ -98,6 +103,15 @@ build/tests/puppet-ustcp: tests/puppet/puppet.c tests/puppet/sha256.h capi-prefi
 build/bench/load: tests/bench/load.c
 	@mkdir -p $(@D)
 	$(CC) $(HARNESS_CFLAGS) $< -o $@
+
+build/bench/flow-kernel: tests/bench/flow.c
+	@mkdir -p $(@D)
+	$(CC) $(HARNESS_CFLAGS) $< -o $@
+
+build/bench/flow-ustcp: tests/bench/flow.c capi-prefix
+	@mkdir -p $(@D)
+	$(CC) $(HARNESS_CFLAGS) -DUSTCP $$($(CAPI_PKG_CONFIG) --cflags ustcp) $< -o $@ \
+		$$($(CAPI_PKG_CONFIG) --libs ustcp) -Wl,-rpath,$(CAPI_PREFIX)/lib
 
 build/bench/server: tests/bench/server.c capi-prefix
 	@mkdir -p $(@D)

@@ -8,6 +8,7 @@ mod http;
 mod in_memory;
 mod inferred;
 mod program;
+mod relay;
 mod scratch;
 mod screen;
 mod segment;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::Options),
     #[command(hide = true)]
     Fetch(fetch::Options),
+    #[command(hide = true)]
+    Relay(relay::Options),
 }
 
 /// Why the command did not do what was asked: one line that says what is wrong.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Fetch(options) => fetch::run(&options),
+        Command::Relay(options) => relay::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -48,6 +48,23 @@ pub enum Cause {
     Aborted,
 }
 
+impl Cause {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Cause; 11] = [
+        Cause::PassiveOpen,
+        Cause::ActiveOpen,
+        Cause::PeerSyn,
+        Cause::PeerSynAck,
+        Cause::OurSynAcked,
+        Cause::UserClosed,
+        Cause::PeerFin,
+        Cause::OurFinAcked,
+        Cause::TwoMslPassed,
+        Cause::PeerReset,
+        Cause::Aborted,
+    ];
+}
+
 impl State {
     /// All of them, in the RFC's order.
     pub const ALL: [State; 11] = [

@@ -18,6 +18,8 @@ mod mirror;
 mod panics;
 mod poll;
 pub mod process;
+#[doc(hidden)]
+pub mod relay;
 mod runtime;
 mod settings;
 mod sink;

@@ -23,5 +23,5 @@ pub use network::{Failure, Hop, HostEvent, HostId, Network, TracedPacket};
 pub use rng::Rng;
 pub use scenario::{Ending, Interlude, Opening, Scenario, Side};
 pub use seed::{Outcome, Sight};
-pub use tally::{CAUSES, Tally};
+pub use tally::Tally;
 pub use weather::{Direction, PacketKind, ScriptedDrop, Weather};

@@ -90,6 +90,16 @@ struct Fate {
     jitter: [Duration; 2],
 }
 
+impl Fate {
+    const SPARED: Fate = Fate {
+        lost: false,
+        duplicated: false,
+        flipped: None,
+        behind: None,
+        jitter: [Duration::ZERO; 2],
+    };
+}
+
 impl Link {
     /// A link under `weather`. Scripted drops count for it whatever direction they name; see [`Weather::outgoing`].
     #[must_use]
@@ -121,8 +131,18 @@ impl Link {
         }
     }
 
-    fn send_one(&mut self, now: Instant, mut packet: Vec<u8>) {
+    /// Hands over one packet that chance spares: rate, queue and delay are the same for it, and nothing is drawn, so
+    /// that it moves no fault of another packet.
+    pub fn send_spared(&mut self, now: Instant, packet: Vec<u8>) {
+        self.carry(now, packet, &Fate::SPARED);
+    }
+
+    fn send_one(&mut self, now: Instant, packet: Vec<u8>) {
         let fate = self.draw(packet.len());
+        self.carry(now, packet, &fate);
+    }
+
+    fn carry(&mut self, now: Instant, mut packet: Vec<u8>, fate: &Fate) {
         self.counters.offered += 1;
         if self.script.takes(&packet) {
             self.counters.scripted += 1;

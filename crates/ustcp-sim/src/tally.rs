@@ -8,21 +8,6 @@ use ustcp_proto::{Cause, DropReason, State, Timer};
 
 use crate::LinkCounters;
 
-/// Every cause of a transition.
-pub const CAUSES: [Cause; 11] = [
-    Cause::PassiveOpen,
-    Cause::ActiveOpen,
-    Cause::PeerSyn,
-    Cause::PeerSynAck,
-    Cause::OurSynAcked,
-    Cause::UserClosed,
-    Cause::PeerFin,
-    Cause::OurFinAcked,
-    Cause::TwoMslPassed,
-    Cause::PeerReset,
-    Cause::Aborted,
-];
-
 const TIMERS: [Timer; 7] = [
     Timer::Retransmission,
     Timer::Persist,
@@ -74,7 +59,7 @@ pub struct Tally {
     pub forged: u64,
     /// What the links did.
     pub links: LinkCounters,
-    transitions: [[u64; CAUSES.len()]; State::ALL.len()],
+    transitions: [[u64; Cause::ALL.len()]; State::ALL.len()],
     timers: [u64; TIMERS.len()],
     drops: [u64; DropReason::COUNT],
 }
@@ -178,7 +163,7 @@ impl fmt::Display for Tally {
         writeln!(f, "drops: {}", drops.collect::<Vec<_>>().join(", "))?;
         writeln!(f, "transitions:")?;
         for state in State::ALL {
-            for cause in CAUSES {
+            for cause in Cause::ALL {
                 let count = self.transitions(state, cause);
                 if let Some(to) = state.on(cause).filter(|_| count > 0) {
                     writeln!(f, "  {state:<12} {:<12} {to:<12} {count}", format!("{cause:?}"))?;

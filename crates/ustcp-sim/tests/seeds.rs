@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use ustcp_proto::{Cause, State};
-use ustcp_sim::{CAUSES, Outcome, Scenario, Sight, Tally};
+use ustcp_sim::{Outcome, Scenario, Sight, Tally};
 
 const SEEDS: u64 = 10_000;
 
@@ -147,7 +147,7 @@ fn run_all(seeds: u64) -> Tally {
 fn unseen(tally: &Tally) -> Vec<String> {
     let arrows = State::ALL
         .into_iter()
-        .flat_map(|state| CAUSES.map(|cause| (state, cause)));
+        .flat_map(|state| Cause::ALL.map(|cause| (state, cause)));
     arrows
         .filter(|&(state, cause)| state.on(cause).is_some() && unreachable(state, cause).is_none())
         .filter(|&(state, cause)| tally.transitions(state, cause) == 0)

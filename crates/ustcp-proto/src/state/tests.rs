@@ -1,21 +1,7 @@
 use super::*;
 
-/// RFC 9293 §3.3.2 and §3.10 once more, as a matrix: rows are states in the RFC's order, columns the causes below.
+/// RFC 9293 §3.3.2 and §3.10 once more, as a matrix: rows are states in the RFC's order, columns the causes in theirs.
 /// Letters name the next state: L S R E 1 2 W C K T 0; `.` is no arrow.
-const CAUSES: [Cause; 11] = [
-    Cause::PassiveOpen,
-    Cause::ActiveOpen,
-    Cause::PeerSyn,
-    Cause::PeerSynAck,
-    Cause::OurSynAcked,
-    Cause::UserClosed,
-    Cause::PeerFin,
-    Cause::OurFinAcked,
-    Cause::TwoMslPassed,
-    Cause::PeerReset,
-    Cause::Aborted,
-];
-
 const ARROWS: [(&str, State); 11] = [
     (". S R . . 0 . . . . 0", State::Listen),
     (". . R E . 0 . . . 0 0", State::SynSent),
@@ -37,7 +23,7 @@ const LETTERS: &str = "LSRE12WCKT0";
 fn every_pair_of_state_and_cause() {
     for ((row, state), in_order) in ARROWS.into_iter().zip(State::ALL) {
         assert_eq!(state, in_order);
-        for (cell, cause) in row.split(' ').zip(CAUSES) {
+        for (cell, cause) in row.split(' ').zip(Cause::ALL) {
             let expected = LETTERS.find(cell).map(|place| State::ALL[place]);
             assert_eq!(state.on(cause), expected, "{state} on {cause:?}");
         }
@@ -50,9 +36,9 @@ fn every_state_can_be_reached_and_left() {
         assert!(
             State::ALL
                 .iter()
-                .any(|from| CAUSES.iter().any(|cause| from.on(*cause) == Some(state)))
+                .any(|from| Cause::ALL.iter().any(|cause| from.on(*cause) == Some(state)))
         );
-        assert!(CAUSES.iter().any(|cause| state.on(*cause).is_some()));
+        assert!(Cause::ALL.iter().any(|cause| state.on(*cause).is_some()));
     }
 }
 

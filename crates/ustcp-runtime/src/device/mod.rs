@@ -17,7 +17,7 @@ use std::os::fd::RawFd;
 
 use ustcp_proto::{Checksum, Instant, Transmit};
 
-pub(crate) use open::open;
+pub(crate) use open::{open, open_end};
 
 /// A TUN device, or something put around one.
 pub(crate) trait Device: Send {

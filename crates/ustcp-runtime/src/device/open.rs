@@ -52,6 +52,18 @@ pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
     Ok(device)
 }
 
+/// A plain device without addresses, made when there is none of that name: an end of a line that we are not a host on.
+pub(crate) fn open_end(name: &str) -> Result<Box<dyn Device>, StartError> {
+    let settings = Settings {
+        tun: name.to_owned(),
+        offload: Offload::Off,
+        ..Settings::default()
+    };
+    let opened = attach_plain(name).and_then(|iface| Ok((iface, configure(&Interface::new(name)?, &settings)?)));
+    let (iface, mtu) = opened.map_err(|error| explain(&settings, None, &error))?;
+    Ok(Box::new(Plain::new(Line::Named(iface), mtu)))
+}
+
 /// What holds for every device.
 fn check(settings: &Settings) -> Result<(), StartError> {
     if settings.addresses.is_empty() {

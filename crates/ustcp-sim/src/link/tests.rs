@@ -320,3 +320,27 @@ fn one_fault_more_moves_no_draw_of_the_others() {
         numbers("loss=5%,rate=100mbit,delay=1ms,seed=4")
     );
 }
+
+/// What is spared takes the line's time and nobody's draw.
+#[test]
+fn a_spared_packet_moves_no_fault_of_another() {
+    let fates = |spared: bool| {
+        let mut link = link("loss=50%,seed=3");
+        let mut lost = Vec::new();
+        for n in 0..100_u32 {
+            if spared {
+                link.send_spared(at(0), vec![0; 40]);
+            }
+            let before = link.counters().lost;
+            link.send(at(0), n.to_be_bytes().to_vec(), None);
+            lost.push(link.counters().lost > before);
+        }
+        (lost, link.counters().offered)
+    };
+    let ((alone, offered), (beside, with_spared)) = (fates(false), fates(true));
+    assert_eq!(alone, beside);
+    assert_eq!((offered, with_spared), (100, 200));
+    let mut slow = link("loss=100%,rate=1mbit,delay=5ms,queue=2");
+    (0..3).for_each(|_| slow.send_spared(at(0), vec![0; 125]));
+    assert_eq!((slow.poll_timeout(), slow.counters().overflowed), (Some(at(6000)), 1));
+}
