@@ -295,6 +295,42 @@ impl Stack {
         result
     }
 
+    /// As [`send`](Stack::send), and the last byte taken is urgent (`MSG_OOB`), RFC 9293 §3.8.5.
+    pub fn send_urgent(&mut self, now: Instant, id: SocketId, data: &[u8]) -> Result<usize, Error> {
+        self.cx.now = now;
+        let taken = match &mut self.sockets.held_mut(id)?.kind {
+            Kind::Connection(connection) => connection.send(data),
+            Kind::Fresh | Kind::Listener(_) => Err(Error::BrokenPipe),
+        };
+        if let (Ok(1..), Some(connection)) = (taken, self.sockets.connection_mut(id)) {
+            connection.mark_urgent();
+        }
+        self.settle(id);
+        taken
+    }
+
+    /// Takes the urgent byte, or only looks at it (`MSG_OOB`); `None` at the end of the stream. `InvalidArgument` when
+    /// there is none, or it is in the stream; `WouldBlock` while it is announced and has not come.
+    pub fn recv_urgent(&mut self, now: Instant, id: SocketId, peek: bool) -> Result<Option<u8>, Error> {
+        self.cx.now = now;
+        let result = match &mut self.sockets.held_mut(id)?.kind {
+            Kind::Connection(connection) => connection.recv_urgent(peek),
+            Kind::Fresh => Err(Error::InvalidArgument),
+            Kind::Listener(_) => Err(Error::NotConnected),
+        };
+        self.settle(id);
+        result
+    }
+
+    /// Whether the next byte to read is the urgent one (`SIOCATMARK`); `InvalidArgument` for a listener.
+    pub fn at_mark(&self, id: SocketId) -> Result<bool, Error> {
+        match &self.sockets.held(id)?.kind {
+            Kind::Fresh => Ok(false),
+            Kind::Listener(_) => Err(Error::InvalidArgument),
+            Kind::Connection(connection) => Ok(connection.at_mark()),
+        }
+    }
+
     /// Moves received bytes into `into`: `Ok(0)` is the end of the stream, `WouldBlock` is nothing yet. `NotConnected`
     /// without a connection.
     pub fn recv(&mut self, now: Instant, id: SocketId, into: &mut [u8]) -> Result<usize, Error> {
@@ -327,7 +363,7 @@ impl Stack {
         let Kind::Connection(connection) = &mut self.sockets.held_mut(id)?.kind else {
             return Err(Error::NotConnected);
         };
-        let count = connection.rcv.ring.len().min(len);
+        let count = connection.readable().min(len);
         if count == 0 {
             // Nothing to drop: the end, an error or "not yet" are told as to any reader.
             return if len == 0 { Ok(0) } else { connection.recv(&mut [0]) };
@@ -543,7 +579,7 @@ impl Stack {
         match &self.sockets.held(id)?.kind {
             Kind::Fresh => Ok(0),
             Kind::Listener(_) => Err(Error::InvalidArgument),
-            Kind::Connection(connection) => Ok(connection.rcv.ring.len()),
+            Kind::Connection(connection) => Ok(connection.queued_in()),
         }
     }
 

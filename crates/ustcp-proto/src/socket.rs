@@ -87,6 +87,8 @@ pub struct Readiness {
     pub hang_up: bool,
     /// `POLLERR`: an error waits in `SO_ERROR`.
     pub error: bool,
+    /// `POLLPRI`: an urgent byte waits.
+    pub urgent: bool,
     /// Bytes have arrived (or a connection to accept, or FIN) so often: each change is an edge for `EPOLLET`.
     pub arrivals: u32,
 }
@@ -110,6 +112,8 @@ pub struct Options {
     pub keepalive_interval: Duration,
     /// `TCP_KEEPCNT`.
     pub keepalive_count: u8,
+    /// `SO_OOBINLINE`: urgent data stays in the stream.
+    pub urgent_inline: bool,
     /// `TCP_NODELAY`: no Nagle.
     pub no_delay: bool,
     /// `SO_LINGER`: `Some(0)` makes close send RST. Longer times are the runtime's to wait.
@@ -136,6 +140,7 @@ impl Default for Options {
             keepalive_idle: Duration::from_secs(7200), // RFC 9293 MUST-28
             keepalive_interval: Duration::from_secs(75),
             keepalive_count: 9,
+            urgent_inline: false,
             no_delay: false,
             linger: None,
             receive_buffer: config.receive_buffer,

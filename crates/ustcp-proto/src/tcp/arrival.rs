@@ -116,6 +116,7 @@ impl Connection {
         self.check_rst(cx, &arrival)?; //                  second
         self.check_syn(cx, &arrival)?; //                  fourth
         self.check_ack(cx, &arrival)?; //                  fifth
+        self.take_urgent(&arrival); //                     sixth
         self.take_text(cx, &arrival)?; //                  seventh
         self.check_fin(cx, &arrival) //                    eighth
     }
@@ -279,6 +280,14 @@ impl Connection {
             RETURN
         } else {
             ControlFlow::Continue(())
+        }
+    }
+
+    /// Sixth: the URG bit.
+    fn take_urgent(&mut self, arrival: &Arrival<'_>) {
+        if matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
+            let Arrival { header, seq, text, .. } = arrival;
+            self.check_urg(header.flags, header.seq, header.urgent, (*seq, text));
         }
     }
 

@@ -17,6 +17,7 @@ mod time_wait;
 mod timeout;
 mod timers;
 mod transmit;
+mod urgent;
 mod user;
 mod view;
 

@@ -4,6 +4,7 @@ use ustcp_wire::{SackBlocks, SeqNum};
 
 use super::assembler::Assembler;
 use super::ring::Ring;
+use super::urgent::Urgent;
 use crate::DropReason;
 
 /// Whether an acknowledgement is owed.
@@ -29,6 +30,7 @@ pub(crate) struct Receive {
     pub(crate) scale: u8,
     pub(crate) ring: Ring,
     assembler: Assembler,
+    pub(crate) urgent: Urgent,
     /// Where the peer's FIN stands, as last seen.
     fin: Option<SeqNum>,
     /// The FIN has been taken: RCV.NXT is beyond it.
@@ -56,6 +58,7 @@ impl Receive {
             scale: 0,
             ring: Ring::new(buffer),
             assembler: Assembler::default(),
+            urgent: Urgent::None,
             fin: None,
             finished: false,
             mss,
@@ -78,6 +81,11 @@ impl Receive {
     /// The window field of a SYN: never scaled, RFC 7323 §2.2.
     pub(crate) fn initial_window(&self) -> u16 {
         u16::try_from(self.ring.space()).unwrap_or(u16::MAX)
+    }
+
+    /// The sequence number of the next byte to be read.
+    pub(crate) fn copied(&self) -> SeqNum {
+        self.nxt - (self.ring.len() + usize::from(self.finished))
     }
 
     /// RCV.WND as the peer knows it.

@@ -82,9 +82,7 @@ impl Connection {
     }
 
     pub(super) fn bare_ack(&mut self) -> Outgoing {
-        let mut header = self.acknowledging_header();
-        header.seq = self.snd.nxt;
-        Outgoing::bare(header, false)
+        Outgoing::bare(self.acknowledging_header(self.snd.nxt), false)
     }
 
     /// The segment that carries `[start, end)` of what there is to send.
@@ -93,8 +91,7 @@ impl Connection {
         let len = end.min(text_end).distance_from(start);
         let each = self.packet_text();
         let fin = end.after(text_end);
-        let mut header = self.acknowledging_header();
-        header.seq = start;
+        let mut header = self.acknowledging_header(start);
         if len > 0 && end.at_or_after(text_end) {
             header.flags |= Flags::PSH; // RFC 9293 MUST-61
         }
@@ -112,15 +109,18 @@ impl Connection {
         }
     }
 
-    /// ACK, window and SACK blocks as of now; what was owed is paid.
-    fn acknowledging_header(&mut self) -> TcpHeader {
+    /// ACK, window, urgent pointer and SACK blocks as of now; what was owed is paid.
+    pub(super) fn acknowledging_header(&mut self, seq: SeqNum) -> TcpHeader {
         let window = self.rcv.announce();
         self.rcv.acknowledged();
         self.timers.delayed_ack = None;
+        let (urg, urgent) = self.urgent_pointer(seq);
         TcpHeader {
+            seq,
             ack: self.rcv.nxt,
-            flags: Flags::ACK,
+            flags: Flags::ACK | urg,
             window,
+            urgent,
             options: TcpOptions {
                 sack: self.rcv.sack_blocks(self.sack_room()),
                 ..TcpOptions::default()

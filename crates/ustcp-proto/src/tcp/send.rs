@@ -23,6 +23,8 @@ pub(crate) struct Send {
     start: SeqNum,
     pub(crate) fin_queued: bool,
     pub(crate) in_flight: Scoreboard,
+    /// SND.UP: after the last urgent byte.
+    pub(crate) up: SeqNum,
     /// The segment size we send with: the peer's MSS, our path and our user permitting.
     pub(crate) mss: usize,
     /// End of the last segment sent that was smaller than `mss`: Nagle as Minshall refined it, and Linux has it.
@@ -44,6 +46,7 @@ impl Send {
             start: iss + 1,
             fin_queued: false,
             in_flight: Scoreboard::default(),
+            up: iss,
             mss,
             small_end: iss,
         }
@@ -118,6 +121,7 @@ impl Send {
     /// SND.UNA moves to `ack`: frees what it covers. The scoreboard is the caller's to tell.
     pub(crate) fn advance(&mut self, ack: SeqNum) {
         self.una = ack;
+        self.up = self.up.max(ack);
         let freed = ack.distance_from(self.start).min(self.ring.len());
         self.ring.consume(freed);
         if self.ring.is_empty() {

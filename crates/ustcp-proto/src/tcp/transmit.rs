@@ -132,6 +132,9 @@ impl Connection {
     /// One segment without offload; else as many whole ones as a super-segment holds, and as may leave in one piece.
     fn largest_text(&self, cx: &Context) -> usize {
         let whole = self.packet_text();
+        if self.is_urgent() {
+            return whole; // who splits a super-segment does not move the pointer
+        }
         let piece = self
             .congestion
             .pacing_rate()
@@ -153,7 +156,7 @@ impl Connection {
     /// Whether a piece that ends in less than a full segment may go: it is the last of what there is and Nagle has no
     /// objection, or it is half of the largest window this peer ever had.
     fn may_send_small(&self, len: usize, all: bool, fin: bool) -> bool {
-        let nagle = self.options.no_delay || fin || !self.snd.small_in_flight();
+        let nagle = self.options.no_delay || fin || self.is_urgent() || !self.snd.small_in_flight();
         let half_window = len * 2 >= self.snd.max_wnd && self.snd.max_wnd > 0;
         nagle && (all || half_window) && len > 0 || fin
     }
@@ -194,9 +197,7 @@ impl Connection {
             self.timers.persist = Some(cx.now + self.rtt.scaled(self.probe_backoff)); // RFC 9293 SHLD-30
         }
         // RFC 9293 SHLD-12 for keepalive; Linux's way for windows too: no byte of the stream is put at risk.
-        let mut outgoing = self.bare_ack();
-        outgoing.header.seq = self.snd.una - 1;
-        Some(outgoing)
+        Some(Outgoing::bare(self.acknowledging_header(self.snd.una - 1), false))
     }
 
     fn transmit_ack_if_owed(&mut self) -> Option<Outgoing> {

@@ -29,7 +29,12 @@ impl Connection {
 
     /// RECEIVE: what can be read at `offset`; `Ok(0)` at the end of the stream. An error is told once.
     pub(crate) fn peek(&mut self, offset: usize, into: &mut [u8]) -> Result<usize, Error> {
-        let copied = self.rcv.ring.copy_to(offset, into);
+        let run = self.readable_run(offset);
+        let room = into.len().min(run.limit);
+        let copied = self
+            .rcv
+            .ring
+            .copy_to(run.skip + offset, into.get_mut(..room).unwrap_or_default());
         if copied > 0 || into.is_empty() {
             return Ok(copied);
         }
@@ -43,14 +48,17 @@ impl Connection {
 
     /// RECEIVE, for good.
     pub(crate) fn recv(&mut self, into: &mut [u8]) -> Result<usize, Error> {
-        let count = self.peek(0, into)?;
-        self.consume(count);
-        Ok(count)
+        let result = self.peek(0, into);
+        if !into.is_empty() && matches!(result, Ok(_) | Err(Error::WouldBlock)) {
+            self.consume(result.unwrap_or(0)); // as Linux: looking for text beyond the urgent byte passes that
+        }
+        result
     }
 
-    /// The first `count` bytes received have been read.
+    /// The next `count` bytes of the stream have been read.
     pub(crate) fn consume(&mut self, count: usize) {
-        self.rcv.read(count);
+        self.rcv.read(self.readable_run(0).skip + count);
+        self.pass_mark();
         let text_may_come = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
         if text_may_come && !self.rcv.is_finished() && self.rcv.should_update_window() {
             self.rcv.owe(AckDebt::Now);

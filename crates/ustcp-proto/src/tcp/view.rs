@@ -13,11 +13,12 @@ impl Connection {
         let write_closed = self.snd.fin_queued || dead;
         let room = self.snd.ring.space() >= self.snd.ring.len() / 2 && self.snd.ring.space() > 0;
         Readiness {
-            readable: (!opening && !self.rcv.ring.is_empty()) || read_closed || self.error.is_some(),
+            readable: (!opening && self.readable() > 0) || read_closed || self.error.is_some(),
             writable: !opening && (write_closed || room) || dead,
             read_closed,
             hang_up: (read_closed && write_closed) || dead,
             error: self.error.is_some(),
+            urgent: self.has_urgent(),
             arrivals: self.arrivals,
         }
     }

@@ -388,13 +388,3 @@ fn events_that_nobody_fetches_are_bounded() {
     assert_eq!(w.events().len(), 65_536);
     assert!(w.stack.counters().events_lost > 0);
 }
-
-/// URG and its pointer change nothing: the bytes stay in line.
-#[test]
-fn urgent_pointers() {
-    for urgent in [0, 1, 5, 10, 11, 65_535] {
-        let mut w = Wire::connected();
-        w.peer(&format!("PU. 1:11(10) ack 1 urg {urgent}"));
-        assert_eq!(w.read(99), Ok(10));
-    }
-}

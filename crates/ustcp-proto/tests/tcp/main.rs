@@ -60,6 +60,8 @@ mod time_wait;
 #[cfg(test)]
 mod transparent;
 #[cfg(test)]
+mod urgent;
+#[cfg(test)]
 mod window;
 #[cfg(test)]
 mod wire;

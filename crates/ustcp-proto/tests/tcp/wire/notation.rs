@@ -115,6 +115,7 @@ impl Segment {
         };
         (self.flags, self.seq, self.len, self.ack) == (flags, seen.seq, seen.len, seen.ack)
             && (self.win.is_none() || self.win == seen.win)
+            && (!self.flags.has(Flags::URG) || self.urgent == seen.urgent)
             && (self.options.is_none() || self.options == seen.options)
     }
 }
