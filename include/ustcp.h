@@ -352,8 +352,8 @@ int ustcp_getpeername(int fd, struct sockaddr *addr, socklen_t *addrlen);
  *
  * - `buf`: the bytes, used in place; may be null when `len` is 0.
  * - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are taken by one call, as in Linux.
- * - `flags`: `MSG_DONTWAIT`: take what there is room for now. `MSG_NOSIGNAL`: no `SIGPIPE`. `MSG_OOB`: `EOPNOTSUPP`.
- *   `MSG_FASTOPEN`: `EOPNOTSUPP`. Others are taken without effect.
+ * - `flags`: `MSG_DONTWAIT`: take what there is room for now. `MSG_NOSIGNAL`: no `SIGPIPE`. `MSG_OOB`: the last
+ *   byte is urgent (RFC 9293 §3.8.5; the pointer names the byte after it). `MSG_FASTOPEN`: `EOPNOTSUPP`. Others are taken without effect.
  *
  * Returns the number of bytes taken: all in a blocking call, unless a signal or `SO_SNDTIMEO` ended it; at least 1 if
  * `len` is not 0. Or -1 and sets `errno`:
@@ -373,7 +373,10 @@ int ustcp_getpeername(int fd, struct sockaddr *addr, socklen_t *addrlen);
  * Safety:
  * `buf` stays readable for `len` bytes during the call.
  */
-ssize_t ustcp_send(int fd, const void *buf, size_t len, int flags);
+ssize_t ustcp_send(int fd,
+                   const void *buf,
+                   size_t len,
+                   int flags);
 
 /**
  * As `ustcp_send`; sendto(2). The address is checked and, as in Linux, otherwise ignored: a TCP socket has one peer.
@@ -404,8 +407,8 @@ ssize_t ustcp_write(int fd, const void *buf, size_t len);
  * - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are read by one call, as in Linux.
  * - `flags`: `MSG_DONTWAIT`: take what is there. `MSG_PEEK`: leave it there too. `MSG_WAITALL`: wait until `len` bytes
  *   are there, the stream ends or a signal comes. `MSG_TRUNC`: drop the bytes instead of copying them, `buf` is not
- *   touched. `MSG_OOB`: `EOPNOTSUPP`. `MSG_ERRQUEUE`: `EAGAIN`, that queue is always empty. Others are taken without
- *   effect.
+ *   touched. `MSG_OOB`: the urgent byte, without waiting. `MSG_ERRQUEUE`: `EAGAIN`, that queue is always empty.
+ *   Others are taken without effect.
  *
  * Returns the number of bytes read; 0 when the peer has sent FIN and all before it was read, or our side was shut down
  * (or `len` is 0). Or -1 and sets `errno`:
@@ -415,8 +418,9 @@ ssize_t ustcp_write(int fd, const void *buf, size_t len);
  *   failed. Each is told once; then reads return 0.
  * - `EINTR`: before any byte was read, a signal's handler ran that was installed without `SA_RESTART`, or
  *   `SO_RCVTIMEO` is set.
- * - `EINVAL`: `len` is too large. `EFAULT`: `buf` can point nowhere (null, or outside of user memory); other wild
- *   pointers are a `SIGSEGV`, as with libc's own functions.
+ * - `EINVAL`: `len` is too large; with `MSG_OOB`, there is no urgent byte, or `SO_OOBINLINE` has it in the stream.
+ *   `EFAULT`: `buf` can point nowhere (null, or outside of user memory); other wild pointers are a `SIGSEGV`, as with
+ *   libc's own functions.
  * - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
  *   ended.
  *
@@ -494,8 +498,9 @@ ssize_t ustcp_sendmsg(int fd, const struct msghdr *msg, int flags);
 /**
  * As `ustcp_recv`, into a message; recvmsg(2).
  *
- * - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. Out: `msg_namelen`, `msg_controllen` and `msg_flags`
- *   are 0: a TCP socket tells no address here, and there are no control data.
+ * - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. Out: `msg_namelen` and `msg_controllen` are 0: a
+ *   TCP socket tells no address here, and there are no control data; `msg_flags` is `MSG_OOB` with the urgent byte,
+ *   else 0.
  * - `flags`: as for `ustcp_recv`.
  *
  * Returns and sets `errno` as `ustcp_recv`, and:
@@ -516,7 +521,7 @@ ssize_t ustcp_recvmsg(int fd, struct msghdr *msg, int flags);
  * - `nfds`: entries, 0 to the limit of open files (`RLIMIT_NOFILE`).
  * - `timeout`: milliseconds; 0 does not wait, negative waits as long as it takes.
  *
- * The events are those of a TCP socket in Linux: `POLLIN`, `POLLOUT`, `POLLRDHUP`, and unasked `POLLERR`, `POLLHUP`
+ * The events are those of a TCP socket in Linux: `POLLIN`, `POLLOUT`, `POLLRDHUP`, `POLLPRI`, and unasked `POLLERR`, `POLLHUP`
  * and, for a descriptor that is not open, `POLLNVAL`.
  *
  * Returns how many entries have events, 0 when the time has passed, or -1 and sets `errno`:
@@ -526,7 +531,9 @@ ssize_t ustcp_recvmsg(int fd, struct msghdr *msg, int flags);
  * Safety:
  * `fds` stays readable and writable for `nfds` entries during the call.
  */
-int ustcp_poll(struct pollfd *fds, nfds_t nfds, int timeout);
+int ustcp_poll(struct pollfd *fds,
+               nfds_t nfds,
+               int timeout);
 
 /**
  * Sets an option; setsockopt(2).
@@ -615,7 +622,8 @@ int ustcp_fcntl(int fd, int cmd, long arg);
  * macro of this name makes it so in C (a null pointer when left out).
  *
  * - `request`: `FIONREAD` (`SIOCINQ`): bytes that can be read now, into `*(int *)arg`. `SIOCOUTQ` (`TIOCOUTQ`): bytes
- *   written that the peer has not acknowledged. `FIONBIO`: `O_NONBLOCK` from `*(int *)arg`. `FIOCLEX`: nothing to do,
+ *   written that the peer has not acknowledged. `SIOCATMARK`: 1 when the next byte to read is the urgent one, else 0.
+ *   `FIONBIO`: `O_NONBLOCK` from `*(int *)arg`. `FIOCLEX`: nothing to do,
  *   close-on-exec is always on.
  * - `arg`: an `int`, for those that have one.
  *

@@ -413,9 +413,6 @@ static void test_send(const int pair[2])
     GIVES(ustcp_send(pair[0], NULL, 0, 0), 0);
     FAILS(ustcp_send(pair[0], bytes, SIZE_MAX, 0), OURS(EINVAL, EFAULT));
     FAILS(ustcp_write(pair[0], bytes, SIZE_MAX), OURS(EINVAL, EFAULT));
-#ifndef KERNEL
-    FAILS(ustcp_send(pair[0], bytes, 1, MSG_OOB), EOPNOTSUPP);
-#endif
     FAILS(ustcp_sendto(pair[0], bytes, 1, 0, (struct sockaddr *)unmapped, sizeof name), EFAULT);
     FAILS(ustcp_sendto(pair[0], bytes, 1, 0, generic(&name), 129), EINVAL);
     GIVES(ustcp_sendto(pair[0], bytes, 1, 0, generic(&name), sizeof name), 1); /* ignored, as in Linux */
@@ -471,7 +468,7 @@ static void test_receive(const int pair[2])
     message.msg_iovlen = 1025;
     FAILS(ustcp_recvmsg(pair[1], &message, 0), EMSGSIZE);
     message.msg_iovlen = 1;
-    FAILS(ustcp_recv(pair[1], bytes, 1, MSG_OOB), OURS(EOPNOTSUPP, EINVAL));
+    FAILS(ustcp_recv(pair[1], bytes, 1, MSG_OOB), EINVAL);
     FAILS(ustcp_recv(pair[1], bytes, 1, MSG_ERRQUEUE), EAGAIN);
 #ifndef KERNEL
     FAILS(ustcp_recv(pair[1], bytes, SIZE_MAX, 0), EINVAL);
@@ -737,6 +734,64 @@ static void set_nodelay(int fd, int on)
     GIVES(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
 }
 
+/* The events of a descriptor once one of `events` is there. */
+static int events_of(int fd, short events)
+{
+    struct pollfd entry = { .fd = fd, .events = events };
+
+    NEEDS(ustcp_poll(&entry, 1, 10000) == 1);
+    return entry.revents;
+}
+
+static int at_mark(int fd)
+{
+    int mark = -1;
+
+    NEEDS(ustcp_ioctl(fd, SIOCATMARK, &mark) == 0);
+    return mark;
+}
+
+/* Urgent data: one byte beside the stream, or in it. */
+static void test_urgent(void)
+{
+    char bytes[8];
+    int pair[2], queued;
+    struct iovec vector = { bytes, sizeof bytes };
+    struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+
+    make_pair(pair);
+    set_nodelay(pair[0], 1);
+    GIVES(ustcp_send(pair[0], "abc", 3, MSG_OOB), 3);
+    GIVES(events_of(pair[1], POLLPRI | POLLIN), POLLPRI | POLLIN);
+    GIVES(ustcp_ioctl(pair[1], FIONREAD, &queued), 0);
+    GIVES(queued, 2);
+    GIVES(ustcp_recv(pair[1], bytes, sizeof bytes, MSG_OOB | MSG_PEEK), 1);
+    GIVES(ustcp_recvmsg(pair[1], &message, MSG_OOB), 1);
+    GIVES(bytes[0], 'c');
+    GIVES(message.msg_flags, MSG_OOB);
+    FAILS(ustcp_recv(pair[1], bytes, sizeof bytes, MSG_OOB), EINVAL);
+    GIVES(at_mark(pair[1]), 0);
+    GIVES(ustcp_recv(pair[1], bytes, sizeof bytes, 0), 2);
+    GIVES(at_mark(pair[1]), 1);
+    GIVES(ustcp_send(pair[0], "d", 1, 0), 1);
+    GIVES(events_of(pair[1], POLLIN), POLLIN);
+    GIVES(ustcp_recv(pair[1], bytes, sizeof bytes, 0), 1);
+    GIVES(bytes[0], 'd');
+    GIVES(at_mark(pair[1]), 0);
+
+    GIVES(ustcp_setsockopt(pair[1], SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int)), 0);
+    GIVES(ustcp_send(pair[0], "efg", 3, MSG_OOB), 3);
+    GIVES(events_of(pair[1], POLLPRI | POLLIN), POLLPRI | POLLIN);
+    FAILS(ustcp_recv(pair[1], bytes, sizeof bytes, MSG_OOB), EINVAL);
+    GIVES(ustcp_recv(pair[1], bytes, sizeof bytes, 0), 2);
+    GIVES(at_mark(pair[1]), 1);
+    GIVES(ustcp_recv(pair[1], bytes, sizeof bytes, 0), 1);
+    GIVES(bytes[0], 'g');
+    FAILS(ustcp_ioctl(pair[1], SIOCATMARK, NULL), EFAULT);
+    ustcp_close(pair[0]);
+    ustcp_close(pair[1]);
+}
+
 int main(void)
 {
     struct sigaction action = { .sa_handler = count_sigpipe, .sa_flags = SA_RESTART };
@@ -771,6 +826,7 @@ int main(void)
     test_poll(pair[0]);
     test_conversation(pair);
     test_close(pair);
+    test_urgent();
 #ifndef KERNEL
     test_end();
 #endif

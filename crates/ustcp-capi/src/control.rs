@@ -9,6 +9,9 @@ use crate::memory;
 /// `SIOCINQ` is `FIONREAD` and `SIOCOUTQ` is `TIOCOUTQ` on a socket.
 const SIOCOUTQ: c_ulong = libc::TIOCOUTQ;
 
+/// Of `<asm-generic/sockios.h>`; libc has it for some targets only.
+const SIOCATMARK: c_ulong = 0x8905;
+
 /// Reads and changes the descriptor's flags; fcntl(2). The third argument is not optional in the binary interface; the
 /// macro of this name makes it so in C (0 when left out).
 ///
@@ -41,7 +44,8 @@ pub extern "C" fn ustcp_fcntl(fd: c_int, cmd: c_int, arg: c_long) -> c_int {
 /// macro of this name makes it so in C (a null pointer when left out).
 ///
 /// - `request`: `FIONREAD` (`SIOCINQ`): bytes that can be read now, into `*(int *)arg`. `SIOCOUTQ` (`TIOCOUTQ`): bytes
-///   written that the peer has not acknowledged. `FIONBIO`: `O_NONBLOCK` from `*(int *)arg`. `FIOCLEX`: nothing to do,
+///   written that the peer has not acknowledged. `SIOCATMARK`: 1 when the next byte to read is the urgent one, else 0.
+///   `FIONBIO`: `O_NONBLOCK` from `*(int *)arg`. `FIOCLEX`: nothing to do,
 ///   close-on-exec is always on.
 /// - `arg`: an `int`, for those that have one.
 ///
@@ -59,6 +63,7 @@ pub unsafe extern "C" fn ustcp_ioctl(fd: c_int, request: c_ulong, arg: *mut c_vo
         match request {
             libc::FIONREAD => write_length(arg, socket.queued_in()?),
             SIOCOUTQ => write_length(arg, socket.queued_out()?),
+            SIOCATMARK => write_length(arg, usize::from(socket.at_mark()?)),
             libc::FIONBIO => set_nonblocking(&socket, arg),
             libc::FIOCLEX => Ok(0),
             libc::FIONCLEX => Err(Errno(libc::EINVAL)),

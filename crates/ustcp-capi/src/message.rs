@@ -73,8 +73,9 @@ pub unsafe extern "C" fn ustcp_sendmsg(fd: c_int, msg: *const msghdr, flags: c_i
 
 /// As `ustcp_recv`, into a message; recvmsg(2).
 ///
-/// - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. Out: `msg_namelen`, `msg_controllen` and `msg_flags`
-///   are 0: a TCP socket tells no address here, and there are no control data.
+/// - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. Out: `msg_namelen` and `msg_controllen` are 0: a
+///   TCP socket tells no address here, and there are no control data; `msg_flags` is `MSG_OOB` with the urgent byte,
+///   else 0.
 /// - `flags`: as for `ustcp_recv`.
 ///
 /// Returns and sets `errno` as `ustcp_recv`, and:
@@ -98,7 +99,12 @@ pub unsafe extern "C" fn ustcp_recvmsg(fd: c_int, msg: *mut msghdr, flags: c_int
         if flags & libc::MSG_TRUNC != 0 {
             return transfer::recv_nowhere(&socket, total(&vector)?, flags);
         }
-        transfer::recv(&socket, &mut room(&vector)?, flags)
+        let count = transfer::recv(&socket, &mut room(&vector)?, flags)?;
+        if flags & libc::MSG_OOB != 0 && count > 0 {
+            header.msg_flags = libc::MSG_OOB;
+            memory::write(msg, &header)?;
+        }
+        Ok(count)
     })
 }
 

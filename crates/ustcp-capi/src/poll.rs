@@ -16,7 +16,7 @@ use crate::memory;
 /// - `nfds`: entries, 0 to the limit of open files (`RLIMIT_NOFILE`).
 /// - `timeout`: milliseconds; 0 does not wait, negative waits as long as it takes.
 ///
-/// The events are those of a TCP socket in Linux: `POLLIN`, `POLLOUT`, `POLLRDHUP`, and unasked `POLLERR`, `POLLHUP`
+/// The events are those of a TCP socket in Linux: `POLLIN`, `POLLOUT`, `POLLRDHUP`, `POLLPRI`, and unasked `POLLERR`, `POLLHUP`
 /// and, for a descriptor that is not open, `POLLNVAL`.
 ///
 /// Returns how many entries have events, 0 when the time has passed, or -1 and sets `errno`:

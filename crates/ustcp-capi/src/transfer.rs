@@ -13,8 +13,8 @@ use crate::memory;
 ///
 /// - `buf`: the bytes, used in place; may be null when `len` is 0.
 /// - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are taken by one call, as in Linux.
-/// - `flags`: `MSG_DONTWAIT`: take what there is room for now. `MSG_NOSIGNAL`: no `SIGPIPE`. `MSG_OOB`: `EOPNOTSUPP`.
-///   `MSG_FASTOPEN`: `EOPNOTSUPP`. Others are taken without effect.
+/// - `flags`: `MSG_DONTWAIT`: take what there is room for now. `MSG_NOSIGNAL`: no `SIGPIPE`. `MSG_OOB`: the last
+///   byte is urgent (RFC 9293 §3.8.5; the pointer names the byte after it). `MSG_FASTOPEN`: `EOPNOTSUPP`. Others are taken without effect.
 ///
 /// Returns the number of bytes taken: all in a blocking call, unless a signal or `SO_SNDTIMEO` ended it; at least 1 if
 /// `len` is not 0. Or -1 and sets `errno`:
@@ -82,8 +82,8 @@ pub unsafe extern "C" fn ustcp_write(fd: c_int, buf: *const c_void, len: size_t)
 /// - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are read by one call, as in Linux.
 /// - `flags`: `MSG_DONTWAIT`: take what is there. `MSG_PEEK`: leave it there too. `MSG_WAITALL`: wait until `len` bytes
 ///   are there, the stream ends or a signal comes. `MSG_TRUNC`: drop the bytes instead of copying them, `buf` is not
-///   touched. `MSG_OOB`: `EOPNOTSUPP`. `MSG_ERRQUEUE`: `EAGAIN`, that queue is always empty. Others are taken without
-///   effect.
+///   touched. `MSG_OOB`: the urgent byte, without waiting. `MSG_ERRQUEUE`: `EAGAIN`, that queue is always empty.
+///   Others are taken without effect.
 ///
 /// Returns the number of bytes read; 0 when the peer has sent FIN and all before it was read, or our side was shut down
 /// (or `len` is 0). Or -1 and sets `errno`:
@@ -93,8 +93,9 @@ pub unsafe extern "C" fn ustcp_write(fd: c_int, buf: *const c_void, len: size_t)
 ///   failed. Each is told once; then reads return 0.
 /// - `EINTR`: before any byte was read, a signal's handler ran that was installed without `SA_RESTART`, or
 ///   `SO_RCVTIMEO` is set.
-/// - `EINVAL`: `len` is too large. `EFAULT`: `buf` can point nowhere (null, or outside of user memory); other wild
-///   pointers are a `SIGSEGV`, as with libc's own functions.
+/// - `EINVAL`: `len` is too large; with `MSG_OOB`, there is no urgent byte, or `SO_OOBINLINE` has it in the stream.
+///   `EFAULT`: `buf` can point nowhere (null, or outside of user memory); other wild pointers are a `SIGSEGV`, as with
+///   libc's own functions.
 /// - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
 ///   ended.
 ///

@@ -11,19 +11,22 @@ pub struct SendFlags {
     pub dont_wait: bool,
     /// `MSG_NOSIGNAL`: no SIGPIPE with `EPIPE`.
     pub no_signal: bool,
+    /// `MSG_OOB`: the last byte is urgent.
+    pub urgent: bool,
 }
 
 impl SendFlags {
-    /// The flags as a program has them: `EOPNOTSUPP` for `MSG_OOB` and `MSG_FASTOPEN`; what is not named here has no
+    /// The flags as a program has them: `EOPNOTSUPP` for `MSG_FASTOPEN`; what is not named here has no
     /// effect.
     pub fn from_bits(bits: c_int) -> Result<SendFlags, Errno> {
         let has = |flag: c_int| bits & flag != 0;
-        if has(libc::MSG_OOB | libc::MSG_FASTOPEN) {
+        if has(libc::MSG_FASTOPEN) {
             return Err(Errno(libc::EOPNOTSUPP));
         }
         Ok(SendFlags {
             dont_wait: has(libc::MSG_DONTWAIT),
             no_signal: has(libc::MSG_NOSIGNAL),
+            urgent: has(libc::MSG_OOB),
         })
     }
 }
@@ -39,16 +42,15 @@ pub struct RecvFlags {
     pub wait_all: bool,
     /// `MSG_TRUNC`: drop the bytes instead of copying them.
     pub truncate: bool,
+    /// `MSG_OOB`: the urgent byte and nothing else; never waits. `EINVAL` when there is none.
+    pub urgent: bool,
 }
 
 impl RecvFlags {
-    /// The flags as a program has them: `EOPNOTSUPP` for `MSG_OOB`; `EAGAIN` for `MSG_ERRQUEUE`, for that queue is
+    /// The flags as a program has them: `EAGAIN` for `MSG_ERRQUEUE`, for that queue is
     /// always empty; what is not named here has no effect.
     pub fn from_bits(bits: c_int) -> Result<RecvFlags, Errno> {
         let has = |flag: c_int| bits & flag != 0;
-        if has(libc::MSG_OOB) {
-            return Err(Errno(libc::EOPNOTSUPP));
-        }
         if has(libc::MSG_ERRQUEUE) {
             return Err(Errno(libc::EAGAIN));
         }
@@ -57,6 +59,7 @@ impl RecvFlags {
             peek: has(libc::MSG_PEEK),
             wait_all: has(libc::MSG_WAITALL),
             truncate: has(libc::MSG_TRUNC),
+            urgent: has(libc::MSG_OOB),
         })
     }
 }

@@ -197,16 +197,13 @@ impl ManualStack {
         self.on(handle, |stack, now, id| stack.connect(now, id, address))
     }
 
-    /// send(2) of several buffers: takes what there is room for. `EAGAIN` for none.
+    /// send(2) of several buffers: takes what there is room for. `EAGAIN` for none. Nothing waits here, nor raises
+    /// signals.
     pub fn send(&mut self, handle: Handle, data: &[IoSlice<'_>], flags: SendFlags) -> Result<usize, Errno> {
-        let SendFlags {
-            dont_wait: _, // nothing waits here
-            no_signal: _, // nor raises signals
-        } = flags;
         self.call(|live| {
             let id = live.sockets.get(handle)?.id;
             let now = live.now;
-            let mut sending = Sending::new(data);
+            let mut sending = Sending::new(data, flags);
             let result = sending.go_on(live, now, id);
             told(result, sending.taken())
         })

@@ -10,7 +10,7 @@
 //!
 //! A program that writes to the descriptor itself, past the library, is told so at once (`ENOTCONN`, `EPIPE` or
 //! `EAGAIN`): its bytes can never be lost in silence. What cannot be shown is `HUP` without `IN`, so a fresh socket
-//! is just writable.
+//! is just writable, and `PRI`: who waits for urgent data asks `ustcp_poll`.
 //!
 //! A socket that is writable with nothing to read costs no call but its making. All descriptors that showing takes are
 //! there from the beginning, so that a program at its limit of them still hears of what comes.
@@ -133,6 +133,7 @@ impl Mirror {
             read_closed: true,
             hang_up: true,
             error: true,
+            urgent: false,
             arrivals: self.arrivals,
         };
         // Best effort: without memory the hang-up alone is shown.

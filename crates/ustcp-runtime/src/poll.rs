@@ -128,7 +128,7 @@ fn interest(requests: &[PollRequest], our: &Ours) -> Interest {
     }
 }
 
-const READING: i16 = libc::POLLIN | libc::POLLRDNORM | libc::POLLRDHUP;
+const READING: i16 = libc::POLLIN | libc::POLLRDNORM | libc::POLLRDHUP | libc::POLLPRI;
 const WRITING: i16 = libc::POLLOUT | libc::POLLWRNORM | libc::POLLWRBAND;
 
 /// `POLLERR` and `POLLHUP` are never asked for and always told.
@@ -143,6 +143,7 @@ pub(crate) fn events(now: &Readiness) -> i16 {
         (now.writable, WRITING),
         (now.read_closed, libc::POLLRDHUP),
         (now.hang_up, libc::POLLHUP),
+        (now.urgent, libc::POLLPRI),
         (now.error, libc::POLLERR),
     ] {
         if is {
@@ -159,6 +160,7 @@ const BROKEN: Readiness = Readiness {
     read_closed: true,
     hang_up: true,
     error: true,
+    urgent: false,
     arrivals: 0,
 };
 

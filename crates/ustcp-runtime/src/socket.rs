@@ -173,7 +173,7 @@ impl Socket {
     /// send(2) and writev(2): blocks until all of it is taken, as Linux does; a partial count when interrupted or timed
     /// out after some. Raises SIGPIPE with `EPIPE` unless told not to.
     pub fn send(&self, data: &[IoSlice<'_>], flags: SendFlags, wait: Wait) -> Result<usize, Errno> {
-        let mut sending = Sending::new(data);
+        let mut sending = Sending::new(data, flags);
         let result = self.block(Interest::Write, wait, |live, now, unmet| {
             match sending.go_on(live, now, self.0.id) {
                 Some(result) => Step::Done(result.map_err(Errno::from)),
@@ -274,6 +274,11 @@ impl Socket {
     /// `SIOCOUTQ`.
     pub fn queued_out(&self) -> Result<usize, Errno> {
         self.call(|stack, _, id| stack.queued_out(id))
+    }
+
+    /// `SIOCATMARK`: whether the next byte to read is the urgent one.
+    pub fn at_mark(&self) -> Result<bool, Errno> {
+        self.call(|stack, _, id| stack.at_mark(id))
     }
 
     // How.

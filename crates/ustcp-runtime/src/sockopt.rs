@@ -127,6 +127,7 @@ fn set_field(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> 
     match (level, name) {
         (libc::SOL_SOCKET, libc::SO_REUSEADDR) => options.reuse_address = number != 0,
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => options.keepalive = number != 0,
+        (libc::SOL_SOCKET, libc::SO_OOBINLINE) => options.urgent_inline = number != 0,
         (libc::SOL_SOCKET, libc::SO_LINGER) => options.linger = linger(value)?,
         (libc::SOL_SOCKET, libc::SO_RCVBUF) => options.receive_buffer = buffer(number, RECEIVE_BUFFER_MIN),
         (libc::SOL_SOCKET, libc::SO_SNDBUF) => options.send_buffer = buffer(number, SEND_BUFFER_MIN),
@@ -146,6 +147,7 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
     let number = match (level, name) {
         (libc::SOL_SOCKET, libc::SO_REUSEADDR) => c_int::from(options.reuse_address),
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => c_int::from(options.keepalive),
+        (libc::SOL_SOCKET, libc::SO_OOBINLINE) => c_int::from(options.urgent_inline),
         (libc::SOL_SOCKET, libc::SO_LINGER) => return Ok(linger_bytes(options.linger)),
         (libc::SOL_SOCKET, libc::SO_RCVBUF) => doubled(options.receive_buffer),
         (libc::SOL_SOCKET, libc::SO_SNDBUF) => doubled(options.send_buffer),

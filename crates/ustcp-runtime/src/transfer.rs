@@ -4,7 +4,7 @@ use std::io::{IoSlice, IoSliceMut};
 
 use ustcp_proto::{Error, Instant, SocketId, Stack};
 
-use crate::RecvFlags;
+use crate::{RecvFlags, SendFlags};
 
 /// What bytes are sent through: a stack, and the way out for its packets.
 pub(crate) trait Outlet {
@@ -20,12 +20,13 @@ const CHUNK: usize = 256 * 1024;
 /// One send.
 pub(crate) struct Sending<'a> {
     data: &'a [IoSlice<'a>],
+    flags: SendFlags,
     taken: usize,
 }
 
 impl<'a> Sending<'a> {
-    pub(crate) fn new(data: &'a [IoSlice<'a>]) -> Sending<'a> {
-        Sending { data, taken: 0 }
+    pub(crate) fn new(data: &'a [IoSlice<'a>], flags: SendFlags) -> Sending<'a> {
+        Sending { data, flags, taken: 0 }
     }
 
     /// Bytes the stack has taken so far.
@@ -70,7 +71,13 @@ impl<'a> Sending<'a> {
         if self.taken > 0 && outlet.stack().readiness(id).is_ok_and(|readiness| readiness.error) {
             return Err(Ok(self.taken));
         }
-        match outlet.stack().send(now, id, chunk) {
+        let stack = outlet.stack();
+        let result = if self.flags.urgent {
+            stack.send_urgent(now, id, chunk)
+        } else {
+            stack.send(now, id, chunk)
+        };
+        match result {
             Ok(taken) => {
                 self.taken += taken;
                 if taken == CHUNK {
@@ -104,6 +111,9 @@ impl<'a, 'b> Receiving<'a, 'b> {
 
     /// Moves what is there. `None`: nothing yet, or not yet all that `MSG_WAITALL` wants.
     pub(crate) fn go_on(&mut self, stack: &mut Stack, now: Instant, id: SocketId) -> Option<Result<usize, Error>> {
+        if self.flags.urgent {
+            return Some(self.take_urgent(stack, now, id));
+        }
         if self.flags.peek {
             self.taken = 0; // every look is from the beginning
         }
@@ -124,6 +134,17 @@ impl<'a, 'b> Receiving<'a, 'b> {
             }
         }
         self.verdict(stack, now, id)
+    }
+
+    /// `MSG_OOB`: the urgent byte into the first room there is.
+    fn take_urgent(&mut self, stack: &mut Stack, now: Instant, id: SocketId) -> Result<usize, Error> {
+        let byte = stack.recv_urgent(now, id, self.flags.peek)?;
+        let room = self.into.iter_mut().find_map(|slice| slice.first_mut());
+        let (Some(byte), Some(place)) = (byte, room) else {
+            return Ok(0); // the end of the stream, or nowhere to put it
+        };
+        *place = byte;
+        Ok(1)
     }
 
     fn verdict(&self, stack: &mut Stack, now: Instant, id: SocketId) -> Option<Result<usize, Error>> {

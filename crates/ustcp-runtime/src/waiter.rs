@@ -88,7 +88,7 @@ pub(crate) enum Interest {
 impl Interest {
     /// Whether the call would get on.
     pub(crate) fn is_met(self, now: &Readiness) -> bool {
-        let reading = now.readable || now.read_closed;
+        let reading = now.readable || now.read_closed || now.urgent;
         let ended = now.error || now.hang_up;
         match self {
             Interest::Read => reading || ended,

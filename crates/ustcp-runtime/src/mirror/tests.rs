@@ -13,6 +13,7 @@ fn readiness(mask: &str, arrivals: u32) -> Readiness {
         read_closed: mask.contains('R'),
         hang_up: mask.contains('H'),
         error: mask.contains('E'),
+        urgent: false,
         arrivals,
     }
 }
