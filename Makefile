@@ -4,7 +4,7 @@
 # make requirements  writes docs/rfc9293.md and docs/requirements.md from the labels of the tests
 # make bench     speed, side by side with the kernel
 # make goodput   goodput over a lossy line of 100 Mbit/s, side by side with the kernel (28 minutes)
-# make sim       100,000 seeds of the network simulation (USTCP_SIM_SEEDS=... for more)
+# make sim       100,000 seeds of the network simulation (USTCP_SIM_SEEDS=... for more), 64 MiB each way through each fault
 # make install   DESTDIR= PREFIX=; make examples; make header: see crates/ustcp-capi/install.mk
 
 SHELL  := /bin/bash
@@ -56,7 +56,8 @@ goodput: capi-prefix build/bench/flow-kernel build/bench/flow-ustcp
 	python3 tests/bench/goodput.py $(GOODPUT)
 
 sim:
-	USTCP_SIM_SEEDS=$${USTCP_SIM_SEEDS:-100000} $(CARGO) test --locked -p ustcp-sim --test seeds -- --nocapture
+	USTCP_SIM_SEEDS=$${USTCP_SIM_SEEDS:-100000} USTCP_SIM_MIB=$${USTCP_SIM_MIB:-64} \
+		$(CARGO) test --locked -p ustcp-sim --test seeds --test carries -- --nocapture
 
 clean:
 	$(CARGO) clean

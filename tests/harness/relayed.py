@@ -96,7 +96,7 @@ class Relayed:
         send = self.near.command(*promptly(), str(FLOWS[stack]), "send", FAR, str(seconds + 0.25), algorithm)
         if whole:
             send.append("whole")
-        ours = {"USTCP_ADDRESS": "10.77.0.2/28", "USTCP_OFFLOAD": "off", **environment}
+        ours = {"USTCP_ADDRESS": "10.77.0.2/28", "USTCP_OFFLOAD": "off", "USTCP_EXIT_WAIT": "30", **environment}
         limit = seconds + 60
         with subprocess.Popen(receive, stdout=subprocess.PIPE, text=True) as receiver:
             try:

@@ -1,5 +1,6 @@
 //! One direction of a link: packets in, packets out when their time comes.
 
+use core::mem;
 use core::ops::AddAssign;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -115,6 +116,19 @@ impl Link {
             counters: LinkCounters::default(),
             weather,
         }
+    }
+
+    /// The weather changes: for packets handed over from now on. What is on the way arrives as it would have.
+    pub fn change(&mut self, weather: Weather) {
+        let (on_the_way, held) = (mem::take(&mut self.on_the_way), mem::take(&mut self.held));
+        *self = Link {
+            on_the_way,
+            held,
+            bytes: self.bytes,
+            sequence: self.sequence,
+            counters: self.counters,
+            ..Link::new(weather)
+        };
     }
 
     /// Hands over what a stack transmits: checksums are completed first, super-segments split.

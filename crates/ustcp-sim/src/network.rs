@@ -232,8 +232,7 @@ impl Network {
     ///
     /// # Panics
     /// When a host is another network's.
-    pub fn link_one_way(&mut self, from: HostId, to: HostId, mut weather: Weather) {
-        weather.delay = weather.delay.max(SHORTEST);
+    pub fn link_one_way(&mut self, from: HostId, to: HostId, weather: Weather) {
         let addresses = self
             .stack(to)
             .config()
@@ -245,7 +244,7 @@ impl Network {
             from,
             to,
             addresses,
-            link: Link::new(weather),
+            link: Link::new(with_shortest_way(weather)),
             cut: false,
         });
     }
@@ -258,9 +257,24 @@ impl Network {
 
     /// Cuts every link between two hosts: packets sent from now on are lost.
     pub fn cut(&mut self, a: HostId, b: HostId) {
-        for path in &mut self.paths {
-            path.cut |= (path.from, path.to) == (a, b) || (path.from, path.to) == (b, a);
+        self.set_cut(a, b, true);
+    }
+
+    /// Joins what [`cut`](Network::cut) has cut.
+    pub fn mend(&mut self, a: HostId, b: HostId) {
+        self.set_cut(a, b, false);
+    }
+
+    /// The weather from one host to another changes, for packets sent from now on.
+    pub fn change_weather(&mut self, from: HostId, to: HostId, weather: &Weather) {
+        for path in self.paths.iter_mut().filter(|path| (path.from, path.to) == (from, to)) {
+            path.link.change(with_shortest_way(weather.clone()));
         }
+    }
+
+    fn set_cut(&mut self, a: HostId, b: HostId, cut: bool) {
+        let between = |path: &&mut Path| (path.from, path.to) == (a, b) || (path.from, path.to) == (b, a);
+        self.paths.iter_mut().filter(between).for_each(|path| path.cut = cut);
     }
 
     /// The time.
@@ -466,6 +480,11 @@ impl Network {
         }
         self.advance(end)
     }
+}
+
+fn with_shortest_way(mut weather: Weather) -> Weather {
+    weather.delay = weather.delay.max(SHORTEST);
+    weather
 }
 
 /// The first link from `host` to one that has the packet's destination.

@@ -344,3 +344,17 @@ fn a_spared_packet_moves_no_fault_of_another() {
     (0..3).for_each(|_| slow.send_spared(at(0), vec![0; 125]));
     assert_eq!((slow.poll_timeout(), slow.counters().overflowed), (Some(at(6000)), 1));
 }
+
+#[test]
+fn weather_changes_for_what_comes_later() {
+    let mut link = link("delay=10ms");
+    link.send(at(0), vec![1], None);
+    link.change("loss=100%".parse().unwrap());
+    link.send(at(1), vec![2], None);
+    link.change("delay=1ms".parse().unwrap());
+    link.send(at(2), vec![3], None);
+    let mut out = Vec::new();
+    drain(&mut link, at(20_000), &mut out);
+    assert_eq!(out, [(at(1002), vec![3]), (at(10_000), vec![1])]);
+    assert_eq!((link.counters().offered, link.counters().lost), (3, 1));
+}
