@@ -1,11 +1,14 @@
 /* One flow of bytes that say where they belong, for the bench of goodput. Built with -DUSTCP against libustcp, and
  * without it against the kernel.
  *
- *   flow send ADDRESS SECONDS ALGORITHM [whole]    sends for so long, then breaks off; "whole": ends with FIN
- *   flow receive ADDRESS SECONDS                   one connection, to its end: checks every byte
+ *   flow receive ADDRESS SECONDS [whole]           accepts one connection, checks every byte that comes
+ *   flow send ADDRESS SECONDS ALGORITHM [whole]    connects and sends
  *
- * The sender prints the bytes that it wrote. The receiver prints "up", then the bytes that it read, those of the
- * first SECONDS after it accepted, and whether the stream ended with FIN ("whole") or broke off ("cut"). */
+ * The receiver breaks off after so many seconds, and the sender sees that. With "whole" the sender ends after so many
+ * seconds with FIN, and the receiver reads to the end of the stream.
+ *
+ * The sender prints the bytes that it wrote. The receiver prints "up", then the bytes that it read, and those of the
+ * first SECONDS after it accepted. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,8 +67,6 @@ static void send_for(const char *address, double seconds, const char *algorithm,
 {
     static uint8_t block[BLOCK];
     struct sockaddr_in a = name(address);
-    struct linger cut = {1, 0};
-    struct timeval tick = {0, 50000};
     int fd = FACE(socket)(AF_INET, SOCK_STREAM, 0);
     if (fd < 0)
         fail("socket");
@@ -80,26 +80,22 @@ static void send_for(const char *address, double seconds, const char *algorithm,
 #endif
     if (FACE(connect)(fd, (struct sockaddr *)&a, sizeof a) < 0)
         fail("connect");
-    if (FACE(setsockopt)(fd, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof tick) < 0)
-        fail("SO_SNDTIMEO");
     uint64_t sent = 0;
     size_t filled = 0, gone = 0;
-    for (double end = now() + seconds; now() < end || gone < filled;) {
+    for (double end = now() + seconds; !whole || now() < end || gone < filled;) {
         if (gone == filled) {
             for (filled = 0; filled < BLOCK; filled++)
                 block[filled] = byte_at(sent + filled);
             gone = 0;
         }
         ssize_t n = FACE(send)(fd, block + gone, filled - gone, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN)
-            fail("send");
-        if (n < 0 && !whole && now() >= end)
+        if (n < 0 && !whole && (errno == ECONNRESET || errno == EPIPE))
             break;
-        gone += n < 0 ? 0 : (size_t)n;
-        sent += n < 0 ? 0 : (uint64_t)n;
+        if (n < 0)
+            fail("send");
+        gone += (size_t)n;
+        sent += (uint64_t)n;
     }
-    if (!whole && FACE(setsockopt)(fd, SOL_SOCKET, SO_LINGER, &cut, sizeof cut) < 0)
-        fail("SO_LINGER");
     if (FACE(close)(fd) < 0)
         fail("close");
     printf("%llu\n", (unsigned long long)sent);
@@ -114,7 +110,7 @@ static void check(const uint8_t *block, size_t len, uint64_t offset)
         }
 }
 
-static void receive_for(const char *address, double seconds)
+static void receive_for(const char *address, double seconds, int whole)
 {
     static uint8_t block[BLOCK];
     struct sockaddr_in a = name(address);
@@ -128,28 +124,29 @@ static void receive_for(const char *address, double seconds)
         fail("accept");
     uint64_t read = 0, in_time = 0;
     double end = now() + seconds;
-    for (;;) {
+    for (double t = 0; whole || t < end;) {
         ssize_t n = FACE(recv)(fd, block, BLOCK, 0);
-        if (n < 0 && errno != ECONNRESET)
+        if (n < 0)
             fail("recv");
-        if (n <= 0) {
-            printf("%llu %llu %s\n", (unsigned long long)read, (unsigned long long)in_time, n == 0 ? "whole" : "cut");
-            return;
-        }
+        if (n == 0)
+            break;
         check(block, (size_t)n, read);
         read += (uint64_t)n;
-        if (now() < end)
+        t = now();
+        if (t < end)
             in_time = read;
     }
+    printf("%llu %llu\n", (unsigned long long)read, (unsigned long long)in_time);
 }
 
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
-    if (argc == 4 && strcmp(argv[1], "receive") == 0)
-        receive_for(argv[2], atof(argv[3]));
-    else if ((argc == 5 || argc == 6) && strcmp(argv[1], "send") == 0)
-        send_for(argv[2], atof(argv[3]), argv[4], argc == 6 && strcmp(argv[5], "whole") == 0);
+    int whole = argc > 4 && strcmp(argv[argc - 1], "whole") == 0;
+    if (argc - whole == 4 && strcmp(argv[1], "receive") == 0)
+        receive_for(argv[2], atof(argv[3]), whole);
+    else if (argc - whole == 5 && strcmp(argv[1], "send") == 0)
+        send_for(argv[2], atof(argv[3]), argv[4], whole);
     else
         return 2;
     return 0;

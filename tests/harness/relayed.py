@@ -44,7 +44,6 @@ class Flow:
     sent: int  # bytes that the program wrote
     received: int  # bytes that arrived, each checked
     in_time: int  # of these within the time that counts
-    whole: bool  # the stream ended with FIN
 
 
 class Relayed:
@@ -91,11 +90,11 @@ class Relayed:
             namespace.remove()
 
     def flow(self, stack: str, algorithm: str, seconds: float, whole: bool = False, **environment: str) -> Flow:
-        """One flow from the stack, `kernel` or `ustcp`. The sender goes on until the time that counts is over."""
-        receive = self.far.command(*promptly(), str(FLOWS["kernel"]), "receive", FAR, str(seconds))
-        send = self.near.command(*promptly(), str(FLOWS[stack]), "send", FAR, str(seconds + 0.25), algorithm)
-        if whole:
-            send.append("whole")
+        """One flow from the stack, `kernel` or `ustcp`. The receiver breaks it off when the time is over; a whole one
+        ends with the sender's FIN then."""
+        end = ["whole"] if whole else []
+        receive = self.far.command(*promptly(), str(FLOWS["kernel"]), "receive", FAR, str(seconds), *end)
+        send = self.near.command(*promptly(), str(FLOWS[stack]), "send", FAR, str(seconds), algorithm, *end)
         ours = {"USTCP_ADDRESS": "10.77.0.2/28", "USTCP_OFFLOAD": "off", "USTCP_EXIT_WAIT": "30", **environment}
         limit = seconds + 60
         with subprocess.Popen(receive, stdout=subprocess.PIPE, text=True) as receiver:
@@ -110,8 +109,8 @@ class Relayed:
                 receiver.kill()
         if receiver.returncode != 0:
             raise RuntimeError(f"the receiver ended with {receiver.returncode}: {out}")
-        received, in_time, end = out.split()
-        return Flow(int(sent.stdout), int(received), int(in_time), end == "whole")
+        received, in_time = map(int, out.split())
+        return Flow(int(sent.stdout), received, in_time)
 
     def finish(self) -> dict[str, dict[str, int]]:
         """Ends the relay: what it did `there` and `back`, in packets, and how late it was at worst."""
