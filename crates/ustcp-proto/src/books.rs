@@ -146,7 +146,7 @@ impl Stack {
             }
         }
         if owes_ack {
-            let (header, state) = (remains.acknowledgement(), State::TimeWait);
+            let (header, state) = (remains.acknowledgement(self.cx.now), State::TimeWait);
             self.answer(Control::new(flow, header, state).scaled(remains.scale));
         }
         self.unschedule(id);
@@ -198,7 +198,7 @@ impl Stack {
         }
         self.demux.insert(half.flow, Target::HalfOpen(key));
         self.schedule.insert(half.due, Owner::HalfOpen(key));
-        let (flow, header) = (half.flow, half.syn_ack());
+        let (flow, header) = (half.flow, half.syn_ack(self.cx.now));
         self.answer(Control::new(flow, header, State::SynReceived));
     }
 

@@ -248,7 +248,8 @@ impl Stack {
             }
         }
         let iss = self.keys.initial_sequence(self.cx.now, &flow);
-        let connection = Connection::open(&mut self.cx, flow, options, iss);
+        let timestamps = self.timestamps_for(&flow);
+        let connection = Connection::open(&mut self.cx, flow, options, iss, timestamps);
         self.register(id, connection);
         self.settle(id);
         Err(Error::InProgress)
@@ -459,12 +460,13 @@ impl Stack {
 
     /// The connection loses its user.
     fn give_up(&mut self, id: SocketId) {
+        let now = self.cx.now;
         let Some(socket) = self.sockets.get_mut(id) else { return };
         socket.held = false;
         let Kind::Connection(connection) = &mut socket.kind else {
             return;
         };
-        let (flow, header, state) = (connection.flow, connection.reset(), connection.state);
+        let (flow, header, state) = (connection.flow, connection.reset(now), connection.state);
         let over = matches!(state, State::Closed | State::TimeWait);
         if connection.close(&mut self.cx) {
             self.answer(Control::new(flow, header, state));
@@ -481,13 +483,14 @@ impl Stack {
     }
 
     fn reset(&mut self, id: SocketId) {
+        let now = self.cx.now;
         let Some(connection) = self.sockets.connection_mut(id) else {
             return;
         };
         if connection.state == State::TimeWait {
             return; // as Linux: nothing is left to break off, and the 2 MSL protect whoever uses the ports next
         }
-        let (flow, header, state) = (connection.flow, connection.reset(), connection.state);
+        let (flow, header, state) = (connection.flow, connection.reset(now), connection.state);
         let resets = connection.may_reset();
         connection.fail(&mut self.cx, Cause::Aborted, Error::ConnectionAborted);
         if resets {

@@ -67,6 +67,8 @@ pub enum DropReason {
     OutOfWindow,
     /// An ACK for what was never sent, or far too old.
     BadAck,
+    /// Sent before what the peer's timestamps have reached, RFC 7323 §5.
+    OldTimestamp,
     /// A segment that the state has no use for.
     State,
     /// The reassembly's limit of ranges is reached.
@@ -77,7 +79,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many there are.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 }
 
 /// A segment in figures.
@@ -96,6 +98,8 @@ pub struct SegmentSummary {
     pub window: u32,
     /// Bytes of text in each packet when the device splits this one; 0 when it is one packet.
     pub segment_size: u16,
+    /// TSval and TSecr, RFC 7323.
+    pub timestamps: Option<(u32, u32)>,
 }
 
 /// Something that happened.

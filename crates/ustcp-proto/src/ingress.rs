@@ -143,7 +143,7 @@ impl Stack {
         };
         let scale = half.offer.window_scale.unwrap_or(0);
         let stays = (State::SynReceived, State::SynReceived);
-        match half.on_segment(segment) {
+        match half.on_segment(self.cx.now, segment) {
             Completion::Wait => self.record_received(half.flow, segment, scale, stays),
             Completion::Answer(header) => {
                 self.record_received(half.flow, segment, scale, stays);
@@ -278,6 +278,8 @@ impl Stack {
         let family = Family::of(flow.local.ip());
         let iss = self.keys.initial_sequence(self.cx.now, &flow);
         let mss = crate::tcp::announced_mss(&self.cx.config, family, &options);
+        let mut timestamps = self.timestamps_for(&flow);
+        timestamps.accept(self.cx.now, &header.options);
         let half = HalfOpen {
             listener: id,
             serial: self.cx.counters.passive_opens,
@@ -286,6 +288,7 @@ impl Stack {
             iss: beyond.map_or(iss, |last| if iss.after(last) { iss } else { last + 65_537 }),
             irs: header.seq,
             offer: Offer::from_options(family, &header.options),
+            timestamps,
             peer_window: usize::from(header.window),
             our_mss: mss,
             our_window: u16::try_from(options.receive_buffer).unwrap_or(u16::MAX),

@@ -32,6 +32,14 @@ impl Keys {
         SeqNum(low_word(hasher.finish()).wrapping_add(low_word(now.as_nanos() / 4000)))
     }
 
+    /// How far the clock of our timestamps towards a peer is ahead of ours, RFC 7323 §7.1. For each pair of addresses
+    /// one, whatever the ports: as Linux has it.
+    pub(crate) fn timestamp_offset(&self, flow: &Flow) -> u32 {
+        let mut hasher = SipHasher24::new_with_keys(self.draws.0, self.isn.1);
+        (flow.local.ip(), flow.remote.ip()).hash(&mut hasher);
+        low_word(hasher.finish())
+    }
+
     /// The flow label of a connection, RFC 6437 §3: 20 bits that stay, and tell an onlooker nothing.
     pub(crate) fn flow_label(&self, flow: &Flow) -> u32 {
         let mut hasher = SipHasher13::new_with_keys(self.draws.1, self.isn.0);

@@ -206,6 +206,8 @@ pub struct Info {
     pub window_scale: Option<(u8, u8)>,
     /// SACK negotiated.
     pub sack: bool,
+    /// Timestamps negotiated.
+    pub timestamps: bool,
     /// Bytes of text the peer acknowledged.
     pub bytes_acked: u64,
     /// Bytes of text received in order.

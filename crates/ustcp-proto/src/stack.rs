@@ -14,7 +14,7 @@ use crate::ports::Ports;
 use crate::reassembly::{Reassembler, ReassemblyCounts};
 use crate::schedule::{Owner, Schedule};
 use crate::table::{Kind, Table};
-use crate::tcp::{HalfOpen, Outgoing, TimeWait, Verdict};
+use crate::tcp::{HalfOpen, Outgoing, TimeWait, Timestamps, Verdict};
 use crate::{
     Cause, Census, Config, Counters, Error, Event, EventKind, Flow, Instant, SegmentSummary, SocketId, State, Timer,
     route,
@@ -168,10 +168,11 @@ impl Stack {
     fn on_socket_timeout(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         socket.scheduled = None;
+        let now = self.cx.now;
         let Kind::Connection(connection) = &mut socket.kind else {
             return;
         };
-        let (flow, header, state) = (connection.flow, connection.reset(), connection.state);
+        let (flow, header, state) = (connection.flow, connection.reset(now), connection.state);
         if connection.on_timeout(&mut self.cx) == Verdict::Reset {
             self.answer(Control::new(flow, header, state));
         }
@@ -199,7 +200,7 @@ impl Stack {
         let half = *half;
         self.cx.counters.timeouts += 1;
         self.schedule.insert(half.due, Owner::HalfOpen(key));
-        self.answer(Control::new(half.flow, half.syn_ack(), State::SynReceived).again(true));
+        self.answer(Control::new(half.flow, half.syn_ack(self.cx.now), State::SynReceived).again(true));
     }
 
     /// The device is gone for good: every connection ends, every call says [`Error::NetworkDown`].
@@ -215,6 +216,11 @@ impl Stack {
         }
         self.control.clear();
         self.replies.clear();
+    }
+
+    /// The timestamps that a connection begins with.
+    pub(crate) fn timestamps_for(&self, flow: &Flow) -> Timestamps {
+        Timestamps::new(self.cx.config.timestamps, self.keys.timestamp_offset(flow))
     }
 
     // Outputs.
@@ -462,5 +468,6 @@ pub(crate) fn summary(header: &TcpHeader, len: usize, scale: u8, segment_size: O
         len: u32::try_from(len).unwrap_or(u32::MAX),
         window: u32::from(header.window) << scale,
         segment_size: segment_size.unwrap_or(0),
+        timestamps: header.options.timestamps.map(|stamps| (stamps.value, stamps.echo)),
     }
 }

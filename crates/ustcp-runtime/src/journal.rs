@@ -110,6 +110,9 @@ impl std::fmt::Display for Segment {
             write!(f, " ack {}", segment.ack)?;
         }
         write!(f, " len {} win {}", segment.len, segment.window)?;
+        if let Some((value, echo)) = segment.timestamps {
+            write!(f, " ts {value} {echo}")?;
+        }
         match segment.segment_size {
             0 => Ok(()),
             size => write!(f, " by {size}"),

@@ -43,6 +43,7 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_rto_min_us", |config| Knob::Micros(&mut config.rto_min)),
     ("tcp_syn_retries", |config| Knob::Count(&mut config.syn_retries)),
     ("tcp_synack_retries", |config| Knob::Count(&mut config.syn_ack_retries)),
+    ("tcp_timestamps", |config| Knob::Flag(&mut config.timestamps)),
     ("wmem_default", |config| {
         Knob::Size(&mut config.send_buffer, 2304..=MOST)
     }),

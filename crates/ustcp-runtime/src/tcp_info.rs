@@ -10,6 +10,7 @@ pub(crate) const LEN: usize = 240;
 /// `TCP_INFINITE_SSTHRESH`: what Linux tells before the first loss.
 const INFINITE_SSTHRESH: u32 = 0x7fff_ffff;
 /// `tcpi_options`.
+const OPTION_TIMESTAMPS: u8 = 1;
 const OPTION_SACK: u8 = 2;
 const OPTION_WINDOW_SCALE: u8 = 4;
 /// `tcpi_ca_state`.
@@ -65,6 +66,7 @@ pub(crate) fn unconnected(state: State) -> Info {
         backoff: 0,
         window_scale: None,
         sack: false,
+        timestamps: false,
         bytes_acked: 0,
         bytes_received: 0,
         bytes_sent: 0,
@@ -156,7 +158,9 @@ fn congestion_state(info: &Info) -> u8 {
 
 fn options(info: &Info) -> u8 {
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };
-    flag(info.sack, OPTION_SACK) | flag(info.window_scale.is_some(), OPTION_WINDOW_SCALE)
+    flag(info.timestamps, OPTION_TIMESTAMPS)
+        | flag(info.sack, OPTION_SACK)
+        | flag(info.window_scale.is_some(), OPTION_WINDOW_SCALE)
 }
 
 /// Two bit fields of four bits, `tcpi_snd_wscale` (what the peer told) first.
@@ -222,6 +226,7 @@ mod tests {
             backoff: 220,
             window_scale: Some((7, 9)),
             sack: true,
+            timestamps: true,
             bytes_acked: 221,
             bytes_received: 222,
             bytes_sent: 223,
@@ -306,6 +311,7 @@ mod tests {
             lost: 0,
             window_scale: None,
             sack: false,
+            timestamps: false,
             ..info()
         };
         assert_eq!(bytes(&bare)[..8], [8, 0, 0, 219, 220, 0, 0, 0]);

@@ -29,6 +29,7 @@ const DROPS: [DropReason; DropReason::COUNT] = [
     DropReason::Backlog,
     DropReason::OutOfWindow,
     DropReason::BadAck,
+    DropReason::OldTimestamp,
     DropReason::State,
     DropReason::Reassembly,
     DropReason::Limit,

@@ -210,6 +210,7 @@ fn drop_text(reason: DropReason) -> &'static str {
         DropReason::Backlog => "backlog full",
         DropReason::OutOfWindow => "outside the window",
         DropReason::BadAck => "impossible ACK",
+        DropReason::OldTimestamp => "old timestamp",
         DropReason::State => "no use in this state",
         DropReason::Reassembly => "too many holes",
         DropReason::Limit => "over a limit",

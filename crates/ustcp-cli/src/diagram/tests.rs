@@ -123,6 +123,7 @@ fn summary(text: &str, [seq_base, ack_base]: [u32; 2]) -> SegmentSummary {
         len: number(2),
         window,
         segment_size: if fields.contains(&"split") { 1448 } else { 0 },
+        timestamps: None,
     }
 }
 

@@ -19,7 +19,7 @@ impl Connection {
             .snd
             .update_window(header.seq, header.ack, self.scaled_window(header));
         if header.ack.after(before) {
-            self.on_new_ack(cx, header.ack, &mut progress);
+            self.on_new_ack(cx, header, &mut progress);
         } else if header.ack == before && self.snd.in_flight.outstanding() > 0 {
             // RFC 5681 §2: with data outstanding, no text, no SYN or FIN, the same number, the same window.
             let is_duplicate = !arrival.occupied && !window_changed;
@@ -37,12 +37,17 @@ impl Connection {
         self.control_congestion(cx, &progress);
     }
 
-    fn on_new_ack(&mut self, cx: &mut Context, ack: SeqNum, progress: &mut Progress) {
+    fn on_new_ack(&mut self, cx: &mut Context, header: &TcpHeader, progress: &mut Progress) {
+        let ack = header.ack;
         let acknowledged = self.snd.in_flight.acknowledge(ack, cx.now);
         self.snd.advance(ack);
         self.bytes_acked += acknowledged.bytes as u64;
         progress.acked = acknowledged.bytes;
-        progress.rtt = acknowledged.sample.map(|sent_at| cx.now.since(sent_at));
+        // Our own clock is finer than TSecr's, which is for what was sent more than once: RFC 7323 §4.1, as Linux.
+        progress.rtt = acknowledged
+            .sample
+            .map(|sent_at| cx.now.since(sent_at))
+            .or_else(|| self.timestamps.round_trip(cx.now, &header.options));
         if let Some(rtt) = progress.rtt {
             self.rtt.sample(rtt);
         }

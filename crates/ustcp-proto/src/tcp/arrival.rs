@@ -9,7 +9,7 @@ use super::connection::{Connection, Opening};
 use super::receive::AckDebt;
 use super::{Offer, reset_for};
 use crate::context::Context;
-use crate::{Cause, DropReason, Error, State};
+use crate::{Cause, DropReason, Error, Instant, State};
 
 /// A segment as it is worked on: trimmed to what is new and inside the window.
 #[derive(Clone, Copy)]
@@ -54,7 +54,7 @@ impl Connection {
     /// §3.10.7.3, SYN-SENT.
     fn segment_arrives_in_syn_sent(&mut self, cx: &mut Context, segment: &TcpSegment<'_>) -> Step<()> {
         let header = &segment.header;
-        self.check_ack_of_syn(header)?; //            first
+        self.check_ack_of_syn(cx.now, header)?; //    first
         self.check_rst_of_syn(cx, header)?; //        second
         let arrival = self.take_syn(cx, segment)?; // fourth
         if self.state == State::SynReceived {
@@ -64,8 +64,10 @@ impl Connection {
         self.check_fin(cx, &arrival)
     }
 
-    fn check_ack_of_syn(&self, header: &TcpHeader) -> Step<()> {
-        let wrong = header.flags.has(Flags::ACK) && header.ack != self.snd.nxt;
+    fn check_ack_of_syn(&self, now: Instant, header: &TcpHeader) -> Step<()> {
+        // As Linux: a TSecr that our SYN did not carry is no better than such a number.
+        let foreign = self.timestamps.echo_is_foreign(self.syn_sent_at, now, &header.options);
+        let wrong = header.flags.has(Flags::ACK) && (header.ack != self.snd.nxt || foreign);
         if !wrong {
             return ControlFlow::Continue(());
         }
@@ -90,10 +92,11 @@ impl Connection {
         }
         self.note_received(cx);
         self.rcv.synchronize(header.seq);
+        self.timestamps.accept(cx.now, &header.options);
         self.accept_offer(cx, Offer::from_options(self.family(), &header.options));
         self.snd.set_window(header.seq, header.ack, usize::from(header.window)); // RFC 7323 §2.2: not scaled
         if header.flags.has(Flags::ACK) {
-            self.syn_acknowledged(cx, Cause::PeerSynAck);
+            self.syn_acknowledged(cx, &header, Cause::PeerSynAck);
             self.rcv.owe(AckDebt::Now);
         } else {
             self.enter(cx, Cause::PeerSyn); // simultaneous open: answer with SYN-ACK
@@ -112,6 +115,7 @@ impl Connection {
 
     /// §3.10.7.4, all states with both sequence numbers known.
     fn segment_arrives(&mut self, cx: &mut Context, segment: &TcpSegment<'_>) -> Step<()> {
+        self.check_age(cx, segment)?; //                   RFC 7323 R1
         let arrival = self.check_sequence(cx, segment)?; // first
         self.check_rst(cx, &arrival)?; //                  second
         self.check_syn(cx, &arrival)?; //                  fourth
@@ -119,6 +123,37 @@ impl Connection {
         self.take_urgent(&arrival); //                     sixth
         self.take_text(cx, &arrival)?; //                  seventh
         self.check_fin(cx, &arrival) //                    eighth
+    }
+
+    /// Protection against wrapped sequence numbers, RFC 7323 §5.3 R1: a segment from before the last one taken is not
+    /// for this turn of the sequence space. Not so for RST, which need not have the option.
+    fn check_age(&mut self, cx: &mut Context, segment: &TcpSegment<'_>) -> Step<()> {
+        let header = &segment.header;
+        if !self.timestamps.is_old(cx.now, &header.options) || header.flags.has(Flags::RST) {
+            return ControlFlow::Continue(());
+        }
+        let occupied = !segment.payload.is_empty() || header.flags.has(Flags::SYN) || header.flags.has(Flags::FIN);
+        if !occupied && header.flags.has(Flags::ACK) {
+            if self.is_overtaken_duplicate(header) {
+                return ControlFlow::Continue(());
+            }
+            if header.seq.before(self.rcv.nxt) {
+                // As Linux: an ACK overtaken by text is common, and nobody waits for an answer to it.
+                cx.dropped(Some(self.flow), DropReason::OldTimestamp);
+                return RETURN;
+            }
+        }
+        cx.dropped(Some(self.flow), DropReason::OldTimestamp);
+        self.answer_unacceptable(cx, segment);
+        RETURN
+    }
+
+    /// As Linux: a duplicate acknowledgement that another overtook on its way still counts for loss recovery.
+    fn is_overtaken_duplicate(&self, header: &TcpHeader) -> bool {
+        let window_changes = self.scaled_window(header) != self.snd.wnd;
+        let ticks = self.timestamps.lag(&header.options).unwrap_or(0);
+        let lag = Duration::from_millis(u64::from(ticks.unsigned_abs()));
+        header.seq == self.rcv.nxt && header.ack == self.snd.una && !window_changes && lag <= self.rtt.rto()
     }
 
     /// First: is any of it inside the window? What is outside is cut off.
@@ -161,12 +196,20 @@ impl Connection {
         let syn_again = header.flags.has(Flags::SYN) && header.seq == self.rcv.irs;
         if self.state == State::SynReceived && syn_again {
             self.syn_pending = true; // our SYN-ACK was lost
-        } else if !segment.payload.is_empty() || header.flags.has(Flags::FIN) {
+        } else {
+            self.answer_unacceptable(cx, segment);
+        }
+        ControlFlow::Break(None)
+    }
+
+    /// RFC 9293 §3.10.7.4: what cannot be accepted is acknowledged.
+    fn answer_unacceptable(&mut self, cx: &mut Context, segment: &TcpSegment<'_>) {
+        let flags = segment.header.flags;
+        if !flags.has(Flags::SYN) && (!segment.payload.is_empty() || flags.has(Flags::FIN)) {
             self.rcv.owe(AckDebt::Now); // our acknowledgement was lost: tell again at once
         } else {
             self.challenge(cx);
         }
-        ControlFlow::Break(None)
     }
 
     fn trimmed<'a>(&self, header: TcpHeader, payload: &'a [u8]) -> Arrival<'a> {
@@ -219,15 +262,18 @@ impl Connection {
             cx.dropped(Some(self.flow), DropReason::State);
             return RETURN;
         }
-        self.check_ack_is_possible(cx, &arrival.header)?;
+        let header = &arrival.header;
+        self.check_ack_is_possible(cx, header)?;
         self.note_received(cx);
+        self.timestamps
+            .update(cx.now, header.seq, self.rcv.last_ack_sent, &header.options);
         if self.state == State::SynReceived {
             self.snd.set_window(
                 arrival.header.seq,
                 arrival.header.ack,
                 self.scaled_window(&arrival.header),
             );
-            self.syn_acknowledged(cx, Cause::OurSynAcked);
+            self.syn_acknowledged(cx, &arrival.header, Cause::OurSynAcked);
         }
         self.acknowledge(cx, arrival);
         self.check_fin_acked(cx)
@@ -255,7 +301,7 @@ impl Connection {
     }
 
     /// Our SYN is acknowledged: the connection is established.
-    fn syn_acknowledged(&mut self, cx: &mut Context, cause: Cause) {
+    fn syn_acknowledged(&mut self, cx: &mut Context, header: &TcpHeader, cause: Cause) {
         self.snd.una = self.snd.iss + 1;
         self.snd.nxt = self.snd.nxt.max(self.snd.una);
         self.timers.retransmission = None;
@@ -263,8 +309,14 @@ impl Connection {
         self.first_timeout = None;
         self.syn_pending = false;
         if self.syn_was_lost {
+            if let Some(rtt) = self.timestamps.round_trip(cx.now, &header.options) {
+                self.rtt.sample(rtt);
+            }
             self.rtt.after_lost_syn();
-            self.congestion.after_lost_syn(self.snd.mss);
+            // As Linux: an answer to the first SYN says that it was late, not lost.
+            if !self.timestamps.answers(self.syn_sent_at, &header.options) {
+                self.congestion.after_lost_syn(self.snd.mss);
+            }
         } else {
             self.rtt.sample(cx.now.since(self.syn_sent_at));
         }

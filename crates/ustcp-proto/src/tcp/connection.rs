@@ -7,7 +7,7 @@ use super::receive::Receive;
 use super::rtt::Rtt;
 use super::send::Send;
 use super::timers::Timers;
-use super::{HalfOpen, MIN_MSS, Offer, announced_mss, window_scale_for};
+use super::{HalfOpen, MIN_MSS, Offer, Timestamps, announced_mss, window_scale_for};
 use crate::context::Context;
 use crate::{Cause, Error, EventKind, Family, Flow, Instant, Options, State};
 
@@ -39,6 +39,7 @@ pub(crate) struct Connection {
     pub(crate) opening: Opening,
     pub(crate) snd: Send,
     pub(crate) rcv: Receive,
+    pub(crate) timestamps: Timestamps,
     pub(crate) rtt: Rtt,
     pub(crate) congestion: Congestion,
     pub(crate) pacer: Pacer,
@@ -117,6 +118,7 @@ impl Connection {
                 options.receive_buffer,
                 usize::from(announced_mss(&cx.config, family, &options)).max(1),
             ),
+            timestamps: Timestamps::OFF,
             rtt: Rtt::new(&cx.config),
             congestion: Congestion::new(options.congestion, cx.config.initial_window, mss, u64::from(iss.0)),
             pacer: Pacer::default(),
@@ -161,8 +163,15 @@ impl Connection {
     }
 
     /// Active OPEN: the SYN goes out with the next output.
-    pub(crate) fn open(cx: &mut Context, flow: Flow, options: Options, iss: SeqNum) -> Connection {
+    pub(crate) fn open(
+        cx: &mut Context,
+        flow: Flow,
+        options: Options,
+        iss: SeqNum,
+        timestamps: Timestamps,
+    ) -> Connection {
         let mut connection = Connection::new(cx, flow, options, iss, Opening::Active);
+        connection.timestamps = timestamps;
         connection.rcv.scale = window_scale_for(options.receive_buffer);
         connection.rcv.sack = true;
         connection.syn_pending = true;
@@ -177,6 +186,7 @@ impl Connection {
         connection.state = State::SynReceived;
         connection.rcv.scale = half.our_scale;
         connection.rcv.synchronize(half.irs);
+        connection.timestamps = half.timestamps;
         connection.accept_offer(cx, half.offer);
         connection.snd.nxt = half.iss + 1;
         connection.snd.set_window(half.irs, half.iss, half.peer_window);
@@ -215,7 +225,8 @@ impl Connection {
     /// RFC 9293 MUST-16: the peer's MSS, the path and the user all have a say.
     pub(crate) fn update_mss(&mut self) {
         let user = self.options.max_segment.map_or(usize::MAX, usize::from);
-        self.snd.mss = self.peer_mss.min(self.largest_segment()).min(user).max(MIN_MSS);
+        let mss = self.peer_mss.min(self.largest_segment()).min(user).max(MIN_MSS);
+        self.snd.mss = mss - self.timestamps.overhead(); // no packet goes without them
     }
 
     /// RFC 1191 §6.4: a router says that the path carries less. What is in flight was too large for it and goes again,

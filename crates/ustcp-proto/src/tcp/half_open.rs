@@ -3,7 +3,7 @@
 use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions, TcpSegment};
 
 use super::arrival::CHALLENGE_INTERVAL;
-use super::{Offer, reset_for};
+use super::{Offer, Timestamps, reset_for};
 use crate::context::Context;
 use crate::{Cause, EventKind, Flow, Instant, SocketId, State};
 
@@ -16,6 +16,7 @@ pub(crate) struct HalfOpen {
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
     pub(crate) offer: Offer,
+    pub(crate) timestamps: Timestamps,
     pub(crate) peer_window: usize,
     /// What our SYN-ACK said.
     pub(crate) our_mss: u16,
@@ -46,34 +47,46 @@ pub(crate) enum Completion {
 
 impl HalfOpen {
     /// RFC 9293 §3.10.7.4 for SYN-RECEIVED, as far as it needs no buffers.
-    pub(crate) fn on_segment(&self, segment: &TcpSegment<'_>) -> Completion {
+    pub(crate) fn on_segment(&self, now: Instant, segment: &TcpSegment<'_>) -> Completion {
         let header = &segment.header;
         let in_window = header.seq.at_or_after(self.irs + 1)
             && header.seq.before(self.irs + 1 + usize::from(self.our_window).max(1));
+        if self.is_out_of_time(now, header) {
+            return match header.flags.has(Flags::RST) {
+                true => Completion::Wait,
+                false => Completion::Answer(self.acknowledgement(now)),
+            };
+        }
         if header.flags.has(Flags::RST) {
             // RFC 5961 §3.2, and back to LISTEN without a word (MUST-11).
             return match header.seq == self.irs + 1 {
                 true => Completion::Forget,
-                false if in_window => Completion::Answer(self.acknowledgement()),
+                false if in_window => Completion::Answer(self.acknowledgement(now)),
                 false => Completion::Wait,
             };
         }
         if header.flags.has(Flags::SYN) {
             let again = header.seq == self.irs && !header.flags.has(Flags::ACK);
             return if again {
-                Completion::Answer(self.syn_ack())
+                Completion::Answer(self.syn_ack(now))
             } else {
-                Completion::Answer(self.acknowledgement())
+                Completion::Answer(self.acknowledgement(now))
             };
         }
         if !in_window {
-            return Completion::Answer(self.acknowledgement());
+            return Completion::Answer(self.acknowledgement(now));
         }
         match header.flags.has(Flags::ACK) {
             true if header.ack == self.iss + 1 => Completion::Complete,
             true => Completion::Answer(reset_for(header, 0)),
             false => Completion::Wait,
         }
+    }
+
+    /// RFC 7323 §5.3 R1; and as Linux, a TSecr that our SYN-ACK never carried.
+    fn is_out_of_time(&self, now: Instant, header: &TcpHeader) -> bool {
+        let old = self.timestamps.is_old(now, &header.options) && !header.flags.has(Flags::RST);
+        old || self.timestamps.echo_is_foreign(self.sent_at, now, &header.options)
     }
 
     /// Whether `header` may go out as an answer now: as for whole connections, so that two half-open ones that were
@@ -93,7 +106,7 @@ impl HalfOpen {
     }
 
     /// The SYN-ACK.
-    pub(crate) fn syn_ack(&self) -> TcpHeader {
+    pub(crate) fn syn_ack(&self, now: Instant) -> TcpHeader {
         TcpHeader {
             seq: self.iss,
             flags: Flags::SYN | Flags::ACK,
@@ -102,13 +115,14 @@ impl HalfOpen {
                 mss: Some(self.our_mss),
                 window_scale: self.offer.window_scale.map(|_| self.our_scale),
                 sack_permitted: self.offer.sack,
+                timestamps: self.timestamps.option(now),
                 ..TcpOptions::default()
             },
-            ..self.acknowledgement()
+            ..self.acknowledgement(now)
         }
     }
 
-    fn acknowledgement(&self) -> TcpHeader {
+    fn acknowledgement(&self, now: Instant) -> TcpHeader {
         TcpHeader {
             source_port: self.flow.local.port(),
             destination_port: self.flow.remote.port(),
@@ -116,6 +130,10 @@ impl HalfOpen {
             ack: self.irs + 1,
             flags: Flags::ACK,
             window: self.our_window >> self.shift(), // RFC 7323 §2.2: scaled in all but a SYN
+            options: TcpOptions {
+                timestamps: self.timestamps.option(now),
+                ..TcpOptions::default()
+            },
             ..TcpHeader::default()
         }
     }
@@ -164,6 +182,7 @@ mod tests {
                 window_scale: peer_scale,
                 sack: false,
             },
+            timestamps: Timestamps::OFF,
             peer_window: 4000,
             our_mss: 1460,
             our_window: u16::MAX,
@@ -188,11 +207,11 @@ mod tests {
             header: old,
             payload: &[],
         };
-        let window = |half: HalfOpen| match half.on_segment(&old) {
+        let window = |half: HalfOpen| match half.on_segment(Instant::ZERO, &old) {
             Completion::Answer(header) => header.window,
             other => panic!("{other:?}"),
         };
-        assert_eq!(half_open(Some(7)).syn_ack().window, u16::MAX);
+        assert_eq!(half_open(Some(7)).syn_ack(Instant::ZERO).window, u16::MAX);
         assert_eq!(window(half_open(Some(7))), u16::MAX >> 2);
         assert_eq!(window(half_open(None)), u16::MAX);
     }

@@ -16,6 +16,7 @@ mod send;
 mod time_wait;
 mod timeout;
 mod timers;
+mod timestamps;
 mod transmit;
 mod urgent;
 mod user;
@@ -27,6 +28,7 @@ pub(crate) use half_open::{Completion, HalfOpen};
 pub(crate) use segment::{Outgoing, reset_for};
 pub(crate) use time_wait::{Aftermath, TimeWait};
 pub(crate) use timeout::Verdict;
+pub(crate) use timestamps::Timestamps;
 
 use ustcp_wire::TcpOptions;
 

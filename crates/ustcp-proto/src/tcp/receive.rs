@@ -22,6 +22,8 @@ pub(crate) enum AckDebt {
 pub(crate) struct Receive {
     pub(crate) nxt: SeqNum,
     pub(crate) irs: SeqNum,
+    /// RFC 7323's Last.ACK.sent.
+    pub(crate) last_ack_sent: SeqNum,
     /// The right edge of the window as announced. It never moves left, but for the rounding of the scale.
     right: SeqNum,
     /// A window has been announced by more than a SYN, whose field is not scaled and may say too little.
@@ -53,6 +55,7 @@ impl Receive {
         Receive {
             nxt: SeqNum(0),
             irs: SeqNum(0),
+            last_ack_sent: SeqNum(0),
             right: SeqNum(0),
             told: false,
             scale: 0,
@@ -75,6 +78,7 @@ impl Receive {
     pub(crate) fn synchronize(&mut self, irs: SeqNum) {
         self.irs = irs;
         self.nxt = irs + 1;
+        self.last_ack_sent = self.nxt;
         self.right = self.nxt + usize::from(self.initial_window());
     }
 
@@ -205,6 +209,7 @@ impl Receive {
 
     /// An acknowledgement leaves: what is owed after it.
     pub(crate) fn acknowledged(&mut self) {
+        self.last_ack_sent = self.nxt;
         self.unacknowledged = 0;
         self.debt = if self.duplicates_owed > 0 {
             AckDebt::Now

@@ -4,8 +4,11 @@ use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions};
 
 use super::announced_mss;
 use super::connection::{Connection, Opening};
-use crate::State;
 use crate::context::Context;
+use crate::{Instant, State};
+
+/// The most that a TCP header has room for.
+const MAX_OPTIONS: usize = 40;
 
 /// One segment to leave: its header, and which bytes of the send buffer go with it.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +71,7 @@ impl Connection {
                 mss: Some(announced_mss(&cx.config, self.family(), &self.options)),
                 window_scale: offers_scale.then_some(self.rcv.scale),
                 sack_permitted: self.rcv.sack,
+                timestamps: self.timestamps.option(cx.now),
                 ..TcpOptions::default()
             },
             ..self.header()
@@ -81,8 +85,8 @@ impl Connection {
         Outgoing::bare(header, again)
     }
 
-    pub(super) fn bare_ack(&mut self) -> Outgoing {
-        Outgoing::bare(self.acknowledging_header(self.snd.nxt), false)
+    pub(super) fn bare_ack(&mut self, now: Instant) -> Outgoing {
+        Outgoing::bare(self.acknowledging_header(now, self.snd.nxt), false)
     }
 
     /// The segment that carries `[start, end)` of what there is to send.
@@ -91,7 +95,7 @@ impl Connection {
         let len = end.min(text_end).distance_from(start);
         let each = self.packet_text();
         let fin = end.after(text_end);
-        let mut header = self.acknowledging_header(start);
+        let mut header = self.acknowledging_header(cx.now, start);
         if len > 0 && end.at_or_after(text_end) {
             header.flags |= Flags::PSH; // RFC 9293 MUST-61
         }
@@ -109,8 +113,8 @@ impl Connection {
         }
     }
 
-    /// ACK, window, urgent pointer and SACK blocks as of now; what was owed is paid.
-    pub(super) fn acknowledging_header(&mut self, seq: SeqNum) -> TcpHeader {
+    /// ACK, window, urgent pointer, timestamps and SACK blocks as of now; what was owed is paid.
+    pub(super) fn acknowledging_header(&mut self, now: Instant, seq: SeqNum) -> TcpHeader {
         let window = self.rcv.announce();
         self.rcv.acknowledged();
         self.timers.delayed_ack = None;
@@ -123,30 +127,36 @@ impl Connection {
             urgent,
             options: TcpOptions {
                 sack: self.rcv.sack_blocks(self.sack_room()),
+                timestamps: self.timestamps.option(now),
                 ..TcpOptions::default()
             },
             ..self.header()
         }
     }
 
-    /// Text that one packet carries: the MSS less the options that go along, RFC 6691.
+    /// Text that one packet carries: the MSS, which timestamps are taken off already, less the SACK option of RFC 6691.
     pub(super) fn packet_text(&self) -> usize {
         let blocks = self.rcv.sack_block_count().min(self.sack_room());
         let options = if blocks > 0 { 4 + 8 * blocks } else { 0 };
         self.snd.mss.saturating_sub(options).max(1)
     }
 
-    /// SACK blocks that take at most half of a packet, however small that is.
+    /// SACK blocks that take at most half of a packet, however small that is, and that have room beside timestamps.
     fn sack_room(&self) -> usize {
-        (self.snd.mss / 2).saturating_sub(4) / 8
+        let beside_timestamps = (MAX_OPTIONS - self.timestamps.overhead()).saturating_sub(4) / 8;
+        beside_timestamps.min((self.snd.mss / 2).saturating_sub(4) / 8)
     }
 
     /// The RST that ends this connection from our side, RFC 9293 §3.10.5.
-    pub(crate) fn reset(&self) -> TcpHeader {
+    pub(crate) fn reset(&self, now: Instant) -> TcpHeader {
         TcpHeader {
             seq: self.snd.nxt,
             ack: self.rcv.nxt,
             flags: Flags::RST | Flags::ACK,
+            options: TcpOptions {
+                timestamps: self.timestamps.option(now),
+                ..TcpOptions::default()
+            },
             ..self.header()
         }
     }

@@ -1,7 +1,8 @@
 //! A connection in TIME-WAIT: what is left when only old segments may still come.
 
-use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpSegment};
+use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions, TcpSegment};
 
+use super::Timestamps;
 use super::arrival::CHALLENGE_INTERVAL;
 use super::connection::Connection;
 use crate::{Flow, Instant, SocketId};
@@ -11,6 +12,7 @@ pub(crate) struct TimeWait {
     pub(crate) flow: Flow,
     snd_nxt: SeqNum,
     rcv_nxt: SeqNum,
+    timestamps: Timestamps,
     window: u16,
     /// How far the window is shifted.
     pub(crate) scale: u8,
@@ -43,6 +45,7 @@ impl TimeWait {
             flow: connection.flow,
             snd_nxt: connection.snd.nxt,
             rcv_nxt: connection.rcv.nxt,
+            timestamps: connection.timestamps,
             window: u16::try_from(connection.rcv.window() >> connection.rcv.scale).unwrap_or(u16::MAX),
             scale: connection.rcv.scale,
             last_answer: None,
@@ -64,7 +67,7 @@ impl TimeWait {
         }
         let fin_again = header.flags.has(Flags::FIN) && header.seq + segment.payload.len() + 1 == self.rcv_nxt;
         if fin_again {
-            return Aftermath::AnswerAndRestart(self.acknowledgement()); // MUST-13: our last ACK was lost
+            return Aftermath::AnswerAndRestart(self.acknowledgement(now)); // MUST-13: our last ACK was lost
         }
         let says_nothing = segment.payload.is_empty() && header.seq == self.rcv_nxt && !header.flags.has(Flags::SYN);
         if says_nothing
@@ -75,11 +78,11 @@ impl TimeWait {
             return Aftermath::Ignore;
         }
         self.last_answer = Some(now);
-        Aftermath::Answer(self.acknowledgement())
+        Aftermath::Answer(self.acknowledgement(now))
     }
 
     /// The ACK that this end repeats.
-    pub(crate) fn acknowledgement(&self) -> TcpHeader {
+    pub(crate) fn acknowledgement(&self, now: Instant) -> TcpHeader {
         TcpHeader {
             source_port: self.flow.local.port(),
             destination_port: self.flow.remote.port(),
@@ -87,6 +90,10 @@ impl TimeWait {
             ack: self.rcv_nxt,
             flags: Flags::ACK,
             window: self.window,
+            options: TcpOptions {
+                timestamps: self.timestamps.option(now),
+                ..TcpOptions::default()
+            },
             ..TcpHeader::default()
         }
     }

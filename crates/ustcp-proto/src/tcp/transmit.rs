@@ -16,11 +16,11 @@ impl Connection {
             return Some(self.transmit_syn(cx));
         }
         if matches!(self.state, State::SynSent | State::SynReceived) {
-            return self.transmit_ack_if_owed();
+            return self.transmit_ack_if_owed(cx.now);
         }
         self.transmit_text(cx)
             .or_else(|| self.transmit_probe(cx))
-            .or_else(|| self.transmit_ack_if_owed())
+            .or_else(|| self.transmit_ack_if_owed(cx.now))
     }
 
     /// Text, when its time of departure has come.
@@ -197,11 +197,14 @@ impl Connection {
             self.timers.persist = Some(cx.now + self.rtt.scaled(self.probe_backoff)); // RFC 9293 SHLD-30
         }
         // RFC 9293 SHLD-12 for keepalive; Linux's way for windows too: no byte of the stream is put at risk.
-        Some(Outgoing::bare(self.acknowledging_header(self.snd.una - 1), false))
+        Some(Outgoing::bare(
+            self.acknowledging_header(cx.now, self.snd.una - 1),
+            false,
+        ))
     }
 
-    fn transmit_ack_if_owed(&mut self) -> Option<Outgoing> {
+    fn transmit_ack_if_owed(&mut self, now: Instant) -> Option<Outgoing> {
         let owed = self.rcv.owes_ack() && self.state != State::SynSent;
-        owed.then(|| self.bare_ack())
+        owed.then(|| self.bare_ack(now))
     }
 }

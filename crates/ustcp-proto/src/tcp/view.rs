@@ -79,6 +79,7 @@ impl Connection {
             backoff: self.rtt.backoff().max(self.probe_backoff),
             window_scale: self.window_scaling.then_some((self.snd.scale, self.rcv.scale)),
             sack: self.rcv.sack,
+            timestamps: self.timestamps.are_on(),
             bytes_acked: self.bytes_acked,
             bytes_received: self.rcv.bytes_received,
             bytes_sent: self.bytes_sent,

@@ -26,6 +26,7 @@ impl Dice {
 fn target() -> Wire {
     let mut w = Wire::listening(
         Config {
+            timestamps: true,
             trace: false,
             ..config()
         },
@@ -33,7 +34,7 @@ fn target() -> Wire {
     );
     for port in [CLIENT_OF_THE_TIME_WAIT, WE_LISTEN.1] {
         w.ports = Ports(SERVER, port);
-        w.peer("S 0:0(0) win 65535 <mss 1000,sackOK>");
+        w.peer("S 0:0(0) win 65535 <mss 1000,sackOK,ts 1000 0>");
         w.sees("S. 0:0(0) ack 1");
         w.peer(". 1:1(0) ack 1");
         w.accept();
@@ -126,6 +127,10 @@ fn a_hundred_thousand_random_segments() {
                 mss: (dice.below(2) == 0).then_some(dice.roll() as u16),
                 window_scale: (dice.below(2) == 0).then_some(dice.roll() as u8),
                 sack_permitted: dice.below(2) == 0,
+                timestamps: (dice.below(2) == 0).then(|| ustcp_wire::Timestamps {
+                    value: dice.roll() as u32,
+                    echo: dice.roll() as u32,
+                }),
                 sack,
                 ..Default::default()
             },

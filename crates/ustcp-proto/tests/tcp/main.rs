@@ -58,6 +58,8 @@ mod state_table;
 #[cfg(test)]
 mod time_wait;
 #[cfg(test)]
+mod timestamps;
+#[cfg(test)]
 mod transparent;
 #[cfg(test)]
 mod urgent;

@@ -11,6 +11,7 @@ const SEGMENT: SegmentSummary = SegmentSummary {
     len: 0,
     window: 65_535,
     segment_size: 0,
+    timestamps: None,
 };
 
 fn events() -> Vec<Event> {
@@ -34,6 +35,7 @@ fn events() -> Vec<Event> {
                 flags: 0x10,
                 len: 5000,
                 segment_size: 1448,
+                timestamps: Some((90, 40)),
                 ..SEGMENT
             },
             state: State::Established,

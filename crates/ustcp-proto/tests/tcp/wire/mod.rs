@@ -47,6 +47,8 @@ pub(crate) const WE_LISTEN: Ports = Ports(SERVER, CLIENT);
 struct Conversation {
     iss: u32,
     irs: u32,
+    /// Our timestamps count from that of our SYN.
+    first_stamp: u32,
     written: usize,
     read: usize,
 }
@@ -67,7 +69,8 @@ pub(crate) struct Wire {
     listener: Option<SocketId>,
 }
 
-/// A config for tests: everything at its default, with an address and a trace.
+/// A config for tests: everything at its default, with an address and a trace, and without timestamps, so that scripts
+/// about other things need not speak of them.
 pub(crate) fn config() -> Config {
     Config {
         addresses: vec![Cidr {
@@ -79,6 +82,7 @@ pub(crate) fn config() -> Config {
                 .first_chunk()
                 .expect("32 bytes"),
         ),
+        timestamps: false,
         trace: true,
         ..Config::default()
     }
@@ -292,16 +296,23 @@ impl Wire {
     /// The bytes of a peer's segment.
     pub(crate) fn packet(&mut self, segment: &Segment) -> Vec<u8> {
         let (window, ports) = (self.peer_window, self.ports);
-        let Conversation { iss, irs, .. } = *self.conversation();
+        let Conversation {
+            iss, irs, first_stamp, ..
+        } = *self.conversation();
         let isns = Isns {
             sender: irs,
             receiver: iss,
         };
-        let header = TcpHeader {
+        let mut header = TcpHeader {
             source_port: ports.1,
             destination_port: ports.0,
             ..segment.header(isns, window)
         };
+        if let Some(stamps) = &mut header.options.timestamps
+            && segment.flags.has(ustcp_wire::Flags::ACK)
+        {
+            stamps.echo = stamps.echo.wrapping_add(first_stamp);
+        }
         // A SYN takes number 0, so text that comes with it begins at 1, where text always begins.
         let first = segment.seq + i64::from(segment.flags.has(ustcp_wire::Flags::SYN));
         packet(self.peers, self.ours, &header, &text(first, segment.len))
@@ -336,7 +347,13 @@ impl Wire {
             sender: conversation.iss,
             receiver: conversation.irs,
         };
-        let segment = Segment::of(&header, tcp.payload.len(), isns);
+        let mut segment = Segment::of(&header, tcp.payload.len(), isns);
+        if let Some(stamps) = segment.options.as_mut().and_then(|options| options.timestamps.as_mut()) {
+            if header.flags.has(ustcp_wire::Flags::SYN) && conversation.first_stamp == 0 {
+                conversation.first_stamp = stamps.value;
+            }
+            stamps.value = stamps.value.wrapping_sub(conversation.first_stamp);
+        }
         assert!(tcp.payload == text(segment.seq, segment.len), "the text of {segment}");
         (ports, segment)
     }
@@ -470,6 +487,7 @@ impl Conversation {
     const NEW: Conversation = Conversation {
         iss: 0,
         irs: PEER_ISN,
+        first_stamp: 0,
         written: 0,
         read: 0,
     };

@@ -1,11 +1,12 @@
 //! Segments as a trace writes them: `P. 1:11(10) ack 1 win 1000 <sack 21:31>`.
 //!
 //! Flags are `S F R P U E W`, `.` is ACK and `-` none at all. Numbers count from the initial sequence number of whoever
-//! sent what they number: the SYN is 0, the first byte of text 1.
+//! sent what they number: the SYN is 0, the first byte of text 1. Timestamps are `<ts TSval TSecr>`: the peer's clock is
+//! what a script says it is, ours counts in ms from our first SYN.
 
 use core::fmt;
 
-use ustcp_wire::{Flags, SackBlock, SackBlocks, SeqNum, TcpHeader, TcpOptions};
+use ustcp_wire::{Flags, SackBlock, SackBlocks, SeqNum, TcpHeader, TcpOptions, Timestamps};
 
 const LETTERS: [(char, Flags); 8] = [
     ('S', Flags::SYN),
@@ -167,12 +168,20 @@ fn read_options(text: &str) -> TcpOptions {
         match option.split_once(' ') {
             Some(("mss", value)) => options.mss = Some(value.parse().expect("mss")),
             Some(("ws", value)) => options.window_scale = Some(value.parse().expect("ws")),
+            Some(("ts", stamps)) => options.timestamps = Some(read_stamps(stamps)),
             Some(("sack", blocks)) => options.sack = read_blocks(blocks),
             None if option == "sackOK" => options.sack_permitted = true,
             _ => panic!("what is option {option:?}?"),
         }
     }
     options
+}
+
+fn read_stamps(text: &str) -> Timestamps {
+    let (value, echo) = text.split_once(' ').expect("TSval TSecr");
+    let number = |text: &str| absolute(text.parse().expect("a number"), 0);
+    let (value, echo) = (number(value), number(echo));
+    Timestamps { value, echo }
 }
 
 fn read_blocks(text: &str) -> SackBlocks {
@@ -205,6 +214,11 @@ impl fmt::Display for Segment {
             let mut names = Vec::new();
             names.extend(options.mss.map(|mss| format!("mss {mss}")));
             names.extend(options.sack_permitted.then(|| "sackOK".to_string()));
+            names.extend(
+                options
+                    .timestamps
+                    .map(|stamps| format!("ts {} {}", stamps.value, stamps.echo)),
+            );
             names.extend(options.window_scale.map(|shift| format!("ws {shift}")));
             let blocks: Vec<_> = options
                 .sack
