@@ -3,6 +3,7 @@
 
 mod address;
 mod failure;
+mod manual;
 mod patience;
 mod payload;
 mod process;
@@ -13,6 +14,8 @@ use pyo3::prelude::*;
 /// The private native module of the package ustcp.
 #[pymodule]
 mod _ustcp {
+    #[pymodule_export]
+    use crate::manual::ManualStack;
     #[pymodule_export]
     use crate::process::{fini, init};
     #[pymodule_export]

@@ -243,10 +243,7 @@ impl Socket {
     /// With an int, or the bytes of the struct that the option takes.
     #[pyo3(signature = (level, option, value, /))]
     fn setsockopt(&self, py: Python<'_>, level: c_int, option: c_int, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let bytes = match value.cast::<PyInt>() {
-            Ok(number) => number.extract::<c_int>()?.to_ne_bytes().to_vec(),
-            Err(_) => View::new(value)?.piece(0)?.as_bytes().to_vec(),
-        };
+        let bytes = option_bytes(value)?;
         let socket = self.socket()?;
         Ok(py
             .detach(|| socket.set_option(level, option, &bytes))
@@ -256,19 +253,8 @@ impl Socket {
     /// An int, or with `buflen` the bytes of the option's struct, at most so many.
     #[pyo3(signature = (level, option, buflen = 0, /))]
     fn getsockopt(&self, py: Python<'_>, level: c_int, option: c_int, buflen: isize) -> PyResult<Py<PyAny>> {
-        let most = match usize::try_from(buflen) {
-            Ok(most) if most <= OPTION_MAX => most,
-            _ => return Err(PyOSError::new_err("getsockopt buflen out of range")),
-        };
         let socket = self.socket()?;
-        let value = py.detach(|| socket.option(level, option)).map_err(Failure::from)?;
-        if most > 0 {
-            return Ok(PyBytes::new(py, value.get(..most).unwrap_or(&value))
-                .into_any()
-                .unbind());
-        }
-        let number = value.first_chunk().copied().map_or(0, c_int::from_ne_bytes);
-        Ok(number.into_pyobject(py)?.into_any().unbind())
+        option_value(py, buflen, || py.detach(|| socket.option(level, option)))
     }
 
     /// `AF_INET` or `AF_INET6`, as a number; -1 once closed.
@@ -390,6 +376,33 @@ impl Receive {
     }
 }
 
+/// An option's value from an int, or from the bytes of the struct that it takes.
+pub(crate) fn option_bytes(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    match value.cast::<PyInt>() {
+        Ok(number) => Ok(number.extract::<c_int>()?.to_ne_bytes().to_vec()),
+        Err(_) => Ok(View::new(value)?.piece(0)?.as_bytes().to_vec()),
+    }
+}
+
+/// An option's value: an int, or with `buflen` its bytes, at most so many.
+pub(crate) fn option_value(
+    py: Python<'_>,
+    buflen: isize,
+    ask: impl FnOnce() -> Result<Vec<u8>, Errno>,
+) -> PyResult<Py<PyAny>> {
+    let most = match usize::try_from(buflen) {
+        Ok(most) if most <= OPTION_MAX => most,
+        _ => return Err(PyOSError::new_err("getsockopt buflen out of range")),
+    };
+    let value = ask().map_err(Failure::from)?;
+    if most > 0 {
+        let value = PyBytes::new(py, value.get(..most).unwrap_or(&value));
+        return Ok(value.into_any().unbind());
+    }
+    let number = value.first_chunk().copied().map_or(0, c_int::from_ne_bytes);
+    Ok(number.into_pyobject(py)?.into_any().unbind())
+}
+
 /// A float or an integer and nothing else, as CPython takes a timeout.
 fn seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
     match value.cast::<PyFloat>() {
@@ -398,7 +411,7 @@ fn seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
     }
 }
 
-fn family_of(number: c_int) -> PyResult<Family> {
+pub(crate) fn family_of(number: c_int) -> PyResult<Family> {
     match number {
         libc::AF_INET => Ok(Family::V4),
         libc::AF_INET6 => Ok(Family::V6),

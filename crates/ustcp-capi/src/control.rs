@@ -6,12 +6,6 @@ use ustcp_runtime::{Errno, Socket, process};
 use crate::boundary::boundary;
 use crate::memory;
 
-/// `SIOCINQ` is `FIONREAD` and `SIOCOUTQ` is `TIOCOUTQ` on a socket.
-const SIOCOUTQ: c_ulong = libc::TIOCOUTQ;
-
-/// Of `<asm-generic/sockios.h>`; libc has it for some targets only.
-const SIOCATMARK: c_ulong = 0x8905;
-
 /// Reads and changes the descriptor's flags; fcntl(2). The third argument is not optional in the binary interface; the
 /// macro of this name makes it so in C (0 when left out).
 ///
@@ -61,19 +55,17 @@ pub unsafe extern "C" fn ustcp_ioctl(fd: c_int, request: c_ulong, arg: *mut c_vo
     boundary(|| {
         let socket = process::socket(fd)?;
         match request {
-            libc::FIONREAD => write_length(arg, socket.queued_in()?),
-            SIOCOUTQ => write_length(arg, socket.queued_out()?),
-            SIOCATMARK => write_length(arg, usize::from(socket.at_mark()?)),
             libc::FIONBIO => set_nonblocking(&socket, arg),
             libc::FIOCLEX => Ok(0),
             libc::FIONCLEX => Err(Errno(libc::EINVAL)),
-            _ => Err(Errno(libc::ENOTTY)),
+            _ => write_number(arg, socket.ask_number(request)?),
         }
     })
 }
 
-fn write_length(to: *mut c_void, bytes: usize) -> Result<c_int, Errno> {
-    memory::write(to.cast(), &c_int::try_from(bytes).unwrap_or(c_int::MAX))?;
+/// Writes the answer of a request that asks for a number.
+pub(crate) fn write_number(to: *mut c_void, number: c_int) -> Result<c_int, Errno> {
+    memory::write(to.cast(), &number)?;
     Ok(0)
 }
 

@@ -11,6 +11,7 @@ mod device;
 mod drive;
 mod errno;
 mod flags;
+mod ioctl;
 mod journal;
 pub mod knobs;
 pub mod manual;

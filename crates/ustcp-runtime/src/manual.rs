@@ -6,21 +6,22 @@
 //! and packets give the same packets, bit for bit.
 
 mod output;
+mod report;
 mod sockets;
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 
-use libc::c_int;
-use ustcp_proto::{
-    Checksum, Config, Error, Event, Family, Instant, Readiness, Secret, Shutdown, SocketId, Stack, Timer,
-};
+use libc::{c_int, c_ulong};
+pub use ustcp_proto::{Checksum, Instant};
+use ustcp_proto::{Config, Error, Event, Family, Readiness, Secret, Shutdown, SocketId, Stack, State, Timer};
 
 use crate::transfer::{Outlet, Receiving, Sending};
-use crate::{Errno, RecvFlags, SendFlags, knobs, panics, poll, sockopt};
+use crate::{Errno, RecvFlags, SendFlags, ioctl, knobs, panics, poll, sockopt};
 
 use output::Output;
 pub use output::Packet;
+pub use report::{Kind, Report};
 pub use sockets::Handle;
 use sockets::{Entry, Sockets};
 
@@ -272,14 +273,14 @@ impl ManualStack {
         })
     }
 
-    /// `SIOCINQ`.
-    pub fn queued_in(&mut self, handle: Handle) -> Result<usize, Errno> {
-        self.on(handle, |stack, _, id| stack.queued_in(id))
+    /// ioctl(2) where the answer is a number, as [`Socket::ask_number`](crate::Socket::ask_number).
+    pub fn ask_number(&mut self, handle: Handle, request: c_ulong) -> Result<c_int, Errno> {
+        self.call(|live| ioctl::answer(&live.stack, live.sockets.get(handle)?.id, request))
     }
 
-    /// `SIOCOUTQ`.
-    pub fn queued_out(&mut self, handle: Handle) -> Result<usize, Errno> {
-        self.on(handle, |stack, _, id| stack.queued_out(id))
+    /// The connection's state; LISTEN for a listener, CLOSED before and after.
+    pub fn state(&mut self, handle: Handle) -> Result<State, Errno> {
+        self.on(handle, |stack, _, id| stack.state(id))
     }
 
     /// What poll would say.

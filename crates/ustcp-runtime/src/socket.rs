@@ -276,11 +276,6 @@ impl Socket {
         self.call(|stack, _, id| stack.queued_out(id))
     }
 
-    /// `SIOCATMARK`: whether the next byte to read is the urgent one.
-    pub fn at_mark(&self) -> Result<bool, Errno> {
-        self.call(|stack, _, id| stack.at_mark(id))
-    }
-
     // How.
 
     pub(crate) fn id(&self) -> SocketId {

@@ -51,6 +51,7 @@ from socket import (
     gaierror,
 )
 
+from ._manual import Event, ManualSocket, ManualStack, Packet, Segment
 from ._process import fini, init
 from ._socket import Address, create_connection, create_server, socket
 
@@ -96,6 +97,11 @@ __all__ = [
     "TCP_MAXSEG",
     "TCP_NODELAY",
     "Address",
+    "Event",
+    "ManualSocket",
+    "ManualStack",
+    "Packet",
+    "Segment",
     "create_connection",
     "create_server",
     "error",

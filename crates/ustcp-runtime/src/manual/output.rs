@@ -23,6 +23,17 @@ pub struct Packet {
     pub checksum: Checksum,
 }
 
+impl Packet {
+    /// Where the TCP header begins.
+    #[must_use]
+    pub fn tcp_offset(&self) -> u8 {
+        match self.bytes.first() {
+            Some(first) if first >> 4 == 6 => 40, // what we send has no extension headers
+            _ => 20,
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Output {
     queue: VecDeque<Packet>,
