@@ -63,6 +63,13 @@ pub struct Config {
     pub orphan_retries: u8,
     /// How long a closed user's connection may stay in FIN-WAIT-2 (`tcp_fin_timeout`).
     pub fin_timeout: Duration,
+    /// What RACK may do (`tcp_recovery`), a sum: 1 find losses by time, which with SACK it does anyway; 2 keep the
+    /// reordering window as it is when D-SACKs say that it was too small; 4 let the third duplicate say nothing.
+    pub recovery: u8,
+    /// Tail loss probes (`tcp_early_retrans`): 0 none, 3 or 4 after two round trips of silence.
+    pub early_retrans: u8,
+    /// Timeouts are doubted as RFC 5682 says (`tcp_frto`): 0 never, else whenever that may show something.
+    pub frto: u8,
     /// Longest time an acknowledgement is held back; RFC 9293 MUST-40 says below 500 ms.
     pub delayed_ack: Duration,
     /// Receive buffer a socket begins with, in bytes; also fixes the window scale.
@@ -106,6 +113,9 @@ impl Default for Config {
             retries: 15,
             orphan_retries: 8,
             fin_timeout: Duration::from_secs(60),
+            recovery: 1,
+            early_retrans: 3,
+            frto: 2,
             delayed_ack: Duration::from_millis(40),
             receive_buffer: 256 * 1024,
             send_buffer: 256 * 1024,

@@ -19,6 +19,28 @@ pub struct Counters {
     pub timeouts: u64,
     /// Fast retransmits entered.
     pub fast_retransmits: u64,
+    /// Retransmissions that were lost themselves (`TCPLostRetransmit`).
+    pub lost_retransmits: u64,
+    /// Tail loss probes sent (`TCPLossProbes`).
+    pub loss_probes: u64,
+    /// Losses that nothing but a tail loss probe has repaired (`TCPLossProbeRecovery`).
+    pub loss_probe_recoveries: u64,
+    /// Timeouts found spurious by F-RTO (`TCPSpuriousRTOs`).
+    pub spurious_rtos: u64,
+    /// Timeouts undone for whatever reason (`TCPLossUndo`).
+    pub loss_undos: u64,
+    /// Recoveries undone because everything sent again arrived twice (`TCPDSACKUndo`).
+    pub dsack_undos: u64,
+    /// Recoveries undone at their end because timestamps say that nothing sent again was needed (`TCPFullUndo`).
+    pub full_undos: u64,
+    /// The same before their end (`TCPPartialUndo`).
+    pub partial_undos: u64,
+    /// D-SACKs received that can be about what we sent again (`TCPDSACKRecv`).
+    pub dsacks_received: u64,
+    /// Timeouts that found SACKed text at the head of what is in flight (`TCPSACKReneging`).
+    pub sack_renegings: u64,
+    /// Acknowledgements that showed reordering (`TCPSACKReorder`).
+    pub sack_reorderings: u64,
     /// connect calls that sent a SYN.
     pub active_opens: u64,
     /// SYNs that a listener took.

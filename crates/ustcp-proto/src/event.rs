@@ -27,6 +27,10 @@ impl fmt::Display for Flow {
 pub enum Timer {
     /// Retransmission, RFC 6298.
     Retransmission,
+    /// Overtaken segments that have had their time to arrive, RFC 8985 §6.3.
+    Reordering,
+    /// Tail loss probe, RFC 8985 §7.
+    LossProbe,
     /// Zero-window probe, RFC 9293 §3.8.6.1, and the sender's silly-window override, §3.8.6.2.1.
     Persist,
     /// Held-back acknowledgement, RFC 9293 §3.8.6.3.

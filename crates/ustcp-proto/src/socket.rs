@@ -194,6 +194,12 @@ pub struct Info {
     pub retrans: u32,
     /// Segments retransmitted in the connection's life.
     pub total_retrans: u32,
+    /// By how many segments the path was seen to reorder, at most; 3 to begin with.
+    pub reordering: u32,
+    /// How often it was.
+    pub reord_seen: u32,
+    /// Segments that the peer says it got twice.
+    pub dsack_dups: u32,
     /// Segments delivered to the peer in the connection's life, as far as acknowledgements tell.
     pub delivered: u32,
     /// Timeouts in a row.

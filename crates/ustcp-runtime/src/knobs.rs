@@ -30,7 +30,9 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_congestion_control", |config| {
         Knob::Congestion(&mut config.congestion)
     }),
+    ("tcp_early_retrans", |config| Knob::Count(&mut config.early_retrans)),
     ("tcp_fin_timeout", |config| Knob::Seconds(&mut config.fin_timeout)),
+    ("tcp_frto", |config| Knob::Count(&mut config.frto)),
     ("tcp_max_syn_backlog", |config| {
         Knob::Size(&mut config.syn_backlog, 0..=MOST)
     }),
@@ -38,6 +40,7 @@ const TABLE: &[(&str, Field)] = &[
         Knob::Size(&mut config.time_wait_limit, 0..=MOST)
     }),
     ("tcp_orphan_retries", |config| Knob::Count(&mut config.orphan_retries)),
+    ("tcp_recovery", |config| Knob::Count(&mut config.recovery)),
     ("tcp_retries2", |config| Knob::Count(&mut config.retries)),
     ("tcp_rto_max_ms", |config| Knob::Millis(&mut config.rto_max)),
     ("tcp_rto_min_us", |config| Knob::Micros(&mut config.rto_min)),

@@ -17,8 +17,6 @@ const OPTION_WINDOW_SCALE: u8 = 4;
 const CA_OPEN: u8 = 0;
 const CA_RECOVERY: u8 = 3;
 const CA_LOSS: u8 = 4;
-/// Duplicate ACKs that make a fast retransmit, RFC 5681: `tcpi_reordering` while none was seen.
-const DUPLICATE_ACKS: u32 = 3;
 
 /// The struct's bytes. A field that we keep no figure for is zero; a rate without a limit is all ones, as in Linux.
 pub(crate) fn bytes(info: &Info) -> [u8; LEN] {
@@ -60,6 +58,9 @@ pub(crate) fn unconnected(state: State) -> Info {
         lost: 0,
         retrans: 0,
         total_retrans: 0,
+        reordering: 3, // RFC 5681: duplicate ACKs that make a fast retransmit
+        reord_seen: 0,
+        dsack_dups: 0,
         delivered: 0,
         retransmits: 0,
         probes: 0,
@@ -80,7 +81,7 @@ pub(crate) fn unconnected(state: State) -> Info {
     }
 }
 
-fn words(info: &Info) -> [(usize, u32); 28] {
+fn words(info: &Info) -> [(usize, u32); 30] {
     [
         (8, micros(info.rto)),
         (16, info.snd_mss),
@@ -99,7 +100,7 @@ fn words(info: &Info) -> [(usize, u32); 28] {
         (76, info.ssthresh.min(INFINITE_SSTHRESH)),
         (80, info.cwnd),
         (84, info.advmss),
-        (88, DUPLICATE_ACKS),
+        (88, info.reordering),
         (96, info.rcv_wnd), // rcv_space
         (100, info.total_retrans),
         (136, info.segs_out),
@@ -114,6 +115,8 @@ fn words(info: &Info) -> [(usize, u32); 28] {
             },
         ),
         (192, info.delivered),
+        (216, info.dsack_dups),
+        (220, info.reord_seen),
         (228, info.snd_wnd),
         (232, info.rcv_wnd),
         (236, 0), // rehash: times another path was tried
@@ -220,6 +223,9 @@ mod tests {
             lost: 215,
             retrans: 216,
             total_retrans: 217,
+            reordering: 232,
+            reord_seen: 233,
+            dsack_dups: 234,
             delivered: 231,
             retransmits: 218,
             probes: 219,
@@ -278,7 +284,9 @@ mod tests {
             (offset_of!(tcp_info, tcpi_last_data_recv), 229),
             (offset_of!(tcp_info, tcpi_last_ack_recv), 230),
             (offset_of!(tcp_info, tcpi_delivered), 231),
-            (offset_of!(tcp_info, tcpi_reordering), 3),
+            (offset_of!(tcp_info, tcpi_reordering), 232),
+            (offset_of!(tcp_info, tcpi_reord_seen), 233),
+            (offset_of!(tcp_info, tcpi_dsack_dups), 234),
         ];
         for (offset, value) in table {
             assert_eq!(word(&bytes, offset), value, "at byte {offset}");

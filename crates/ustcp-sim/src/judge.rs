@@ -240,7 +240,8 @@ impl Judge {
         })
     }
 
-    /// RFC 6928: no more than the initial window before an acknowledgement has come back.
+    /// RFC 6928: no more than the initial window before an acknowledgement has come back, and the segment that asks for
+    /// it, RFC 8985 §7.3.
     fn check_first_flight(&self, host: HostId, here: SocketAddr, there: SocketAddr) -> Result<(), String> {
         let (Some(way), Some(peer)) = (self.ways.get(&(here, there)), self.ways.get(&(there, here))) else {
             return Ok(());
@@ -251,7 +252,7 @@ impl Judge {
         let segments = usize::try_from(limits.initial_window).unwrap_or(usize::MAX);
         let mss = usize::from(peer.mss).min(limits.mtu);
         let sent = way.next.distance_from(way.isn + 1);
-        require(sent <= segments.max(2) * mss + 1, || {
+        require(sent <= (segments.max(2) + 1) * mss + 1, || {
             format!("{sent} bytes in the first flight of {segments} segments")
         })
     }

@@ -8,8 +8,10 @@ use ustcp_proto::{Cause, DropReason, State, Timer};
 
 use crate::LinkCounters;
 
-const TIMERS: [Timer; 7] = [
+const TIMERS: [Timer; 9] = [
     Timer::Retransmission,
+    Timer::Reordering,
+    Timer::LossProbe,
     Timer::Persist,
     Timer::DelayedAck,
     Timer::Keepalive,

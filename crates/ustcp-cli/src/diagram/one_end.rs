@@ -188,6 +188,8 @@ fn outcome_text(cause: Cause) -> &'static str {
 fn timer_text(timer: Timer) -> &'static str {
     match timer {
         Timer::Retransmission => "retransmission timer",
+        Timer::Reordering => "reordering timer",
+        Timer::LossProbe => "loss probe timer",
         Timer::Persist => "zero-window probe timer",
         Timer::DelayedAck => "delayed-ACK timer",
         Timer::Keepalive => "keepalive timer",

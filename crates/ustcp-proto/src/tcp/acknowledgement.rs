@@ -1,12 +1,16 @@
 //! What an acceptable acknowledgement does: SND.UNA and the window move, losses show, recovery begins and ends.
 
-use ustcp_wire::{SeqNum, TcpHeader};
+use core::time::Duration;
+
+use ustcp_wire::TcpHeader;
 
 use super::arrival::Arrival;
 use super::connection::Connection;
 use super::progress::Progress;
-use crate::Instant;
 use crate::context::Context;
+
+/// What a peer that seems to have reneged is given at least to fill the gap: Linux's 10 ms.
+const LEAST_GRACE: Duration = Duration::from_millis(10);
 
 impl Connection {
     /// SND.UNA, the window, and what they set free.
@@ -14,19 +18,22 @@ impl Connection {
         let header = &arrival.header;
         let before = self.snd.una;
         let mut progress = self.progress_so_far();
-        let newly_sacked = self.take_sack(header, cx.now);
+        progress.answers_before = self.timestamps.answers_before(cx.now, &header.options);
+        self.snd.in_flight.begin_acknowledgement(self.rtt.min());
+        self.take_sack(cx, header, &mut progress);
         let window_changed = self
             .snd
             .update_window(header.seq, header.ack, self.scaled_window(header));
         if header.ack.after(before) {
             self.on_new_ack(cx, header, &mut progress);
-        } else if header.ack == before && self.snd.in_flight.outstanding() > 0 {
-            // RFC 5681 §2: with data outstanding, no text, no SYN or FIN, the same number, the same window.
-            let is_duplicate = !arrival.occupied && !window_changed;
-            if is_duplicate || newly_sacked > 0 {
-                self.on_duplicate_ack(cx, &mut progress);
-            }
+        } else {
+            // RFC 5681 §2: no text, no SYN or FIN, the same number, the same window. One that tells of a duplicate says
+            // why it came (RFC 2883 §5).
+            let same = header.ack == before && !arrival.occupied && !window_changed;
+            progress.duplicate = same && !progress.duplicate_told;
         }
+        self.take_answer_to_probe(cx, header.ack, &progress);
+        self.repair(cx, &progress);
         if self.snd.wnd > 0 {
             self.probes = 0;
             if window_changed {
@@ -39,10 +46,11 @@ impl Connection {
 
     fn on_new_ack(&mut self, cx: &mut Context, header: &TcpHeader, progress: &mut Progress) {
         let ack = header.ack;
-        let acknowledged = self.snd.in_flight.acknowledge(ack, cx.now);
+        let acknowledged = self.snd.in_flight.acknowledge(ack, cx.now, progress.answers_before);
         self.snd.advance(ack);
         self.bytes_acked += acknowledged.bytes as u64;
         progress.acked = acknowledged.bytes;
+        progress.resent = acknowledged.resent;
         // Our own clock is finer than TSecr's, which is for what was sent more than once: RFC 7323 §4.1, as Linux.
         progress.rtt = acknowledged
             .sample
@@ -54,76 +62,84 @@ impl Connection {
         self.timeouts = 0;
         self.first_timeout = None;
         self.soft_error = None;
-        self.advance_recovery(ack, acknowledged.bytes);
         let outstanding = self.snd.in_flight.outstanding() > 0;
-        self.timers.retransmission = outstanding.then(|| cx.now + self.rtt.rto()); // RFC 6298 (5.2), (5.3)
+        self.timers.retransmission = outstanding.then(|| cx.now + self.retransmission_timeout()); // RFC 6298 (5.2), (5.3)
     }
 
-    fn advance_recovery(&mut self, ack: SeqNum, acked: usize) {
+    /// RFC 6298's, unless the peer seems to have thrown away what it SACKed: then, as Linux, half a round trip and it
+    /// is all sent again.
+    fn retransmission_timeout(&self) -> Duration {
+        if self.snd.in_flight.is_reneged_on() {
+            self.rtt.srtt().map_or(LEAST_GRACE, |srtt| LEAST_GRACE.max(srtt / 2))
+        } else {
+            self.rtt.rto()
+        }
+    }
+
+    /// What the acknowledgement says of losses: of those that were none, of those under repair, and of new ones.
+    fn repair(&mut self, cx: &mut Context, progress: &Progress) {
+        let mss = self.snd.mss;
+        if self.rcv.sack && self.snd.in_flight.rack.note_reordering(mss) {
+            cx.counters.sack_reorderings += 1;
+        }
+        self.undo_if_spurious(cx, progress);
+        if progress.acked > 0 {
+            self.advance_recovery(progress.acked);
+        }
+        if self.rcv.sack {
+            self.duplicate_acks += usize::from(progress.newly_sacked > 0);
+            self.find_overtaken(cx);
+        } else if progress.duplicate && self.snd.in_flight.outstanding() > 0 {
+            self.duplicate_acks += 1;
+            self.find_third_duplicate();
+        }
+        self.begin_recovery_if_lost(cx, progress);
+        if progress.acked > 0 {
+            self.schedule_tail_probe(cx);
+        }
+    }
+
+    fn advance_recovery(&mut self, acked: usize) {
         let mss = self.snd.mss;
         // RFC 6582 §3.2 step 3 (1): without SACK, all of a window may be free at once, and would leave in a burst.
         let bound = (!self.rcv.sack).then(|| self.snd.in_flight.pipe().max(mss) + mss);
-        self.congestion.advance(ack, bound);
+        let before = self.congestion.is_recovering();
+        self.congestion.advance(self.snd.una, bound);
+        if before && !self.congestion.is_recovering() {
+            self.snd.in_flight.rack.on_recovered();
+        }
         if self.congestion.recovery().is_none() {
             self.duplicate_acks = 0;
-            return;
-        }
-        // A partial acknowledgement: the next hole is lost too, RFC 6582 §3.2 step 3 (2).
-        self.duplicate_acks = self.duplicate_acks.saturating_sub((acked / mss).max(1));
-        if self.rcv.sack {
-            self.snd.in_flight.mark_lost_below_sacked(2 * mss);
-        }
-        // With SACK it may be no hole but simply on its way, for the first time or again.
-        let board = &self.snd.in_flight;
-        if !self.rcv.sack || board.sacked() > 0 && !board.first_was_resent() {
+        } else if !self.rcv.sack {
+            // A partial acknowledgement: the next hole is lost too, RFC 6582 §3.2 step 3 (2).
+            self.duplicate_acks = self.duplicate_acks.saturating_sub((acked / mss).max(1));
             self.snd.in_flight.mark_first_lost(mss);
             self.retransmit_pending = true;
         }
     }
 
-    /// RFC 5681 §3.2, RFC 6582 §3.2 step 2: the third in a row, or SACK blocks that say as much, begin recovery.
-    fn on_duplicate_ack(&mut self, cx: &mut Context, progress: &mut Progress) {
-        let mss = self.snd.mss;
-        self.duplicate_acks += 1;
-        progress.duplicate = true;
-        if self.rcv.sack {
-            self.snd.in_flight.mark_lost_below_sacked(2 * mss);
+    /// RFC 5681 §3.2 without SACK, RFC 6582 §3.2 steps 1 and 2: the third in a row, unless duplicates may still be echoes
+    /// of what was sent again needlessly.
+    fn find_third_duplicate(&mut self) {
+        let fresh = self.snd.una.after(self.recover);
+        if fresh && self.duplicate_acks >= 3 && !self.congestion.is_recovering() {
+            self.snd.in_flight.mark_first_lost(self.snd.mss);
         }
-        if self.congestion.recovery().is_some() {
+    }
+
+    /// Fast recovery, when something is lost and it is not being repaired already.
+    pub(super) fn begin_recovery_if_lost(&mut self, cx: &mut Context, progress: &Progress) {
+        if self.snd.in_flight.lost() == 0 || self.congestion.is_recovering() {
             return;
         }
-        // RFC 6582 §3.2 step 1 wants more acknowledged than `recover`: at it, duplicates may still be echoes of what was
-        // sent again needlessly. SACK blocks are no such echoes.
-        let fresh = if self.rcv.sack {
-            self.snd.una.at_or_after(self.recover)
-        } else {
-            self.snd.una.after(self.recover)
-        };
-        let lost = self.snd.in_flight.lost() > 0 && self.timeouts == 0;
-        if !fresh || (self.duplicate_acks < 3 && !lost) {
-            return;
-        }
-        self.snd.in_flight.mark_first_lost(mss);
         self.recover = self.snd.nxt;
-        let signal = self.congestion.signal(mss, progress.flight);
+        self.undo.begin(self.snd.una, self.snd.in_flight.retransmitted());
+        self.tail_probe.cancel();
+        self.timers.loss_probe = None;
+        let signal = self.congestion.signal(self.snd.mss, progress.flight);
         let recover_fs = progress.flight - progress.sacked; // RFC 9937 §6.1
         self.congestion.on_loss(&signal, self.recover, recover_fs);
         self.retransmit_pending = true;
         cx.counters.fast_retransmits += 1;
-    }
-
-    /// RFC 2018: blocks that lie in flight; all others are ignored. Returns how many bytes are news.
-    fn take_sack(&mut self, header: &TcpHeader, now: Instant) -> usize {
-        if !self.rcv.sack {
-            return 0;
-        }
-        let (una, nxt) = (self.snd.una.max(header.ack), self.snd.nxt);
-        let mut news = 0;
-        for block in header.options.sack.iter() {
-            if block.start.at_or_after(una) && block.start.before(block.end) && block.end.at_or_before(nxt) {
-                news += self.snd.in_flight.sack(block, now);
-            }
-        }
-        news
     }
 }

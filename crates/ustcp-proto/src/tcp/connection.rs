@@ -6,7 +6,9 @@ use super::congestion::{Congestion, Pacer};
 use super::receive::Receive;
 use super::rtt::Rtt;
 use super::send::Send;
+use super::tail_probe::TailProbe;
 use super::timers::Timers;
+use super::undo::Undo;
 use super::{HalfOpen, MIN_MSS, Offer, Timestamps, announced_mss, window_scale_for};
 use crate::context::Context;
 use crate::{Cause, Error, EventKind, Family, Flow, Instant, Options, State};
@@ -43,6 +45,8 @@ pub(crate) struct Connection {
     pub(crate) rtt: Rtt,
     pub(crate) congestion: Congestion,
     pub(crate) pacer: Pacer,
+    pub(crate) tail_probe: TailProbe,
+    pub(crate) undo: Undo,
     pub(crate) timers: Timers,
     pub(crate) options: Options,
     /// What SO_ERROR will say.
@@ -101,6 +105,8 @@ pub(crate) struct Connection {
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_retransmitted: u64,
     pub(crate) retransmissions: u32,
+    /// Segments that D-SACKs told of.
+    pub(crate) duplicates_told: u32,
 }
 
 impl Connection {
@@ -122,6 +128,8 @@ impl Connection {
             rtt: Rtt::new(&cx.config),
             congestion: Congestion::new(options.congestion, cx.config.initial_window, mss, u64::from(iss.0)),
             pacer: Pacer::default(),
+            tail_probe: TailProbe::default(),
+            undo: Undo::default(),
             timers: Timers::default(),
             options,
             error: None,
@@ -159,6 +167,7 @@ impl Connection {
             bytes_sent: 0,
             bytes_retransmitted: 0,
             retransmissions: 0,
+            duplicates_told: 0,
         }
     }
 
@@ -249,6 +258,7 @@ impl Connection {
         self.update_mss();
         self.snd.in_flight.mark_all_lost();
         drop(self.snd.in_flight.take_losses());
+        self.congestion.repair_without_blame(self.snd.nxt);
         self.retransmit_pending = true;
     }
 

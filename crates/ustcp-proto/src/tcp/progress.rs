@@ -17,10 +17,19 @@ pub(super) struct Progress {
     duplicates: usize,
     cwnd_limited: bool,
     in_recovery: bool,
+    /// What it answers left before this, as far as timestamps tell.
+    pub(super) answers_before: Option<Instant>,
     /// Newly acknowledged cumulatively.
     pub(super) acked: usize,
+    /// Some of that had been sent more than once.
+    pub(super) resent: bool,
+    /// Newly SACKed.
+    pub(super) newly_sacked: usize,
     /// It was a duplicate.
     pub(super) duplicate: bool,
+    /// It tells of text that arrived twice (D-SACK); that of the tail probe among it.
+    pub(super) duplicate_told: bool,
+    pub(super) probe_was_needless: bool,
     pub(super) rtt: Option<Duration>,
 }
 
@@ -48,15 +57,20 @@ impl Connection {
             // No room for another segment, or none when last it was looked for.
             cwnd_limited: self.cwnd_limited || self.pipe() + self.snd.mss > self.congestion.cwnd(),
             in_recovery: self.congestion.recovery().is_some(),
+            answers_before: None,
             acked: 0,
+            resent: false,
+            newly_sacked: 0,
             duplicate: false,
+            duplicate_told: false,
+            probe_was_needless: false,
             rtt: None,
         }
     }
 
     /// What the acknowledgement has shown goes to the congestion control.
-    pub(super) fn control_congestion(&mut self, cx: &Context, progress: &Progress) {
-        let found_loss = self.tell_losses(cx.now) > 0;
+    pub(super) fn control_congestion(&mut self, cx: &mut Context, progress: &Progress) {
+        let found_loss = self.tell_losses(cx) > 0;
         let board = &mut self.snd.in_flight;
         let delivered = usize::try_from(board.delivered() - progress.delivered).unwrap_or(usize::MAX);
         let rate = board.take_rate_sample(self.rtt.min());
@@ -90,11 +104,12 @@ impl Connection {
     }
 
     /// What is newly held to be lost. Says how many ranges that are.
-    pub(super) fn tell_losses(&mut self, now: Instant) -> usize {
+    pub(super) fn tell_losses(&mut self, cx: &mut Context) -> usize {
+        cx.counters.lost_retransmits += self.snd.in_flight.take_lost_again();
         let losses = self.snd.in_flight.take_losses();
         let count = losses.len();
         for loss in losses {
-            self.congestion.on_range_lost(now, &loss);
+            self.congestion.on_range_lost(cx.now, &loss);
         }
         count
     }

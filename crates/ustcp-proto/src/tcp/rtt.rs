@@ -43,7 +43,19 @@ impl Rtt {
         }
         self.min = Some(self.min.map_or(rtt, |min| min.min(rtt)));
         self.backoff = 0;
-        // The lower bound is on the variation's share, as in Linux, so that a steady path does not time out early.
+        self.set_timeout(rtt);
+    }
+
+    /// A timeout was a mistake, for the path took `rtt`: RFC 4015 §3.2 steps 5 and 6.
+    pub(crate) fn adapt(&mut self, rtt: Duration) {
+        self.rttvar = self.rttvar.max(rtt / 2);
+        self.srtt = Some(self.srtt.map_or(rtt, |srtt| srtt.max(rtt)));
+        self.backoff = 0;
+        self.set_timeout(rtt);
+    }
+
+    // The lower bound is on the variation's share, as in Linux, so that a steady path does not time out early.
+    fn set_timeout(&mut self, rtt: Duration) {
         self.rto = (self.srtt.unwrap_or(rtt) + (self.rttvar * 4).max(self.rto_min)).min(self.rto_max);
     }
 

@@ -24,6 +24,14 @@ impl Connection {
             }
             let verdict = match timer {
                 Timer::Retransmission => self.on_retransmission_timeout(cx),
+                Timer::Reordering => {
+                    self.on_reordering_timeout(cx);
+                    Verdict::Silent
+                }
+                Timer::LossProbe => {
+                    self.on_loss_probe_timeout(cx);
+                    Verdict::Silent
+                }
                 Timer::Persist => self.on_persist_timeout(cx),
                 Timer::Pacing => Verdict::Silent, // its time has come: what waited is sent next
                 Timer::DelayedAck => {
@@ -52,19 +60,49 @@ impl Connection {
         self.timeouts = self.timeouts.saturating_add(1);
         self.rtt.back_off(); // RFC 6298 (5.5)
         if self.snd.syn_acked() {
-            let flight = self.snd.in_flight.outstanding();
-            let signal = self.congestion.signal(self.snd.mss, flight);
-            self.congestion.on_timeout(&signal, self.snd.nxt, self.timeouts == 1);
-            self.snd.in_flight.mark_all_lost();
-            self.tell_losses(cx.now);
-            self.recover = self.snd.nxt;
-            self.duplicate_acks = 0;
-            self.retransmit_pending = true; // RFC 6298 (5.4)
+            self.repair_after_timeout(cx);
         } else {
             self.syn_was_lost = true;
             self.syn_pending = true;
         }
         Verdict::Silent
+    }
+
+    fn repair_after_timeout(&mut self, cx: &mut Context) {
+        let begins = !self.congestion.is_recovering();
+        let first = self.timeouts == 1;
+        if begins {
+            self.undo.begin(self.snd.una, self.snd.in_flight.retransmitted());
+        }
+        if cx.config.frto != 0 && (begins || !first) {
+            self.undo.doubt_timeout();
+        } else {
+            self.undo.believe_timeout();
+        }
+        let signal = self.congestion.signal(self.snd.mss, self.snd.in_flight.outstanding());
+        self.find_timed_out(cx);
+        self.congestion.on_timeout(&signal, self.snd.nxt, first);
+        self.tell_losses(cx);
+        self.recover = self.snd.nxt;
+        self.duplicate_acks = 0;
+        self.tail_probe.cancel();
+        self.timers.loss_probe = None;
+        self.timers.reordering = None;
+        self.retransmit_pending = true; // RFC 6298 (5.4)
+    }
+
+    /// With SACK what left less than a round trip ago may still arrive, RFC 8985 §6.3; without, all is lost.
+    fn find_timed_out(&mut self, cx: &mut Context) {
+        let window = self.reordering_window(&cx.config);
+        let board = &mut self.snd.in_flight;
+        if board.is_reneged_on() {
+            board.renege(); // RFC 2018 §8
+            cx.counters.sack_renegings += 1;
+        } else if self.rcv.sack {
+            board.mark_timed_out(board.rack.oldest_alive(cx.now, window));
+        } else {
+            board.mark_all_lost();
+        }
     }
 
     /// R2 of RFC 9293 §3.8.3, in time rather than counts, as Linux has it.

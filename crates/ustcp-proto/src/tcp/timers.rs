@@ -5,6 +5,8 @@ use crate::{Instant, Timer};
 /// When each goes off, if it is armed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timers {
+    pub(crate) reordering: Option<Instant>,
+    pub(crate) loss_probe: Option<Instant>,
     pub(crate) retransmission: Option<Instant>,
     pub(crate) persist: Option<Instant>,
     pub(crate) delayed_ack: Option<Instant>,
@@ -17,6 +19,8 @@ impl Timers {
     /// The one that goes off first.
     pub(crate) fn next(&self) -> Option<(Instant, Timer)> {
         [
+            (self.reordering, Timer::Reordering), // before the retransmission timer, which they make needless
+            (self.loss_probe, Timer::LossProbe),
             (self.retransmission, Timer::Retransmission),
             (self.persist, Timer::Persist),
             (self.delayed_ack, Timer::DelayedAck),
@@ -33,6 +37,8 @@ impl Timers {
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<Timer> {
         let (_, timer) = self.next().filter(|(at, _)| *at <= now)?;
         match timer {
+            Timer::Reordering => self.reordering = None,
+            Timer::LossProbe => self.loss_probe = None,
             Timer::Retransmission => self.retransmission = None,
             Timer::Persist => self.persist = None,
             Timer::DelayedAck => self.delayed_ack = None,

@@ -9,6 +9,9 @@ use crate::Instant;
 /// What the option takes of a packet, with the two NOPs before it.
 const OPTION: usize = 12;
 
+/// Our clock's tick, in nanoseconds: 1 ms.
+const TICK: u64 = 1_000_000;
+
 /// How much older than TS.Recent a timestamp may be: Linux's allowance for a clock that is read in two places.
 const TOLERANCE: i32 = 1;
 
@@ -97,6 +100,13 @@ impl Timestamps {
         measured.then(|| Duration::from_millis(u64::from(ticks).max(1)))
     }
 
+    /// What the segment answers left before this: TSecr as a time of ours.
+    pub(crate) fn answers_before(&self, now: Instant, options: &TcpOptions) -> Option<Instant> {
+        let age = self.value(now).wrapping_sub(self.echo(options)?);
+        let tick = (now.as_nanos() / TICK).checked_sub(u64::from(age))?;
+        Some(Instant::from_nanos((tick + 1) * TICK))
+    }
+
     /// Whether TSecr is none of ours: what we sent first left at `first`.
     pub(crate) fn echo_is_foreign(&self, first: Instant, now: Instant, options: &TcpOptions) -> bool {
         let (first, last) = (self.value(first), self.value(now));
@@ -118,7 +128,7 @@ impl Timestamps {
     /// TSval: a clock of 1 ms. Goes round after 49 days.
     #[allow(clippy::cast_possible_truncation, reason = "timestamps are modulo 2^32")]
     fn value(&self, now: Instant) -> u32 {
-        self.offset.wrapping_add((now.as_nanos() / 1_000_000) as u32)
+        self.offset.wrapping_add((now.as_nanos() / TICK) as u32)
     }
 
     fn store(&mut self, now: Instant, value: u32) {

@@ -1,5 +1,7 @@
 //! What a connection sends next, and whether it may.
 
+use ustcp_wire::SeqNum;
+
 use super::congestion::{Restart, quantum};
 use super::connection::Connection;
 use super::segment::Outgoing;
@@ -32,7 +34,7 @@ impl Connection {
         if self.timers.pacing.is_some() {
             return None;
         }
-        let outgoing = self.retransmit(cx).or_else(|| self.transmit_new(cx))?;
+        let outgoing = self.transmit_next(cx)?;
         let (_, len) = outgoing.text;
         self.congestion.on_sent(len);
         if let Some(rate) = rate {
@@ -41,7 +43,20 @@ impl Connection {
         Some(outgoing)
     }
 
-    /// What is held to be lost goes before anything new.
+    /// What is held to be lost goes before anything new, unless it is in doubt whether anything is lost at all.
+    fn transmit_next(&mut self, cx: &mut Context) -> Option<Outgoing> {
+        if self.undo.wants_new_text() {
+            let outgoing = self.transmit_new(cx);
+            if outgoing.is_some() || self.snd.nxt.after(self.recover) {
+                return outgoing;
+            }
+            self.undo.believe_timeout(); // there is none that would clear it up
+        }
+        self.transmit_tail_probe(cx)
+            .or_else(|| self.retransmit(cx))
+            .or_else(|| self.transmit_new(cx))
+    }
+
     fn retransmit(&mut self, cx: &mut Context) -> Option<Outgoing> {
         let range = self.snd.in_flight.first_lost()?;
         let len = range.end.distance_from(range.start).min(self.packet_text());
@@ -52,14 +67,20 @@ impl Connection {
         }
         let end = range.start + len;
         let first = range.start == self.snd.una;
-        self.snd.in_flight.resent(range.start, end, cx.now);
         if first || self.timers.retransmission.is_none() {
             self.timers.retransmission = Some(cx.now + self.rtt.rto());
         }
+        self.undo.on_resent(len, cx.now);
+        Some(self.resend(cx, range.start, end))
+    }
+
+    /// `[start, end)`, part of one range, once more.
+    pub(super) fn resend(&mut self, cx: &mut Context, start: SeqNum, end: SeqNum) -> Outgoing {
+        self.snd.in_flight.resent(start, end, cx.now);
         cx.counters.retrans_segs += 1;
         self.retransmissions = self.retransmissions.wrapping_add(1);
-        self.bytes_retransmitted += len as u64;
-        Some(self.segment(cx, range.start, end, true))
+        self.bytes_retransmitted += end.distance_from(start) as u64;
+        self.segment(cx, start, end, true)
     }
 
     /// Bytes held to be in the network. Without SACK each duplicate acknowledgement says that one segment has left it.
@@ -87,17 +108,24 @@ impl Connection {
             return None;
         };
         let start = self.snd.nxt;
-        let end = start + len + usize::from(fin);
+        let outgoing = self.send_new(cx, start, start + len + usize::from(fin));
+        self.schedule_tail_probe(cx);
+        Some(outgoing)
+    }
+
+    /// `[start, end)`, which begins at SND.NXT, for the first time.
+    pub(super) fn send_new(&mut self, cx: &mut Context, start: SeqNum, end: SeqNum) -> Outgoing {
         self.snd.nxt = end;
         self.snd.in_flight.sent(start, end, cx.now);
-        if !len.is_multiple_of(self.packet_text()) {
+        let text = end.min(self.snd.text_end()).distance_from(start);
+        if !text.is_multiple_of(self.packet_text()) {
             self.snd.small_end = end;
         }
         self.timers.persist = None;
         if self.timers.retransmission.is_none() {
             self.timers.retransmission = Some(cx.now + self.rtt.rto()); // RFC 6298 (5.1)
         }
-        Some(self.segment(cx, start, end, false))
+        self.segment(cx, start, end, false)
     }
 
     /// RFC 5681 §4.1.

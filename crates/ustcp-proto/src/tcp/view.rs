@@ -69,6 +69,9 @@ impl Connection {
             lost: segments(self.snd.in_flight.lost()),
             retrans: segments(self.snd.in_flight.retransmitted()),
             total_retrans: self.retransmissions,
+            reordering: count32(self.snd.in_flight.rack.reordering),
+            reord_seen: self.snd.in_flight.rack.reorderings,
+            dsack_dups: self.duplicates_told,
             delivered: count32(
                 usize::try_from(self.snd.in_flight.delivered())
                     .unwrap_or(usize::MAX)

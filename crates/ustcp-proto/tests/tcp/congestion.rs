@@ -16,10 +16,11 @@ fn one_round(w: &mut Wire) -> usize {
     flight.len()
 }
 
-/// Whose figures are the RFC's own.
+/// Whose figures are the RFC's own, and whose timeouts are believed.
 fn reno() -> Config {
     Config {
         congestion: Algorithm::Reno,
+        frto: 0,
         ..config()
     }
 }

@@ -12,29 +12,31 @@ fn config_with(congestion: Algorithm) -> Config {
     Config {
         congestion,
         send_buffer: 8 << 20,
+        early_retrans: 0, // no probe among the segments that are counted
         ..config()
     }
 }
 
-/// A connection with plenty to send and a window that never limits.
+/// A connection with plenty to send and a window that never limits. BBR knows of no round trip by which it would pace.
 fn bulk(congestion: Algorithm) -> Wire {
-    let mut w = Wire::connected_to(config_with(congestion), SACKING);
+    let rtt = ms(if congestion == Algorithm::Bbr { 0 } else { 50 });
+    let mut w = Wire::connected_over(config_with(congestion), SACKING, rtt);
     w.peer(". 1:1(0) ack 1");
     w.write(4 << 20);
     w
 }
 
-/// `segments` in flight, after round trips of 50 ms.
+/// `segments` in flight, after round trips of 50 ms. Their acknowledgements are due.
 fn in_flight(congestion: Algorithm, segments: usize) -> (Wire, i64) {
     let mut w = bulk(congestion);
     let mut una = 1;
     loop {
         let flight = w.drain();
         let end = flight.last().map_or(una, |segment| segment.seq + segment.len as i64);
+        w.after(ms(50));
         if flight.len() == segments {
             return (w, una);
         }
-        w.after(ms(50));
         for ack in (una + 1000..=end).step_by(1000) {
             w.peer(&format!(". 1:1(0) ack {ack}"));
         }

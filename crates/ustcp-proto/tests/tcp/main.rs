@@ -44,9 +44,13 @@ mod offload;
 #[cfg(test)]
 mod options;
 #[cfg(test)]
+mod rack;
+#[cfg(test)]
 mod readiness;
 #[cfg(test)]
 mod reassembly;
+#[cfg(test)]
+mod reneging;
 #[cfg(test)]
 mod reset;
 #[cfg(test)]
@@ -56,11 +60,15 @@ mod sequence;
 #[cfg(test)]
 mod state_table;
 #[cfg(test)]
+mod tail_probe;
+#[cfg(test)]
 mod time_wait;
 #[cfg(test)]
 mod timestamps;
 #[cfg(test)]
 mod transparent;
+#[cfg(test)]
+mod undo;
 #[cfg(test)]
 mod urgent;
 #[cfg(test)]

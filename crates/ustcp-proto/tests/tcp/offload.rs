@@ -80,7 +80,14 @@ fn a_timeout_sends_one_segment() {
     w.quiet();
     w.peer(". 1:1(0) ack 1001");
     let again: Vec<_> = w.drain().iter().map(|segment| (segment.seq, segment.len)).collect();
-    assert_eq!(again, [(1001, 1000), (2001, 1000)]);
+    assert_eq!(
+        again,
+        [(10_001, 2000)],
+        "new text, which shows whether the timeout was right"
+    );
+    w.peer(". 1:1(0) ack 1001");
+    let again: Vec<_> = w.drain().iter().map(|segment| (segment.seq, segment.len)).collect();
+    assert_eq!(again, [(1001, 1000)]);
 }
 
 /// SACK of parts of a piece: only what is missing goes again, segment by segment.

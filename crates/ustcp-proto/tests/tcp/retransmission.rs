@@ -317,21 +317,6 @@ fn only_the_holes_go_again() {
     assert_eq!(w.stack.counters().fast_retransmits, 1);
 }
 
-/// 2018-4: after a timeout SACKed text counts as lost again: the peer may have thrown it away.
-#[test]
-fn a_timeout_forgets_sacks() {
-    let mut w = ten_in_flight(SACKING);
-    w.peer(". 1:1(0) ack 1 <sack 9001:10001>");
-    w.drain();
-    w.after(ms(200));
-    let mut seen = Vec::new();
-    for end in (1001..=10_001).step_by(1000) {
-        seen.extend(w.drain().iter().map(|segment| segment.seq));
-        w.peer(&format!(". 1:1(0) ack {end}"));
-    }
-    assert!(seen.contains(&9001), "{seen:?}");
-}
-
 /// 2018-6: blocks that cannot be are ignored: inverted, below, beyond, empty.
 #[test]
 fn impossible_sack_blocks_are_ignored() {

@@ -189,8 +189,19 @@ impl Congestion {
         }
     }
 
-    fn is_recovering(&self) -> bool {
+    /// Losses are being repaired.
+    pub(crate) fn is_recovering(&self) -> bool {
         !matches!(self.recovery, Recovery::None)
+    }
+
+    /// They are those that a timeout has brought to light.
+    pub(crate) fn is_after_timeout(&self) -> bool {
+        matches!(self.recovery, Recovery::Loss { .. })
+    }
+
+    /// Losses that are no sign of congestion are repaired until everything before `until` is acknowledged.
+    pub(crate) fn repair_without_blame(&mut self, until: SeqNum) {
+        self.recovery = Recovery::Loss { until };
     }
 
     /// Text is about to be sent when none is in flight.
@@ -267,10 +278,6 @@ impl Congestion {
     }
 
     /// What was held to be lost never was: window and threshold are those of before, and nothing is repaired.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "called by the detection of spurious retransmissions")
-    )]
     pub(crate) fn undo(&mut self) {
         self.recovery = Recovery::None;
         self.control.get_mut().undo();

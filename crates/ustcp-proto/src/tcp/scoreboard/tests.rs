@@ -10,6 +10,8 @@ struct Byte {
     sacked: bool,
     lost: bool,
     retransmitted: bool,
+    sent_at: Instant,
+    departure: u64,
 }
 
 /// Every byte by itself: slow and obvious.
@@ -17,11 +19,33 @@ struct Byte {
 struct Model {
     una: usize,
     bytes: Vec<Byte>,
+    now: Instant,
+    /// The latest departure among what was delivered, with the place in the stream, and how long it took.
+    newest: Option<(u64, usize, Duration)>,
+    departures: u64,
 }
 
 impl Model {
     fn count(&self, what: impl Fn(&Byte) -> bool) -> usize {
         self.bytes.iter().filter(|byte| what(byte)).count()
+    }
+
+    /// `[at, at + len)` is delivered; ranges end where `ends` says.
+    fn deliver(&mut self, at: usize, len: usize, ends: &[usize]) {
+        for offset in at..at + len {
+            let byte = self.bytes[offset];
+            let end = *ends
+                .iter()
+                .find(|end| **end > self.una + offset)
+                .expect("it lies in a range");
+            if !byte.sacked
+                && self
+                    .newest
+                    .is_none_or(|(departure, newest, _)| (byte.departure, end) > (departure, newest))
+            {
+                self.newest = Some((byte.departure, end, self.now.since(byte.sent_at)));
+            }
+        }
     }
 
     fn first_lost(&self) -> Option<usize> {
@@ -34,9 +58,13 @@ enum Step {
     Send(usize),
     Acknowledge(usize),
     Sack(usize, usize),
-    LoseBelowSacked(usize),
+    Wait(u64),
+    LoseOvertaken(u64),
     LoseFirst(usize),
     LoseAll,
+    LoseTimedOut(u64),
+    LoseNothing,
+    Renege,
     Resend(usize),
 }
 
@@ -45,9 +73,13 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..300_usize).prop_map(Step::Send),
         3 => (0..400_usize).prop_map(Step::Acknowledge),
         5 => (0..900_usize, 1..200_usize).prop_map(|(at, len)| Step::Sack(at, len)),
-        2 => (0..300_usize).prop_map(Step::LoseBelowSacked),
+        5 => (1..40_u64).prop_map(Step::Wait),
+        4 => (0..20_u64).prop_map(Step::LoseOvertaken),
         1 => (1..200_usize).prop_map(Step::LoseFirst),
         1 => Just(Step::LoseAll),
+        1 => (0..100_u64).prop_map(Step::LoseTimedOut),
+        1 => Just(Step::LoseNothing),
+        1 => Just(Step::Renege),
         4 => (1..200_usize).prop_map(Step::Resend),
     ]
 }
@@ -55,16 +87,24 @@ fn step() -> impl Strategy<Value = Step> {
 impl Model {
     /// Does `step` to both; what they return must agree.
     fn apply(&mut self, board: &mut Scoreboard, step: &Step) {
-        let now = Instant::ZERO;
+        let now = self.now;
         let end = self.una + self.bytes.len();
         match *step {
+            Step::Wait(millis) => self.now = now + Duration::from_millis(millis),
             Step::Send(len) => {
                 board.sent(BASE + end, BASE + (end + len), now);
-                self.bytes.extend(vec![Byte::default(); len]);
+                self.departures += 1;
+                let byte = Byte {
+                    sent_at: now,
+                    departure: self.departures,
+                    ..Byte::default()
+                };
+                self.bytes.extend(vec![byte; len]);
             }
             Step::Acknowledge(len) => {
                 let len = len.min(self.bytes.len());
-                let result = board.acknowledge(BASE + (self.una + len), now);
+                self.deliver(0, len, &ends(board, self.una));
+                let result = board.acknowledge(BASE + (self.una + len), now, None);
                 assert_eq!(result.bytes, len);
                 let covered: Vec<_> = self.bytes.drain(..len).collect();
                 let clean = covered.iter().any(|byte| !byte.sacked) && covered.iter().all(|byte| !byte.retransmitted);
@@ -78,37 +118,70 @@ impl Model {
                     return;
                 }
                 let (start, end) = (BASE + (self.una + at), BASE + (self.una + at + len));
-                let news = board.sack(SackBlock { start, end }, now);
+                let news = board.sack(SackBlock { start, end }, now, 1);
+                self.deliver(at, len, &ends(board, self.una));
                 let block = &mut self.bytes[at..at + len];
                 assert_eq!(news, block.iter().filter(|byte| !byte.sacked).count());
                 for byte in block {
                     (byte.sacked, byte.lost) = (true, false);
                 }
             }
-            Step::LoseBelowSacked(threshold) => {
-                board.mark_lost_below_sacked(threshold);
-                let mut above = 0;
-                for byte in self.bytes.iter_mut().rev() {
-                    if byte.sacked {
-                        above += 1;
-                    } else if above > threshold && !byte.retransmitted {
-                        byte.lost = true;
+            Step::LoseOvertaken(millis) => {
+                let window = Duration::from_millis(millis);
+                let ends = ends(board, self.una);
+                let again = board.mark_overtaken(now, window);
+                let Some((departure, newest, rtt)) = self.newest else {
+                    assert_eq!(again, None);
+                    return;
+                };
+                let mut next = None;
+                for (offset, byte) in self.bytes.iter_mut().enumerate() {
+                    let end = *ends.iter().find(|end| **end > self.una + offset).expect("a range");
+                    if byte.sacked || byte.lost || (byte.departure, end) >= (departure, newest) {
+                        continue;
                     }
+                    let due = byte.sent_at + rtt + window;
+                    byte.lost = due <= now;
+                    next = if due > now {
+                        Some(next.map_or(due, |next: Instant| next.min(due)))
+                    } else {
+                        next
+                    };
                 }
+                assert_eq!(again, next);
             }
             Step::LoseFirst(len) => {
                 board.mark_first_lost(len);
                 // Ranges may be shorter than that: the model follows the first range's length.
-                let marked = board
-                    .first_lost()
-                    .map_or(0, |range| range.end.distance_from(BASE + self.una));
-                let is_first = board.first_lost().is_some_and(|range| range.start == BASE + self.una);
+                let first = board.ranges.front().filter(|range| range.lost);
+                let marked = first.map_or(0, |range| range.end.distance_from(BASE + self.una));
+                let is_first = first.is_some();
                 for byte in self.bytes.iter_mut().take(if is_first { marked.min(len) } else { 0 }) {
                     byte.lost |= !byte.sacked;
                 }
             }
             Step::LoseAll => {
                 board.mark_all_lost();
+                for byte in &mut self.bytes {
+                    byte.lost = !byte.sacked;
+                }
+            }
+            Step::LoseTimedOut(millis) => {
+                let alive = now - Duration::from_millis(millis);
+                let first = ends(board, self.una).first().map_or(0, |end| end - self.una);
+                board.mark_timed_out(alive);
+                for (offset, byte) in self.bytes.iter_mut().enumerate() {
+                    byte.lost |= !byte.sacked && (offset < first || byte.sent_at <= alive);
+                }
+            }
+            Step::LoseNothing => {
+                board.unmark_lost();
+                for byte in &mut self.bytes {
+                    byte.lost = false;
+                }
+            }
+            Step::Renege => {
+                board.renege();
                 for byte in &mut self.bytes {
                     (byte.sacked, byte.lost) = (false, true);
                 }
@@ -122,12 +195,20 @@ impl Model {
                 assert_eq!(self.first_lost(), Some(at));
                 let len = range.end.distance_from(range.start).min(most);
                 board.resent(range.start, range.start + len, now);
+                self.departures += 1;
                 for byte in &mut self.bytes[at..at + len] {
-                    (byte.lost, byte.retransmitted) = (false, true);
+                    (byte.lost, byte.retransmitted, byte.sent_at) = (false, true, now);
+                    byte.departure = self.departures;
                 }
             }
         }
     }
+}
+
+/// Where the ranges end, counted from the beginning of the stream.
+fn ends(board: &Scoreboard, una: usize) -> Vec<usize> {
+    let from_una = |range: &SentRange| range.end.distance_from(BASE + una);
+    board.ranges.iter().map(|range| una + from_una(range)).collect()
 }
 
 proptest! {
@@ -144,7 +225,7 @@ proptest! {
             prop_assert_eq!(board.outstanding(), model.bytes.len(), "{:?}", step);
             prop_assert_eq!(board.sacked(), model.count(|byte| byte.sacked), "{:?}", step);
             prop_assert_eq!(board.lost(), model.count(|byte| byte.lost), "{:?}", step);
-            prop_assert_eq!(board.retransmitted(), model.count(|byte| byte.retransmitted), "{:?}", step);
+            prop_assert_eq!(board.retransmitted(), model.count(|byte| byte.retransmitted && !byte.sacked && !byte.lost), "{:?}", step);
             let in_network = model.count(|byte| !byte.sacked && !byte.lost);
             prop_assert_eq!(board.pipe(), in_network, "{:?}", step);
             let mut at = BASE + model.una;
@@ -183,7 +264,7 @@ fn the_number_of_ranges_is_bounded() {
     board.sent(BASE, BASE + 20_000, Instant::ZERO);
     for index in 0..10_000 {
         let start = BASE + (2 * index + 1);
-        board.sack(SackBlock { start, end: start + 1 }, Instant::ZERO);
+        board.sack(SackBlock { start, end: start + 1 }, Instant::ZERO, 1);
     }
     assert!(board.ranges.len() <= Scoreboard::LIMIT + 2);
     assert_eq!(board.outstanding(), 20_000);

@@ -156,6 +156,16 @@ impl Wire {
         Wire::connected_to(config(), PLAIN)
     }
 
+    /// ESTABLISHED by connect over a path that takes `rtt` there and back.
+    pub(crate) fn connected_over(config: Config, offer: &str, rtt: Duration) -> Wire {
+        let mut wire = Wire::connecting(config);
+        wire.after(rtt);
+        wire.peer(&format!("S. 0:0(0) ack 1 {offer}"));
+        wire.sees(". 1:1(0) ack 1");
+        wire.quiet();
+        wire
+    }
+
     /// LISTEN on port 80.
     pub(crate) fn listening(config: Config, backlog: usize) -> Wire {
         let mut wire = Wire::new(config, WE_LISTEN);
@@ -380,6 +390,16 @@ impl Wire {
         if let Some((_, seen)) = self.next() {
             panic!("{}: {seen} came out of nothing", self.clock());
         }
+    }
+
+    /// Where the text begins that it sends now.
+    pub(crate) fn places(&mut self) -> Vec<i64> {
+        let text = |segment: &Segment| segment.len > 0;
+        self.drain()
+            .iter()
+            .filter(|segment| text(segment))
+            .map(|segment| segment.seq)
+            .collect()
     }
 
     /// Everything that it sends now.
