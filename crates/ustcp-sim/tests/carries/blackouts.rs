@@ -5,7 +5,7 @@ use core::time::Duration;
 use ustcp_proto::{Algorithm, Config, Error};
 use ustcp_sim::{Failure, Network, Weather};
 
-use crate::streams::{Streams, size};
+use crate::streams::Streams;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// How long Linux waits for an answer to text: tcp_retries2 of 15, beginning at 200 ms.
@@ -85,7 +85,7 @@ fn beyond_half_lost_it_ends_exactly_or_the_user_is_told() {
 }
 
 fn hardly_there(seed: u64, loss: f64) -> Result<(), Failure> {
-    let mut streams = Streams::begin(configs(), weathers(seed, 0.0), size(1) / 16)?;
+    let mut streams = Streams::begin(configs(), weathers(seed, 0.0), 64 << 10)?;
     let ([a, b], [there, back]) = (streams.hosts, weathers(seed, loss));
     streams.network.change_weather(a, b, &there);
     streams.network.change_weather(b, a, &back);
