@@ -21,7 +21,7 @@ pub use conversation::Socket;
 pub use link::{Link, LinkCounters};
 pub use network::{Failure, Hop, HostEvent, HostId, Network, TracedPacket};
 pub use rng::Rng;
-pub use scenario::{Ending, Interlude, Opening, Scenario, Side};
+pub use scenario::{Ending, Interlude, Later, Opening, Scenario, Side};
 pub use seed::{Outcome, Sight};
 pub use tally::Tally;
 pub use weather::{Direction, PacketKind, ScriptedDrop, Weather};

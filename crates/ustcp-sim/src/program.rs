@@ -117,6 +117,7 @@ impl Program {
         let options = Options {
             no_delay: self.side.no_delay,
             max_segment: self.side.max_segment,
+            urgent_inline: true,
             // Where the line may be cut, someone has to notice.
             keepalive: self.promise == Promise::Prefix,
             keepalive_idle: Duration::from_secs(100),
@@ -296,15 +297,36 @@ impl Program {
         let Some(piece) = left.get(..size.min(left.len())).filter(|piece| !piece.is_empty()) else {
             return Ok(false);
         };
-        match stack.send(now, self.socket, piece) {
+        let outcome = if self.rng.chance(self.side.urgent) {
+            stack.send_urgent(now, self.socket, piece)
+        } else {
+            stack.send(now, self.socket, piece)
+        };
+        match outcome {
             Ok(count) if (1..=piece.len()).contains(&count) => {
                 self.sent += count;
+                self.change_options(now, stack)?;
                 Ok(true)
             }
             Ok(count) => Err(Stop::Wrong(format!("send took {count} of {} bytes", piece.len()))),
             Err(Error::WouldBlock) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Once, when half is written.
+    fn change_options(&mut self, now: Instant, stack: &mut Stack) -> Result<(), Error> {
+        let half = self.outgoing.len() / 2;
+        let Some(later) = self.side.later.take_if(|_| self.sent >= half) else {
+            return Ok(());
+        };
+        let options = Options {
+            congestion: later.congestion,
+            send_buffer: later.send_buffer,
+            receive_buffer: later.receive_buffer,
+            ..stack.options(self.socket)?
+        };
+        stack.set_options(now, self.socket, options)
     }
 
     fn end(&mut self, now: Instant, stack: &mut Stack) -> Result<(), Stop> {

@@ -58,10 +58,25 @@ pub struct Side {
     pub write: usize,
     /// Largest read, in bytes.
     pub read: usize,
+    /// Share of its writes whose last byte is urgent; urgent bytes stay in the stream (`SO_OOBINLINE`).
+    pub urgent: f64,
+    /// What it changes when half is written.
+    pub later: Option<Later>,
     /// How often it rests after a write or a read, and for how long at most.
     pub rest: (f64, Duration),
     /// How it ends.
     pub ending: Ending,
+}
+
+/// Options that a program changes in the middle.
+#[derive(Clone, Copy, Debug)]
+pub struct Later {
+    /// `TCP_CONGESTION`.
+    pub congestion: Algorithm,
+    /// `SO_SNDBUF`.
+    pub send_buffer: usize,
+    /// `SO_RCVBUF`.
+    pub receive_buffer: usize,
 }
 
 /// How a program ends its connection.
@@ -314,6 +329,12 @@ fn draw_side(rng: &mut Rng, (family, number): (Family, u8), ending: Ending, abru
         amount: base + more,
         write: rng.one_of(&sizes),
         read: rng.one_of(&sizes),
+        urgent: rng.one_of(&[0.0, 0.0, 0.0, 0.0, 0.1]),
+        later: rng.chance(0.1).then(|| Later {
+            congestion: rng.one_of(&Algorithm::ALL),
+            send_buffer: draw_buffer(rng),
+            receive_buffer: draw_buffer(rng),
+        }),
         rest,
         ending,
     }

@@ -243,7 +243,8 @@ impl Receive {
             kept
         }
         .min(self.largest_window());
-        self.right = self.nxt + window;
+        // What the scale rounds off stays promised, or it would add up, segment after segment.
+        self.right = self.right.max(self.nxt + window);
         self.told = true;
         u16::try_from(window >> self.scale).unwrap_or(u16::MAX)
     }

@@ -284,6 +284,26 @@ fn a_smaller_buffer_takes_nothing_back() {
     }
 }
 
+/// SHLD-14, RFC 7323 §2.4: nor does what the scale rounds off add up, segment after segment.
+#[test]
+fn a_smaller_buffer_takes_nothing_back_when_the_window_is_scaled() {
+    let mut config = config();
+    config.receive_buffer = 512 * 1024;
+    let mut w = Wire::connected_to(config, "win 65535 <mss 1460,ws 0>");
+    w.set(|options| options.receive_buffer = 3000);
+    let (mut widest, unit) = (0, 16);
+    for first in (1..60_001).step_by(1001) {
+        w.peer(&format!(". {first}:{}(1001) ack 1", first + 1001));
+        for (_, ack) in w.elapse(ms(40)) {
+            let edge = ack.ack.expect("ack") + i64::from(ack.win.expect("win")) * unit;
+            widest = edge.max(widest);
+            assert!(edge > widest - unit, "{edge} after {widest}");
+        }
+        assert_eq!(w.read(2000), Ok(1001));
+    }
+    assert!(widest > 60_000, "a window that is scaled: {widest}");
+}
+
 /// RFC 9293 §3.10.7.4 fifth: an older segment does not set the window.
 #[test]
 fn an_older_segment_does_not_set_the_window() {
