@@ -355,6 +355,7 @@ fn draw_config(rng: &mut Rng, (family, number): (Family, u8), ending: Ending, cu
         segmentation_offload: rng.one_of(&[0, 0, 8192, 65_000]),
         checksum: rng.one_of(&[Checksum::Full, Checksum::Offloaded]),
         congestion: rng.one_of(&Algorithm::ALL),
+        timestamps: rng.chance(0.7),
         secret: Secret(secret),
         time_wait: Duration::from_secs(rng.one_of(&[1, 30, 60, 120])),
         rto_min: Duration::from_millis(rng.one_of(&[200, 200, 200, 1000])),
