@@ -23,6 +23,11 @@
  * structures (addresses, lengths, options, vectors) are checked: EFAULT. Those to data are not, except for addresses
  * that can never be mapped. Under "Safety" a comment says what the caller promises.
  *
+ * The manual port. ustcp_stack_*: a stack as a value, without device, thread, clock or descriptors, driven by hand. Its
+ * functions return what they count or an error's number, negative, and never touch errno. Times are nanoseconds since a
+ * moment of the caller's choice. One thread at a time may use a stack, whichever it is; different stacks are strangers to
+ * each other. fork copies them. docs/manual.md tells how to drive one.
+ *
  * Failure of the stack itself, or loss of its device, is ENETDOWN from every call; the program lives on.
  *
  * RFC 9293 is TCP; its section is named where a function is one of its user calls.
@@ -49,6 +54,10 @@
 #define USTCP_CONFIG_INIT \
     { sizeof(struct ustcp_config), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL }
 
+/* The first value of a struct ustcp_packet. */
+#define USTCP_PACKET_INIT \
+    { sizeof(struct ustcp_packet), 0, 0, 0, 0 }
+
 /**
  * For `exit_wait_ms`: until every connection is CLOSED, TIME-WAIT included.
  */
@@ -58,6 +67,43 @@
  * For `exit_wait_ms`: not at all.
  */
 #define USTCP_EXIT_WAIT_NONE -2
+
+/**
+ * For `flags` of `ustcp_stack_input`: someone vouches for the TCP checksum, so it is not verified, and may be that of
+ * the pseudo-header alone (`VIRTIO_NET_HDR_F_NEEDS_CSUM` and `_DATA_VALID` of a TUN device; a packet of
+ * `ustcp_stack_output` with `checksum_start`).
+ */
+#define USTCP_INPUT_CHECKSUM_GOOD 1
+
+/**
+ * For `kind` of `struct ustcp_event`: the state changed from `before` to `after`; `why` is the cause.
+ */
+#define USTCP_EVENT_TRANSITION 1
+
+/**
+ * A segment arrived and was processed, in state `before`, which is `after` since; its transitions came just before.
+ */
+#define USTCP_EVENT_RECEIVED 2
+
+/**
+ * A segment left in state `after`, which is `before` too.
+ */
+#define USTCP_EVENT_SENT 3
+
+/**
+ * The timer `why` went off.
+ */
+#define USTCP_EVENT_EXPIRED 4
+
+/**
+ * A packet was dropped for the reason `why`.
+ */
+#define USTCP_EVENT_DROPPED 5
+
+/**
+ * A stack of the manual port. What is in it is the library's.
+ */
+struct ustcp_stack;
 
 /**
  * What the stack is told; for `ustcp_init`. Begin with `USTCP_CONFIG_INIT`. A member that is 0 or null is as its
@@ -123,6 +169,102 @@ struct ustcp_config {
      * Congestion control that sockets begin with (`USTCP_CONGESTION`): `cubic`, `reno` or `bbr`. `cubic`.
      */
     const char *congestion;
+};
+
+/**
+ * What belongs to a packet that is to be sent; for `ustcp_stack_output`. Begin with `USTCP_PACKET_INIT`. Later versions
+ * add members at the end and change none.
+ */
+struct ustcp_packet {
+    /**
+     * In: `sizeof(struct ustcp_packet)`: members beyond it are not written.
+     */
+    size_t size;
+    /**
+     * The packet's length in bytes.
+     */
+    size_t length;
+    /**
+     * The time of the call that made it, in nanoseconds.
+     */
+    uint64_t time;
+    /**
+     * 0: it is one packet. Else, only with the knob `tso`: bytes of TCP text in each of the packets that it is to be
+     * split into, `gso_size`.
+     */
+    uint32_t segment_size;
+    /**
+     * 0: its checksums are complete. Else, only with the knob `tso`: where the TCP header begins, in bytes, whose
+     * checksum (16 bytes further on) has the pseudo-header's sum in it and is to be completed.
+     */
+    uint32_t checksum_start;
+};
+
+/**
+ * An event; for `ustcp_stack_event`. Set `size` before the call. Later versions add members at the end, and kinds, and
+ * change none. A member that a kind has no use for is 0.
+ */
+struct ustcp_event {
+    /**
+     * In: `sizeof(struct ustcp_event)`: members beyond it are not written.
+     */
+    size_t size;
+    /**
+     * When, in nanoseconds.
+     */
+    uint64_t time;
+    /**
+     * `USTCP_EVENT_TRANSITION` and so on.
+     */
+    int kind;
+    /**
+     * The states before and after, by Linux's numbers (`TCP_ESTABLISHED` of <netinet/tcp.h>); 0: none.
+     */
+    int before;
+    /**
+     * See `before`.
+     */
+    int after;
+    /**
+     * Of a segment: whether it had been sent before.
+     */
+    int retransmission;
+    /**
+     * Of a segment: sequence number, as on the wire.
+     */
+    uint32_t seq;
+    /**
+     * Acknowledgement number, as on the wire.
+     */
+    uint32_t ack;
+    /**
+     * Bytes of text.
+     */
+    uint32_t length;
+    /**
+     * The window in bytes, scaled.
+     */
+    uint32_t window;
+    /**
+     * Control bits as on the wire: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.
+     */
+    uint32_t flags;
+    /**
+     * Bytes of text of each packet that a super-segment is split into; 0: it is one packet.
+     */
+    uint32_t segment_size;
+    /**
+     * Cause, timer or reason, by its name in the event log: `PeerFin`, `Retransmission`, `OutOfWindow`.
+     */
+    char why[32];
+    /**
+     * The connection's local end; family `AF_UNSPEC`: no connection.
+     */
+    struct sockaddr_storage local;
+    /**
+     * Its peer.
+     */
+    struct sockaddr_storage remote;
 };
 
 #ifdef __cplusplus
@@ -553,6 +695,11 @@ int ustcp_poll(struct pollfd *fds,
  *   bytes, with zeros behind the name.
  * - `TCP_KEEPIDLE`, `TCP_KEEPINTVL` (int, 1 to 32767 seconds), `TCP_KEEPCNT` (int, 1 to 127).
  *
+ * `IPPROTO_IP`; of a socket of `AF_INET6` also `IPPROTO_IPV6`:
+ * - `IP_TRANSPARENT`, `IPV6_TRANSPARENT` (int): bind takes any address that a host can have; a listener takes
+ *   connections to every port of its address (or of every address of the stack, as it is bound) for which there is no
+ *   other listener. `ustcp_getsockname` tells where the peer wanted to go. No privilege is asked for.
+ *
  * `IPPROTO_IPV6`, on a socket of `AF_INET6`:
  * - `IPV6_V6ONLY` (int): nothing to do with IPv4; only before the socket has its local address.
  *
@@ -636,6 +783,362 @@ int ustcp_fcntl(int fd, int cmd, long arg);
  * `arg` stays readable and writable as an `int` during the call, for those requests that have one.
  */
 int ustcp_ioctl(int fd, unsigned long request, void *arg);
+
+/**
+ * Makes a stack: a TCP/IP stack without device, thread or clock, which its owner drives by hand. It has no addresses
+ * yet (`ustcp_stack_set`, `address`), and its time is 0.
+ *
+ * - `stack`: out: the stack, which is the caller's until `ustcp_stack_free`.
+ * - `seed`: what initial sequence numbers, ports and all else that is random come from: with equal seeds, equal calls
+ *   give equal packets. Null: 32 bytes from the system, as it must be where packets come from strangers.
+ *
+ * Returns 0, or negative: `-EFAULT`: `stack` is not writable or `seed` not readable. `-EIO`: the system has no
+ * randomness.
+ *
+ * Safety:
+ * `stack` stays writable and `seed` readable during the call.
+ */
+int ustcp_stack_new(struct ustcp_stack **stack, const uint64_t *seed);
+
+/**
+ * Frees a stack with all its sockets. Nobody is told: no FIN, no RST; packets not taken are dropped.
+ *
+ * Returns 0, or negative: `-EFAULT`: `stack` is null. `-EBADF`: it is no stack, or freed already.
+ */
+int ustcp_stack_free(struct ustcp_stack *stack);
+
+/**
+ * A packet has arrived. Whatever its bytes are, it is processed, or dropped and counted.
+ *
+ * - `packet`: an IPv4 or IPv6 packet; used in place, and not after the call.
+ * - `len`: its length in bytes. One longer than the MTU is taken too.
+ * - `flags`: 0, or `USTCP_INPUT_CHECKSUM_GOOD`.
+ * - `now`: the time, in nanoseconds.
+ *
+ * Returns 0, or negative:
+ * - `-EINVAL`: `now` is before the time of an earlier call, `len` no length, or an unknown flag.
+ * - `-EFAULT`: `stack` is null, or `packet` can point nowhere. `-EBADF`: no stack, or freed already.
+ * - `-EBUSY`: another thread uses the stack. `-ENETDOWN`: it has ended by an internal error.
+ *
+ * Safety:
+ * `packet` stays readable for `len` bytes during the call.
+ */
+int ustcp_stack_input(struct ustcp_stack *stack, const void *packet, size_t len, int flags, uint64_t now);
+
+/**
+ * Takes the next packet to be sent, in the order in which calls made them. Call after every other call on the stack,
+ * until it returns 0. What is not taken stays, up to 16 MiB; what would be beyond is made when there is room again.
+ *
+ * - `buf`, `len`: room for it: the knob `mtu` in bytes (1500), with the knob `tso` 65575.
+ * - `packet`: out: what belongs to it; may be null.
+ *
+ * Returns the packet's length in bytes, 0 when there is none now, or negative:
+ * - `-EMSGSIZE`: it is longer than `len`: it stays; `packet` tells its length.
+ * - `-EINVAL`: `len` is no length, or `packet->size` is below 16. `-EFAULT`: `stack` is null, `packet` is not writable,
+ *   or `buf` can point nowhere.
+ * - `-EBADF`: no stack, or freed already. `-EBUSY`: another thread uses the stack. `-ENETDOWN`: it has ended by an
+ *   internal error.
+ *
+ * Safety:
+ * `buf` stays writable for `len` bytes, and `packet` for its size, during the call.
+ */
+ssize_t ustcp_stack_output(struct ustcp_stack *stack, void *buf, size_t len, struct ustcp_packet *packet);
+
+/**
+ * Tells when `ustcp_stack_advance` is due. Ask anew after every other call.
+ *
+ * - `when`: out: the time, in nanoseconds; it may be one that has come already. Not written when nothing is due.
+ *
+ * Returns 1, or 0 when nothing happens by itself, or negative:
+ * - `-EFAULT`: `stack` is null, or `when` is not writable. `-EBADF`: no stack, or freed already.
+ * - `-EBUSY`: another thread uses the stack. `-ENETDOWN`: it has ended by an internal error.
+ *
+ * Safety:
+ * `when` stays writable during the call.
+ */
+int ustcp_stack_deadline(struct ustcp_stack *stack, uint64_t *when);
+
+/**
+ * Time has come to `now`: timers that are due go off, each once. Harmless when early. Calls on sockets happen at the time
+ * that this or `ustcp_stack_input` was given last.
+ *
+ * - `now`: the time, in nanoseconds since a moment of the caller's choice; it never goes back.
+ *
+ * Returns 0, or negative:
+ * - `-EINVAL`: `now` is before the time of an earlier call.
+ * - `-EFAULT`: `stack` is null. `-EBADF`: no stack, or freed already.
+ * - `-EBUSY`: another thread uses the stack. `-ENETDOWN`: it has ended by an internal error.
+ */
+int ustcp_stack_advance(struct ustcp_stack *stack,
+                        uint64_t now);
+
+/**
+ * Sets a knob, from now on; what sockets and connections were given at their birth stays.
+ *
+ * - `name`: a Linux sysctl, without its directory: `tcp_syn_retries`, `tcp_rto_min_us`, `ip_local_port_range`; or one of
+ *   our own: `address` (as `10.77.0.2/24`, several with commas), `any_address` (0 or 1), `mtu` and `tso` (bytes),
+ *   `trace` (0 or 1). All are in docs/manual.md. At most 64 bytes.
+ * - `value`: its text, with the unit and the form of the sysctl. At most 4096 bytes.
+ *
+ * Returns 0, or negative:
+ * - `-ENOENT`: no knob of this name. `-EINVAL`: a value that is malformed or out of range, or a string too long.
+ * - `-EFAULT`: `stack` is null, or a string is not readable. `-EBADF`: no stack, or freed already.
+ * - `-EBUSY`: another thread uses the stack. `-ENETDOWN`: it has ended by an internal error.
+ *
+ * Safety:
+ * The strings stay readable during the call.
+ */
+int ustcp_stack_set(struct ustcp_stack *stack,
+                    const char *name,
+                    const char *value);
+
+/**
+ * Tells a knob, in the form that `ustcp_stack_set` takes.
+ *
+ * - `name`: as for `ustcp_stack_set`.
+ * - `value`, `len`: room for its text and a NUL. A shorter room gets the beginning, and a NUL.
+ *
+ * Returns the text's length in bytes without the NUL, or negative:
+ * - `-ENOENT`: no knob of this name. `-EINVAL`: `name` is too long, or `len` no length.
+ * - `-EFAULT`: `stack` is null, `name` is not readable, or `value` not writable. `-EBADF`: no stack, or freed already.
+ * - `-EBUSY`: another thread uses the stack. `-ENETDOWN`: it has ended by an internal error.
+ *
+ * Safety:
+ * `name` stays readable and `value` writable for `len` bytes during the call.
+ */
+ssize_t ustcp_stack_get(struct ustcp_stack *stack, const char *name, char *value, size_t len);
+
+/**
+ * Fetches the oldest event not yet fetched. There are events while the knob `trace` is 1; at most 65536 are kept.
+ *
+ * - `event`: out.
+ *
+ * Returns 1, or 0 when there is none, or negative:
+ * - `-EINVAL`: `event->size` is below 16. `-EFAULT`: `stack` is null, or `event` is not readable and writable.
+ * - `-EBADF`: no stack, or freed already. `-EBUSY`: another thread uses the stack. `-ENETDOWN`: it has ended by an
+ *   internal error.
+ *
+ * Safety:
+ * `event` stays readable and writable for its size during the call.
+ */
+int ustcp_stack_event(struct ustcp_stack *stack, struct ustcp_event *event);
+
+/**
+ * The name of a state in RFC 9293, as `"SYN-SENT"`, by Linux's number (`TCP_SYN_SENT`); `"?"` for another number. The
+ * string is the library's and stays as it is. Never fails.
+ */
+const char *ustcp_state_name(int state);
+
+/**
+ * Makes a TCP socket on a stack; socket(2). Its number is 0 or more, means something on this stack only, and is used
+ * again only after some 2^31 others. No socket of a stack ever waits: `SOCK_NONBLOCK` is taken without effect.
+ *
+ * What holds for all functions of sockets of a stack. Arguments are those of the namesake, after `stack`. Calls happen
+ * at the time that `ustcp_stack_advance` or `ustcp_stack_input` was given last. `errno` is not touched, and no signal
+ * raised. Besides what a comment lists they return:
+ * - `-EFAULT`: `stack` is null. `-EBADF`: no stack, or freed already; or no socket of it (any more).
+ * - `-EBUSY`: another thread uses the stack: one at a time may. `-ENETDOWN`: it has ended by an internal error.
+ *
+ * Returns the socket's number, or negative:
+ * - `-EAFNOSUPPORT`, `-ESOCKTNOSUPPORT`, `-EPROTONOSUPPORT`, `-EINVAL`: as `ustcp_socket`.
+ * - `-ENOBUFS`: the knob `socket_limit` is reached.
+ */
+int ustcp_stack_socket(struct ustcp_stack *stack, int domain, int type, int protocol);
+
+/**
+ * Gives the socket a local address; as `ustcp_bind`.
+ *
+ * Returns 0, or negative: `-EADDRINUSE`, `-EADDRNOTAVAIL`, `-EAFNOSUPPORT`, `-EINVAL`, `-EFAULT`, as `ustcp_bind`.
+ *
+ * Safety:
+ * `addr` stays readable for `addrlen` bytes during the call.
+ */
+int ustcp_stack_bind(struct ustcp_stack *stack, int fd, const struct sockaddr *addr, socklen_t addrlen);
+
+/**
+ * Makes the socket a listener; as `ustcp_listen`. With `IP_TRANSPARENT` set it takes connections to every port.
+ *
+ * Returns 0, or negative: `-EADDRINUSE`, `-EINVAL`, as `ustcp_listen`.
+ */
+int ustcp_stack_listen(struct ustcp_stack *stack, int fd, int backlog);
+
+/**
+ * Takes the oldest established connection of a listener; as `ustcp_accept`.
+ *
+ * Returns the connection's number, or negative: `-EAGAIN`: none waits. `-EINVAL`, `-ECONNABORTED`, `-EFAULT`, as
+ * `ustcp_accept`.
+ *
+ * Safety:
+ * `addr` stays writable for `*addrlen` bytes, and `addrlen` readable and writable, during the call.
+ */
+int ustcp_stack_accept(struct ustcp_stack *stack, int fd, struct sockaddr *addr, socklen_t *addrlen);
+
+/**
+ * Opens a connection; as `ustcp_connect` of a socket with `O_NONBLOCK`.
+ *
+ * Returns 0 when it is established (the first time it is called after), or negative: `-EINPROGRESS`: begun; the socket
+ * becomes writable when it is decided. `-EALREADY`, `-EISCONN`, `-ECONNREFUSED`, `-ETIMEDOUT`, `-ECONNABORTED`,
+ * `-EHOSTUNREACH`, `-ENETUNREACH`, `-EADDRNOTAVAIL`, `-EAFNOSUPPORT`, `-EINVAL`, `-EFAULT`, as `ustcp_connect`.
+ *
+ * Safety:
+ * `addr` stays readable for `addrlen` bytes during the call.
+ */
+int ustcp_stack_connect(struct ustcp_stack *stack, int fd, const struct sockaddr *addr, socklen_t addrlen);
+
+/**
+ * Writes bytes to a connection; as `ustcp_sendto` with `MSG_DONTWAIT` and `MSG_NOSIGNAL`.
+ *
+ * Returns the number of bytes taken, or negative: `-EAGAIN`: no room. `-EPIPE`, `-ECONNRESET`, `-ETIMEDOUT`,
+ * `-EHOSTUNREACH`, `-ENETUNREACH`, `-EOPNOTSUPP`, `-EINVAL`, `-EFAULT`, as `ustcp_sendto`.
+ *
+ * Safety:
+ * `buf` and `addr` stay readable for `len` and `addrlen` bytes during the call.
+ */
+ssize_t ustcp_stack_sendto(struct ustcp_stack *stack,
+                           int fd,
+                           const void *buf,
+                           size_t len,
+                           int flags,
+                           const struct sockaddr *addr,
+                           socklen_t addrlen);
+
+/**
+ * Writes a message's bytes to a connection; as `ustcp_sendmsg` with `MSG_DONTWAIT` and `MSG_NOSIGNAL`.
+ *
+ * Returns as `ustcp_stack_sendto`, and `-EMSGSIZE`, as `ustcp_sendmsg`.
+ *
+ * Safety:
+ * `msg` and all that it points to stay readable during the call.
+ */
+ssize_t ustcp_stack_sendmsg(struct ustcp_stack *stack, int fd, const struct msghdr *msg, int flags);
+
+/**
+ * Reads bytes from a connection; as `ustcp_recvfrom` with `MSG_DONTWAIT`.
+ *
+ * Returns the number of bytes read, 0 at the end of the stream, or negative: `-EAGAIN`: nothing there. `-ENOTCONN`,
+ * `-ECONNRESET`, `-ECONNREFUSED`, `-ETIMEDOUT`, `-EHOSTUNREACH`, `-ENETUNREACH`, `-EOPNOTSUPP`, `-EINVAL`, `-EFAULT`,
+ * as `ustcp_recvfrom`.
+ *
+ * Safety:
+ * `buf` stays writable for `len` bytes and `addrlen` readable and writable during the call.
+ */
+ssize_t ustcp_stack_recvfrom(struct ustcp_stack *stack,
+                             int fd,
+                             void *buf,
+                             size_t len,
+                             int flags,
+                             struct sockaddr *addr,
+                             socklen_t *addrlen);
+
+/**
+ * Reads bytes from a connection into a message; as `ustcp_recvmsg` with `MSG_DONTWAIT`.
+ *
+ * Returns as `ustcp_stack_recvfrom`, and `-EMSGSIZE`, as `ustcp_recvmsg`.
+ *
+ * Safety:
+ * `msg` and all its buffers stay writable during the call; no two of them overlap.
+ */
+ssize_t ustcp_stack_recvmsg(struct ustcp_stack *stack, int fd, struct msghdr *msg, int flags);
+
+/**
+ * Ends one direction of a connection or both; as `ustcp_shutdown`.
+ *
+ * Returns 0, or negative: `-ENOTCONN`, `-EINVAL`, as `ustcp_shutdown`.
+ */
+int ustcp_stack_shutdown(struct ustcp_stack *stack, int fd, int how);
+
+/**
+ * Closes a socket; as `ustcp_close`, at once also with `SO_LINGER`. The connection ends by itself as packets and time
+ * come in; its number is gone in any case.
+ *
+ * Returns 0, or negative, as every function of sockets of a stack.
+ */
+int ustcp_stack_close(struct ustcp_stack *stack, int fd);
+
+/**
+ * Tells an option; as `ustcp_getsockopt`.
+ *
+ * Returns 0, or negative: `-ENOPROTOOPT`, `-EOPNOTSUPP`, `-EINVAL`, `-EFAULT`, as `ustcp_getsockopt`.
+ *
+ * Safety:
+ * `optval` stays writable for `*optlen` bytes, and `optlen` readable and writable, during the call.
+ */
+int ustcp_stack_getsockopt(struct ustcp_stack *stack, int fd, int level, int optname, void *optval, socklen_t *optlen);
+
+/**
+ * Sets an option; as `ustcp_setsockopt`. `SO_RCVTIMEO` and `SO_SNDTIMEO` are kept and told, and nothing waits for them.
+ *
+ * Returns 0, or negative: `-ENOPROTOOPT`, `-EINVAL`, `-EDOM`, `-EFAULT`, as `ustcp_setsockopt`.
+ *
+ * Safety:
+ * `optval` stays readable for `optlen` bytes during the call.
+ */
+int ustcp_stack_setsockopt(struct ustcp_stack *stack,
+                           int fd,
+                           int level,
+                           int optname,
+                           const void *optval,
+                           socklen_t optlen);
+
+/**
+ * Tells the local address; as `ustcp_getsockname`. Of a connection that a listener with `IP_TRANSPARENT` has taken it is
+ * where its peer wanted to go.
+ *
+ * Returns 0, or negative: `-EINVAL`, `-EFAULT`, as `ustcp_getsockname`.
+ *
+ * Safety:
+ * `addr` stays writable for `*addrlen` bytes, and `addrlen` readable and writable, during the call.
+ */
+int ustcp_stack_getsockname(struct ustcp_stack *stack,
+                            int fd,
+                            struct sockaddr *addr,
+                            socklen_t *addrlen);
+
+/**
+ * Tells the peer's address; as `ustcp_getpeername`.
+ *
+ * Returns 0, or negative: `-ENOTCONN`, `-EINVAL`, `-EFAULT`, as `ustcp_getpeername`.
+ *
+ * Safety:
+ * `addr` stays writable for `*addrlen` bytes, and `addrlen` readable and writable, during the call.
+ */
+int ustcp_stack_getpeername(struct ustcp_stack *stack, int fd, struct sockaddr *addr, socklen_t *addrlen);
+
+/**
+ * Asks a socket for a number; as `ustcp_ioctl` with those requests that ask. `FIONBIO` is taken without effect.
+ *
+ * - `arg`: an `int`.
+ *
+ * Returns 0, or negative: `-ENOTTY`, `-EINVAL`, `-EFAULT`, as `ustcp_ioctl`.
+ *
+ * Safety:
+ * `arg` stays readable and writable as an `int` during the call.
+ */
+int ustcp_stack_ioctl(struct ustcp_stack *stack, int fd, unsigned long request, void *arg);
+
+/**
+ * Tells which sockets of a stack are ready now; poll(2) with a timeout of 0.
+ *
+ * - `fds`: sockets of this stack, and room for the answer in `revents`; an entry with negative `fd` is passed over.
+ * - `nfds`: entries.
+ *
+ * The events are those of `ustcp_poll`; `POLLNVAL` is no socket of this stack.
+ *
+ * Returns how many entries have events, or negative: `-EFAULT`: `fds` is not readable and writable. `-EINVAL`: too many
+ * entries. `-ENOMEM`: no memory left.
+ *
+ * Safety:
+ * `fds` stays readable and writable for `nfds` entries during the call.
+ */
+int ustcp_stack_poll(struct ustcp_stack *stack, struct pollfd *fds, nfds_t nfds);
+
+/**
+ * Names a socket whose readiness has changed since it was last named here, as an edge of epoll: new arrivals are a change,
+ * bytes that were left unread are none. What there is to poll when there are many.
+ *
+ * Returns its number, or negative: `-EAGAIN`: no other. And as every function of sockets of a stack.
+ */
+int ustcp_stack_ready(struct ustcp_stack *stack);
 
 #ifdef __cplusplus
 }  // extern "C"

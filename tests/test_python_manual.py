@@ -230,7 +230,8 @@ def test_super_segments_and_ipv6():
     assert (server.family, server.getsockname()) == (socket.AF_INET6, place)
     client.send(bytes(10_000))
     packet = link.client.output()
-    assert (len(packet.data), packet.segment_size, packet.checksum_start) == (10_060, 1440, 40)
+    headers = 1500 - packet.segment_size
+    assert (len(packet.data), packet.checksum_start) == (headers + 10_000, 40)
     link.server.input(packet.data, link.now, checksum_good=True)
     assert server.recv(20_000) == bytes(10_000)
 

@@ -1,6 +1,6 @@
 /* The layouts that programs are compiled against. A line here is never changed, only added.
  *
- * struct ustcp_config is ours; crates/ustcp-runtime/src/tcp_info.rs writes struct tcp_info at these offsets. */
+ * struct ustcp_config, ustcp_packet and ustcp_event are ours; crates/ustcp-runtime/src/tcp_info.rs writes struct tcp_info at these offsets. */
 #include <linux/tcp.h>
 #include <stddef.h>
 
@@ -24,6 +24,30 @@ AT(ustcp_config, mtu, 68, 4);
 AT(ustcp_config, time_wait_ms, 72, 4);
 AT(ustcp_config, exit_wait_ms, 76, 4);
 AT(ustcp_config, congestion, 80, 8);
+
+_Static_assert(sizeof(struct ustcp_packet) == 32, "struct ustcp_packet changed its size");
+AT(ustcp_packet, size, 0, 8);
+AT(ustcp_packet, length, 8, 8);
+AT(ustcp_packet, time, 16, 8);
+AT(ustcp_packet, segment_size, 24, 4);
+AT(ustcp_packet, checksum_start, 28, 4);
+
+_Static_assert(sizeof(struct ustcp_event) == 344, "struct ustcp_event changed its size");
+AT(ustcp_event, size, 0, 8);
+AT(ustcp_event, time, 8, 8);
+AT(ustcp_event, kind, 16, 4);
+AT(ustcp_event, before, 20, 4);
+AT(ustcp_event, after, 24, 4);
+AT(ustcp_event, retransmission, 28, 4);
+AT(ustcp_event, seq, 32, 4);
+AT(ustcp_event, ack, 36, 4);
+AT(ustcp_event, length, 40, 4);
+AT(ustcp_event, window, 44, 4);
+AT(ustcp_event, flags, 48, 4);
+AT(ustcp_event, segment_size, 52, 4);
+AT(ustcp_event, why, 56, 32);
+AT(ustcp_event, local, 88, 128);
+AT(ustcp_event, remote, 216, 128);
 
 AT(tcp_info, tcpi_state, 0, 1);
 AT(tcp_info, tcpi_ca_state, 1, 1);

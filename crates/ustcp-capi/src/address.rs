@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use libc::{c_int, sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
+use libc::{c_int, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
 use ustcp_runtime::{Errno, Family};
 
 use crate::memory;
@@ -125,6 +125,14 @@ impl Room {
         memory::write_prefix(self.to.cast(), value, self.bytes)?;
         let full = socklen_t::try_from(size_of::<T>()).unwrap_or(socklen_t::MAX);
         memory::write(self.length, &full)
+    }
+}
+
+/// The address with room for those of any family.
+pub(crate) fn storage(address: SocketAddr) -> sockaddr_storage {
+    match address {
+        SocketAddr::V4(address) => memory::widened(&v4(address)),
+        SocketAddr::V6(address) => memory::widened(&v6(address)),
     }
 }
 

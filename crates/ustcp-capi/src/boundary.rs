@@ -27,18 +27,36 @@ pub(crate) fn waiting_boundary<T: Failure>(body: impl FnOnce() -> Result<T, Errn
     boundary(body)
 }
 
-/// Runs `body`, not to be cancelled, and turns its error into -1 and errno. A panic is our bug and stops here: it is `ENETDOWN`, as from
-/// the stack that it left unusable.
+/// Runs `body` and turns its error into -1 and errno.
 pub(crate) fn boundary<T: Failure>(body: impl FnOnce() -> Result<T, Errno>) -> T {
-    let _uncancelled = Uncancelled::new();
-    match catch_unwind(AssertUnwindSafe(body)).unwrap_or(Err(Errno(libc::ENETDOWN))) {
+    match caught(body) {
         Ok(value) => value,
         Err(Errno(number)) => {
-            // SAFETY: the address of this thread's errno is always valid.
-            unsafe { *libc::__errno_location() = number };
+            set_errno(number);
             T::FAILURE
         }
     }
+}
+
+/// Runs `body`, which may make system calls, and leaves errno as it was.
+pub(crate) fn without_errno<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: the address of this thread's errno is always valid.
+    let before = unsafe { *libc::__errno_location() };
+    let result = body();
+    set_errno(before);
+    result
+}
+
+fn set_errno(number: c_int) {
+    // SAFETY: the address of this thread's errno is always valid.
+    unsafe { *libc::__errno_location() = number };
+}
+
+/// Runs `body`, not to be cancelled. A panic is our bug and stops here: it is `ENETDOWN`, as from the stack that it left
+/// unusable.
+pub(crate) fn caught<T>(body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    let _uncancelled = Uncancelled::new();
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(Err(Errno(libc::ENETDOWN)))
 }
 
 #[cfg(test)]

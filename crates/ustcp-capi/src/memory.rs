@@ -40,7 +40,13 @@ unsafe impl Plain for c_int {}
 // SAFETY: integers.
 unsafe impl Plain for u32 {}
 // SAFETY: integers.
+unsafe impl Plain for u64 {}
+// SAFETY: integers.
 unsafe impl Plain for usize {}
+// SAFETY: integers and arrays of them.
+unsafe impl Plain for libc::sockaddr_storage {}
+// SAFETY: integers, arrays of them, and structures of integers.
+unsafe impl Plain for crate::ustcp_event {}
 // SAFETY: integers only.
 unsafe impl Plain for libc::sockaddr_in {}
 // SAFETY: integers only.
@@ -58,6 +64,15 @@ unsafe impl Plain for crate::ustcp_config {}
 pub(crate) fn zeroed<T: Plain>() -> T {
     // SAFETY: `Plain` makes any bytes a value.
     unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+/// A value, with zeros behind it up to the size of a larger type.
+pub(crate) fn widened<T: Plain, U: Plain>(value: &T) -> U {
+    let mut wide: U = zeroed();
+    let bytes = size_of::<T>().min(size_of::<U>());
+    // SAFETY: both are ours, at least so long, and `Plain`.
+    unsafe { std::ptr::copy_nonoverlapping((&raw const *value).cast::<u8>(), (&raw mut wide).cast::<u8>(), bytes) };
+    wide
 }
 
 /// Copies a value in; `EFAULT` where the address is not readable memory. No alignment is asked for.
@@ -116,6 +131,16 @@ pub(crate) fn write<T: Plain>(to: *mut T, value: &T) -> Result<(), Errno> {
 /// Copies an array out.
 pub(crate) fn write_array<T: Plain>(to: *mut T, values: &[T]) -> Result<(), Errno> {
     copy_out(values.as_ptr().cast(), to.cast(), size_of_val(values))
+}
+
+/// The size that a structure of the caller's begins with, up to which it may be written. `EINVAL` for one too small for
+/// that and one member more.
+pub(crate) fn struct_size(from: *const size_t) -> Result<size_t, Errno> {
+    let size = read(from)?;
+    if size < 2 * size_of::<size_t>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    Ok(size)
 }
 
 /// Copies the first `length` bytes of a value out, or all of them when it has fewer; the count copied.

@@ -43,7 +43,7 @@ pub unsafe extern "C" fn ustcp_writev(fd: c_int, iov: *const iovec, iovcnt: c_in
 pub unsafe extern "C" fn ustcp_readv(fd: c_int, iov: *const iovec, iovcnt: c_int) -> ssize_t {
     waiting_boundary(|| {
         let socket = process::socket(fd)?;
-        transfer::recv(&socket, &mut room(&vector(iov, iovcnt)?)?, 0)
+        transfer::count(transfer::recv(&socket, &mut room(&vector(iov, iovcnt)?)?, 0)?)
     })
 }
 
@@ -63,11 +63,7 @@ pub unsafe extern "C" fn ustcp_readv(fd: c_int, iov: *const iovec, iovcnt: c_int
 pub unsafe extern "C" fn ustcp_sendmsg(fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
     waiting_boundary(|| {
         let socket = process::socket(fd)?;
-        let header = memory::read(msg)?;
-        if !header.msg_name.is_null() {
-            address::look_at(header.msg_name.cast(), header.msg_namelen)?;
-        }
-        transfer::send(&socket, &data(&message_vector(&header)?)?, flags)
+        transfer::send(&socket, &outgoing(msg)?, flags)
     })
 }
 
@@ -88,24 +84,42 @@ pub unsafe extern "C" fn ustcp_sendmsg(fd: c_int, msg: *const msghdr, flags: c_i
 pub unsafe extern "C" fn ustcp_recvmsg(fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t {
     waiting_boundary(|| {
         let socket = process::socket(fd)?;
-        let mut header = memory::read(msg)?;
-        if header.msg_namelen.cast_signed() < 0 {
-            return Err(Errno(libc::EINVAL));
-        }
-        let vector = message_vector(&header)?;
-        (header.msg_namelen, header.msg_controllen, header.msg_flags) = (0, 0, 0);
-        // First, so that a header which cannot be written costs no bytes.
-        memory::write(msg, &header)?;
-        if flags & libc::MSG_TRUNC != 0 {
-            return transfer::recv_nowhere(&socket, total(&vector)?, flags);
-        }
-        let count = transfer::recv(&socket, &mut room(&vector)?, flags)?;
-        if flags & libc::MSG_OOB != 0 && count > 0 {
-            header.msg_flags = libc::MSG_OOB;
-            memory::write(msg, &header)?;
-        }
-        Ok(count)
+        into_message(msg, flags, |into, flags| transfer::recv(&socket, into, flags))
     })
+}
+
+/// The buffers of a message to be sent.
+pub(crate) fn outgoing<'a>(msg: *const msghdr) -> Result<Vec<IoSlice<'a>>, Errno> {
+    let header = memory::read(msg)?;
+    if !header.msg_name.is_null() {
+        address::look_at(header.msg_name.cast(), header.msg_namelen)?;
+    }
+    data(&message_vector(&header)?)
+}
+
+/// Receives into the buffers of a message.
+pub(crate) fn into_message(
+    msg: *mut msghdr,
+    flags: c_int,
+    recv: impl FnOnce(&mut [IoSliceMut<'_>], c_int) -> Result<usize, Errno>,
+) -> Result<ssize_t, Errno> {
+    let mut header = memory::read(msg)?;
+    if header.msg_namelen.cast_signed() < 0 {
+        return Err(Errno(libc::EINVAL));
+    }
+    let vector = message_vector(&header)?;
+    (header.msg_namelen, header.msg_controllen, header.msg_flags) = (0, 0, 0);
+    // First, so that a header which cannot be written costs no bytes.
+    memory::write(msg, &header)?;
+    if flags & libc::MSG_TRUNC != 0 {
+        return transfer::nowhere(total(&vector)?, flags, recv);
+    }
+    let count = recv(&mut room(&vector)?, flags)?;
+    if flags & libc::MSG_OOB != 0 && count > 0 {
+        header.msg_flags = libc::MSG_OOB;
+        memory::write(msg, &header)?;
+    }
+    transfer::count(count)
 }
 
 fn vector(iov: *const iovec, count: c_int) -> Result<Vec<iovec>, Errno> {

@@ -26,6 +26,11 @@ const LONGEST_VALUE: usize = 256;
 ///   bytes, with zeros behind the name.
 /// - `TCP_KEEPIDLE`, `TCP_KEEPINTVL` (int, 1 to 32767 seconds), `TCP_KEEPCNT` (int, 1 to 127).
 ///
+/// `IPPROTO_IP`; of a socket of `AF_INET6` also `IPPROTO_IPV6`:
+/// - `IP_TRANSPARENT`, `IPV6_TRANSPARENT` (int): bind takes any address that a host can have; a listener takes
+///   connections to every port of its address (or of every address of the stack, as it is bound) for which there is no
+///   other listener. `ustcp_getsockname` tells where the peer wanted to go. No privilege is asked for.
+///
 /// `IPPROTO_IPV6`, on a socket of `AF_INET6`:
 /// - `IPV6_V6ONLY` (int): nothing to do with IPv4; only before the socket has its local address.
 ///
@@ -49,7 +54,7 @@ pub unsafe extern "C" fn ustcp_setsockopt(
 ) -> c_int {
     boundary(|| {
         let socket = process::socket(fd)?;
-        let value = memory::read_array(optval.cast::<u8>(), length(optlen)?.min(LONGEST_VALUE))?;
+        let value = value(optval, optlen)?;
         socket.set_option(level, optname, &value)?;
         Ok(0)
     })
@@ -86,13 +91,27 @@ pub unsafe extern "C" fn ustcp_getsockopt(
 ) -> c_int {
     boundary(|| {
         let socket = process::socket(fd)?;
-        let room = length(memory::read(optlen)?)?;
-        let mut value = socket.option(level, optname)?;
-        value.truncate(room);
-        memory::write_array(optval.cast::<u8>(), &value)?;
-        memory::write(optlen, &socklen_t::try_from(value.len()).unwrap_or(socklen_t::MAX))?;
-        Ok(0)
+        tell(optval, optlen, || socket.option(level, optname))
     })
+}
+
+/// The value that an option is to be set to.
+pub(crate) fn value(optval: *const c_void, optlen: socklen_t) -> Result<Vec<u8>, Errno> {
+    memory::read_array(optval.cast::<u8>(), length(optlen)?.min(LONGEST_VALUE))
+}
+
+/// Writes what `ask` tells, as far as there is room.
+pub(crate) fn tell(
+    optval: *mut c_void,
+    optlen: *mut socklen_t,
+    ask: impl FnOnce() -> Result<Vec<u8>, Errno>,
+) -> Result<c_int, Errno> {
+    let room = length(memory::read(optlen)?)?;
+    let mut value = ask()?;
+    value.truncate(room);
+    memory::write_array(optval.cast::<u8>(), &value)?;
+    memory::write(optlen, &socklen_t::try_from(value.len()).unwrap_or(socklen_t::MAX))?;
+    Ok(0)
 }
 
 /// Linux reads the length as an int.

@@ -37,7 +37,7 @@ pub extern "C" fn ustcp_socket(domain: c_int, r#type: c_int, protocol: c_int) ->
 }
 
 /// The family, and the flags of a type, once all three are known to mean TCP. In Linux's order.
-fn socket_kind(domain: c_int, kind: c_int, protocol: c_int) -> Result<(Family, c_int), Errno> {
+pub(crate) fn socket_kind(domain: c_int, kind: c_int, protocol: c_int) -> Result<(Family, c_int), Errno> {
     const TYPE_MASK: c_int = 0xf;
     let flags = accept_flags(kind & !TYPE_MASK)?;
     let family = match domain {
@@ -205,14 +205,19 @@ pub unsafe extern "C" fn ustcp_connect(fd: c_int, addr: *const sockaddr, addrlen
 pub extern "C" fn ustcp_shutdown(fd: c_int, how: c_int) -> c_int {
     boundary(|| {
         let socket = process::socket(fd)?;
-        socket.shutdown(match how {
-            libc::SHUT_RD => Shutdown::Read,
-            libc::SHUT_WR => Shutdown::Write,
-            libc::SHUT_RDWR => Shutdown::Both,
-            _ => return Err(Errno(libc::EINVAL)),
-        })?;
+        socket.shutdown(half(how)?)?;
         Ok(0)
     })
+}
+
+/// What shutdown is to end.
+pub(crate) fn half(how: c_int) -> Result<Shutdown, Errno> {
+    match how {
+        libc::SHUT_RD => Ok(Shutdown::Read),
+        libc::SHUT_WR => Ok(Shutdown::Write),
+        libc::SHUT_RDWR => Ok(Shutdown::Both),
+        _ => Err(Errno(libc::EINVAL)),
+    }
 }
 
 /// Closes a socket; close(2), RFC 9293 §3.9.1.4. Written bytes are still delivered and FIN follows them; the side that

@@ -156,28 +156,41 @@ pub(crate) fn send(socket: &Socket, data: &[IoSlice<'_>], flags: c_int) -> Resul
     count(socket.send(data, flags, wait)?)
 }
 
-/// Receives into one buffer; `MSG_TRUNC` does not look at it.
 fn recv_one(socket: &Socket, buf: *mut c_void, len: size_t, flags: c_int) -> Result<ssize_t, Errno> {
+    into_buffer(buf, len, flags, |into, flags| recv(socket, into, flags))
+}
+
+/// Receives into one buffer; `MSG_TRUNC` does not look at it.
+pub(crate) fn into_buffer(
+    buf: *mut c_void,
+    len: size_t,
+    flags: c_int,
+    recv: impl FnOnce(&mut [IoSliceMut<'_>], c_int) -> Result<usize, Errno>,
+) -> Result<ssize_t, Errno> {
     if flags & libc::MSG_TRUNC != 0 {
-        return recv_nowhere(socket, len, flags);
+        return nowhere(len, flags, recv);
     }
-    recv(socket, &mut [memory::room(buf, len)?], flags)
+    count(recv(&mut [memory::room(buf, len)?], flags)?)
 }
 
 /// `MSG_TRUNC`: the bytes are taken and go nowhere.
-pub(crate) fn recv_nowhere(socket: &Socket, len: size_t, flags: c_int) -> Result<ssize_t, Errno> {
-    recv(socket, &mut [IoSliceMut::new(&mut memory::untouched(len)?)], flags)
+pub(crate) fn nowhere(
+    len: size_t,
+    flags: c_int,
+    recv: impl FnOnce(&mut [IoSliceMut<'_>], c_int) -> Result<usize, Errno>,
+) -> Result<ssize_t, Errno> {
+    count(recv(&mut [IoSliceMut::new(&mut memory::untouched(len)?)], flags)?)
 }
 
 /// Receives into any number of buffers.
-pub(crate) fn recv(socket: &Socket, into: &mut [IoSliceMut<'_>], flags: c_int) -> Result<ssize_t, Errno> {
+pub(crate) fn recv(socket: &Socket, into: &mut [IoSliceMut<'_>], flags: c_int) -> Result<usize, Errno> {
     let flags = RecvFlags::from_bits(flags)?;
     let wait = if flags.dont_wait {
         Wait::Never
     } else {
         socket.receive_wait()
     };
-    count(socket.recv(into, flags, wait)?)
+    socket.recv(into, flags, wait)
 }
 
 /// A number of bytes as C has it.

@@ -42,4 +42,5 @@ pub use socket::{Socket, Wait};
 pub use sys::cancel::{Uncancelled, cancellation_point};
 #[doc(hidden)]
 pub use sys::namespace;
+pub use tcp_info::state as state_number;
 pub use ustcp_proto::{Census, Cidr, Counters, Family, Info, Options, Readiness, Shutdown, State};

@@ -124,11 +124,14 @@ impl ManualStack {
         self.call(|live| Ok(live.stack.poll_event()))
     }
 
-    /// A socket whose readiness may have changed since it was last named here.
+    /// A socket whose readiness has changed since it was last named here; new arrivals are a change.
     pub fn ready(&mut self) -> Result<Option<Handle>, Errno> {
         self.call(|live| {
             while let Some(id) = live.stack.poll_ready() {
-                if let Some(handle) = live.sockets.handle(id) {
+                let Ok(readiness) = live.stack.readiness(id) else {
+                    continue;
+                };
+                if let Some(handle) = live.sockets.show(id, readiness) {
                     return Ok(Some(handle));
                 }
             }

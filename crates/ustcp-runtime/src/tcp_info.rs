@@ -134,8 +134,9 @@ fn long_words(info: &Info) -> [(usize, u64); 6] {
     ]
 }
 
-/// The numbers of Linux's `TCP_ESTABLISHED` and so on.
-fn state(state: State) -> u8 {
+/// The state by its number in Linux: `TCP_ESTABLISHED` and so on.
+#[must_use]
+pub fn state(state: State) -> u8 {
     match state {
         State::Established => 1,
         State::SynSent => 2,

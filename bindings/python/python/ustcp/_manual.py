@@ -131,7 +131,8 @@ class ManualStack(_ustcp.ManualStack):
             yield event
 
     def ready(self) -> int | None:
-        """The number (`fileno()`) of a socket whose readiness may have changed since it was last named here."""
+        """The number (`fileno()`) of a socket whose readiness has changed since it was last named here, as an edge of epoll:
+        new arrivals are a change, bytes that were left unread are none."""
         return self._ready()
 
     def __repr__(self) -> str:

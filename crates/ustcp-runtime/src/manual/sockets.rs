@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ustcp_proto::{Family, SocketId};
+use ustcp_proto::{Family, Readiness, SocketId};
 
 use crate::Errno;
 
@@ -19,6 +19,8 @@ pub(super) struct Entry {
     /// `SO_RCVTIMEO` and `SO_SNDTIMEO`: kept to be told, for nothing waits here.
     pub(super) receive_timeout: Option<Duration>,
     pub(super) send_timeout: Option<Duration>,
+    /// What its owner was last told to look at.
+    shown: Option<Readiness>,
 }
 
 #[derive(Default)]
@@ -39,6 +41,7 @@ impl Sockets {
                 family,
                 receive_timeout: None,
                 send_timeout: None,
+                shown: None,
             },
         );
         self.handles.insert(id, handle);
@@ -67,9 +70,12 @@ impl Sockets {
         self.entries.get_mut(&handle).ok_or(Errno(libc::EBADF))
     }
 
-    /// The number of a socket.
-    pub(super) fn handle(&self, id: SocketId) -> Option<Handle> {
-        self.handles.get(&id).copied()
+    /// The number of a socket, unless it was shown with this very readiness before.
+    pub(super) fn show(&mut self, id: SocketId, readiness: Readiness) -> Option<Handle> {
+        let handle = *self.handles.get(&id)?;
+        let entry = self.entries.get_mut(&handle)?;
+        let before = entry.shown.replace(readiness);
+        (before != Some(readiness)).then_some(handle)
     }
 
     /// Takes a socket out.
