@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn the_first_eight_bytes_are_small_fields() {
         let scales = if cfg!(target_endian = "little") { 0x97 } else { 0x79 };
-        assert_eq!(bytes(&info())[..8], [8, 4, 218, 219, 220, 6, scales, 0]);
+        assert_eq!(bytes(&info())[..8], [8, 4, 218, 219, 220, 7, scales, 0]);
         let bare = Info {
             retransmits: 0,
             lost: 0,

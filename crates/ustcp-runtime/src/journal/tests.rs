@@ -76,7 +76,7 @@ fn text_is_one_line_an_event_with_seconds_since_the_first() {
     let expected = "\
 0.000000 10.77.0.2:40000 > 10.77.0.1:80 SYN-SENT -> ESTABLISHED (PeerSynAck)
 0.000123 10.77.0.2:40000 > 10.77.0.1:80 received SYN,ACK seq 7 ack 8 len 0 win 65535 in SYN-SENT, now ESTABLISHED
-0.000246 10.77.0.2:40000 > 10.77.0.1:80 sent again ACK seq 7 ack 8 len 5000 win 65535 by 1448 in ESTABLISHED
+0.000246 10.77.0.2:40000 > 10.77.0.1:80 sent again ACK seq 7 ack 8 len 5000 win 65535 ts 90 40 by 1448 in ESTABLISHED
 0.000369 10.77.0.2:40000 > 10.77.0.1:80 sent SYN seq 7 len 0 win 65535 in SYN-SENT
 0.000492 10.77.0.2:40000 > 10.77.0.1:80 timer Retransmission
 2.000000 dropped (Malformed)
