@@ -1,7 +1,8 @@
 # make demo      builds the library and shows a page fetched over it, packet by packet
 # make test      the whole suite
 # make check     what CI asks besides: format, lints, header, ABI, documentation, licences, architecture
-# make requirements  writes docs/rfc9293.md and docs/requirements.md from the labels of the tests
+# make requirements  writes docs/rfc9293.md, docs/requirements.md and docs/attacks.md from the labels of the tests
+# make attacks   measures the figures of docs/attacks.md anew
 # make bench     speed, side by side with the kernel
 # make goodput   goodput over a lossy line of 100 Mbit/s, side by side with the kernel (28 minutes)
 # make sim       100,000 seeds of the network simulation (USTCP_SIM_SEEDS=... for more), 64 MiB each way through each fault
@@ -16,7 +17,7 @@ PYTHON := $(VENV)/bin/python
 APT_DEMO := gcc make pkg-config python3
 APT_TEST := $(APT_DEMO) binutils g++ iproute2 python3-venv tshark util-linux
 
-.PHONY: demo test check requirements check-requirements bench goodput sim clean apt-demo apt-test rust-tests python-module pytest
+.PHONY: demo test check requirements check-requirements attacks bench goodput sim clean apt-demo apt-test rust-tests python-module pytest
 
 demo: apt-demo
 	@echo "== building libustcp, the example and the command (release; from a cold cache a few minutes)"
@@ -37,6 +38,9 @@ pytest: examples test-programs build/tests/puppet-kernel build/tests/puppet-ustc
 
 requirements:
 	python3 tests/rfc/pages.py write
+
+attacks:
+	python3 tests/rfc/pages.py measure
 
 check-requirements: $(VENV)/ready
 	@echo "== every requirement has a test that runs, and docs/rfc9293.md says which"

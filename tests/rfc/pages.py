@@ -4,6 +4,7 @@
 The tables beside this file say what is asked; the doc comments of tests say which of it they show, by label.
 
     pages.py write    writes the pages anew
+    pages.py measure  runs the tests of attacks, takes the figures that they print over into their table, and writes
     pages.py check    exits with 1 and says why when a page is stale, when a label of RFC 9293 or an attack has neither
                       test nor waiver, when a test names a label that no table has, or when a labelled test is not among
                       those that cargo and pytest run
@@ -43,6 +44,7 @@ class Page:
     lead: str
     complete: bool
     """Whether a row without test and waiver is a fault."""
+    columns: tuple[str, str] = ("clause", "asked")
 
     def chapters(self) -> Iterator[tuple[str, list[Row]]]:
         title, rows = "", []
@@ -78,6 +80,15 @@ PAGES = [
         "What the RFCs beside RFC 9293 ask of TCP and of what carries it, under labels of our own: the RFC and a number.",
         False,
     ),
+    Page(
+        "attacks.txt",
+        "docs/attacks.md",
+        "Attacks",
+        "What others have tried against TCP stacks, what must come of it here, and what the tests measured. Figures are counts\n"
+        "of packets, bytes and entries, so they do not depend on the machine; `make attacks` measures them anew.",
+        False,
+        ("class", "what must come of it"),
+    ),
 ]
 
 Shown = dict[str, list[Test]]
@@ -100,7 +111,7 @@ def render(page: Page, tests: Shown) -> str:
         census(rows, tests),
     ]
     for title, chapter in page.chapters():
-        lines = [f"## {title}", "", "| label | clause | asked | shown by |", "|---|---|---|---|"]
+        lines = [f"## {title}", "", f"| label | {' | '.join(page.columns)} | shown by |", "|---|---|---|---|"]
         lines += [f"| {row.label} | {row.clause} | {row.text} | {proof(row, tests)} |" for row in chapter]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
@@ -121,7 +132,8 @@ def census(rows: list[Row], tests: Shown) -> str:
 def proof(row: Row, tests: Shown) -> str:
     links = ", ".join(test.link() for test in tests.get(row.label, []))
     if row.waiver is None:
-        return links or "*not shown*"
+        seen = row.notes.get("seen")
+        return (links or "*not shown*") + (f"<br>seen: {seen}" if seen and links else "")
     return f"*Waived.* {row.waiver}" + (f" What happens instead: {links}" if links else "")
 
 
@@ -143,9 +155,25 @@ def faults(tests: Shown) -> Iterator[str]:
             yield f"{test.file}: {test.name} carries labels and does not run"
 
 
+def measure() -> None:
+    """Takes over what the tests print as `ATTACK-1 seen: 3 answers`."""
+    command = ["cargo", "test", "--locked", "--quiet", "-p", "ustcp-proto", "-p", "ustcp-wire", "--", "--nocapture"]
+    figures = dict(re.findall(r"(ATTACK-\d+) seen: (.+)", tests_of.output(command)))
+    table = HERE / "attacks.txt"
+    lines = []
+    for line in table.read_text().splitlines():
+        if not line.startswith("    seen: ") or lines[-1].split(" | ")[0] not in figures:
+            lines.append(line)
+        if (label := line.split(" | ")[0]) in figures:
+            lines.append(f"    seen: {figures[label]}")
+    table.write_text("\n".join(lines) + "\n")
+
+
 def main() -> int:
     tests = shown()
-    if sys.argv[1:] == ["write"]:
+    if sys.argv[1:] == ["measure"]:
+        measure()
+    if sys.argv[1:] in (["write"], ["measure"]):
         for page in PAGES:
             (ROOT / page.path).write_text(render(page, tests))
         return 0

@@ -84,27 +84,20 @@ impl Stack {
                 })
     }
 
-    /// A port that nobody uses at all: RFC 6056, chosen at random.
+    /// A port that nobody uses at all: RFC 6056 §3.3.1, from a random place on.
     fn unused_port(&mut self) -> Result<u16, Error> {
-        self.choose_port(|stack, port| stack.ports.get(port).is_none())
+        let place = self.keys.draw();
+        self.first_port_from(place, |stack, port| stack.ports.get(port).is_none())
             .ok_or(Error::AddressInUse)
     }
 
-    /// A random port that `fits`; when many do not, the next one after it that does.
-    fn choose_port(&mut self, fits: impl Fn(&Stack, u16) -> bool) -> Option<u16> {
-        let range = self.cx.config.ephemeral_ports.clone();
+    /// The first port that `fits` from a place in the range on, and round it.
+    fn first_port_from(&self, place: u64, fits: impl Fn(&Stack, u16) -> bool) -> Option<u16> {
+        let range = &self.cx.config.ephemeral_ports;
         let (low, high) = (u64::from(*range.start()), u64::from(*range.end()));
         let count = high.checked_sub(low)? + 1;
-        let number = |draw: u64| u16::try_from(low + draw % count).unwrap_or(*range.start());
-        for _ in 0..16 {
-            let port = number(self.keys.draw());
-            if fits(self, port) {
-                return Some(port);
-            }
-        }
-        let first = self.keys.draw() % count;
         (0..count)
-            .map(|step| number(first + step))
+            .filter_map(|step| u16::try_from(low + (place % count + step) % count).ok())
             .find(|port| fits(self, *port))
     }
 
@@ -265,7 +258,9 @@ impl Stack {
             let bound = stack.ports.get(port).is_some_and(|used| !used.holders.is_empty());
             !bound && !stack.demux.contains_key(&flow)
         };
-        self.choose_port(fits).ok_or(Error::AddressNotAvailable)
+        let stride = 1 + self.keys.draw() % 8;
+        let first = self.ports.next_towards(source, remote, stride);
+        self.first_port_from(first, fits).ok_or(Error::AddressNotAvailable)
     }
 
     /// The attempt failed; the socket is as before it.

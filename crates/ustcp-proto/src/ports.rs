@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::SocketId;
@@ -77,13 +78,33 @@ impl Port {
 
 pub(crate) struct Ports {
     used: HashMap<u16, Port, TableHash>,
+    /// How far the choice of ports has come, for destinations that share a place here.
+    strides: [u64; DESTINATIONS],
 }
+
+/// RFC 6056 §3.3.4 suggests ten and more.
+const DESTINATIONS: usize = 256;
 
 impl Ports {
     pub(crate) fn new(hash: TableHash) -> Ports {
         Ports {
             used: HashMap::with_hasher(hash),
+            strides: [0; DESTINATIONS],
         }
+    }
+
+    /// Where in the range the next port towards `remote` is to be looked for, RFC 6056 §3.3.4 (double hash): for each
+    /// destination from a place that nobody can foretell, and from there on by `stride`, so that a port does not come
+    /// again while the peer may remember its last use.
+    pub(crate) fn next_towards(&mut self, source: IpAddr, remote: SocketAddr, stride: u64) -> u64 {
+        let keys = self.used.hasher();
+        let offset = keys.hash_one((source, remote));
+        let place = usize::try_from(keys.hash_one((remote, source)) % DESTINATIONS as u64).unwrap_or(0);
+        let Some(strides) = self.strides.get_mut(place) else {
+            return offset;
+        };
+        *strides = strides.wrapping_add(stride);
+        (offset >> 1).wrapping_add(*strides)
     }
 
     pub(crate) fn get(&self, number: u16) -> Option<&Port> {

@@ -350,6 +350,7 @@ fn identifications_of_ipv6_have_32_bits() {
     );
 }
 
+/// ATTACK-24: the limit of fragments.
 #[test]
 fn sixty_four_fragments_make_a_packet_and_sixty_five_do_not() {
     for source in [V4, V6] {
@@ -363,6 +364,7 @@ fn sixty_four_fragments_make_a_packet_and_sixty_five_do_not() {
     }
 }
 
+/// ATTACK-24: the limit of bytes.
 #[test]
 fn the_largest_packet_can_be_put_together_and_none_beyond() {
     for (source, most) in [(V4, 65_515), (V6, 65_535)] {
@@ -528,6 +530,7 @@ fn when_memory_runs_out_the_oldest_go_first() {
     assert_eq!(joined, (3..count as u32).collect::<Vec<_>>());
 }
 
+/// ATTACK-25: the limit of a source.
 #[test]
 fn a_source_that_takes_more_than_a_quarter_loses_its_own() {
     let mut reassembler = Reassembler::default();

@@ -5,6 +5,8 @@ mod arrival;
 mod assembler;
 mod congestion;
 mod connection;
+#[cfg(test)]
+mod footprint;
 mod half_open;
 mod progress;
 mod rack;

@@ -91,31 +91,6 @@ fn an_ack_of_two_sends_four() {
     assert_eq!(w.drain().len(), 4);
 }
 
-/// 5681-5: an ACK cut into a thousand pieces grows the window by what it acknowledges and no more.
-#[test]
-fn ack_division_gains_nothing() {
-    let mut w = bulk(1000);
-    w.drain();
-    let before = w.info().cwnd;
-    for ack in 2..=1001 {
-        w.peer(&format!(". 1:1(0) ack {ack}"));
-        w.drain();
-    }
-    assert!(w.info().cwnd <= before + 1, "{} after {before}", w.info().cwnd);
-}
-
-/// safety.md: ACKs of what was never sent gain nothing either.
-#[test]
-fn optimistic_acks_gain_nothing() {
-    let mut w = bulk(1000);
-    w.drain();
-    let before = w.info();
-    for ack in [10_002, 20_001, 1_000_000] {
-        w.peer(&format!(". 1:1(0) ack {ack}"));
-    }
-    assert_eq!((w.info().cwnd, w.info().bytes_acked), (before.cwnd, 0));
-}
-
 /// A connection in congestion avoidance with about ten segments: a timeout in slow start set the threshold.
 fn avoiding() -> Wire {
     let mut w = bulk(1000);

@@ -99,7 +99,7 @@ fn a_quote_out_of_flight_is_ignored() {
     assert_eq!((w.info().pmtu, w.drops(DropReason::OutOfWindow)), (1500, 5));
 }
 
-/// 5927-3, 1191-2: never up, never below 552, and where the router names no size, the next plateau.
+/// ATTACK-9, 5927-3, 1191-2: never up, never below 552, and where the router names no size, the next plateau.
 #[test]
 fn sizes_that_routers_name() {
     for (named, pmtu) in [

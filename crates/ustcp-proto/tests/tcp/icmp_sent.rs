@@ -37,7 +37,7 @@ fn error_about(w: &mut Wire, packet: &[u8]) -> (Protocol, u8, u8, u32) {
     (ip.header.protocol, ip.payload[0], ip.payload[1], word)
 }
 
-/// RFC 1122 §4.1.3.1, RFC 4443 §3.1: nobody here has a port of UDP.
+/// 1122-5, RFC 1122 §4.1.3.1, RFC 4443 §3.1: nobody here has a port of UDP.
 #[test]
 fn port_unreachable() {
     for (ours, expected) in [
@@ -134,7 +134,7 @@ fn nothing_is_said_about() {
     }
 }
 
-/// Linux's icmp_msgs_burst and icmp_msgs_per_sec: 50 at once, and then 1,000 in a second for all together.
+/// ATTACK-10: Linux's icmp_msgs_burst and icmp_msgs_per_sec: 50 at once, and then 1,000 in a second for all together.
 #[test]
 fn errors_are_limited() {
     let mut w = wire();

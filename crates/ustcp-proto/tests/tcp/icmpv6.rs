@@ -73,7 +73,7 @@ fn packet_too_big() {
     assert_eq!((w.info().ssthresh, w.info().retransmits), (before.ssthresh, 0));
 }
 
-/// RFC 8201 §4: never up, and never below 1280, where no fragment header is added either.
+/// ATTACK-9, 8201-1: never up, and never below 1280, where no fragment header is added either.
 #[test]
 fn sizes_that_routers_name() {
     for (named, pmtu) in [

@@ -86,7 +86,7 @@ fn the_segment_size_of_a_silent_peer() {
     assert_eq!(w.info().snd_mss, 1220);
 }
 
-/// RFC 6437 §3: all that is said in one conversation has one flow label and not 0, and others have others.
+/// 8200-2, RFC 6437 §3: all that is said in one conversation has one flow label and not 0, and others have others.
 #[test]
 fn the_flow_label() {
     let mut labels = Vec::new();
@@ -125,7 +125,7 @@ fn a_closed_port() {
     w.sees("R. 0:0(0) ack 1");
 }
 
-/// MUST-2, MUST-3: the checksum covers the addresses of IPv6.
+/// 8200-3, MUST-2, MUST-3: the checksum covers the addresses of IPv6.
 #[test]
 fn a_wrong_checksum() {
     let mut w = connected();
@@ -141,7 +141,7 @@ fn a_wrong_checksum() {
     assert_eq!(w.read(99), Ok(10));
 }
 
-/// RFC 8200 §4: a segment behind extension headers is a segment.
+/// 8200-1, RFC 8200 §4: a segment behind extension headers is a segment.
 #[test]
 fn extension_headers() {
     let mut w = connected();

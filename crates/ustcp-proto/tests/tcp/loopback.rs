@@ -165,3 +165,31 @@ fn a_reset_by_ourselves() {
     turn(&mut stack, now);
     assert_eq!(stack.recv(now, client, &mut [0]), Err(Error::ConnectionReset));
 }
+
+/// ATTACK-49, FSM-11: 5 GiB over one connection: every number comes round, and the bytes are those that were sent.
+#[test]
+fn five_gibibytes_over_one_connection() {
+    const CHUNK: usize = 1 << 18;
+    let mut stack = Stack::new(ustcp_proto::Config {
+        trace: false,
+        segmentation_offload: 65_000,
+        send_buffer: CHUNK,
+        receive_buffer: CHUNK,
+        ..config()
+    });
+    let now = Instant::ZERO;
+    let (client, server) = pair(&mut stack, SocketAddr::new(OURS, 80), None);
+    // A prime period: no two places of the stream a power of two apart look alike.
+    let pattern: Vec<u8> = (0..CHUNK + 65_521).map(|index| (index % 65_521 % 251) as u8).collect();
+    let (mut sent, mut got, total) = (0_usize, 0_usize, 5 << 30);
+    let mut buffer = vec![0; CHUNK];
+    while got < total {
+        let len = CHUNK.min(total - sent);
+        sent += stack.send(now, client, &pattern[sent % 65_521..][..len]).unwrap_or(0);
+        turn(&mut stack, now);
+        let count = stack.recv(now, server, &mut buffer).expect("text");
+        assert!(buffer[..count] == pattern[got % 65_521..][..count], "at byte {got}");
+        got += count;
+    }
+    println!("ATTACK-49 seen: {got} bytes, all of them right");
+}

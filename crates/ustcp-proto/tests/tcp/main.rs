@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod ack;
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod bind;
 #[cfg(test)]
 mod close;
@@ -17,8 +19,6 @@ mod device_down;
 mod dual_stack;
 #[cfg(test)]
 mod handshake;
-#[cfg(test)]
-mod hostile;
 #[cfg(test)]
 mod icmp;
 #[cfg(test)]

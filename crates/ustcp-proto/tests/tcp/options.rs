@@ -103,7 +103,7 @@ fn the_bytes_of_our_options() {
     assert_eq!((ack[32] >> 4, &ack[40..44]), (8, &[1, 1, 5, 10][..]));
 }
 
-/// MUST-4, MUST-6, MUST-7, MUST-64: options in any order and alignment, unknown ones among them, and illegal lengths,
+/// ATTACK-51, MUST-4, MUST-6, MUST-7, MUST-64: options in any order and alignment, unknown ones among them, and illegal lengths,
 /// which end the options but not the segment.
 #[test]
 fn odd_options_on_a_syn() {

@@ -36,7 +36,7 @@ fn fragment(packet: &[u8], identification: u32, range: core::ops::Range<usize>) 
     fragment
 }
 
-/// In whatever order the pieces come, the segment is what it was, and no memory is held when it is whole.
+/// 1122-2, 8200-1: in whatever order the pieces come, the segment is what it was, and no memory is held when it is whole.
 #[test]
 fn a_segment_in_three_pieces() {
     for ours in [OURS, OURS_V6] {
@@ -74,7 +74,7 @@ fn a_wrong_whole() {
     }
 }
 
-/// RFC 5722, CVE-2018-5391: pieces that overlap end the datagram they are of.
+/// ATTACK-26, 1122-2, 8200-1, RFC 5722, CVE-2018-5391: pieces that overlap end the datagram they are of.
 #[test]
 fn overlapping_pieces() {
     for ours in [OURS, OURS_V6] {
@@ -87,7 +87,7 @@ fn overlapping_pieces() {
     }
 }
 
-/// RFC 1122 §3.3.2, RFC 8200 §4.5: 30 and 60 s after its first piece a datagram is given up, and its sender is told
+/// ATTACK-27, 1122-2, RFC 1122 §3.3.2, RFC 8200 §4.5: 30 and 60 s after its first piece a datagram is given up, and its sender is told
 /// where the piece with the ports came.
 #[test]
 fn the_time_for_the_rest() {

@@ -110,7 +110,7 @@ fn a_fin_beyond_the_window_is_cut_off_with_the_text() {
     assert_eq!(w.state(), State::Established);
 }
 
-/// FSM-10: of overlapping copies ahead of their turn every byte is the later copy's until it has been acknowledged.
+/// ATTACK-53, FSM-10: of overlapping copies ahead of their turn every byte is the later copy's until it has been acknowledged.
 #[test]
 fn the_later_copy_wins() {
     let mut w = Wire::connected();

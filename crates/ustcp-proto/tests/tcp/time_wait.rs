@@ -68,7 +68,7 @@ fn a_late_fin_with_its_text() {
     assert_eq!(w.state(), State::Closed);
 }
 
-/// 1337-1: RST does not end it, exact or not.
+/// ATTACK-41, 1337-1: RST does not end it, exact or not.
 #[test]
 fn it_cannot_be_assassinated() {
     let mut w = waiting(Wire::connected());
@@ -96,7 +96,7 @@ fn old_segments_are_answered_now_and_then() {
     assert!((1..=3).contains(&answers), "{answers}");
 }
 
-/// MAY-2: a new SYN beyond the old connection takes its place where somebody listens, with an ISN beyond ours.
+/// ATTACK-42, MAY-2: a new SYN beyond the old connection takes its place where somebody listens, with an ISN beyond ours.
 #[test]
 fn a_new_syn_takes_its_place() {
     let mut w = waiting(Wire::accepted());
@@ -167,7 +167,7 @@ fn a_listener_may_come_back_at_once() {
     assert_eq!(w.stack.listen(w.now, id, 5), Ok(()));
 }
 
-/// Beyond the limit connections are closed without TIME-WAIT: better that than no memory.
+/// ATTACK-40: beyond the limit connections are closed without TIME-WAIT: better that than no memory.
 #[test]
 fn the_limit() {
     let config = Config {

@@ -137,7 +137,7 @@ fn a_newer_pointer_replaces_an_older_one() {
     assert_eq!(read(&mut w, 10), Ok(text(4, 2)));
 }
 
-/// URGENT/11: pointers of 0, far beyond the text, and from old segments do no harm.
+/// ATTACK-54, URGENT/11: pointers of 0, far beyond the text, and from old segments do no harm.
 #[test]
 fn hostile_pointers() {
     for pointer in [0, 1, 2, 5, 6, 7, 1000, 65_534, 65_535] {

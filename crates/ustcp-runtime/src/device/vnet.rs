@@ -169,6 +169,7 @@ mod tests {
         );
     }
 
+    /// ATTACK-62: sizes and places that do not fit the packet.
     #[test]
     fn a_header_that_cannot_be_promises_nothing() {
         let table = [
@@ -232,6 +233,7 @@ mod tests {
         assert_eq!(edge.promise(3000), promise(Checksum::Offloaded, Some(1448)));
     }
 
+    /// ATTACK-62: whatever the bytes.
     #[test]
     fn every_header_is_answered_without_a_panic() {
         for first in 0..=u8::MAX {

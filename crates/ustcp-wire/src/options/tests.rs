@@ -201,6 +201,30 @@ fn of_two_alike_the_later_counts() {
     ]);
 }
 
+/// ATTACK-50, MUST-7: every kind with every length, cut everywhere, behind up to three NOPs: no panic, and what stands before
+/// the odd one is read.
+#[test]
+fn a_million_option_lists() {
+    let mut lists = 0;
+    for kind in 0..=255 {
+        for len in 0..=40 {
+            for nops in 0..=3 {
+                let mut bytes = [4, 2, 1, 1, 1, 0, 0, 0, 0, 0].to_vec(); // SACK permitted first
+                bytes.truncate(2 + nops);
+                bytes.extend([kind, len]);
+                bytes.resize(40, len ^ kind);
+                for cut in 2..=40 {
+                    let read = TcpOptions::parse(bytes.get(..cut).unwrap());
+                    assert!(read.sack_permitted);
+                    lists += 1;
+                }
+            }
+        }
+    }
+    println!("ATTACK-50 seen: {lists} lists read");
+}
+
+/// ATTACK-50: a walk ends after forty bytes, whatever else there is.
 #[test]
 fn the_walk_takes_at_most_forty_steps() {
     let bytes = [&[1; 39][..], &[4, 2], &[2, 4, 0x05, 0xb4]].concat();

@@ -85,6 +85,7 @@ fn what_is_not_reached_stays() {
     assert_eq!(assembler.len(), 1);
 }
 
+/// ATTACK-18: one range too many, and the farthest is given up.
 #[test]
 fn the_number_of_ranges_is_bounded() {
     let mut assembler = Assembler::default();

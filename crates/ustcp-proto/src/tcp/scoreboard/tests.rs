@@ -251,7 +251,7 @@ proptest! {
     }
 }
 
-/// CVE-2019-11478: tiny writes and tiny SACK blocks do not grow the list beyond its limit by more than a few.
+/// ATTACK-21, CVE-2019-11478: tiny writes and tiny SACK blocks do not grow the list beyond its limit by more than a few.
 #[test]
 fn the_number_of_ranges_is_bounded() {
     let mut board = Scoreboard::default();
