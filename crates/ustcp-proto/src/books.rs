@@ -29,6 +29,7 @@ impl Stack {
     /// After anything that a connection was told: tells pollers, arms timers, lets it send, and lets it go when it is
     /// over.
     pub(crate) fn settle(&mut self, id: SocketId) {
+        self.account(id);
         let Some(connection) = self.sockets.connection_mut(id) else {
             return;
         };
@@ -112,6 +113,7 @@ impl Stack {
     pub(crate) fn remove(&mut self, id: SocketId) {
         self.unschedule(id);
         if let Some(socket) = self.sockets.remove(id) {
+            self.cx.buffered = self.cx.buffered.saturating_sub(socket.accounted);
             self.release_port(&socket, id);
         }
     }

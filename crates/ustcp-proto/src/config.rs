@@ -78,6 +78,8 @@ pub struct Config {
     pub send_buffer: usize,
     /// Initial congestion window in segments, RFC 6928.
     pub initial_window: u32,
+    /// Bytes of all buffers together beyond which SYNs and text out of order are refused (`tcp_mem`, in bytes).
+    pub memory_limit: usize,
     /// Congestion control that a socket begins with (`tcp_congestion_control`).
     pub congestion: Algorithm,
     /// Ports handed out by the stack itself (`ip_local_port_range`).
@@ -120,6 +122,7 @@ impl Default for Config {
             receive_buffer: 256 * 1024,
             send_buffer: 256 * 1024,
             initial_window: 10,
+            memory_limit: 1 << 30,
             congestion: Algorithm::Cubic,
             ephemeral_ports: 32768..=60999,
             syn_backlog: 4096,

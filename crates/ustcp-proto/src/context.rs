@@ -9,6 +9,8 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) counters: Counters,
     pub(crate) events: EventLog,
+    /// Bytes of all buffers together.
+    pub(crate) buffered: usize,
 }
 
 impl Context {
@@ -19,6 +21,7 @@ impl Context {
             config,
             counters: Counters::default(),
             events,
+            buffered: 0,
         }
     }
 

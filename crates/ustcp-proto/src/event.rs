@@ -77,7 +77,7 @@ pub enum DropReason {
     State,
     /// The reassembly's limit of ranges is reached.
     Reassembly,
-    /// More events, loops or packets than a limit allows.
+    /// More memory, events, loops or packets than a limit allows.
     Limit,
 }
 

@@ -260,6 +260,9 @@ impl Stack {
 
     fn take_syn(&mut self, id: SocketId, flow: Flow, segment: &TcpSegment<'_>, beyond: Option<SeqNum>) {
         let limit = self.cx.config.syn_backlog;
+        if self.cx.under_pressure() {
+            return self.cx.dropped(Some(flow), DropReason::Limit);
+        }
         let Some((_, options)) = self.room_to_accept(id) else {
             return self.cx.dropped(Some(flow), DropReason::Backlog);
         };

@@ -18,6 +18,7 @@ mod icmp;
 mod ingress;
 mod keys;
 mod listeners;
+mod memory;
 mod ports;
 mod reassembly;
 mod route;

@@ -42,6 +42,8 @@ pub(crate) struct Socket {
     pub(crate) kind: Kind,
     /// A user has it: not an orphan, not waiting for accept.
     pub(crate) held: bool,
+    /// Bytes of its buffers, as they are in the sum of the stack.
+    pub(crate) accounted: usize,
     /// When the schedule has it.
     pub(crate) scheduled: Option<Instant>,
     /// It is in the queue of those that may have something to send.
@@ -65,6 +67,7 @@ impl Socket {
             claim: Claim::None,
             kind: Kind::Fresh,
             held: true,
+            accounted: 0,
             scheduled: None,
             in_output: false,
             in_ready: false,

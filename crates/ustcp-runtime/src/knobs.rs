@@ -39,6 +39,7 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_max_tw_buckets", |config| {
         Knob::Size(&mut config.time_wait_limit, 0..=MOST)
     }),
+    ("tcp_mem", |config| Knob::Size(&mut config.memory_limit, 0..=MOST)),
     ("tcp_orphan_retries", |config| Knob::Count(&mut config.orphan_retries)),
     ("tcp_recovery", |config| Knob::Count(&mut config.recovery)),
     ("tcp_retries2", |config| Knob::Count(&mut config.retries)),

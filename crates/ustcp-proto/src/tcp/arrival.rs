@@ -357,7 +357,10 @@ impl Connection {
         }
         self.last_text_received = cx.now;
         let in_order = self.rcv.nxt;
-        if let Err(reason) = self.rcv.take(arrival.seq, arrival.text) {
+        if arrival.seq.after(in_order) && cx.under_pressure() {
+            self.rcv.refuse();
+            cx.dropped(Some(self.flow), DropReason::Limit);
+        } else if let Err(reason) = self.rcv.take(arrival.seq, arrival.text) {
             cx.dropped(Some(self.flow), reason);
         }
         if self.rcv.nxt != in_order {

@@ -8,6 +8,7 @@ mod connection;
 #[cfg(test)]
 mod footprint;
 mod half_open;
+mod pages;
 mod progress;
 mod rack;
 mod receive;

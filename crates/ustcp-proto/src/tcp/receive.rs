@@ -3,7 +3,7 @@
 use ustcp_wire::{SackBlocks, SeqNum};
 
 use super::assembler::Assembler;
-use super::ring::Ring;
+use super::pages::Pages;
 use super::urgent::Urgent;
 use crate::DropReason;
 
@@ -30,7 +30,7 @@ pub(crate) struct Receive {
     told: bool,
     /// Our window's shift; 0 when not negotiated.
     pub(crate) scale: u8,
-    pub(crate) ring: Ring,
+    pub(crate) ring: Pages,
     assembler: Assembler,
     pub(crate) urgent: Urgent,
     /// Where the peer's FIN stands, as last seen.
@@ -59,7 +59,7 @@ impl Receive {
             right: SeqNum(0),
             told: false,
             scale: 0,
-            ring: Ring::new(buffer),
+            ring: Pages::new(buffer),
             assembler: Assembler::default(),
             urgent: Urgent::None,
             fin: None,
@@ -138,6 +138,11 @@ impl Receive {
         self.largest_text = self.largest_text.max(text.len());
         self.owe(if filled_gap { AckDebt::Now } else { AckDebt::Delayed }); // RFC 5681 §4.2
         Ok(())
+    }
+
+    /// Text out of order comes at a bad time: it is answered as ever and not held.
+    pub(crate) fn refuse(&mut self) {
+        self.owe_duplicate();
     }
 
     fn take_out_of_order(&mut self, seq: SeqNum, text: &[u8]) -> Result<(), DropReason> {

@@ -2,7 +2,7 @@
 
 use crate::Error;
 
-/// First in, first out; can also hold bytes beyond its end, for text that arrived before what comes first.
+/// First in, first out.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     bytes: Vec<u8>,
@@ -35,11 +35,6 @@ impl Ring {
         self.len == 0
     }
 
-    /// Most bytes it may hold.
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
-    }
-
     /// Changes the limit. What is held already stays.
     pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
@@ -58,14 +53,14 @@ impl Ring {
     /// Takes as much of `data` as there is space for; the count may be 0.
     pub(crate) fn append(&mut self, data: &[u8]) -> Result<usize, Error> {
         let taken = data.len().min(self.space());
-        self.write_at(0, data.get(..taken).unwrap_or(&[]))?;
+        self.write(data.get(..taken).unwrap_or(&[]))?;
         self.len += taken;
         Ok(taken)
     }
 
-    /// Writes `data` at `offset` beyond the end, without counting it in.
-    pub(crate) fn write_at(&mut self, offset: usize, data: &[u8]) -> Result<(), Error> {
-        let start = self.len + offset;
+    /// Writes `data` behind the end, without counting it in.
+    fn write(&mut self, data: &[u8]) -> Result<(), Error> {
+        let start = self.len;
         self.reserve(start + data.len())?;
         self.peak = self.peak.max(start + data.len());
         let capacity = self.bytes.len();
@@ -78,11 +73,6 @@ impl Ring {
             place.copy_from_slice(second);
         }
         Ok(())
-    }
-
-    /// Counts in `count` bytes that [`write_at`](Ring::write_at) put right behind the end.
-    pub(crate) fn extend(&mut self, count: usize) {
-        self.len += count;
     }
 
     /// `len` bytes from `offset`, in two parts; fewer when fewer are there.
@@ -99,18 +89,6 @@ impl Ring {
         ]
     }
 
-    /// Copies bytes from `offset` on; returns how many.
-    pub(crate) fn copy_to(&self, offset: usize, into: &mut [u8]) -> usize {
-        let mut copied = 0;
-        for part in self.slices(offset, into.len()) {
-            if let Some(place) = into.get_mut(copied..copied + part.len()) {
-                place.copy_from_slice(part);
-            }
-            copied += part.len();
-        }
-        copied
-    }
-
     /// Drops `count` bytes from the front, or all there are.
     pub(crate) fn consume(&mut self, count: usize) {
         let count = count.min(self.len);
@@ -120,7 +98,7 @@ impl Ring {
         }
     }
 
-    /// It is empty, and nothing is held beyond its end: what it has not needed of late it gives back.
+    /// It is empty: what it has not needed of late it gives back.
     pub(crate) fn relax(&mut self) {
         if self.bytes.len() > Ring::ALWAYS_KEPT && self.peak < self.bytes.len() / 4 {
             self.bytes = Vec::new();

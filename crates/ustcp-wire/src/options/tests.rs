@@ -92,7 +92,7 @@ fn one_to_four_sack_blocks_are_read() {
     }
 }
 
-// MUST-64: options may begin at any byte.
+/// MUST-64: options may begin at any byte.
 #[test]
 fn nops_before_an_option_move_it_and_nothing_else() {
     check(&[
@@ -113,7 +113,7 @@ fn the_end_of_the_list_ends_it() {
     ]);
 }
 
-// MUST-6.
+/// MUST-6.
 #[test]
 fn unknown_kinds_are_passed_over_by_their_length() {
     check(&[
@@ -135,7 +135,7 @@ fn unknown_kinds_are_passed_over_by_their_length() {
     ]);
 }
 
-// MUST-7.
+/// MUST-7.
 #[test]
 fn an_illegal_length_ends_the_walk_and_what_was_read_counts() {
     check(&[

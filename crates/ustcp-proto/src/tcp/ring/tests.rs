@@ -8,8 +8,6 @@ use super::*;
 enum Step {
     Append(Vec<u8>),
     Consume(usize),
-    /// Bytes beyond the end, which are then counted in together with a filler before them.
-    Ahead(usize, Vec<u8>),
     Clear,
 }
 
@@ -18,7 +16,6 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => bytes().prop_map(Step::Append),
         4 => (0..4000_usize).prop_map(Step::Consume),
-        3 => (0..500_usize, bytes()).prop_map(|(gap, bytes)| Step::Ahead(gap, bytes)),
         1 => Just(Step::Clear),
     ]
 }
@@ -46,16 +43,6 @@ proptest! {
                     ring.consume(count);
                     model.drain(..count.min(model.len()));
                 }
-                Step::Ahead(gap, bytes) => {
-                    if model.len() + gap + bytes.len() > limit {
-                        continue;
-                    }
-                    let filler = vec![0xaa; gap];
-                    ring.write_at(gap, &bytes).unwrap(); // out of order: first what comes later
-                    ring.write_at(0, &filler).unwrap();
-                    ring.extend(gap + bytes.len());
-                    model.extend(filler.iter().chain(&bytes));
-                }
                 Step::Clear => {
                     ring.clear();
                     model.clear();
@@ -80,9 +67,6 @@ proptest! {
         let begin = at.min(bytes.len());
         let expected = &bytes[begin..(begin + len).min(bytes.len())];
         prop_assert_eq!(ring.slices(at, len).concat(), expected);
-        let mut into = vec![0; len];
-        prop_assert_eq!(ring.copy_to(at, &mut into), expected.len());
-        prop_assert_eq!(&into[..expected.len()], expected);
     }
 }
 

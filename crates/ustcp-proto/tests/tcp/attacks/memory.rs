@@ -1,7 +1,8 @@
 //! Text and acknowledgements chosen to cost memory: SegmentSmack (CVE-2018-5390), SACK Panic (CVE-2019-11477 to 11479).
 
-use ustcp_proto::DropReason;
+use ustcp_proto::{Config, DropReason};
 
+use super::figure;
 use crate::wire::*;
 
 /// ATTACK-17, CVE-2018-5390: a byte here and a byte there, never the first: bounded in ranges and in memory.
@@ -20,7 +21,9 @@ fn a_hundred_thousand_islands() {
         w.peer(&format!(". {seq}:{}(1) ack 1", seq + 1));
         w.drain();
     }
-    assert!(w.stack.census().buffer_bytes <= 2 * 256 * 1024);
+    let held = w.stack.census().buffer_bytes;
+    assert!(held <= 256 * 1024 + 16 * 1024, "{held}");
+    figure("ATTACK-17", format!("{} KiB for a buffer of 256 KiB", held / 1024));
     assert!(w.drops(DropReason::Reassembly) > 0, "a limit of ranges");
     let end = 2 + window;
     for first in (2..end).step_by(1000) {
@@ -63,4 +66,57 @@ fn a_flood_of_sacks() {
             .fold(end, i64::max);
         w.peer(&format!(". 1:1(0) ack {end}"));
     }
+}
+
+/// ATTACK-32: when all buffers together are beyond the limit, a SYN and text out of order find no place; text in order does,
+/// and when it has been read all is as before.
+#[test]
+fn the_memory_of_the_whole_stack() {
+    let config = Config {
+        memory_limit: 200_000,
+        receive_buffer: 60_000,
+        ..config()
+    };
+    let mut w = Wire::listening(config, 16);
+    let mut ids = Vec::new();
+    for port in 1..=8 {
+        w.ports = Ports(SERVER, port);
+        w.peer("S 0:0(0) win 65535 <mss 1000,sackOK>");
+        if w.drain().is_empty() {
+            break; // no more room for connections
+        }
+        w.peer(". 1:1(0) ack 1");
+        w.accept();
+        ids.push((w.ports, w.id()));
+        w.peer(". 1:50001(50000) ack 1");
+        w.drain();
+    }
+    let full = w.stack.census().buffer_bytes;
+    assert!((200_000..270_000).contains(&full), "{full}");
+    assert_eq!((ids.len(), w.drops(DropReason::Limit)), (4, 1));
+    for (ports, id) in &ids {
+        w.ports = *ports;
+        w.use_socket(*id);
+        w.peer(". 52001:53001(1000) ack 1");
+        w.sees(". 1:1(0) ack 50001 <>");
+        w.peer(". 50001:51001(1000) ack 1");
+        w.elapse(ms(40));
+        assert_eq!(w.stack.queued_in(*id), Ok(51_000));
+    }
+    assert_eq!(w.drops(DropReason::Limit), 5);
+    figure(
+        "ATTACK-32",
+        format!("{} KiB with a limit of 195 KiB", w.stack.census().buffer_bytes / 1024),
+    );
+    for (ports, id) in &ids {
+        w.ports = *ports;
+        w.use_socket(*id);
+        assert_eq!(w.read(99_999), Ok(51_000));
+    }
+    w.drain();
+    w.peer(". 52001:53001(1000) ack 1");
+    w.sees(". 1:1(0) ack 51001 <sack 52001:53001>");
+    w.ports = Ports(SERVER, 99);
+    w.peer("S 0:0(0)");
+    w.sees("S. 0:0(0) ack 1");
 }
