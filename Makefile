@@ -3,6 +3,7 @@
 # make check     what CI asks besides: format, lints, header, ABI, documentation, licences, architecture
 # make requirements  writes docs/rfc9293.md, docs/requirements.md and docs/attacks.md from the labels of the tests
 # make attacks   measures the figures of docs/attacks.md anew
+# make mutations  takes rules out of the code, one at a time, and sees their tests fail (20 minutes)
 # make bench     speed, side by side with the kernel
 # make goodput   goodput over a lossy line of 100 Mbit/s, side by side with the kernel (28 minutes)
 # make sim       100,000 seeds of the network simulation (USTCP_SIM_SEEDS=... for more), 64 MiB each way through each fault
@@ -17,7 +18,7 @@ PYTHON := $(VENV)/bin/python
 APT_DEMO := gcc make pkg-config python3
 APT_TEST := $(APT_DEMO) binutils g++ iproute2 python3-venv tshark util-linux
 
-.PHONY: demo test check requirements check-requirements attacks bench goodput sim clean apt-demo apt-test rust-tests python-module pytest
+.PHONY: demo test check requirements check-requirements attacks mutations bench goodput sim clean apt-demo apt-test rust-tests python-module pytest
 
 demo: apt-demo
 	@echo "== building libustcp, the example and the command (release; from a cold cache a few minutes)"
@@ -42,6 +43,9 @@ requirements:
 attacks:
 	python3 tests/rfc/pages.py measure
 
+mutations:
+	python3 tests/rfc/mutate.py run
+
 check-requirements: $(VENV)/ready
 	@echo "== every requirement has a test that runs, and docs/rfc9293.md says which"
 	$(PYTHON) tests/rfc/pages.py check
@@ -52,6 +56,7 @@ check: apt-test $(VENV)/ready
 	$(MAKE) --no-print-directory check-header check-abi
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(PYTHON) tests/policy.py
+	$(PYTHON) tests/rfc/mutate.py check
 
 bench: examples build/bench/load build/bench/server
 	python3 tests/bench/run.py $(BENCH)
