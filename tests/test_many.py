@@ -109,6 +109,7 @@ def speak(net: Namespace, count: int) -> list[socket.socket]:
 
 @pytest.mark.timeout(180)
 def test_a_thousand_connections_leave_nothing_behind(net, server):
+    """api-5: descriptors and memory are those of before."""
     before = at_rest(net, server)
     memory: list[int] = []
     for _ in range(ROUNDS):
@@ -124,6 +125,7 @@ def test_a_thousand_connections_leave_nothing_behind(net, server):
 
 
 def test_the_peers_rude_goodbyes_leave_nothing_behind(net, server):
+    """api-5: nor after resets."""
     before = at_rest(net, server)
     for sock in speak(net, 200):
         reset(sock)

@@ -20,6 +20,7 @@ ENVIRONMENT = {"panic": {"LD_LIBRARY_PATH": str(BUILD / "tests/planted")}}
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program(program: str, network: None, tmp_path: Path):
+    """api-1, api-3: every call, its error numbers and its options, in C (tests/c/api.c and others), beside the kernel's."""
     net = Namespace("program")
     net.create()
     net.allow_ipv6()

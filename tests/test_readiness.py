@@ -191,6 +191,7 @@ TABLE = [
 @pytest.mark.no_wire
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.make.__name__)
 def test_poll_select_and_epoll_tell_the_truth(stage, row):
+    """api-2: level."""
     sock = row.make(stage)
     mask = row.mask_on(stage)
     sock.wait_poll(mask)
@@ -222,6 +223,7 @@ class Edges:
 
 @pytest.mark.no_wire
 def test_every_arrival_is_an_edge(stage):
+    """api-2: edge."""
     ours, theirs = stage.we_connect()
     edges = Edges(ours)
     edges.expect(OUT)

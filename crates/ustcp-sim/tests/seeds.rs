@@ -21,6 +21,7 @@ use ustcp_sim::{Outcome, Scenario, Sight, Tally};
 
 const SEEDS: u64 = 10_000;
 
+/// api-4: whatever the network does, the stream is an exact prefix, and the FIN comes after all of it.
 #[test]
 fn every_seed_keeps_every_promise() {
     if let Some(seed) = number("USTCP_SIM_SEED") {

@@ -44,7 +44,7 @@ fn in_flight(congestion: Algorithm, segments: usize) -> (Wire, i64) {
     }
 }
 
-/// A new socket has the config's algorithm, and may choose another, whose window begins where the old one's ended.
+/// MAY-18: a new socket has the config's algorithm, and may choose another, whose window begins where the old one's ended.
 #[test]
 fn each_socket_has_its_own() {
     for algorithm in Algorithm::ALL {

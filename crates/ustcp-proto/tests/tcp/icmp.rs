@@ -132,7 +132,7 @@ fn hard_errors_end_an_attempt() {
     }
 }
 
-/// MUST-56, SHLD-25, MUST-47: the others are hints: the attempt goes on, and when it fails they say why.
+/// MUST-56, SHLD-25, MUST-47, 5461-1: the others are hints: the attempt goes on, and when it fails they say why.
 #[test]
 fn soft_errors_are_the_reason_in_the_end() {
     for (kind, code, reason) in [

@@ -110,3 +110,20 @@ fn no_echo_to_broadcasts() {
     w.inject(&with_ip_header(&ours, |_| {}));
     assert!(w.next_packet().is_some(), "the same to us is");
 }
+
+/// MUST-53: a SYN with a source route (loose or strict) is answered, and the answer takes no route of the peer's choice.
+#[test]
+fn a_source_route_is_not_taken_back() {
+    for kind in [0x83, 0x89] {
+        let mut w = Wire::listening(config(), 8);
+        let syn = w.packet(&Segment::read("S 0:0(0) <mss 1000>"));
+        let routed = with_ip_header(&syn, |header| header.extend_from_slice(&[kind, 7, 8, 10, 0, 0, 9, 0]));
+        w.inject(&routed);
+        let answer = w.next_packet().expect("a SYN-ACK");
+        assert_eq!(
+            (answer[0], &answer[16..20]),
+            (0x45, &[10, 0, 0, 1][..]),
+            "no options, straight to the peer"
+        );
+    }
+}

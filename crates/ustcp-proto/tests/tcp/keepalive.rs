@@ -24,7 +24,7 @@ fn off_by_default() {
     assert_eq!(w.stack.census().timers, 0);
 }
 
-/// MUST-24, MUST-28: switched on it asks after two hours by default, and stops when switched off.
+/// MUST-24, MUST-28, MAY-5: switched on it asks after two hours by default, and stops when switched off.
 #[test]
 fn two_hours_by_default() {
     let mut w = Wire::connected();

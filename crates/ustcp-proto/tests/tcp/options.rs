@@ -166,3 +166,37 @@ fn our_ip_header() {
     assert_eq!((header.hop_limit, header.traffic_class), (64, 0));
     assert!(header.dont_fragment && header.identification == 0);
 }
+
+/// SHLD-6: the MTU changes, and with it what the next SYN announces; what stands keeps its own.
+#[test]
+fn the_announced_size_follows_the_mtu() {
+    let mut w = Wire::connected();
+    for (port, mtu, mss) in [
+        (40_001, 1500, 1460),
+        (40_002, 576, 536),
+        (40_003, 9000, 8960),
+        (40_004, 1280, 1240),
+    ] {
+        let config = ustcp_proto::Config {
+            mtu,
+            ..w.stack.config().clone()
+        };
+        w.stack.set_config(config);
+        w.ports = Ports(port, SERVER);
+        w.connect();
+        let syn = w.sees("S 0:0(0)");
+        assert_eq!(syn.options.and_then(|options| options.mss), Some(mss));
+    }
+}
+
+/// MAY-4: a segment that goes again is the same packet to the last bit, its identification among them.
+#[test]
+fn a_retransmission_is_the_same_packet() {
+    let mut w = Wire::connected();
+    w.write(1000);
+    let first = w.next_packet().expect("text");
+    let rto = w.info().rto;
+    w.now = w.now + rto;
+    w.stack.on_timeout(w.now);
+    assert_eq!(w.next_packet().expect("text again"), first);
+}

@@ -394,3 +394,88 @@ fn probes_with_text_are_no_duplicates() {
     w.drain();
     assert_eq!(w.stack.counters().fast_retransmits, 0);
 }
+
+/// SHLD-9: between R1 and R2 the user can see that nobody answers; nothing is an error yet.
+#[test]
+fn trouble_can_be_seen_before_the_end() {
+    let mut w = Wire::connected();
+    w.write(100);
+    let retransmissions = w.elapse(secs(10)).len() - 1;
+    let info = w.info();
+    assert!(retransmissions >= 3, "R1");
+    assert_eq!(
+        (usize::from(info.retransmits), usize::from(info.backoff)),
+        (retransmissions, retransmissions)
+    );
+    assert!(info.last_ack_received >= secs(10));
+    assert_eq!((w.state(), w.take_error()), (State::Established, None));
+    w.peer(". 1:1(0) ack 101");
+    assert_eq!((w.info().retransmits, w.info().backoff), (0, 0));
+}
+
+/// 6675-3: what is lost goes first, in order, then new text; nothing that was SACKed goes again.
+#[test]
+fn lost_text_goes_before_new_text() {
+    let mut w = ten_in_flight(SACKING);
+    w.peer(". 1:1(0) ack 1 <sack 1001:2001>");
+    w.peer(". 1:1(0) ack 1 <sack 3001:4001 1001:2001>");
+    w.peer(". 1:1(0) ack 1 <sack 5001:6001 3001:4001 1001:2001>");
+    let mut order = w.drain();
+    for end in [7001, 8001, 9001, 10_001] {
+        w.peer(&format!(". 1:1(0) ack 1 <sack 5001:{end} 3001:4001 1001:2001>"));
+        order.extend(w.drain());
+    }
+    let order: Vec<_> = order
+        .iter()
+        .map(|segment| segment.seq)
+        .skip_while(|seq| *seq > 10_000)
+        .collect();
+    let (again, fresh): (Vec<i64>, Vec<i64>) = order.iter().partition(|seq| **seq <= 10_000);
+    assert_eq!(again, [1, 2001, 4001]);
+    assert!(!fresh.is_empty() && order.ends_with(&fresh), "{order:?}");
+}
+
+/// 6675-4, 6675-2: in recovery what is in the network stays within the window, and a window is reduced once, however many
+/// losses show in it.
+#[test]
+fn one_reduction_and_no_more_in_flight_than_the_window() {
+    let mut w = ten_in_flight(SACKING);
+    let mut threshold = None;
+    for end in (3001..=10_001).step_by(1000) {
+        w.peer(&format!(". 1:1(0) ack 1 <sack 2001:{end}>"));
+        w.drain();
+        let info = w.info();
+        if info.ssthresh != u32::MAX {
+            assert_eq!(*threshold.get_or_insert(info.ssthresh), info.ssthresh);
+            let pipe = info.unacked - info.sacked - info.lost;
+            assert!(pipe <= info.cwnd.max(1), "{pipe} beyond {}", info.cwnd);
+        }
+    }
+    assert!(threshold.is_some());
+    assert_eq!(w.stack.counters().fast_retransmits, 1);
+}
+
+/// 6298-10: every round trip is measured, however the text comes and goes.
+#[test]
+fn every_round_trip_is_measured() {
+    let mut w = Wire::connected();
+    let mut acked = 1;
+    for (index, len) in [1, 1000, 3000, 10_000, 500, 7000]
+        .into_iter()
+        .cycle()
+        .take(60)
+        .enumerate()
+    {
+        w.write(len);
+        w.drain();
+        let time = ms(10 + 5 * index as u64);
+        w.after(time);
+        acked += len as i64;
+        w.peer(&format!(". 1:1(0) ack {acked}"));
+        assert!(
+            w.info().srtt.abs_diff(time) < ms(60),
+            "{:?} after {time:?}",
+            w.info().srtt
+        );
+    }
+}

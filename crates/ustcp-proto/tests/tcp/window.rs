@@ -413,3 +413,17 @@ fn buffers_shrink_with_what_they_hold() {
     let small = w.stack.census().buffer_bytes;
     assert!(large >= 500_000 && small < 20_000, "{large}, then {small}");
 }
+
+/// MAY-7: the window is taken back altogether: what was sent goes again nevertheless, which asks as well as a probe does.
+#[test]
+fn what_lies_beyond_a_shrunk_window_goes_again() {
+    let mut w = Wire::connected();
+    w.write(5000);
+    assert_eq!(w.drain().len(), 5);
+    w.peer(". 1:1(0) ack 1 win 0");
+    let rto = w.info().rto;
+    w.after(rto);
+    w.sees(". 1:1001(1000) ack 1");
+    w.peer(". 1:1(0) ack 5001 win 5000");
+    assert_eq!(w.stack.queued_out(w.id()), Ok(0));
+}

@@ -55,7 +55,7 @@ fn steady_round_trips_keep_slow_start() {
     }
 }
 
-/// The threshold is an eighth of the round trip, between 4 and 16 ms.
+/// 9406-1: the threshold is an eighth of the round trip, between 4 and 16 ms.
 #[test]
 fn thresholds() {
     for (base, calm, alarm) in [
@@ -83,7 +83,7 @@ fn eight_samples_are_needed() {
     assert_eq!(rounds.round(80_000), FULL);
 }
 
-/// Five rounds of conservative slow start, the one in which it began among them.
+/// 9406-1: five rounds of conservative slow start, the one in which it began among them.
 #[test]
 fn it_leaves_after_five_rounds() {
     let mut rounds = Rounds::new(10);
@@ -106,7 +106,7 @@ fn a_false_alarm_resumes_slow_start() {
     assert_eq!(rounds.round(42_000), FULL);
 }
 
-/// On a path whose queue would hold what slow start doubles to, slow start ends without a single loss, and with a full
+/// 9406-1: on a path whose queue would hold what slow start doubles to, slow start ends without a single loss, and with a full
 /// pipe. The rounds of conservative slow start take their time there, for each is as long as the queue.
 #[test]
 fn slow_start_ends_before_the_queue_overflows() {

@@ -43,7 +43,7 @@ fn every_second_lets_one_go() {
     assert_eq!(sent, [1, 0, 0, 1, 0, 1, 0, 1]);
 }
 
-/// Fewer in flight than the target, because much was lost: without progress as many as were delivered, no more.
+/// 9937-2: fewer in flight than the target, because much was lost: without progress as many as were delivered, no more.
 #[test]
 fn after_heavy_loss_it_conserves_packets() {
     let mut prr = Prr::on_entry(10 * MSS, 20 * MSS);
@@ -53,7 +53,7 @@ fn after_heavy_loss_it_conserves_packets() {
     assert_eq!(in_flight, 5 * MSS);
 }
 
-/// With progress (SafeACK) one more each time, as slow start would, and up to the target only.
+/// 9937-2: with progress (SafeACK) one more each time, as slow start would, and up to the target only.
 #[test]
 fn with_progress_it_catches_up() {
     let mut prr = Prr::on_entry(8 * MSS, 20 * MSS);
@@ -63,7 +63,7 @@ fn with_progress_it_catches_up() {
     assert_eq!(in_flight, 8 * MSS);
 }
 
-/// An acknowledgement that moves SND.UNA and shows another loss is no SafeACK.
+/// 9937-2: an acknowledgement that moves SND.UNA and shows another loss is no SafeACK.
 #[test]
 fn a_further_loss_is_no_progress() {
     let mut prr = Prr::on_entry(8 * MSS, 20 * MSS);
