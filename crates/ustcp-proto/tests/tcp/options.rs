@@ -196,7 +196,6 @@ fn a_retransmission_is_the_same_packet() {
     w.write(1000);
     let first = w.next_packet().expect("text");
     let rto = w.info().rto;
-    w.now = w.now + rto;
-    w.stack.on_timeout(w.now);
+    w.after(rto);
     assert_eq!(w.next_packet().expect("text again"), first);
 }
