@@ -42,6 +42,8 @@ pub struct Config {
     pub checksum: ustcp_wire::Checksum,
     /// Keys.
     pub secret: Secret,
+    /// Selective acknowledgements of RFC 2018 (`tcp_sack`): permitted in SYNs, and used when the peer permits them too.
+    pub sack: bool,
     /// Timestamps of RFC 7323 (`tcp_timestamps`): offered in SYNs, and used when the peer offers them too.
     pub timestamps: bool,
     /// How long TIME-WAIT lasts: 2 MSL. RFC 9293 says 4 minutes; Linux and we, 60 s.
@@ -105,6 +107,7 @@ impl Default for Config {
             segmentation_offload: 0,
             checksum: ustcp_wire::Checksum::Full,
             secret: Secret([0; 32]),
+            sack: true,
             timestamps: true,
             time_wait: Duration::from_secs(60),
             rto_min: Duration::from_millis(200),

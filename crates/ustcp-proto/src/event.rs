@@ -47,6 +47,22 @@ pub enum Timer {
     Pacing,
 }
 
+impl Timer {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Timer; 10] = [
+        Timer::Retransmission,
+        Timer::Reordering,
+        Timer::LossProbe,
+        Timer::Persist,
+        Timer::DelayedAck,
+        Timer::Keepalive,
+        Timer::TimeWait,
+        Timer::FinWait2,
+        Timer::Reassembly,
+        Timer::Pacing,
+    ];
+}
+
 /// Why a packet was not processed further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

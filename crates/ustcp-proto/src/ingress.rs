@@ -290,7 +290,7 @@ impl Stack {
             // RFC 9293 MAY-2: above all that the earlier connection sent.
             iss: beyond.map_or(iss, |last| if iss.after(last) { iss } else { last + 65_537 }),
             irs: header.seq,
-            offer: Offer::from_options(family, &header.options),
+            offer: Offer::from_options(&self.cx.config, family, &header.options),
             timestamps,
             peer_window: usize::from(header.window),
             our_mss: mss,

@@ -45,6 +45,7 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_retries2", |config| Knob::Count(&mut config.retries)),
     ("tcp_rto_max_ms", |config| Knob::Millis(&mut config.rto_max)),
     ("tcp_rto_min_us", |config| Knob::Micros(&mut config.rto_min)),
+    ("tcp_sack", |config| Knob::Flag(&mut config.sack)),
     ("tcp_syn_retries", |config| Knob::Count(&mut config.syn_retries)),
     ("tcp_synack_retries", |config| Knob::Count(&mut config.syn_ack_retries)),
     ("tcp_timestamps", |config| Knob::Flag(&mut config.timestamps)),

@@ -8,18 +8,6 @@ use ustcp_proto::{Cause, DropReason, State, Timer};
 
 use crate::LinkCounters;
 
-const TIMERS: [Timer; 9] = [
-    Timer::Retransmission,
-    Timer::Reordering,
-    Timer::LossProbe,
-    Timer::Persist,
-    Timer::DelayedAck,
-    Timer::Keepalive,
-    Timer::TimeWait,
-    Timer::FinWait2,
-    Timer::Pacing,
-];
-
 const DROPS: [DropReason; DropReason::COUNT] = [
     DropReason::Malformed,
     DropReason::Checksum,
@@ -63,7 +51,7 @@ pub struct Tally {
     /// What the links did.
     pub links: LinkCounters,
     transitions: [[u64; Cause::ALL.len()]; State::ALL.len()],
-    timers: [u64; TIMERS.len()],
+    timers: [u64; Timer::ALL.len()],
     drops: [u64; DropReason::COUNT],
 }
 
@@ -156,7 +144,7 @@ impl fmt::Display for Tally {
             "repair: {} segments again, {} timeouts, {} fast retransmits",
             self.retransmissions, self.timeouts, self.fast_retransmits
         )?;
-        let timers = TIMERS
+        let timers = Timer::ALL
             .iter()
             .zip(self.timers)
             .map(|(timer, count)| format!("{timer:?} {count}"));

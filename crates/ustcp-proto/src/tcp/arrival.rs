@@ -93,7 +93,7 @@ impl Connection {
         self.note_received(cx);
         self.rcv.synchronize(header.seq);
         self.timestamps.accept(cx.now, &header.options);
-        self.accept_offer(cx, Offer::from_options(self.family(), &header.options));
+        self.accept_offer(cx, Offer::from_options(&cx.config, self.family(), &header.options));
         self.snd.set_window(header.seq, header.ack, usize::from(header.window)); // RFC 7323 §2.2: not scaled
         if header.flags.has(Flags::ACK) {
             self.syn_acknowledged(cx, &header, Cause::PeerSynAck);

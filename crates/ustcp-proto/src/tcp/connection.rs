@@ -182,7 +182,7 @@ impl Connection {
         let mut connection = Connection::new(cx, flow, options, iss, Opening::Active);
         connection.timestamps = timestamps;
         connection.rcv.scale = window_scale_for(options.receive_buffer);
-        connection.rcv.sack = true;
+        connection.rcv.sack = cx.config.sack;
         connection.syn_pending = true;
         connection.enter(cx, Cause::ActiveOpen);
         cx.counters.active_opens += 1;

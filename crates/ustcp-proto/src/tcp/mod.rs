@@ -63,11 +63,11 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    pub(crate) fn from_options(family: Family, options: &TcpOptions) -> Offer {
+    pub(crate) fn from_options(config: &Config, family: Family, options: &TcpOptions) -> Offer {
         Offer {
             mss: options.mss.unwrap_or(family.default_mss()),
             window_scale: options.window_scale.map(|shift| shift.min(MAX_WINDOW_SCALE)),
-            sack: options.sack_permitted,
+            sack: options.sack_permitted && config.sack,
         }
     }
 }

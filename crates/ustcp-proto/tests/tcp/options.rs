@@ -70,6 +70,38 @@ fn the_users_size() {
     w.sees(". 1:501(500) ack 1");
 }
 
+/// 2018-1: no blocks unless both SYNs permit them, and `tcp_sack` off permits nothing.
+#[test]
+fn both_ends_must_permit_sack() {
+    for (ours, peers) in [(true, true), (true, false), (false, true), (false, false)] {
+        let config = Config { sack: ours, ..config() };
+        let both = ours && peers;
+        let offer = if peers { "<mss 1000,sackOK>" } else { "<mss 1000>" };
+
+        let mut w = Wire::new(config.clone(), WE_CONNECT);
+        w.connect();
+        let syn = w.next().expect("a SYN").1.options.expect("options");
+        assert_eq!(syn.sack_permitted, ours);
+        w.peer(&format!("S. 0:0(0) ack 1 {offer}"));
+        w.sees(". 1:1(0) ack 1 <>");
+        assert_eq!(w.info().sack, both);
+        w.peer(". 501:1001(500) ack 1");
+        w.sees(if both {
+            ". 1:1(0) ack 1 <sack 501:1001>"
+        } else {
+            ". 1:1(0) ack 1 <>"
+        });
+
+        let mut w = Wire::listening(config, 1);
+        w.peer(&format!("S 0:0(0) {offer}"));
+        w.sees(if both {
+            "S. 0:0(0) ack 1 <mss 1460,sackOK>"
+        } else {
+            "S. 0:0(0) ack 1 <mss 1460>"
+        });
+    }
+}
+
 /// A scale and SACK are only offered to a SYN that offered them.
 #[test]
 fn the_syn_ack_offers_what_the_syn_did() {
