@@ -13,6 +13,7 @@ import pytest
 import ustcp
 
 MS = 1_000_000
+SIOCATMARK = 0x8905  # which no module of Python has
 SERVER = ("10.0.0.2", 80)
 
 
@@ -122,6 +123,13 @@ def test_sends_and_recvs_and_their_flags():
     assert server.recvmsg(9, 0, socket.MSG_WAITALL) == (b"fgh", [], 0, None)
     with pytest.raises(BlockingIOError):
         server.recv(1)
+    client.send(b"xy!", socket.MSG_OOB)
+    link.carry()
+    assert server.poll(select.POLLPRI) == select.POLLPRI
+    assert server.recvmsg(9, 0, socket.MSG_OOB) == (b"!", [], socket.MSG_OOB, None)
+    assert (server.recv(9), server.ioctl(SIOCATMARK)) == (b"xy", 1)
+    with pytest.raises(BlockingIOError):
+        server.recv(9)  # past the mark, or close would find something unread
     server.shutdown(socket.SHUT_WR)
     link.carry()
     assert client.recv(1) == b""

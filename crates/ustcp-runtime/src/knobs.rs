@@ -1,7 +1,7 @@
 //! Knobs: the fields of [`Config`] by name, as text. A knob that Linux has too bears the name of Linux's sysctl and its
 //! unit.
 //!
-//! A new knob is one line in [`TABLE`]: its name, its field, and what may be there.
+//! A new knob is one line in `TABLE`: its name, its field, and what may be there.
 
 use std::fmt;
 use std::ops::RangeInclusive;

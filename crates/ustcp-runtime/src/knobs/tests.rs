@@ -61,6 +61,17 @@ fn each_kind_of_value_has_its_form_and_its_limits() {
 }
 
 #[test]
+fn every_knob_is_in_the_manual() {
+    let manual = include_str!("../../../../docs/manual.md");
+    for name in names() {
+        assert!(
+            manual.contains(&format!("`{name}`")),
+            "{name} is missing in docs/manual.md"
+        );
+    }
+}
+
+#[test]
 fn no_two_knobs_have_the_same_name() {
     let mut all: Vec<&str> = names().collect();
     let count = all.len();
