@@ -7,8 +7,8 @@ use crate::stack::Control;
 use crate::table::{Kind, Listener, Socket};
 use crate::tcp::Connection;
 use crate::{
-    Cause, Error, EventKind, Family, Flow, Info, Instant, Options, Readiness, Shutdown, SocketId, Stack, State,
-    address, route,
+    Cause, Error, EventKind, Family, Flow, Framing, Info, Instant, Options, Readiness, Shutdown, SocketId, Stack,
+    State, address, route,
 };
 
 impl Stack {
@@ -279,9 +279,14 @@ impl Stack {
     /// Takes as much of `data` as the send buffer holds; `WouldBlock` when none. `BrokenPipe` without a connection, as
     /// Linux.
     pub fn send(&mut self, now: Instant, id: SocketId, data: &[u8]) -> Result<usize, Error> {
+        self.send_framed(now, id, data, Framing::default())
+    }
+
+    /// As [`send`](Stack::send), with what the user says of the bytes.
+    pub fn send_framed(&mut self, now: Instant, id: SocketId, data: &[u8], framing: Framing) -> Result<usize, Error> {
         self.cx.now = now;
         let result = match &mut self.sockets.held_mut(id)?.kind {
-            Kind::Connection(connection) => connection.send(data),
+            Kind::Connection(connection) => connection.send(&self.cx.config, data, framing),
             Kind::Fresh | Kind::Listener(_) => Err(Error::BrokenPipe),
         };
         self.settle(id);
@@ -541,7 +546,7 @@ impl Stack {
                 arrivals: listener.arrivals,
                 ..Readiness::default()
             },
-            Kind::Connection(connection) => connection.readiness(),
+            Kind::Connection(connection) => connection.readiness(&self.cx.config),
         })
     }
 

@@ -78,6 +78,8 @@ pub struct Config {
     pub receive_buffer: usize,
     /// Send buffer a socket begins with, in bytes.
     pub send_buffer: usize,
+    /// Bytes that may wait to be sent for the first time before a socket takes no more (`tcp_notsent_lowat`).
+    pub notsent_low: u32,
     /// Initial congestion window in segments, RFC 6928.
     pub initial_window: u32,
     /// Bytes of all buffers together beyond which SYNs and text out of order are refused (`tcp_mem`, in bytes).
@@ -124,6 +126,7 @@ impl Default for Config {
             delayed_ack: Duration::from_millis(40),
             receive_buffer: 256 * 1024,
             send_buffer: 256 * 1024,
+            notsent_low: u32::MAX,
             initial_window: 10,
             memory_limit: 1 << 30,
             congestion: Algorithm::Cubic,

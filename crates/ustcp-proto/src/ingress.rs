@@ -166,8 +166,21 @@ impl Stack {
                 self.forget_half_open(key, Cause::PeerReset);
                 self.record_received(half.flow, segment, scale, (State::SynReceived, State::Closed));
             }
+            Completion::Complete if self.defers(&half, segment) => {
+                self.record_received(half.flow, segment, scale, stays);
+                let after = self.cx.now.since(half.sent_at);
+                if let Some(half) = self.half_open.get_mut(key) {
+                    half.acked_after.get_or_insert(after);
+                }
+            }
             Completion::Complete => self.complete(key, &half, segment),
         }
+    }
+
+    /// `TCP_DEFER_ACCEPT`: the listener has nothing to do before there is text.
+    fn defers(&self, half: &HalfOpen, segment: &TcpSegment<'_>) -> bool {
+        let listener = self.sockets.get(half.listener);
+        listener.is_some_and(|listener| half.defers(listener.options.defer_accept, segment))
     }
 
     /// The handshake is done: a connection of its own, which waits for accept.
@@ -294,11 +307,13 @@ impl Stack {
             timestamps,
             peer_window: usize::from(header.window),
             our_mss: mss,
-            our_window: u16::try_from(options.receive_buffer).unwrap_or(u16::MAX),
+            our_window: u16::try_from(options.receive_buffer.min(options.window_clamp.unwrap_or(usize::MAX)))
+                .unwrap_or(u16::MAX),
             our_scale: window_scale_for(options.receive_buffer),
             sent_at: self.cx.now,
             retransmissions: 0,
             resent: false,
+            acked_after: None,
             last_answer: None,
             due: self.cx.now + self.cx.config.rto_initial,
         };

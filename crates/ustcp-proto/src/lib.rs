@@ -35,7 +35,7 @@ pub use counters::{Census, Counters};
 pub use error::Error;
 pub use event::{DropReason, Event, EventKind, Flow, SegmentSummary, Timer};
 pub use reassembly::{Reassembler, ReassemblyCounts};
-pub use socket::{Family, Info, Options, Readiness, Shutdown, SocketId};
+pub use socket::{Family, Framing, Info, Options, Readiness, Shutdown, SocketId};
 pub use stack::{Stack, Transmit};
 pub use state::{Cause, State};
 pub use tcp::Algorithm;

@@ -74,6 +74,13 @@ pub enum Shutdown {
     Both,
 }
 
+/// What one send says of its bytes beside the bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Framing {
+    /// `MSG_MORE`: more follows at once, so less than a whole segment may wait for it.
+    pub more: bool,
+}
+
 /// What poll would say, in Linux's terms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
@@ -114,14 +121,33 @@ pub struct Options {
     pub keepalive_count: u8,
     /// `SO_OOBINLINE`: urgent data stays in the stream.
     pub urgent_inline: bool,
+    /// `TCP_USER_TIMEOUT` (RFC 5482): how long a peer may leave unanswered what is sent again, probes of its closed
+    /// window, and those of keepalive. `None`: as the configuration's counts of retries say.
+    pub user_timeout: Option<Duration>,
     /// `TCP_NODELAY`: no Nagle.
     pub no_delay: bool,
+    /// `TCP_CORK`: less than a whole segment waits for more, for a retransmission timeout at most.
+    pub cork: bool,
+    /// `TCP_NOTSENT_LOWAT`: bytes that may wait to be sent for the first time before no more are taken. 0: as the
+    /// configuration says.
+    pub notsent_low: u32,
+    /// `SO_RCVLOWAT`: readable from so many bytes on.
+    pub receive_low: usize,
     /// `SO_LINGER`: `Some(0)` makes close send RST. Longer times are the runtime's to wait.
     pub linger: Option<Duration>,
+    /// `TCP_LINGER2`: how long a closed user's connection may stay in FIN-WAIT-2. `None`: as the configuration says;
+    /// zero: not at all, the peer gets RST.
+    pub fin_timeout: Option<Duration>,
+    /// `TCP_SYNCNT`: retransmissions of a SYN, or a listener's of its SYN-ACKs. `None`: as the configuration says.
+    pub syn_retries: Option<u8>,
+    /// `TCP_DEFER_ACCEPT`: a listener's connections wait for their first text, for so many timeouts of the SYN-ACK.
+    pub defer_accept: u8,
     /// `SO_RCVBUF`, in bytes.
     pub receive_buffer: usize,
     /// `SO_SNDBUF`, in bytes.
     pub send_buffer: usize,
+    /// `TCP_WINDOW_CLAMP`: the largest window to announce, in bytes.
+    pub window_clamp: Option<usize>,
     /// `TCP_MAXSEG` as set by the user, in bytes.
     pub max_segment: Option<u16>,
     /// `TCP_CONGESTION`.
@@ -141,10 +167,18 @@ impl Default for Options {
             keepalive_interval: Duration::from_secs(75),
             keepalive_count: 9,
             urgent_inline: false,
+            user_timeout: None,
             no_delay: false,
+            cork: false,
+            notsent_low: 0,
+            receive_low: 1,
             linger: None,
+            fin_timeout: None,
+            syn_retries: None,
+            defer_accept: 0,
             receive_buffer: config.receive_buffer,
             send_buffer: config.send_buffer,
+            window_clamp: None,
             max_segment: None,
             congestion: config.congestion,
         }

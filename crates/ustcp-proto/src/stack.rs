@@ -14,7 +14,7 @@ use crate::ports::Ports;
 use crate::reassembly::{Reassembler, ReassemblyCounts};
 use crate::schedule::{Owner, Schedule};
 use crate::table::{Kind, Table};
-use crate::tcp::{HalfOpen, Outgoing, TimeWait, Timestamps, Verdict};
+use crate::tcp::{HalfOpen, Outgoing, Overdue, TimeWait, Timestamps, Verdict};
 use crate::{
     Cause, Census, Config, Counters, Error, Event, EventKind, Flow, Instant, SegmentSummary, SocketId, State, Timer,
     route,
@@ -185,12 +185,14 @@ impl Stack {
         };
         self.cx
             .record(Some(half.flow), EventKind::Expired(Timer::Retransmission));
-        if half.retransmissions >= self.cx.config.syn_ack_retries {
+        let options = self.sockets.get(half.listener).map(|socket| socket.options);
+        let retries = options.and_then(|options| options.syn_retries);
+        let deferred = options.map_or(0, |options| options.defer_accept);
+        let overdue = half.on_timeout(retries.unwrap_or(self.cx.config.syn_ack_retries), deferred);
+        if overdue == Overdue::Forget {
             self.forget_half_open(key, Cause::Aborted);
             return;
         }
-        half.retransmissions += 1;
-        half.resent = true;
         let gap = self
             .cx
             .config
@@ -200,7 +202,9 @@ impl Stack {
         let half = *half;
         self.cx.counters.timeouts += 1;
         self.schedule.insert(half.due, Owner::HalfOpen(key));
-        self.answer(Control::new(half.flow, half.syn_ack(self.cx.now), State::SynReceived).again(true));
+        if overdue == Overdue::Resend {
+            self.answer(Control::new(half.flow, half.syn_ack(self.cx.now), State::SynReceived).again(true));
+        }
     }
 
     /// The device is gone for good: every connection ends, every call says [`Error::NetworkDown`].
@@ -269,9 +273,13 @@ impl Stack {
                 continue;
             };
             let Some(outgoing) = connection.poll_transmit(&mut self.cx) else {
+                let told = core::mem::take(&mut connection.notify);
                 socket.in_output = false;
                 self.output.pop_front();
                 self.reschedule(id);
+                if told {
+                    self.notify(id);
+                }
                 continue;
             };
             connection.segments_out = connection.segments_out.wrapping_add(1);

@@ -3,6 +3,7 @@
 use ustcp_wire::SeqNum;
 
 use super::congestion::{Congestion, Pacer};
+use super::cork::Cork;
 use super::receive::Receive;
 use super::rtt::Rtt;
 use super::send::Send;
@@ -49,6 +50,7 @@ pub(crate) struct Connection {
     pub(crate) undo: Undo,
     pub(crate) timers: Timers,
     pub(crate) options: Options,
+    pub(crate) cork: Cork,
     /// What SO_ERROR will say.
     pub(crate) error: Option<Error>,
     /// What ICMP said without ending the connection: the reason, should it time out.
@@ -86,6 +88,8 @@ pub(crate) struct Connection {
     /// Probes in a row that nothing answered.
     pub(crate) probes: u8,
     pub(crate) probe_backoff: u8,
+    /// When the first window probe was due since text could last be sent.
+    pub(crate) probing_since: Option<Instant>,
     pub(crate) syn_sent_at: Instant,
     pub(crate) last_text_sent: Instant,
     pub(crate) last_text_received: Instant,
@@ -123,6 +127,7 @@ impl Connection {
             rcv: Receive::new(
                 options.receive_buffer,
                 usize::from(announced_mss(&cx.config, family, &options)).max(1),
+                options.window_clamp,
             ),
             timestamps: Timestamps::OFF,
             rtt: Rtt::new(&cx.config),
@@ -132,6 +137,7 @@ impl Connection {
             undo: Undo::default(),
             timers: Timers::default(),
             options,
+            cork: Cork::default(),
             error: None,
             soft_error: None,
             orphan: false,
@@ -151,6 +157,7 @@ impl Connection {
             syn_was_lost: false,
             probes: 0,
             probe_backoff: 0,
+            probing_since: None,
             syn_sent_at: cx.now,
             last_text_sent: cx.now,
             last_text_received: cx.now,
@@ -200,7 +207,7 @@ impl Connection {
         connection.snd.nxt = half.iss + 1;
         connection.snd.set_window(half.irs, half.iss, half.peer_window);
         connection.syn_was_lost = half.resent;
-        connection.syn_sent_at = half.sent_at;
+        connection.syn_sent_at = half.acked_after.map_or(half.sent_at, |rtt| cx.now - rtt);
         connection
     }
 
@@ -290,10 +297,15 @@ impl Connection {
                 cx.counters.established += 1;
                 self.start_keepalive(cx.now);
             }
-            State::FinWait2 if self.orphan => self.timers.fin_wait_2 = Some(cx.now + cx.config.fin_timeout),
+            State::FinWait2 if self.orphan => self.start_fin_wait_2(cx),
             State::TimeWait | State::Closed => self.retire(),
             _ => {}
         }
+    }
+
+    /// Nobody listens any more, so the peer is not waited for for ever.
+    pub(crate) fn start_fin_wait_2(&mut self, cx: &Context) {
+        self.timers.fin_wait_2 = Some(cx.now + self.fin_wait(&cx.config).unwrap_or_default());
     }
 
     /// Nothing more will be sent or taken in; what was received may still be read.

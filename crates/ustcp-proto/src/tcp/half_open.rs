@@ -1,5 +1,7 @@
 //! A connection in SYN-RECEIVED that a listener began: no buffers until its SYN-ACK is acknowledged.
 
+use core::time::Duration;
+
 use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions, TcpSegment};
 
 use super::arrival::CHALLENGE_INTERVAL;
@@ -26,10 +28,23 @@ pub(crate) struct HalfOpen {
     pub(crate) retransmissions: u8,
     /// The SYN-ACK was sent more than once, whoever asked for it.
     pub(crate) resent: bool,
+    /// The handshake is done, after so long, and `TCP_DEFER_ACCEPT` waits for text.
+    pub(crate) acked_after: Option<Duration>,
     /// When something other than RST was last answered.
     pub(crate) last_answer: Option<Instant>,
     /// When the SYN-ACK goes out again.
     pub(crate) due: Instant,
+}
+
+/// What becomes of a half-open connection when its time has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Overdue {
+    /// It is forgotten.
+    Forget,
+    /// The SYN-ACK goes out again.
+    Resend,
+    /// The peer has it; only its text is missing.
+    Wait,
 }
 
 /// What a segment means for a half-open connection.
@@ -87,6 +102,27 @@ impl HalfOpen {
     fn is_out_of_time(&self, now: Instant, header: &TcpHeader) -> bool {
         let old = self.timestamps.is_old(now, &header.options) && !header.flags.has(Flags::RST);
         old || self.timestamps.echo_is_foreign(self.sent_at, now, &header.options)
+    }
+
+    /// Its timer went off. After `retries` times it is forgotten; a peer that has acknowledged is waited for `deferred`
+    /// times, and asked once more before the end, so that its acknowledgement completes the handshake (as Linux).
+    pub(crate) fn on_timeout(&mut self, retries: u8, deferred: u8) -> Overdue {
+        let (acked, times) = (self.acked_after.is_some(), self.retransmissions);
+        if times >= retries && (!acked || times >= deferred) {
+            return Overdue::Forget;
+        }
+        self.retransmissions += 1;
+        if acked && times + 1 < deferred {
+            return Overdue::Wait;
+        }
+        self.resent = true;
+        Overdue::Resend
+    }
+
+    /// Whether the segment that completes the handshake is one that `TCP_DEFER_ACCEPT` does not count yet.
+    pub(crate) fn defers(&self, deferred: u8, segment: &TcpSegment<'_>) -> bool {
+        let bare = segment.payload.is_empty() && !segment.header.flags.has(Flags::FIN);
+        bare && self.retransmissions < deferred
     }
 
     /// Whether `header` may go out as an answer now: as for whole connections, so that two half-open ones that were
@@ -190,6 +226,7 @@ mod tests {
             sent_at: Instant::ZERO,
             retransmissions: 0,
             resent: false,
+            acked_after: None,
             last_answer: None,
             due: Instant::ZERO,
         }

@@ -5,10 +5,12 @@ mod arrival;
 mod assembler;
 mod congestion;
 mod connection;
+mod cork;
 #[cfg(test)]
 mod footprint;
 mod half_open;
 mod pages;
+mod patience;
 mod progress;
 mod rack;
 mod receive;
@@ -31,7 +33,7 @@ mod view;
 
 pub use congestion::Algorithm;
 pub(crate) use connection::{Connection, Disposal};
-pub(crate) use half_open::{Completion, HalfOpen};
+pub(crate) use half_open::{Completion, HalfOpen, Overdue};
 pub(crate) use segment::{Outgoing, reset_for};
 pub(crate) use time_wait::{Aftermath, TimeWait};
 pub(crate) use timeout::Verdict;

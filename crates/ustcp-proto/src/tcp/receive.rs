@@ -31,6 +31,8 @@ pub(crate) struct Receive {
     /// Our window's shift; 0 when not negotiated.
     pub(crate) scale: u8,
     pub(crate) ring: Pages,
+    /// `TCP_WINDOW_CLAMP`.
+    clamp: usize,
     assembler: Assembler,
     pub(crate) urgent: Urgent,
     /// Where the peer's FIN stands, as last seen.
@@ -51,7 +53,7 @@ pub(crate) struct Receive {
 }
 
 impl Receive {
-    pub(crate) fn new(buffer: usize, mss: usize) -> Receive {
+    pub(crate) fn new(buffer: usize, mss: usize, clamp: Option<usize>) -> Receive {
         Receive {
             nxt: SeqNum(0),
             irs: SeqNum(0),
@@ -60,6 +62,7 @@ impl Receive {
             told: false,
             scale: 0,
             ring: Pages::new(buffer),
+            clamp: clamp.unwrap_or(usize::MAX),
             assembler: Assembler::default(),
             urgent: Urgent::None,
             fin: None,
@@ -84,7 +87,17 @@ impl Receive {
 
     /// The window field of a SYN: never scaled, RFC 7323 §2.2.
     pub(crate) fn initial_window(&self) -> u16 {
-        u16::try_from(self.ring.space()).unwrap_or(u16::MAX)
+        u16::try_from(self.ring.space().min(self.clamp)).unwrap_or(u16::MAX)
+    }
+
+    /// The user's limit of the window. What was announced already is not taken back (RFC 9293 SHLD-14).
+    pub(crate) fn set_clamp(&mut self, clamp: Option<usize>) {
+        self.clamp = clamp.unwrap_or(usize::MAX);
+    }
+
+    /// Whether poll calls it readable: from `low` bytes on, or when the window has no room for them to come (as Linux).
+    pub(crate) fn is_worth_reading(&self, readable: usize, low: usize) -> bool {
+        readable > 0 && (readable >= low || self.window() <= self.segment_size())
     }
 
     /// The sequence number of the next byte to be read.
@@ -241,7 +254,7 @@ impl Receive {
         } else {
             rounded_up.saturating_sub(unit)
         };
-        let offered = space / unit * unit;
+        let offered = space.min(self.clamp) / unit * unit;
         let window = if self.is_worth_announcing() {
             offered.max(kept)
         } else {
@@ -256,12 +269,12 @@ impl Receive {
 
     /// Silly-window avoidance: the edge moves only by a segment or half the buffer, RFC 9293 §3.8.6.2.2, MUST-39.
     fn is_worth_announcing(&self) -> bool {
-        self.offerable() >= self.window() + self.mss.min(self.ring.limit() / 2).max(1)
+        self.offerable() >= self.window() + self.mss.min(self.ring.limit().min(self.clamp) / 2).max(1)
     }
 
     /// What the window would be if it were announced now.
     fn offerable(&self) -> usize {
-        self.ring.space().min(self.largest_window())
+        self.ring.space().min(self.largest_window()).min(self.clamp)
     }
 
     /// The most that the window field can say.

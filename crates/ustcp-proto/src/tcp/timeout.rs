@@ -2,9 +2,8 @@
 
 use super::connection::Connection;
 use super::receive::AckDebt;
-use super::rtt::patience;
 use crate::context::Context;
-use crate::{Cause, Error, EventKind, State, Timer};
+use crate::{Cause, Error, EventKind, Timer};
 
 /// Whether the peer is to be told that the connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +39,9 @@ impl Connection {
                 }
                 Timer::Keepalive => self.on_keepalive_timeout(cx),
                 Timer::FinWait2 | Timer::TimeWait | Timer::Reassembly => {
+                    let waited = self.fin_wait(&cx.config).is_some();
                     self.enter(cx, Cause::Aborted); // the peer never closed its half, and nobody listens to it
-                    Verdict::Silent
+                    if waited { Verdict::Silent } else { Verdict::Reset }
                 }
             };
             if verdict == Verdict::Reset {
@@ -105,35 +105,6 @@ impl Connection {
         }
     }
 
-    /// R2 of RFC 9293 §3.8.3, in time rather than counts, as Linux has it.
-    fn has_waited_long_enough(&self, cx: &Context) -> bool {
-        let config = &cx.config;
-        if !self.snd.syn_acked() {
-            let limit = if self.state == State::SynSent {
-                config.syn_retries
-            } else {
-                config.syn_ack_retries
-            };
-            return self.timeouts >= limit;
-        }
-        let retries = if self.orphan {
-            config.orphan_retries
-        } else {
-            config.retries
-        };
-        let patience = patience(retries, config.rto_min, config.rto_max);
-        let answers_closed = self.snd.wnd == 0 && !self.orphan;
-        self.first_timeout.is_some_and(|first| {
-            // RFC 9293 SHLD-17: a peer that shrank its window below what is in flight, and says so, is alive.
-            let silent_since = if answers_closed {
-                first.max(self.last_received)
-            } else {
-                first
-            };
-            cx.now.since(silent_since) >= patience
-        })
-    }
-
     fn time_out(&mut self, cx: &mut Context) -> Verdict {
         let verdict = if self.may_reset() {
             Verdict::Reset
@@ -147,11 +118,7 @@ impl Connection {
 
     /// The peer's window is closed, or too small to be worth filling: ask, RFC 9293 §3.8.6.1.
     fn on_persist_timeout(&mut self, cx: &mut Context) -> Verdict {
-        let config = &cx.config;
-        let patience = patience(config.retries, config.rto_min, config.rto_max);
-        let unanswered = self.probes > 0 && cx.now.since(self.last_received) >= patience;
-        let orphan_given_up = self.orphan && self.probe_backoff >= config.orphan_retries;
-        if unanswered || orphan_given_up {
+        if self.has_probed_long_enough(cx) {
             return self.time_out(cx);
         }
         self.probe_pending = true;
@@ -164,7 +131,7 @@ impl Connection {
             self.start_keepalive(cx.now); // the retransmission or persist timer watches over it
             return Verdict::Silent;
         }
-        if self.probes >= self.options.keepalive_count {
+        if self.has_been_silent_long_enough(cx) {
             return self.time_out(cx);
         }
         self.probes += 1;

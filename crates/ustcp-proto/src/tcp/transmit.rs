@@ -11,6 +11,12 @@ use crate::{Instant, State};
 impl Connection {
     /// The next segment; `None` when there is none to send now.
     pub(crate) fn poll_transmit(&mut self, cx: &mut Context) -> Option<Outgoing> {
+        let outgoing = self.next_segment(cx);
+        self.heed_user_timeout();
+        outgoing
+    }
+
+    fn next_segment(&mut self, cx: &mut Context) -> Option<Outgoing> {
         if matches!(self.state, State::Closed | State::Listen | State::TimeWait) {
             return None;
         }
@@ -122,6 +128,8 @@ impl Connection {
             self.snd.small_end = end;
         }
         self.timers.persist = None;
+        self.probing_since = None;
+        self.notify |= self.minds_unsent(&cx.config);
         if self.timers.retransmission.is_none() {
             self.timers.retransmission = Some(cx.now + self.rtt.rto()); // RFC 6298 (5.1)
         }
@@ -184,7 +192,8 @@ impl Connection {
     /// Whether a piece that ends in less than a full segment may go: it is the last of what there is and Nagle has no
     /// objection, or it is half of the largest window this peer ever had.
     fn may_send_small(&self, len: usize, all: bool, fin: bool) -> bool {
-        let nagle = self.options.no_delay || fin || self.is_urgent() || !self.snd.small_in_flight();
+        let patient = self.is_corked() || !self.options.no_delay && self.snd.small_in_flight();
+        let nagle = fin || self.is_urgent() || !patient;
         let half_window = len * 2 >= self.snd.max_wnd && self.snd.max_wnd > 0;
         nagle && (all || half_window) && len > 0 || fin
     }
@@ -217,6 +226,7 @@ impl Connection {
             self.snd.nxt = end;
             self.snd.in_flight.sent(start, end, cx.now);
             self.timers.retransmission = Some(cx.now + self.rtt.rto());
+            self.probing_since = None;
             return Some(self.segment(cx, start, end, false));
         }
         if waiting {

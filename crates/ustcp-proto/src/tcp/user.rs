@@ -5,18 +5,20 @@ use core::time::Duration;
 use super::connection::Connection;
 use super::receive::AckDebt;
 use crate::context::Context;
-use crate::{Cause, Error, Instant, Options, Shutdown, State};
+use crate::{Cause, Config, Error, Framing, Instant, Options, Shutdown, State};
 
 impl Connection {
     /// SEND: as much of `data` as there is room for.
-    pub(crate) fn send(&mut self, data: &[u8]) -> Result<usize, Error> {
+    pub(crate) fn send(&mut self, config: &Config, data: &[u8], framing: Framing) -> Result<usize, Error> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
         match self.state {
             State::SynSent | State::SynReceived => Err(Error::WouldBlock),
             State::Established | State::CloseWait if !self.snd.fin_queued => {
-                let taken = self.snd.ring.append(data)?;
+                let admitted = data.get(..self.admits(config, data.len())).unwrap_or(data);
+                let taken = self.snd.ring.append(admitted)?;
+                self.cork.on_send(framing);
                 if taken == 0 && !data.is_empty() {
                     Err(Error::WouldBlock)
                 } else {
@@ -95,7 +97,7 @@ impl Connection {
         self.shutdown(cx, Shutdown::Write);
         self.rcv.stop();
         if self.state == State::FinWait2 {
-            self.timers.fin_wait_2 = Some(cx.now + cx.config.fin_timeout);
+            self.start_fin_wait_2(cx);
         }
         false
     }
@@ -113,9 +115,13 @@ impl Connection {
         let keepalive_changed = self.options.keepalive != options.keepalive
             || self.options.keepalive_idle != options.keepalive_idle
             || self.options.keepalive_interval != options.keepalive_interval;
+        if options.no_delay && !self.options.no_delay {
+            self.cork.on_no_delay();
+        }
         self.options = options;
         self.snd.ring.set_limit(options.send_buffer);
         self.rcv.ring.set_limit(options.receive_buffer);
+        self.rcv.set_clamp(options.window_clamp);
         self.update_mss();
         self.congestion.select(options.congestion, self.snd.mss);
         if keepalive_changed {

@@ -6,14 +6,18 @@ use crate::{Config, Info, Instant, Readiness, State};
 
 impl Connection {
     /// Linux's `tcp_poll`.
-    pub(crate) fn readiness(&self) -> Readiness {
+    pub(crate) fn readiness(&self, config: &Config) -> Readiness {
         let opening = matches!(self.state, State::SynSent | State::SynReceived);
         let dead = self.state == State::Closed;
         let read_closed = self.read_shut || self.rcv.is_finished() || dead;
         let write_closed = self.snd.fin_queued || dead;
-        let room = self.snd.ring.space() >= self.snd.ring.len() / 2 && self.snd.ring.space() > 0;
+        let room = self.snd.ring.space() >= self.snd.ring.len() / 2
+            && self.snd.ring.space() > 0
+            && self.is_below_low_water(config);
         Readiness {
-            readable: (!opening && self.readable() > 0) || read_closed || self.error.is_some(),
+            readable: (!opening && self.rcv.is_worth_reading(self.readable(), self.options.receive_low))
+                || read_closed
+                || self.error.is_some(),
             writable: !opening && (write_closed || room) || dead,
             read_closed,
             hang_up: (read_closed && write_closed) || dead,

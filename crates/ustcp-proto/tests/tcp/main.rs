@@ -14,6 +14,10 @@ mod congestion;
 #[cfg(test)]
 mod congestion_choice;
 #[cfg(test)]
+mod cork;
+#[cfg(test)]
+mod defer_accept;
+#[cfg(test)]
 mod device_down;
 #[cfg(test)]
 mod dual_stack;
@@ -37,6 +41,8 @@ mod keepalive;
 mod listener;
 #[cfg(test)]
 mod loopback;
+#[cfg(test)]
+mod low_water;
 #[cfg(test)]
 mod nagle;
 #[cfg(test)]
@@ -71,6 +77,8 @@ mod transparent;
 mod undo;
 #[cfg(test)]
 mod urgent;
+#[cfg(test)]
+mod user_timeout;
 #[cfg(test)]
 mod window;
 #[cfg(test)]
