@@ -76,7 +76,7 @@ build/examples/%: examples/%.c capi-prefix
 
 # The programs of tests/c; the same on the kernel's sockets, where Linux judges them; and under build/tests/planted the
 # library that panics on demand: see tests/c/panic.c.
-test-programs: $(CAPI_TESTS) build/tests/api-kernel build/tests/threads-kernel build/tests/planted/$(CAPI_SONAME)
+test-programs: $(CAPI_TESTS) build/tests/api-kernel build/tests/options-kernel build/tests/threads-kernel build/tests/planted/$(CAPI_SONAME)
 
 build/tests/%: tests/c/%.c $(wildcard tests/c/*.h) capi-prefix
 	@mkdir -p $(@D)

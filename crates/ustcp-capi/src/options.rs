@@ -18,9 +18,26 @@ const LONGEST_VALUE: usize = 256;
 /// - `SO_RCVTIMEO`, `SO_SNDTIMEO` (struct timeval): longest wait of one call; zero: as long as it takes.
 /// - `SO_RCVBUF`, `SO_SNDBUF` (int, bytes): room for bytes received and not read, sent and not acknowledged. At least
 ///   1152 and 2304, at most 16 MiB; a figure beyond counts as the nearest. Told doubled, as in Linux.
+/// - `SO_RCVBUFFORCE`, `SO_SNDBUFFORCE` (int, bytes): the same up to 1 GiB, and for everybody. Cannot be told.
+/// - `SO_RCVLOWAT` (int, bytes): poll says readable, and a recv that waits returns, from so many on (recv: or as many as
+///   it has room for). 1 at least, half of `SO_RCVBUF` at most.
 ///
 /// `IPPROTO_TCP`:
-/// - `TCP_NODELAY` (int): no Nagle algorithm, RFC 9293 §3.7.4.
+/// - `TCP_NODELAY` (int): no Nagle algorithm, RFC 9293 §3.7.4. Setting it lets out what `TCP_CORK` holds.
+/// - `TCP_CORK` (int): less than a full segment waits for more, until this is cleared, a FIN goes, or for one
+///   retransmission timeout (200 ms at least) when nothing else is in flight.
+/// - `TCP_NOTSENT_LOWAT` (int, bytes; 0: no limit): a send takes no more while so many bytes wait to be sent for the first
+///   time; poll says writable below half of it.
+/// - `TCP_USER_TIMEOUT` (int, milliseconds; 0: as `tcp_retries2` counts): how long the peer may leave unacknowledged what
+///   is sent again, keep its window closed, or be silent to keepalive; RFC 5482. Then `ETIMEDOUT`.
+/// - `TCP_SYNCNT` (int, 1 to 127): retransmissions of a SYN; a listener's, of its SYN-ACKs.
+/// - `TCP_DEFER_ACCEPT` (int, seconds): a listener's connections are there to accept with their first bytes, or after so
+///   long without. Rounded up to 1, 3, 7, 15, ... seconds: timeouts of the SYN-ACK.
+/// - `TCP_LINGER2` (int, seconds, at most 120; 0: 60): how long FIN-WAIT-2 lasts after `ustcp_close`. Negative: not at all,
+///   the peer gets RST.
+/// - `TCP_WINDOW_CLAMP` (int, at least 1152 bytes; 0, before there is a connection: none): largest window to announce.
+/// - `TCP_THIN_LINEAR_TIMEOUTS` (int, 0 or 1): the first six retransmission timeouts are not doubled while less than four
+///   segments are in flight. `TCP_THIN_DUPACK` (int, 0 or 1): no effect, as in Linux.
 /// - `TCP_MAXSEG` (int, 88 to 32767 bytes; 0: none): largest segment to announce and to send.
 /// - `TCP_CONGESTION` (name, at most 15 bytes): `cubic`, `reno` or `bbr`, also for a connection at work. Told as 16
 ///   bytes, with zeros behind the name.
@@ -39,7 +56,7 @@ const LONGEST_VALUE: usize = 256;
 /// Returns 0, or -1 and sets `errno`:
 /// - `ENOPROTOOPT`: another option or level; also one that can only be read.
 /// - `EINVAL`: a value too short or out of range, or `IPV6_V6ONLY` too late. `EDOM`: microseconds of a `struct timeval` out of range.
-/// - `ENOENT`: `TCP_CONGESTION` of a name that is unknown.
+/// - `EINVAL`: also `TCP_WINDOW_CLAMP` 0 for a connection or a listener. `ENOENT`: `TCP_CONGESTION` of a name that is unknown.
 /// - `EFAULT`: `optval` is not readable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
 ///
 /// # Safety
@@ -66,6 +83,7 @@ pub unsafe extern "C" fn ustcp_setsockopt(
 /// - `SO_ERROR` (int): the errno that waits for the program, which no longer does after this; 0 for none.
 /// - `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL` (int): `SOCK_STREAM`, `AF_INET` or `AF_INET6`, `IPPROTO_TCP`.
 /// - `SO_ACCEPTCONN` (int): whether it listens.
+/// - `SO_SNDLOWAT` (int): 1, as in Linux. `SO_INCOMING_CPU` (int): -1, none in particular.
 ///
 /// `IPPROTO_TCP`:
 /// - `TCP_INFO` (struct tcp_info of <linux/tcp.h>): state, round-trip times in microseconds, windows, counts.

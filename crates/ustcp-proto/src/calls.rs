@@ -300,7 +300,7 @@ impl Stack {
     pub fn send_urgent(&mut self, now: Instant, id: SocketId, data: &[u8]) -> Result<usize, Error> {
         self.cx.now = now;
         let taken = match &mut self.sockets.held_mut(id)?.kind {
-            Kind::Connection(connection) => connection.send(data),
+            Kind::Connection(connection) => connection.send(&self.cx.config, data, Framing::default()),
             Kind::Fresh | Kind::Listener(_) => Err(Error::BrokenPipe),
         };
         if let (Ok(1..), Some(connection)) = (taken, self.sockets.connection_mut(id)) {

@@ -133,6 +133,9 @@ pub struct Options {
     pub notsent_low: u32,
     /// `SO_RCVLOWAT`: readable from so many bytes on.
     pub receive_low: usize,
+    /// `TCP_THIN_LINEAR_TIMEOUTS`: a stream with less than four segments in flight does not wait twice as long with every
+    /// timeout.
+    pub thin_linear: bool,
     /// `SO_LINGER`: `Some(0)` makes close send RST. Longer times are the runtime's to wait.
     pub linger: Option<Duration>,
     /// `TCP_LINGER2`: how long a closed user's connection may stay in FIN-WAIT-2. `None`: as the configuration says;
@@ -172,6 +175,7 @@ impl Default for Options {
             cork: false,
             notsent_low: 0,
             receive_low: 1,
+            thin_linear: false,
             linger: None,
             fin_timeout: None,
             syn_retries: None,

@@ -13,6 +13,8 @@ pub struct SendFlags {
     pub no_signal: bool,
     /// `MSG_OOB`: the last byte is urgent.
     pub urgent: bool,
+    /// `MSG_MORE`: more follows at once.
+    pub more: bool,
 }
 
 impl SendFlags {
@@ -27,6 +29,7 @@ impl SendFlags {
             dont_wait: has(libc::MSG_DONTWAIT),
             no_signal: has(libc::MSG_NOSIGNAL),
             urgent: has(libc::MSG_OOB),
+            more: has(libc::MSG_MORE),
         })
     }
 }

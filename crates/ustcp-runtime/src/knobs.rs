@@ -40,6 +40,9 @@ const TABLE: &[(&str, Field)] = &[
         Knob::Size(&mut config.time_wait_limit, 0..=MOST)
     }),
     ("tcp_mem", |config| Knob::Size(&mut config.memory_limit, 0..=MOST)),
+    ("tcp_notsent_lowat", |config| {
+        Knob::Word(&mut config.notsent_low, 0..=u32::MAX)
+    }),
     ("tcp_orphan_retries", |config| Knob::Count(&mut config.orphan_retries)),
     ("tcp_recovery", |config| Knob::Count(&mut config.recovery)),
     ("tcp_retries2", |config| Knob::Count(&mut config.retries)),

@@ -19,11 +19,20 @@ const RECEIVE_BUFFER_MIN: usize = 2304;
 const SEND_BUFFER_MIN: usize = 4608;
 /// What Linux takes for `TCP_MAXSEG`; 0 takes it back.
 const MAX_SEGMENT: std::ops::RangeInclusive<c_int> = 88..=32767;
+/// The most that `SO_RCVBUFFORCE` and `SO_SNDBUFFORCE` take, in bytes.
+const FORCED_BUFFER_MAX: u32 = 1 << 30;
+/// Linux's smallest `TCP_WINDOW_CLAMP`.
+const WINDOW_CLAMP_MIN: usize = RECEIVE_BUFFER_MIN / 2;
+/// Linux's longest `TCP_LINGER2`, in seconds.
+const FIN_TIMEOUT_MAX: c_int = 120;
+/// Linux's `TCP_DEFER_ACCEPT` counts timeouts of the SYN-ACK: the first and the longest, in seconds.
+const SYN_ACK_TIMEOUT: c_int = 1;
+const SYN_ACK_TIMEOUT_MAX: c_int = 120;
 /// Seconds that Linux takes for `TCP_KEEPIDLE` and `TCP_KEEPINTVL`.
 const KEEPALIVE_SECONDS: std::ops::RangeInclusive<c_int> = 1..=32767;
 /// Bytes of a name of `TCP_CONGESTION` with its last zero (`TCP_CA_NAME_MAX`).
 const CONGESTION_NAME: usize = 16;
-/// What Linux takes for `TCP_KEEPCNT`.
+/// What Linux takes for `TCP_KEEPCNT`, and for `TCP_SYNCNT`.
 const KEEPALIVE_COUNT: std::ops::RangeInclusive<c_int> = 1..=127;
 
 impl Socket {
@@ -71,6 +80,13 @@ pub(crate) fn set(
         (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT) if family(stack, id)? == Family::V6 => {
             options.transparent = int_at(value, 0)? != 0;
         }
+        (libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP) => {
+            let number = int_at(value, 0)?;
+            if number == 0 && stack.state(id)? != State::Closed {
+                return Err(Errno(EINVAL)); // as Linux
+            }
+            options.window_clamp = window_clamp(number);
+        }
         _ => set_field(&mut options, level, name, value)?,
     }
     Ok(stack.set_options(now, id, options)?)
@@ -85,9 +101,19 @@ pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_i
             Family::V4 => libc::AF_INET,
             Family::V6 => libc::AF_INET6,
         },
+        (libc::SOL_SOCKET, libc::SO_SNDLOWAT) => 1,
+        (libc::SOL_SOCKET, libc::SO_INCOMING_CPU) => -1, // no processor's in particular
         (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(stack.state(id)? == State::Listen),
         (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(tcp_info::bytes(&figures(stack, now, id)?).to_vec()),
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => max_segment(stack, now, id)?,
+        (libc::IPPROTO_TCP, libc::TCP_SYNCNT) => {
+            let retries = stack.options(id)?.syn_retries;
+            c_int::from(retries.unwrap_or(stack.config().syn_retries))
+        }
+        (libc::IPPROTO_TCP, libc::TCP_LINGER2) => match stack.options(id)?.fin_timeout {
+            Some(time) if time.is_zero() => -1,
+            time => whole_seconds(time.unwrap_or(stack.config().fin_timeout)),
+        },
         (libc::IPPROTO_IPV6, _) if family(stack, id)? == Family::V4 => return Err(Errno(EOPNOTSUPP)), // as Linux
         _ => return field(&stack.options(id)?, level, name),
     };
@@ -129,9 +155,26 @@ fn set_field(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> 
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => options.keepalive = number != 0,
         (libc::SOL_SOCKET, libc::SO_OOBINLINE) => options.urgent_inline = number != 0,
         (libc::SOL_SOCKET, libc::SO_LINGER) => options.linger = linger(value)?,
-        (libc::SOL_SOCKET, libc::SO_RCVBUF) => options.receive_buffer = buffer(number, RECEIVE_BUFFER_MIN),
-        (libc::SOL_SOCKET, libc::SO_SNDBUF) => options.send_buffer = buffer(number, SEND_BUFFER_MIN),
+        (libc::SOL_SOCKET, libc::SO_RCVBUF) => {
+            options.receive_buffer = buffer(number, RECEIVE_BUFFER_MIN, BUFFER_MAX);
+        }
+        (libc::SOL_SOCKET, libc::SO_SNDBUF) => options.send_buffer = buffer(number, SEND_BUFFER_MIN, BUFFER_MAX),
+        (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE) => {
+            options.receive_buffer = buffer(number.max(0), RECEIVE_BUFFER_MIN, FORCED_BUFFER_MAX);
+        }
+        (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE) => {
+            options.send_buffer = buffer(number.max(0), SEND_BUFFER_MIN, FORCED_BUFFER_MAX);
+        }
+        (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => options.receive_low = receive_low(options, number),
         (libc::IPPROTO_TCP, libc::TCP_NODELAY) => options.no_delay = number != 0,
+        (libc::IPPROTO_TCP, libc::TCP_CORK) => options.cork = number != 0,
+        (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT) => options.notsent_low = number.cast_unsigned(),
+        (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => options.user_timeout = user_timeout(number)?,
+        (libc::IPPROTO_TCP, libc::TCP_SYNCNT) => options.syn_retries = Some(within(number, &KEEPALIVE_COUNT)?),
+        (libc::IPPROTO_TCP, libc::TCP_LINGER2) => options.fin_timeout = fin_timeout(number),
+        (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT) => options.defer_accept = timeouts(number),
+        (libc::IPPROTO_TCP, libc::TCP_THIN_LINEAR_TIMEOUTS) => options.thin_linear = flag(number)?,
+        (libc::IPPROTO_TCP, libc::TCP_THIN_DUPACK) => _ = flag(number)?, // as Linux since 4.17: no effect
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) if number == 0 => options.max_segment = None,
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => options.max_segment = Some(within(number, &MAX_SEGMENT)?),
         (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => options.keepalive_idle = seconds(number)?,
@@ -151,7 +194,17 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
         (libc::SOL_SOCKET, libc::SO_LINGER) => return Ok(linger_bytes(options.linger)),
         (libc::SOL_SOCKET, libc::SO_RCVBUF) => doubled(options.receive_buffer),
         (libc::SOL_SOCKET, libc::SO_SNDBUF) => doubled(options.send_buffer),
+        (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => c_int::try_from(options.receive_low).unwrap_or(c_int::MAX),
         (libc::IPPROTO_TCP, libc::TCP_NODELAY) => c_int::from(options.no_delay),
+        (libc::IPPROTO_TCP, libc::TCP_CORK) => c_int::from(options.cork),
+        (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT) => options.notsent_low.cast_signed(),
+        (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => whole_millis(options.user_timeout.unwrap_or_default()),
+        (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT) => seconds_of_timeouts(options.defer_accept),
+        (libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP) => {
+            c_int::try_from(options.window_clamp.unwrap_or(0)).unwrap_or(c_int::MAX)
+        }
+        (libc::IPPROTO_TCP, libc::TCP_THIN_LINEAR_TIMEOUTS) => c_int::from(options.thin_linear),
+        (libc::IPPROTO_TCP, libc::TCP_THIN_DUPACK) => 0,
         (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => return Ok(algorithm_name(options.congestion).to_vec()),
         (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => whole_seconds(options.keepalive_idle),
         (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => whole_seconds(options.keepalive_interval),
@@ -166,8 +219,8 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
 
 /// Linux books its own overhead as buffer: it doubles what it is told and tells the doubled figure. We keep what was
 /// asked for, which is the room for bytes in both, and double only when telling.
-fn buffer(asked: c_int, doubled_min: usize) -> usize {
-    let asked = asked.cast_unsigned().min(BUFFER_MAX); // a negative number is a large one, as in Linux
+fn buffer(asked: c_int, doubled_min: usize, most: u32) -> usize {
+    let asked = asked.cast_unsigned().min(most); // a negative number is a large one, as in Linux
     usize::try_from(asked).unwrap_or(usize::MAX).max(doubled_min / 2)
 }
 
@@ -184,6 +237,54 @@ fn within<T: TryFrom<c_int>>(number: c_int, range: &std::ops::RangeInclusive<c_i
 
 fn seconds(number: c_int) -> Result<Duration, Errno> {
     Ok(Duration::from_secs(within(number, &KEEPALIVE_SECONDS)?))
+}
+
+fn whole_millis(time: Duration) -> c_int {
+    c_int::try_from(time.as_millis()).unwrap_or(c_int::MAX)
+}
+
+/// 0 or 1, and nothing else: for the options where Linux looks so closely.
+fn flag(number: c_int) -> Result<bool, Errno> {
+    within::<u8>(number, &(0..=1)).map(|flag| flag == 1)
+}
+
+/// A mark beyond half of the buffer would never be reached, as in Linux. Negative: as high as it can be.
+fn receive_low(options: &Options, number: c_int) -> usize {
+    let asked = usize::try_from(number).unwrap_or(usize::MAX);
+    asked.min(options.receive_buffer / 2).max(1)
+}
+
+fn user_timeout(millis: c_int) -> Result<Option<Duration>, Errno> {
+    let millis = u64::try_from(millis).map_err(|_| Errno(EINVAL))?;
+    Ok((millis > 0).then(|| Duration::from_millis(millis)))
+}
+
+/// Negative: FIN-WAIT-2 is left at once. 0: the configuration's time.
+fn fin_timeout(seconds: c_int) -> Option<Duration> {
+    let seconds = u64::try_from(seconds.clamp(-1, FIN_TIMEOUT_MAX)).ok();
+    match seconds {
+        None => Some(Duration::ZERO),
+        Some(0) => None,
+        Some(seconds) => Some(Duration::from_secs(seconds)),
+    }
+}
+
+fn window_clamp(bytes: c_int) -> Option<usize> {
+    (bytes != 0).then(|| usize::try_from(bytes).unwrap_or(0).max(WINDOW_CLAMP_MIN))
+}
+
+/// How many timeouts of a SYN-ACK it takes until `seconds` have passed.
+fn timeouts(seconds: c_int) -> u8 {
+    (1..u8::MAX)
+        .find(|count| seconds_of_timeouts(*count) >= seconds)
+        .filter(|_| seconds > 0)
+        .unwrap_or(if seconds > 0 { u8::MAX } else { 0 })
+}
+
+/// How long so many timeouts of a SYN-ACK take, each twice the one before.
+fn seconds_of_timeouts(count: u8) -> c_int {
+    let timeout = |doublings: u8| (SYN_ACK_TIMEOUT << doublings.min(20)).min(SYN_ACK_TIMEOUT_MAX);
+    (0..count).map(timeout).sum()
 }
 
 fn whole_seconds(time: Duration) -> c_int {

@@ -2,7 +2,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 
-use ustcp_proto::{Error, Instant, SocketId, Stack};
+use ustcp_proto::{Error, Framing, Instant, SocketId, Stack};
 
 use crate::{RecvFlags, SendFlags};
 
@@ -71,24 +71,34 @@ impl<'a> Sending<'a> {
         if self.taken > 0 && outlet.stack().readiness(id).is_ok_and(|readiness| readiness.error) {
             return Err(Ok(self.taken));
         }
-        let stack = outlet.stack();
-        let result = if self.flags.urgent {
-            stack.send_urgent(now, id, chunk)
-        } else {
-            stack.send(now, id, chunk)
-        };
-        match result {
-            Ok(taken) => {
-                self.taken += taken;
-                if taken == CHUNK {
-                    outlet.transmit(now);
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            match self.offer(outlet.stack(), now, id, rest) {
+                Ok(taken) => {
+                    self.taken += taken;
+                    rest = rest.get(taken..).unwrap_or_default();
                 }
-                Ok(taken == chunk.len())
+                Err(Error::WouldBlock) => return Ok(false),
+                Err(_) if self.taken > 0 => return Err(Ok(self.taken)),
+                Err(error) => return Err(Err(error)),
             }
-            Err(Error::WouldBlock) => Ok(false),
-            Err(_) if self.taken > 0 => Err(Ok(self.taken)),
-            Err(error) => Err(Err(error)),
+            if chunk.len() == CHUNK || !rest.is_empty() {
+                outlet.transmit(now); // what is on its way may make room, see TCP_NOTSENT_LOWAT
+            }
         }
+        Ok(true)
+    }
+
+    /// Of a call's bytes, those before the last do not go in small pieces.
+    fn offer(&self, stack: &mut Stack, now: Instant, id: SocketId, bytes: &[u8]) -> Result<usize, Error> {
+        if self.flags.urgent {
+            return stack.send_urgent(now, id, bytes);
+        }
+        let all: usize = self.data.iter().map(|slice| slice.len()).sum();
+        let framing = Framing {
+            more: self.flags.more || self.taken + bytes.len() < all,
+        };
+        stack.send_framed(now, id, bytes, framing)
     }
 }
 
@@ -156,11 +166,13 @@ impl<'a, 'b> Receiving<'a, 'b> {
             });
         }
         let broken = || stack.readiness(id).is_ok_and(|readiness| readiness.error);
-        let enough = if self.flags.wait_all {
-            self.taken == wanted || broken()
+        let target = if self.flags.wait_all {
+            wanted
         } else {
-            true
+            // SO_RCVLOWAT
+            stack.options(id).map_or(1, |options| options.receive_low).min(wanted)
         };
+        let enough = self.taken >= target || broken();
         (self.taken > 0 && enough).then_some(Ok(self.taken))
     }
 }

@@ -7,6 +7,11 @@ use super::rtt::patience;
 use crate::context::Context;
 use crate::{Config, Instant, State};
 
+/// A thin stream has fewer segments than this in flight (Linux's `tcp_stream_is_thin`).
+const THIN_SEGMENTS: usize = 4;
+/// And doubles its timeout after so many (`TCP_THIN_LINEAR_RETRIES`).
+const THIN_TIMEOUTS: u8 = 6;
+
 impl Connection {
     /// R2 for text, a SYN or a FIN that is sent again and again: in time rather than counts, as Linux has it.
     pub(super) fn has_waited_long_enough(&self, cx: &Context) -> bool {
@@ -66,6 +71,14 @@ impl Connection {
     /// given no more time (RFC 5482 §2, RFC 6429 §5).
     fn probing_deadline(&self) -> Option<Instant> {
         Some(self.probing_since? + self.options.user_timeout?)
+    }
+
+    /// Whether `TCP_THIN_LINEAR_TIMEOUTS` keeps the timeout as it is: RFC 6298 (5.5) wants it doubled, so only for the
+    /// first timeouts of a stream that has little in flight, and that for other reasons than slow start (as Linux).
+    pub(super) fn is_thin(&self) -> bool {
+        let thin = self.snd.in_flight.outstanding() < THIN_SEGMENTS * self.snd.mss;
+        let grown = self.congestion.ssthresh() != usize::MAX;
+        self.options.thin_linear && thin && grown && self.timeouts <= THIN_TIMEOUTS && self.snd.syn_acked()
     }
 
     /// No timer goes off later than the user wants to wait.

@@ -96,8 +96,8 @@ impl Receive {
     }
 
     /// Whether poll calls it readable: from `low` bytes on, or when the window has no room for them to come (as Linux).
-    pub(crate) fn is_worth_reading(&self, readable: usize, low: usize) -> bool {
-        readable > 0 && (readable >= low || self.window() <= self.segment_size())
+    pub(crate) fn is_worth_reading(&self, low: usize) -> bool {
+        self.ring.len() >= low || self.window() <= self.segment_size()
     }
 
     /// The sequence number of the next byte to be read.

@@ -58,7 +58,9 @@ impl Connection {
         cx.counters.timeouts += 1;
         self.first_timeout.get_or_insert(cx.now);
         self.timeouts = self.timeouts.saturating_add(1);
-        self.rtt.back_off(); // RFC 6298 (5.5)
+        if !self.is_thin() {
+            self.rtt.back_off(); // RFC 6298 (5.5)
+        }
         if self.snd.syn_acked() {
             self.repair_after_timeout(cx);
         } else {

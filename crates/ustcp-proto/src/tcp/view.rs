@@ -15,7 +15,7 @@ impl Connection {
             && self.snd.ring.space() > 0
             && self.is_below_low_water(config);
         Readiness {
-            readable: (!opening && self.rcv.is_worth_reading(self.readable(), self.options.receive_low))
+            readable: (!opening && self.readable() > 0 && self.rcv.is_worth_reading(self.options.receive_low))
                 || read_closed
                 || self.error.is_some(),
             writable: !opening && (write_closed || room) || dead,

@@ -1,0 +1,286 @@
+/* Every socket option: what a new socket tells, what it takes, what it tells then, in which state, and which lengths.
+ *
+ * The table is the kernel's where it is not said otherwise: with -DKERNEL it runs on Linux's own sockets. */
+#include <limits.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include "pair.h"
+
+/* Where ours differs from Linux's on purpose; docs/c-api.md says why. */
+#define OURS(ours, linux) (IS_KERNEL ? (linux) : (ours))
+
+/* Set to `given`, it tells `told`; or fails with `error`. */
+struct step {
+    int given, told, error;
+};
+
+/* An option that is an int. */
+struct option {
+    const char *name;
+    int level, number;
+    int initially;
+    struct step steps[8];
+};
+
+#define TOLD(given, told) { given, told, 0 }
+#define BAD(given, error) { given, 0, error }
+#define END { 0, 0, -1 }
+#define FLAG TOLD(1, 1), TOLD(0, 0), TOLD(7, 1), TOLD(-1, 1), END
+#define READ_ONLY BAD(0, ENOPROTOOPT), BAD(1, ENOPROTOOPT), END
+#define OPTION(level, number) #number, level, number
+
+static const struct option options[] = {
+    { OPTION(SOL_SOCKET, SO_REUSEADDR), 0, { FLAG } },
+    { OPTION(SOL_SOCKET, SO_KEEPALIVE), 0, { FLAG } },
+    { OPTION(SOL_SOCKET, SO_TYPE), SOCK_STREAM, { READ_ONLY } },
+    { OPTION(SOL_SOCKET, SO_DOMAIN), AF_INET, { READ_ONLY } },
+    { OPTION(SOL_SOCKET, SO_PROTOCOL), IPPROTO_TCP, { READ_ONLY } },
+    { OPTION(SOL_SOCKET, SO_ERROR), 0, { READ_ONLY } },
+    { OPTION(SOL_SOCKET, SO_ACCEPTCONN), 0, { READ_ONLY } },
+    { OPTION(SOL_SOCKET, SO_SNDLOWAT), 1, { READ_ONLY } },
+    { OPTION(SOL_SOCKET, SO_RCVLOWAT), 1, { TOLD(0, 1), TOLD(1, 1), TOLD(1000, 1000), END } },
+    { OPTION(IPPROTO_TCP, TCP_NODELAY), 0, { FLAG } },
+    { OPTION(IPPROTO_TCP, TCP_CORK), 0, { FLAG } },
+    { OPTION(IPPROTO_TCP, TCP_MAXSEG), 536,
+      { BAD(-1, EINVAL), BAD(87, EINVAL), TOLD(88, 88), TOLD(32767, 32767), BAD(32768, EINVAL), END } },
+    { OPTION(IPPROTO_TCP, TCP_KEEPIDLE), 7200,
+      { BAD(-1, EINVAL), BAD(0, EINVAL), TOLD(1, 1), TOLD(32767, 32767), BAD(32768, EINVAL), END } },
+    { OPTION(IPPROTO_TCP, TCP_KEEPINTVL), 75,
+      { BAD(-1, EINVAL), BAD(0, EINVAL), TOLD(1, 1), TOLD(32767, 32767), BAD(32768, EINVAL), END } },
+    { OPTION(IPPROTO_TCP, TCP_KEEPCNT), 9, { BAD(-1, EINVAL), BAD(0, EINVAL), TOLD(127, 127), BAD(128, EINVAL), END } },
+    { OPTION(IPPROTO_TCP, TCP_SYNCNT), OURS(7, 6),
+      { BAD(-1, EINVAL), BAD(0, EINVAL), TOLD(1, 1), TOLD(127, 127), BAD(128, EINVAL), END } },
+    { OPTION(IPPROTO_TCP, TCP_LINGER2), 60,
+      { TOLD(-1, -1), TOLD(-100, -1), TOLD(0, 60), TOLD(1, 1), TOLD(120, 120), TOLD(121, 120), END } },
+    { OPTION(IPPROTO_TCP, TCP_DEFER_ACCEPT), 0,
+      { TOLD(-1, 0), TOLD(1, 1), TOLD(2, 3), TOLD(5, 7), TOLD(128, 247), TOLD(INT_MAX, 29887), TOLD(0, 0), END } },
+    { OPTION(IPPROTO_TCP, TCP_WINDOW_CLAMP), 0,
+      { TOLD(-1, 1152), TOLD(1, 1152), TOLD(65536, 65536), TOLD(0, 0), END } },
+    { OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT), 0,
+      { BAD(-1, EINVAL), TOLD(1, 1), TOLD(INT_MAX, INT_MAX), TOLD(0, 0), END } },
+    { OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT), 0, { TOLD(-1, -1), TOLD(1, 1), TOLD(1 << 20, 1 << 20), TOLD(0, 0), END } },
+    { OPTION(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS), 0, { BAD(-1, EINVAL), TOLD(1, 1), TOLD(0, 0), BAD(2, EINVAL), END } },
+    { OPTION(IPPROTO_TCP, TCP_THIN_DUPACK), 0, { BAD(-1, EINVAL), TOLD(1, 0), TOLD(0, 0), BAD(2, EINVAL), END } },
+};
+
+static const size_t option_count = sizeof options / sizeof options[0];
+
+/* What went wrong with which option. */
+static void judge(bool good, const struct option *option, const char *what, int given, long is)
+{
+    char line[120];
+
+    snprintf(line, sizeof line, "%s %s %d", option->name, what, given);
+    if (!tap(good, line))
+        printf("# it is %ld\n", is);
+}
+
+static int told(int fd, const struct option *option)
+{
+    int value = -12345;
+    socklen_t length = sizeof value;
+
+    if (ustcp_getsockopt(fd, option->level, option->number, &value, &length) != 0 || length != sizeof value)
+        return -54321;
+    return value;
+}
+
+static void take_steps(int fd, const struct option *option)
+{
+    for (const struct step *step = option->steps; step->error != -1; step++) {
+        errno = 0;
+        int result = ustcp_setsockopt(fd, option->level, option->number, &step->given, sizeof step->given);
+
+        judge(result == (step->error ? -1 : 0) && (result == 0 || errno == step->error), option, "takes", step->given, errno);
+        if (step->error == 0)
+            judge(told(fd, option) == step->told, option, "tells what it was set to,", step->given, told(fd, option));
+    }
+}
+
+/* A value too short is refused, and one that is longer read from its beginning; a room too short gets the beginning. */
+static void lengths(int fd, const struct option *option)
+{
+    int value[2] = { option->initially, 0x55555555 };
+    bool read_only = option->steps[0].error == ENOPROTOOPT;
+    socklen_t length = 1;
+    char byte = 0;
+
+    errno = 0;
+    ustcp_setsockopt(fd, option->level, option->number, value, 3);
+    judge(errno == EINVAL, option, "refuses a length of", 3, errno);
+    errno = 0;
+    ustcp_setsockopt(fd, option->level, option->number, NULL, 4);
+    judge(errno == EFAULT, option, "refuses a null pointer and", 4, errno);
+    if (!read_only && option->number != TCP_MAXSEG) {
+        int result = ustcp_setsockopt(fd, option->level, option->number, value, sizeof value);
+
+        judge(result == 0, option, "takes a length of", sizeof value, errno);
+    }
+    int result = ustcp_getsockopt(fd, option->level, option->number, &byte, &length);
+
+    judge(result == 0 && length == 1 && byte == (char)option->initially, option, "tells a room of", 1, byte);
+}
+
+static void test_new_sockets(void)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        int fd = ustcp_socket(AF_INET, SOCK_STREAM, 0);
+
+        NEEDS(fd >= 0);
+        judge(told(fd, &options[i]) == options[i].initially, &options[i], "is at first", options[i].initially,
+              told(fd, &options[i]));
+        lengths(fd, &options[i]);
+        take_steps(fd, &options[i]);
+        ustcp_close(fd);
+    }
+}
+
+static void set(int fd, int level, int number, int value)
+{
+    GIVES(ustcp_setsockopt(fd, level, number, &value, sizeof value), 0);
+}
+
+static int get(int fd, int level, int number)
+{
+    int value = -12345;
+    socklen_t length = sizeof value;
+
+    GIVES(ustcp_getsockopt(fd, level, number, &value, &length), 0);
+    return value;
+}
+
+/* What a connection, or a listener, no longer takes. */
+static void test_states(void)
+{
+    struct sockaddr_in name;
+    int pair[2], value = 0, listener = listen_here(&name);
+
+    make_pair(pair);
+    FAILS(ustcp_setsockopt(pair[0], IPPROTO_TCP, TCP_WINDOW_CLAMP, &value, sizeof value), EINVAL);
+    FAILS(ustcp_setsockopt(listener, IPPROTO_TCP, TCP_WINDOW_CLAMP, &value, sizeof value), EINVAL);
+    for (size_t i = 0; i < option_count; i++) {
+        if (options[i].number == TCP_MAXSEG || options[i].number == TCP_WINDOW_CLAMP
+            || (options[i].level == SOL_SOCKET && options[i].number == SO_ACCEPTCONN))
+            continue;
+        take_steps(pair[0], &options[i]);
+        take_steps(listener, &options[i]);
+    }
+    HOLDS(get(listener, SOL_SOCKET, SO_ACCEPTCONN) == 1);
+    ustcp_close(pair[0]);
+    ustcp_close(pair[1]);
+    ustcp_close(listener);
+}
+
+/* Accepted sockets begin with what their listener has. */
+static void test_inheritance(void)
+{
+    struct sockaddr_in name;
+    int listener = listen_here(&name), client, fd;
+
+    set(listener, IPPROTO_TCP, TCP_CORK, 1);
+    set(listener, IPPROTO_TCP, TCP_USER_TIMEOUT, 4321);
+    set(listener, IPPROTO_TCP, TCP_LINGER2, 7);
+    set(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 8765);
+    set(listener, IPPROTO_TCP, TCP_KEEPIDLE, 77);
+    set(listener, SOL_SOCKET, SO_RCVLOWAT, 5);
+    client = connect_to(&name);
+    fd = ustcp_accept(listener, NULL, NULL);
+    NEEDS(fd >= 0);
+    HOLDS(get(fd, IPPROTO_TCP, TCP_CORK) == 1);
+    HOLDS(get(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) == 4321);
+    HOLDS(get(fd, IPPROTO_TCP, TCP_LINGER2) == 7);
+    HOLDS(get(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT) == 8765);
+    HOLDS(get(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 77);
+    HOLDS(get(fd, SOL_SOCKET, SO_RCVLOWAT) == 5);
+    ustcp_close(fd);
+    ustcp_close(client);
+    ustcp_close(listener);
+}
+
+static bool readable(int fd, int timeout)
+{
+    struct pollfd entry = { .fd = fd, .events = POLLIN };
+
+    return ustcp_poll(&entry, 1, timeout) == 1 && entry.revents & POLLIN;
+}
+
+/* A cork holds back, and what it held back comes when it is pulled; MSG_MORE holds until a send without it. */
+static void test_cork(void)
+{
+    int pair[2];
+    char bytes[8];
+
+    make_pair(pair);
+    set(pair[0], IPPROTO_TCP, TCP_CORK, 1);
+    GIVES(ustcp_send(pair[0], "abc", 3, 0), 3);
+    FAILS(ustcp_recv(pair[1], bytes, 8, MSG_DONTWAIT), EAGAIN);
+    set(pair[0], IPPROTO_TCP, TCP_CORK, 0);
+    HOLDS(readable(pair[1], -1));
+    GIVES(ustcp_recv(pair[1], bytes, 8, 0), 3);
+    GIVES(ustcp_send(pair[0], "de", 2, MSG_MORE), 2);
+    FAILS(ustcp_recv(pair[1], bytes, 8, MSG_DONTWAIT), EAGAIN);
+    GIVES(ustcp_send(pair[0], "f", 1, 0), 1);
+    HOLDS(readable(pair[1], -1));
+    GIVES(ustcp_recv(pair[1], bytes, 8, 0), 3);
+    GIVES(ustcp_send(pair[0], "gh", 2, MSG_MORE), 2);
+    HOLDS(readable(pair[1], -1)); /* not for ever */
+    ustcp_close(pair[0]);
+    ustcp_close(pair[1]);
+}
+
+/* SO_RCVLOWAT holds back poll and a recv that may wait, but not one that may not. */
+static void test_receive_low_water(void)
+{
+    int pair[2];
+    char bytes[8];
+
+    make_pair(pair);
+    set(pair[1], SOL_SOCKET, SO_RCVLOWAT, 4);
+    GIVES(ustcp_send(pair[0], "abc", 3, 0), 3);
+    HOLDS(!readable(pair[1], 0));
+    GIVES(ustcp_recv(pair[1], bytes, 8, MSG_DONTWAIT | MSG_PEEK), 3);
+    GIVES(ustcp_recv(pair[1], bytes, 2, 0), 2); /* as many as there is room for are enough */
+    GIVES(ustcp_send(pair[0], "def", 3, 0), 3);
+    HOLDS(readable(pair[1], -1));
+    GIVES(ustcp_recv(pair[1], bytes, 8, 0), 4);
+    GIVES(ustcp_send(pair[0], "g", 1, 0), 1);
+    ustcp_shutdown(pair[0], SHUT_WR);
+    HOLDS(readable(pair[1], -1)); /* the end is not waited for */
+    GIVES(ustcp_recv(pair[1], bytes, 8, 0), 1);
+    GIVES(ustcp_recv(pair[1], bytes, 8, 0), 0);
+    ustcp_close(pair[0]);
+    ustcp_close(pair[1]);
+}
+
+/* TCP_DEFER_ACCEPT: the connection is there for the client at once, for the server with its first byte. */
+static void test_defer_accept(void)
+{
+    struct sockaddr_in name;
+    int listener = listen_here(&name), client, fd;
+    char byte;
+
+    set(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, 30);
+    client = connect_to(&name);
+    HOLDS(!readable(listener, 0));
+    GIVES(ustcp_send(client, "x", 1, 0), 1);
+    HOLDS(readable(listener, -1));
+    fd = ustcp_accept(listener, NULL, NULL);
+    NEEDS(fd >= 0);
+    GIVES(ustcp_recv(fd, &byte, 1, MSG_DONTWAIT), 1);
+    ustcp_close(fd);
+    ustcp_close(client);
+    ustcp_close(listener);
+}
+
+int main(void)
+{
+    test_new_sockets();
+    test_states();
+    test_inheritance();
+    test_cork();
+    test_receive_low_water();
+    test_defer_accept();
+    return tap_end();
+}
