@@ -7,8 +7,8 @@ use crate::stack::Control;
 use crate::table::{Kind, Listener, Socket};
 use crate::tcp::Connection;
 use crate::{
-    Cause, Error, EventKind, Family, Flow, Framing, Info, Instant, Options, Readiness, Shutdown, SocketId, Stack,
-    State, address, route,
+    Cause, Error, ErrorReport, EventKind, Family, Flow, Framing, Info, Instant, Options, Readiness, Shutdown, SocketId,
+    Stack, State, address, route,
 };
 
 impl Stack {
@@ -515,16 +515,29 @@ impl Stack {
         Ok(())
     }
 
-    /// Fetches and clears the pending error (`SO_ERROR`).
+    /// Fetches and clears the pending error (`SO_ERROR`); without one, what ICMP last said of a connection that goes on, as
+    /// Linux (RFC 9293 SHLD-25).
     pub fn take_error(&mut self, id: SocketId) -> Result<Option<Error>, Error> {
         let error = match &mut self.sockets.held_mut(id)?.kind {
-            Kind::Connection(connection) => connection.error.take(),
+            Kind::Connection(connection) => connection.error.take().or_else(|| connection.soft_error.take()),
             Kind::Fresh | Kind::Listener(_) => None,
         };
         if error.is_some() {
             self.notify(id);
         }
         Ok(error)
+    }
+
+    /// Fetches the oldest ICMP error that is kept for the user (`MSG_ERRQUEUE`); `WouldBlock` when there is none. As in
+    /// Linux the pending error goes with it.
+    pub fn take_report(&mut self, id: SocketId) -> Result<ErrorReport, Error> {
+        let Kind::Connection(connection) = &mut self.sockets.held_mut(id)?.kind else {
+            return Err(Error::WouldBlock);
+        };
+        let report = connection.reports.pop().ok_or(Error::WouldBlock)?;
+        connection.error = connection.reports.next_error();
+        self.notify(id);
+        Ok(report)
     }
 
     /// Options.

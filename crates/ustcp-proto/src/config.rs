@@ -57,6 +57,9 @@ pub struct Config {
     /// Retransmissions of a SYN before connect gives up (`tcp_syn_retries`): 7 is 247 s, for RFC 9293 MUST-23 wants 3
     /// minutes at least. Linux's own 6 is 127 s.
     pub syn_retries: u8,
+    /// Whether an ICMP error that RFC 9293 calls soft (network or host unreachable, time exceeded, parameter problem) ends
+    /// an attempt to connect. MUST-56 says no; Linux does so, and RFC 5461 §4 says why.
+    pub soft_errors_end_connect: bool,
     /// Retransmissions of a SYN-ACK before the half-open connection is forgotten (`tcp_synack_retries`).
     pub syn_ack_retries: u8,
     /// Retransmissions of data before the connection is given up (`tcp_retries2`): 15 is 924 s at least.
@@ -116,6 +119,7 @@ impl Default for Config {
             rto_max: Duration::from_secs(120),
             rto_initial: Duration::from_secs(1),
             syn_retries: 7,
+            soft_errors_end_connect: false,
             syn_ack_retries: 5,
             retries: 15,
             orphan_retries: 8,

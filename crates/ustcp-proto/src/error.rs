@@ -38,6 +38,18 @@ pub enum Error {
     NetworkUnreachable,
     /// `EHOSTUNREACH`: ICMP said that the host cannot be reached.
     HostUnreachable,
+    /// `ENOPROTOOPT`: ICMP said that the host does not speak TCP.
+    ProtocolUnreachable,
+    /// `EPROTO`: ICMP said that something is wrong with a header of ours.
+    ProtocolError,
+    /// `EHOSTDOWN`: ICMP said that there is no such host.
+    HostDown,
+    /// `ENONET`: ICMP said that the host is isolated.
+    HostIsolated,
+    /// `EOPNOTSUPP`: ICMP said that a source route failed.
+    SourceRouteFailed,
+    /// `EACCES`: ICMP said that a rule forbids it.
+    Prohibited,
     /// `ENETDOWN`: the device, or the stack, is gone.
     NetworkDown,
     /// `EINVAL`: the argument, or the call in this state, makes no sense.
@@ -65,6 +77,12 @@ impl fmt::Display for Error {
             Error::AddressFamilyNotSupported => "address family not supported",
             Error::NetworkUnreachable => "network unreachable",
             Error::HostUnreachable => "host unreachable",
+            Error::ProtocolUnreachable => "protocol unreachable",
+            Error::ProtocolError => "protocol error",
+            Error::HostDown => "no such host",
+            Error::HostIsolated => "host isolated",
+            Error::SourceRouteFailed => "source route failed",
+            Error::Prohibited => "forbidden by a rule",
             Error::NetworkDown => "network down",
             Error::InvalidArgument => "invalid argument",
             Error::NoBuffers => "no buffer space",

@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use ustcp_wire::{IcmpError, IcmpMessage, IpPacket, Malformed, Quoted};
 
+use crate::report::{ErrorReport, meaning};
 use crate::stack::Target;
-use crate::{Cause, DropReason, Error, Family, Flow, Instant, SocketId, Stack, State, route};
+use crate::{DropReason, Family, Flow, Instant, SocketId, Stack, route};
 
 /// How many errors we send: this many at once, and one more in each interval (Linux's `icmp_msgs_burst` and
 /// `icmp_msgs_per_sec`).
@@ -59,13 +60,11 @@ impl Stack {
                 self.reply(IcmpMessage::echo_reply(&ip.header, identifier, sequence, data));
             }
             Ok(IcmpMessage::FragmentationNeeded { mtu, quoted }) => self.on_fragmentation_needed(&quoted, mtu),
-            Ok(IcmpMessage::Unreachable { code, quoted }) => {
-                let (error, hard) = unreachable(Family::of(quoted.source.ip()), code);
-                self.on_icmp_error(&quoted, error, hard);
-            }
-            Ok(IcmpMessage::TimeExceeded { quoted } | IcmpMessage::ParameterProblem { quoted }) => {
-                self.on_icmp_error(&quoted, Error::HostUnreachable, false);
-            }
+            Ok(
+                IcmpMessage::Unreachable { quoted, .. }
+                | IcmpMessage::TimeExceeded { quoted }
+                | IcmpMessage::ParameterProblem { quoted },
+            ) => self.on_icmp_error(ip, &quoted),
             Ok(IcmpMessage::EchoReply { .. } | IcmpMessage::Ignored) => self.cx.dropped(None, DropReason::Protocol),
             Err(malformed) => self.cx.dropped(None, reason_for(malformed)),
         }
@@ -94,18 +93,25 @@ impl Stack {
         self.settle(id);
     }
 
-    /// RFC 9293 MUST-56: nothing that a router says ends a connection. Before it is established, a host that says that
-    /// nobody is there is believed (SHLD-26).
-    fn on_icmp_error(&mut self, quoted: &Quoted, error: Error, hard: bool) {
+    /// RFC 9293 MUST-56, SHLD-25, SHLD-26, MUST-47: what ends an attempt to connect, and what is only told.
+    fn on_icmp_error(&mut self, ip: &IpPacket<'_>, quoted: &Quoted) {
         let Some(id) = self.quoted_connection(quoted) else {
             return self.cx.dropped(None, DropReason::OutOfWindow);
         };
+        let [kind, code] = ip.payload.first_chunk().copied().unwrap_or_default();
+        let family = Family::of(ip.header.source);
+        let (error, severity) = meaning(family, kind, code);
+        let report = ErrorReport {
+            error,
+            family,
+            kind,
+            code,
+            offender: ip.header.source,
+            destination: quoted.destination,
+            quoted: IcmpMessage::quoted_segment(ip.payload).to_vec(),
+        };
         if let Some(connection) = self.sockets.connection_mut(id) {
-            if hard && connection.state == State::SynSent {
-                connection.fail(&mut self.cx, Cause::Aborted, error);
-            } else {
-                connection.soft_error = Some(error);
-            }
+            connection.on_icmp_error(&mut self.cx, report, severity);
         }
         self.settle(id);
     }
@@ -144,14 +150,5 @@ pub(crate) fn reason_for(malformed: Malformed) -> DropReason {
         Malformed::Truncated | Malformed::BadLength | Malformed::Unsupported | Malformed::Problem(_) => {
             DropReason::Malformed
         }
-    }
-}
-
-/// What a destination unreachable means to a user, and whether the host itself says so: RFC 792, RFC 4443 §3.1.
-fn unreachable(family: Family, code: u8) -> (Error, bool) {
-    match (family, code) {
-        (Family::V4, 2 | 3) | (Family::V6, 4) => (Error::ConnectionRefused, true),
-        (Family::V4, 0 | 6 | 9 | 11) | (Family::V6, 0) => (Error::NetworkUnreachable, false),
-        (Family::V4 | Family::V6, _) => (Error::HostUnreachable, false),
     }
 }

@@ -155,6 +155,8 @@ pub struct Options {
     pub max_segment: Option<u16>,
     /// `TCP_CONGESTION`.
     pub congestion: Algorithm,
+    /// `IP_RECVERR`, `IPV6_RECVERR`: an ICMP error that ends nothing is told by the next call nevertheless.
+    pub error_queue: bool,
 }
 
 impl Default for Options {
@@ -185,6 +187,7 @@ impl Default for Options {
             window_clamp: None,
             max_segment: None,
             congestion: config.congestion,
+            error_queue: false,
         }
     }
 }

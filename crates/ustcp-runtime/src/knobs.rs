@@ -62,6 +62,9 @@ const TABLE: &[(&str, Field)] = &[
     ("initcwnd", |config| Knob::Word(&mut config.initial_window, 1..=1000)),
     ("mtu", |config| Knob::Size(&mut config.mtu, 128..=65_535)),
     ("rto_initial_ms", |config| Knob::Millis(&mut config.rto_initial)),
+    ("soft_errors_end_connect", |config| {
+        Knob::Flag(&mut config.soft_errors_end_connect)
+    }),
     ("socket_limit", |config| Knob::Size(&mut config.socket_limit, 0..=MOST)),
     ("time_wait_ms", |config| Knob::Millis(&mut config.time_wait)),
     ("trace", |config| Knob::Flag(&mut config.trace)),

@@ -140,6 +140,14 @@ impl<'a> IcmpMessage<'a> {
         })
     }
 
+    /// What an ICMP error quotes of the segment that it is about: the TCP header, and as much behind it as there is. Of
+    /// another message nothing.
+    #[must_use]
+    pub fn quoted_segment(message: &[u8]) -> &[u8] {
+        let quote = message.get(HEADER..).and_then(Outline::of);
+        quote.map_or(&[], |outline| outline.rest)
+    }
+
     /// The whole packet of an echo reply (RFC 1122 §3.2.2.6, RFC 4443 §4.2) to the request whose header is `ip`.
     /// `data` is the request's and so fits.
     #[must_use]

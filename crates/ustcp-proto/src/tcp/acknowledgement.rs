@@ -61,7 +61,6 @@ impl Connection {
         }
         self.timeouts = 0;
         self.first_timeout = None;
-        self.soft_error = None;
         let outstanding = self.snd.in_flight.outstanding() > 0;
         self.timers.retransmission = outstanding.then(|| cx.now + self.retransmission_timeout()); // RFC 6298 (5.2), (5.3)
     }

@@ -399,6 +399,7 @@ impl Connection {
 
     fn note_received(&mut self, cx: &mut Context) {
         self.last_received = cx.now;
+        self.soft_error = None; // as Linux: something comes through
         self.cork.on_segment();
         self.probes = 0;
         if self.timers.keepalive.is_some() {

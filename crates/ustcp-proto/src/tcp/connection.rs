@@ -12,6 +12,7 @@ use super::timers::Timers;
 use super::undo::Undo;
 use super::{HalfOpen, MIN_MSS, Offer, Timestamps, announced_mss, window_scale_for};
 use crate::context::Context;
+use crate::report::{ErrorReport, Reports, Severity};
 use crate::{Cause, Error, EventKind, Family, Flow, Instant, Options, State};
 
 /// Who began: RFC 9293 MUST-11.
@@ -55,6 +56,8 @@ pub(crate) struct Connection {
     pub(crate) error: Option<Error>,
     /// What ICMP said without ending the connection: the reason, should it time out.
     pub(crate) soft_error: Option<Error>,
+    /// What ICMP said about the attempt to connect, for `MSG_ERRQUEUE`.
+    pub(crate) reports: Reports,
     /// Its user has closed it.
     pub(crate) orphan: bool,
     /// shutdown(SHUT_RD).
@@ -140,6 +143,7 @@ impl Connection {
             cork: Cork::default(),
             error: None,
             soft_error: None,
+            reports: Reports::default(),
             orphan: false,
             read_shut: false,
             notify: false,
@@ -323,6 +327,26 @@ impl Connection {
         self.error = Some(error);
         self.arrivals = self.arrivals.wrapping_add(1);
         self.enter(cx, cause);
+    }
+
+    /// A router or the other host says that a segment of ours did not arrive.
+    pub(crate) fn on_icmp_error(&mut self, cx: &mut Context, report: ErrorReport, severity: Severity) {
+        let error = report.error;
+        // SYN-RECEIVED is here a simultaneous open.
+        let attempt = matches!(self.state, State::SynSent | State::SynReceived) && !self.was_established;
+        let ends = attempt && (severity == Severity::Hard || cx.config.soft_errors_end_connect);
+        if attempt && (ends || self.options.error_queue) {
+            self.reports.push(report);
+            self.notify = true;
+        }
+        if ends {
+            self.fail(cx, Cause::Aborted, error);
+        } else if self.options.error_queue {
+            self.error = Some(error); // as Linux: the next call tells it, and the connection goes on
+            self.notify = true;
+        } else {
+            self.soft_error = Some(error);
+        }
     }
 
     pub(crate) fn disposal(&self) -> Disposal {

@@ -21,7 +21,7 @@ impl Connection {
             writable: !opening && (write_closed || room) || dead,
             read_closed,
             hang_up: (read_closed && write_closed) || dead,
-            error: self.error.is_some(),
+            error: self.error.is_some() || !self.reports.is_empty(),
             urgent: self.has_urgent(),
             arrivals: self.arrivals,
         }

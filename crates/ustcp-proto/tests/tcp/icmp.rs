@@ -117,18 +117,27 @@ fn sizes_that_routers_name() {
     }
 }
 
-/// SHLD-26: in SYN-SENT port and protocol unreachable are believed.
+/// SHLD-26: in SYN-SENT port and protocol unreachable are believed; and so is, as in Linux, what RFC 9293 does not list.
 #[test]
 fn hard_errors_end_an_attempt() {
-    for code in [2, 3] {
+    for (code, error) in [
+        (2, Error::ProtocolUnreachable),
+        (3, Error::ConnectionRefused),
+        (6, Error::NetworkUnreachable),
+        (7, Error::HostDown),
+        (8, Error::HostIsolated),
+        (9, Error::NetworkUnreachable),
+        (10, Error::HostUnreachable),
+        (11, Error::NetworkUnreachable),
+        (12, Error::HostUnreachable),
+        (13, Error::HostUnreachable),
+        (15, Error::HostUnreachable),
+    ] {
         let mut w = Wire::new(config(), WE_CONNECT);
         w.connect();
         let syn = w.next_packet().expect("a SYN");
         w.inject(&about(&syn, UNREACHABLE, code, 0));
-        assert_eq!(
-            (w.state(), w.take_error()),
-            (State::Closed, Some(Error::ConnectionRefused))
-        );
+        assert_eq!((w.state(), w.take_error()), (State::Closed, Some(error)), "{code}");
     }
 }
 
@@ -138,9 +147,9 @@ fn soft_errors_are_the_reason_in_the_end() {
     for (kind, code, reason) in [
         (UNREACHABLE, 0, Error::NetworkUnreachable),
         (UNREACHABLE, 1, Error::HostUnreachable),
-        (UNREACHABLE, 5, Error::HostUnreachable),
+        (UNREACHABLE, 5, Error::SourceRouteFailed),
         (11, 0, Error::HostUnreachable),
-        (12, 0, Error::HostUnreachable),
+        (12, 0, Error::ProtocolError),
     ] {
         let mut w = Wire::new(config(), WE_CONNECT);
         w.connect();
@@ -150,6 +159,98 @@ fn soft_errors_are_the_reason_in_the_end() {
         w.sees_syns();
         w.elapse(secs(300));
         assert_eq!(w.take_error(), Some(reason), "{kind} {code}");
+    }
+}
+
+/// RFC 5461 §4: where the configuration says so, the soft ones end an attempt at once, as in Linux, and no connection.
+#[test]
+fn soft_errors_end_an_attempt_where_configured() {
+    let mut eager = config();
+    eager.soft_errors_end_connect = true;
+    for (kind, code, error) in [
+        (UNREACHABLE, 0, Error::NetworkUnreachable),
+        (UNREACHABLE, 1, Error::HostUnreachable),
+        (UNREACHABLE, 5, Error::SourceRouteFailed),
+        (11, 0, Error::HostUnreachable),
+        (12, 0, Error::ProtocolError),
+    ] {
+        let mut w = Wire::new(eager.clone(), WE_CONNECT);
+        w.connect();
+        let syn = w.next_packet().expect("a SYN");
+        w.inject(&about(&syn, kind, code, 0));
+        assert_eq!(
+            (w.state(), w.take_error()),
+            (State::Closed, Some(error)),
+            "{kind} {code}"
+        );
+    }
+    let mut w = Wire::connected_to(eager, PLAIN);
+    w.write(10);
+    let sent = w.next_packet().expect("text");
+    w.inject(&about(&sent, UNREACHABLE, 1, 0));
+    assert_eq!(w.state(), State::Established);
+}
+
+/// MUST-47, SHLD-25: `SO_ERROR` tells what was said of a connection that goes on, once; what comes through ends it.
+#[test]
+fn a_soft_error_can_be_asked_for() {
+    let (mut w, first) = in_flight();
+    w.inject(&about(&first, UNREACHABLE, 1, 0));
+    assert!(!w.readiness().error);
+    assert_eq!((w.take_error(), w.take_error()), (Some(Error::HostUnreachable), None));
+    w.inject(&about(&first, UNREACHABLE, 0, 0));
+    w.peer(". 1:1(0) ack 1461");
+    assert_eq!((w.take_error(), w.state()), (None, State::Established));
+}
+
+/// MUST-47, SHLD-20: with `IP_RECVERR` the next call says so, and the connection goes on.
+#[test]
+fn a_soft_error_is_told_to_who_wants_it() {
+    let (mut w, first) = in_flight();
+    w.set(|options| options.error_queue = true);
+    w.inject(&about(&first, UNREACHABLE, 1, 0));
+    assert!(w.readiness().error && w.readiness().readable);
+    assert_eq!(w.read(10), Err(Error::HostUnreachable));
+    assert_eq!(w.read(10), Err(Error::WouldBlock));
+    assert_eq!(w.stack.take_report(w.id()), Err(Error::WouldBlock)); // as Linux: only attempts to connect are quoted
+    w.peer("P. 1:11(10) ack 14601");
+    assert_eq!((w.read(10), w.state()), (Ok(10), State::Established));
+}
+
+/// SHLD-25: what ended an attempt lies in the error queue, with the segment that it is about; fetching it fetches the error.
+#[test]
+fn the_error_queue_quotes_the_syn() {
+    let mut w = Wire::new(config(), WE_CONNECT);
+    w.connect();
+    let syn = w.next_packet().expect("a SYN");
+    w.inject(&icmp(UNREACHABLE, 3, [0; 4], &syn));
+    assert!(w.readiness().error);
+    let report = w.stack.take_report(w.id()).expect("a report");
+    assert_eq!(
+        (report.error, report.kind, report.code, report.offender),
+        (Error::ConnectionRefused, 3, 3, PEERS)
+    );
+    assert_eq!(report.destination, core::net::SocketAddr::new(PEERS, SERVER));
+    assert_eq!(report.quoted, syn[20..]);
+    assert_eq!((w.take_error(), w.readiness().error), (None, false));
+    assert_eq!(w.stack.take_report(w.id()), Err(Error::WouldBlock));
+}
+
+/// A soft error of an attempt that goes on is queued for who wants it, and not without bound.
+#[test]
+fn the_error_queue_is_bounded() {
+    for wants in [false, true] {
+        let mut w = Wire::new(config(), WE_CONNECT);
+        w.connect();
+        w.set(|options| options.error_queue = wants);
+        let syn = w.next_packet().expect("a SYN");
+        for _ in 0..100 {
+            w.inject(&about(&syn, UNREACHABLE, 1, 0));
+        }
+        assert_eq!(w.state(), State::SynSent);
+        let told = core::iter::from_fn(|| w.stack.take_report(w.id()).ok()).count();
+        assert_eq!(told, if wants { 8 } else { 0 });
+        assert_eq!(w.readiness().error, false);
     }
 }
 

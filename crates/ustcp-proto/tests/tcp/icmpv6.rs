@@ -129,7 +129,7 @@ fn soft_errors_are_the_reason_in_the_end() {
         (UNREACHABLE, 0, Error::NetworkUnreachable),
         (UNREACHABLE, 3, Error::HostUnreachable),
         (TIME_EXCEEDED, 0, Error::HostUnreachable),
-        (PARAMETER_PROBLEM, 1, Error::HostUnreachable),
+        (PARAMETER_PROBLEM, 1, Error::ProtocolError),
     ] {
         let mut w = Wire::new(config_v6(), WE_CONNECT);
         w.connect();
