@@ -250,7 +250,7 @@ fn the_error_queue_is_bounded() {
         assert_eq!(w.state(), State::SynSent);
         let told = core::iter::from_fn(|| w.stack.take_report(w.id()).ok()).count();
         assert_eq!(told, if wants { 8 } else { 0 });
-        assert_eq!(w.readiness().error, false);
+        assert!(!w.readiness().error);
     }
 }
 
