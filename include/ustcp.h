@@ -407,6 +407,9 @@ int ustcp_accept4(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags);
  *   `INADDR_ANY` and `in6addr_any` mean this host. `sin6_flowinfo` and `sin6_scope_id` are not looked at.
  * - `addrlen`: bytes at `addr`: 16 (24 for IPv6) to 128.
  *
+ * An address of `AF_UNSPEC`, of at least 2 bytes, undoes connect and listen: the peer gets RST, `SO_ERROR` says
+ * `ECONNRESET`, and the socket, still bound if bind did that, may connect or listen again.
+ *
  * Returns 0, or -1 and sets `errno`:
  * - `EINPROGRESS`: begun; the socket has `O_NONBLOCK`, or the timeout has passed.
  * - `EALREADY`: an attempt is under way. `EISCONN`: connected already, or listening.
@@ -416,8 +419,7 @@ int ustcp_accept4(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags);
  *   ::ffff:a.b.c.d with `IPV6_V6ONLY`.
  * - `EADDRNOTAVAIL`: no free port is left for that peer, or the connection exists already.
  * - `EINTR`: a signal's handler ran that was installed without `SA_RESTART`; the attempt goes on.
- * - `EAFNOSUPPORT`: not an address of the socket's domain, or not of the family that it was bound in; also
- *   `AF_UNSPEC`, which undoes a connection in Linux and is not offered.
+ * - `EAFNOSUPPORT`: not an address of the socket's domain, or not of the family that it was bound in.
  * - `EINVAL`: wrong length. `EFAULT`: `addr` is not readable.
  * - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
  *   ended.
@@ -551,7 +553,7 @@ ssize_t ustcp_write(int fd, const void *buf, size_t len);
  * - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are read by one call, as in Linux.
  * - `flags`: `MSG_DONTWAIT`: take what is there. `MSG_PEEK`: leave it there too. `MSG_WAITALL`: wait until `len` bytes
  *   are there, the stream ends or a signal comes. `MSG_TRUNC`: drop the bytes instead of copying them, `buf` is not
- *   touched. `MSG_OOB`: the urgent byte, without waiting. `MSG_ERRQUEUE`: `EAGAIN`, that queue is always empty.
+ *   touched. `MSG_OOB`: the urgent byte, without waiting. `MSG_ERRQUEUE`: see `ustcp_recvmsg`.
  *   Others are taken without effect.
  *
  * Returns the number of bytes read; 0 when the peer has sent FIN and all before it was read, or our side was shut down
@@ -642,10 +644,13 @@ ssize_t ustcp_sendmsg(int fd, const struct msghdr *msg, int flags);
 /**
  * As `ustcp_recv`, into a message; recvmsg(2).
  *
- * - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. Out: `msg_namelen` and `msg_controllen` are 0: a
- *   TCP socket tells no address here, and there are no control data; `msg_flags` is `MSG_OOB` with the urgent byte,
- *   else 0.
- * - `flags`: as for `ustcp_recv`.
+ * - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. Out: `msg_namelen` is 0: a TCP socket tells no address
+ *   here. With `TCP_INQ` set there is one piece of control data, of level `IPPROTO_TCP` and type `TCP_CM_INQ` (36): an int,
+ *   the bytes that are still there to read, 1 at the end of the stream. `msg_controllen` is the length of the control
+ *   data; `msg_flags` is `MSG_OOB` with the urgent byte, `MSG_CTRUNC` if the control data were cut, else 0.
+ * - `flags`: as for `ustcp_recv`. `MSG_ERRQUEUE`: the oldest ICMP error of an attempt to connect, or `EAGAIN`: the quoted
+ *   segment in the buffers, its destination in `msg_name`, a `struct sock_extended_err` of <linux/errqueue.h> with the
+ *   sender's address behind it as control data (`IP_RECVERR`, `IPV6_RECVERR`). At most 8 are kept.
  *
  * Returns and sets `errno` as `ustcp_recv`, and:
  * - `EMSGSIZE`: more than 1024 buffers. `EINVAL`: the lengths are too large, or `msg_namelen` is negative.
@@ -654,7 +659,9 @@ ssize_t ustcp_sendmsg(int fd, const struct msghdr *msg, int flags);
  * Safety:
  * `msg` and all its buffers stay writable during the call; no two of them overlap.
  */
-ssize_t ustcp_recvmsg(int fd, struct msghdr *msg, int flags);
+ssize_t ustcp_recvmsg(int fd,
+                      struct msghdr *msg,
+                      int flags);
 
 /**
  * Waits until one of the descriptors is ready; poll(2). Takes descriptors of this library and others side by side, and
@@ -713,6 +720,10 @@ int ustcp_poll(struct pollfd *fds,
  * - `TCP_CONGESTION` (name, at most 15 bytes): `cubic`, `reno` or `bbr`, also for a connection at work. Told as 16
  *   bytes, with zeros behind the name.
  * - `TCP_KEEPIDLE`, `TCP_KEEPINTVL` (int, 1 to 32767 seconds), `TCP_KEEPCNT` (int, 1 to 127).
+ * - `TCP_INQ` (int, 0 or 1; its number is 36): `ustcp_recvmsg` tells how much is left to read.
+ *
+ * `IPPROTO_IP`:
+ * - `IP_RECVERR` (int or byte): an ICMP error that does not end the connection is told by the next call.
  *
  * `IPPROTO_IP`; of a socket of `AF_INET6` also `IPPROTO_IPV6`:
  * - `IP_TRANSPARENT`, `IPV6_TRANSPARENT` (int): bind takes any address that a host can have; a listener takes
@@ -720,6 +731,7 @@ int ustcp_poll(struct pollfd *fds,
  *   other listener. `ustcp_getsockname` tells where the peer wanted to go. No privilege is asked for.
  *
  * `IPPROTO_IPV6`, on a socket of `AF_INET6`:
+ * - `IPV6_RECVERR` (int): the same.
  * - `IPV6_V6ONLY` (int): nothing to do with IPv4; only before the socket has its local address.
  *
  * - `optval`, `optlen`: the value and its length in bytes; a longer one is read from its beginning.
@@ -789,7 +801,7 @@ int ustcp_fcntl(int fd, int cmd, long arg);
  * macro of this name makes it so in C (a null pointer when left out).
  *
  * - `request`: `FIONREAD` (`SIOCINQ`): bytes that can be read now, into `*(int *)arg`. `SIOCOUTQ` (`TIOCOUTQ`): bytes
- *   written that the peer has not acknowledged. `SIOCATMARK`: 1 when the next byte to read is the urgent one, else 0.
+ *   written that the peer has not acknowledged. `SIOCOUTQNSD`: bytes written that were never sent. `SIOCATMARK`: 1 when the next byte to read is the urgent one, else 0.
  *   `FIONBIO`: `O_NONBLOCK` from `*(int *)arg`. `FIOCLEX`: nothing to do,
  *   close-on-exec is always on.
  * - `arg`: an `int`, for those that have one.
@@ -802,7 +814,9 @@ int ustcp_fcntl(int fd, int cmd, long arg);
  * Safety:
  * `arg` stays readable and writable as an `int` during the call, for those requests that have one.
  */
-int ustcp_ioctl(int fd, unsigned long request, void *arg);
+int ustcp_ioctl(int fd,
+                unsigned long request,
+                void *arg);
 
 /**
  * Makes a stack: a TCP/IP stack without device, thread or clock, which its owner drives by hand. It has no addresses

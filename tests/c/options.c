@@ -4,9 +4,17 @@
 #include <limits.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "pair.h"
+
+#ifndef TCP_INQ
+#define TCP_INQ 36
+#endif
+#ifndef SIOCOUTQNSD
+#define SIOCOUTQNSD 0x894b
+#endif
 
 /* Where ours differs from Linux's on purpose; docs/c-api.md says why. */
 #define OURS(ours, linux) (IS_KERNEL ? (linux) : (ours))
@@ -61,6 +69,8 @@ static const struct option options[] = {
     { OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT), 0,
       { BAD(-1, EINVAL), TOLD(1, 1), TOLD(INT_MAX, INT_MAX), TOLD(0, 0), END } },
     { OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT), 0, { TOLD(-1, -1), TOLD(1, 1), TOLD(1 << 20, 1 << 20), TOLD(0, 0), END } },
+    { OPTION(IPPROTO_TCP, TCP_INQ), 0, { BAD(-1, EINVAL), TOLD(1, 1), TOLD(0, 0), BAD(2, EINVAL), END } },
+    { OPTION(IPPROTO_IP, IP_RECVERR), 0, { FLAG } },
     { OPTION(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS), 0, { BAD(-1, EINVAL), TOLD(1, 1), TOLD(0, 0), BAD(2, EINVAL), END } },
     { OPTION(IPPROTO_TCP, TCP_THIN_DUPACK), 0, { BAD(-1, EINVAL), TOLD(1, 0), TOLD(0, 0), BAD(2, EINVAL), END } },
 };
@@ -107,6 +117,8 @@ static void lengths(int fd, const struct option *option)
     socklen_t length = 1;
     char byte = 0;
 
+    if (option->level == IPPROTO_IP)
+        return; /* a byte will do */
     errno = 0;
     ustcp_setsockopt(fd, option->level, option->number, value, 3);
     judge(errno == EINVAL, option, "refuses a length of", 3, errno);
@@ -274,6 +286,60 @@ static void test_defer_accept(void)
     ustcp_close(listener);
 }
 
+/* TCP_INQ: what is left, and at the end of the stream 1. */
+static void test_left_to_read(void)
+{
+    int pair[2];
+    char bytes[2], room[64];
+    struct iovec vector = { bytes, sizeof bytes };
+    struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+    static const int left[] = { 3, 1, 0, 1 };
+
+    make_pair(pair);
+    set(pair[1], IPPROTO_TCP, TCP_INQ, 1);
+    GIVES(ustcp_send(pair[0], "abcde", 5, 0), 5);
+    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
+        struct cmsghdr *control;
+        int told = -1;
+
+        if (i == 3)
+            GIVES(ustcp_shutdown(pair[0], SHUT_WR), 0);
+        message.msg_control = room;
+        message.msg_controllen = sizeof room;
+        NEEDS(readable(pair[1], -1));
+        HOLDS(ustcp_recvmsg(pair[1], &message, 0) == (i < 2 ? 2 : i == 2 ? 1 : 0));
+        control = CMSG_FIRSTHDR(&message);
+        NEEDS(control != NULL && control->cmsg_len == CMSG_LEN(sizeof told));
+        memcpy(&told, CMSG_DATA(control), sizeof told);
+        HOLDS(control->cmsg_level == IPPROTO_TCP && control->cmsg_type == TCP_INQ && told == left[i]);
+        HOLDS(message.msg_controllen == CMSG_SPACE(sizeof told) && (message.msg_flags & MSG_CTRUNC) == 0);
+    }
+    message.msg_control = room;
+    message.msg_controllen = sizeof(struct cmsghdr) + 1;
+    GIVES(ustcp_recvmsg(pair[1], &message, 0), 0);
+    HOLDS(message.msg_flags & MSG_CTRUNC);
+    ustcp_close(pair[0]);
+    ustcp_close(pair[1]);
+}
+
+/* SIOCOUTQNSD: what was never sent; a cork keeps it here. */
+static void test_not_sent(void)
+{
+    int pair[2], value = -1;
+
+    make_pair(pair);
+    set(pair[0], IPPROTO_TCP, TCP_CORK, 1);
+    GIVES(ustcp_send(pair[0], "abc", 3, 0), 3);
+    GIVES(ustcp_ioctl(pair[0], SIOCOUTQNSD, &value), 0);
+    HOLDS(value == 3);
+    GIVES(ustcp_ioctl(pair[0], SIOCOUTQ, &value), 0);
+    HOLDS(value == 3);
+    GIVES(ustcp_ioctl(pair[1], SIOCOUTQNSD, &value), 0);
+    HOLDS(value == 0);
+    ustcp_close(pair[0]);
+    ustcp_close(pair[1]);
+}
+
 int main(void)
 {
     test_new_sockets();
@@ -282,5 +348,7 @@ int main(void)
     test_cork();
     test_receive_low_water();
     test_defer_accept();
+    test_left_to_read();
+    test_not_sent();
     return tap_end();
 }

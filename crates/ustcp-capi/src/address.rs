@@ -31,7 +31,7 @@ pub(crate) fn read(
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     match family {
         Family::V4 => read_v4(from, length, purpose),
-        Family::V6 => read_v6(from, length, purpose),
+        Family::V6 => read_v6(from, length),
     }
 }
 
@@ -42,10 +42,9 @@ fn read_v4(from: *const sockaddr, length: usize, purpose: Purpose) -> Result<Soc
     }
     let wildcard = address.sin_addr.s_addr == libc::INADDR_ANY;
     match c_int::from(address.sin_family) {
-        libc::AF_UNSPEC if purpose == Purpose::Connect => return Err(Errno(libc::EAFNOSUPPORT)),
         _ if length < size_of::<sockaddr_in>() => return Err(Errno(libc::EINVAL)),
         libc::AF_INET => {}
-        libc::AF_UNSPEC if wildcard => {}
+        libc::AF_UNSPEC if wildcard && purpose == Purpose::Bind => {}
         _ => return Err(Errno(libc::EAFNOSUPPORT)),
     }
     let host = Ipv4Addr::from_bits(u32::from_be(address.sin_addr.s_addr));
@@ -53,13 +52,12 @@ fn read_v4(from: *const sockaddr, length: usize, purpose: Purpose) -> Result<Soc
 }
 
 /// Flow information and scope are not looked at: the stack labels its flows itself, and has one device.
-fn read_v6(from: *const sockaddr, length: usize, purpose: Purpose) -> Result<SocketAddr, Errno> {
+fn read_v6(from: *const sockaddr, length: usize) -> Result<SocketAddr, Errno> {
     let address: sockaddr_in6 = memory::read_prefix(from.cast(), length)?;
     if length < size_of::<libc::sa_family_t>() {
         return Err(Errno(libc::EINVAL));
     }
     match c_int::from(address.sin6_family) {
-        libc::AF_UNSPEC if purpose == Purpose::Connect => Err(Errno(libc::EAFNOSUPPORT)),
         _ if length < SHORTEST_V6 => Err(Errno(libc::EINVAL)),
         libc::AF_INET6 => {
             let host = Ipv6Addr::from(address.sin6_addr.s6_addr);
@@ -68,6 +66,35 @@ fn read_v6(from: *const sockaddr, length: usize, purpose: Purpose) -> Result<Soc
         }
         _ => Err(Errno(libc::EAFNOSUPPORT)),
     }
+}
+
+/// Whether the address that connect was given is `AF_UNSPEC`, of which nothing but that is looked at.
+pub(crate) fn is_unspecified(from: *const sockaddr, length: socklen_t) -> Result<bool, Errno> {
+    check_length(length)?;
+    let whole = usize::try_from(length).is_ok_and(|length| length >= size_of::<libc::sa_family_t>());
+    Ok(whole && c_int::from(memory::read(from.cast::<libc::sa_family_t>())?) == libc::AF_UNSPEC)
+}
+
+/// An address as the bytes of a `struct sockaddr_in` or `struct sockaddr_in6`.
+pub(crate) fn bytes(address: SocketAddr) -> Vec<u8> {
+    let (family, port) = match address {
+        SocketAddr::V4(_) => (libc::AF_INET, address.port()),
+        SocketAddr::V6(_) => (libc::AF_INET6, address.port()),
+    };
+    let family = libc::sa_family_t::try_from(family).unwrap_or_default();
+    let mut bytes = [family.to_ne_bytes(), port.to_be_bytes()].concat();
+    match address {
+        SocketAddr::V4(address) => {
+            bytes.extend(address.ip().octets());
+            bytes.extend([0; 8]);
+        }
+        SocketAddr::V6(address) => {
+            bytes.extend([0; 4]);
+            bytes.extend(address.ip().octets());
+            bytes.extend([0; 4]);
+        }
+    }
+    bytes
 }
 
 /// Looks at an address that the call has no use for, as Linux does: `EINVAL`, `EFAULT`.
@@ -209,7 +236,7 @@ mod tests {
             (AF_UNIX, some, 16, EAFNOSUPPORT, EAFNOSUPPORT),
             (AF_UNSPEC, some, 16, EAFNOSUPPORT, EAFNOSUPPORT),
             (AF_UNSPEC, any, 16, 0, EAFNOSUPPORT),
-            (AF_UNSPEC, any, 2, EINVAL, EAFNOSUPPORT),
+            (AF_UNSPEC, any, 2, EINVAL, EINVAL),
         ];
         for (family, host, length, bind, connect) in table {
             for (purpose, errno) in [(Purpose::Bind, bind), (Purpose::Connect, connect)] {
@@ -260,7 +287,7 @@ mod tests {
             (AF_INET, 16, EINVAL, EINVAL),
             (AF_UNIX, 28, EAFNOSUPPORT, EAFNOSUPPORT),
             (AF_UNSPEC, 28, EAFNOSUPPORT, EAFNOSUPPORT),
-            (AF_UNSPEC, 16, EINVAL, EAFNOSUPPORT),
+            (AF_UNSPEC, 16, EINVAL, EINVAL),
         ];
         for (family, length, bind, connect) in table {
             for (purpose, errno) in [(Purpose::Bind, bind), (Purpose::Connect, connect)] {

@@ -38,7 +38,7 @@ pub extern "C" fn ustcp_fcntl(fd: c_int, cmd: c_int, arg: c_long) -> c_int {
 /// macro of this name makes it so in C (a null pointer when left out).
 ///
 /// - `request`: `FIONREAD` (`SIOCINQ`): bytes that can be read now, into `*(int *)arg`. `SIOCOUTQ` (`TIOCOUTQ`): bytes
-///   written that the peer has not acknowledged. `SIOCATMARK`: 1 when the next byte to read is the urgent one, else 0.
+///   written that the peer has not acknowledged. `SIOCOUTQNSD`: bytes written that were never sent. `SIOCATMARK`: 1 when the next byte to read is the urgent one, else 0.
 ///   `FIONBIO`: `O_NONBLOCK` from `*(int *)arg`. `FIOCLEX`: nothing to do,
 ///   close-on-exec is always on.
 /// - `arg`: an `int`, for those that have one.

@@ -9,6 +9,7 @@
 )]
 
 mod address;
+mod ancillary;
 mod boundary;
 mod memory;
 

@@ -37,6 +37,8 @@ pub(crate) unsafe trait Plain: Copy {}
 unsafe impl Plain for u8 {}
 // SAFETY: integers.
 unsafe impl Plain for c_int {}
+// SAFETY: an integer.
+unsafe impl Plain for u16 {}
 // SAFETY: integers.
 unsafe impl Plain for u32 {}
 // SAFETY: integers.

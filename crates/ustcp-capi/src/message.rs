@@ -5,8 +5,12 @@ use std::io::{IoSlice, IoSliceMut};
 use libc::{c_int, iovec, msghdr, ssize_t};
 use ustcp_runtime::{Errno, process};
 
+use crate::ancillary::{self, Control, Source};
 use crate::boundary::waiting_boundary;
 use crate::{address, memory, transfer};
+
+/// `TCP_CM_INQ` of <linux/tcp.h>.
+const TCP_CM_INQ: c_int = 36;
 
 /// Most buffers of one call, Linux's `UIO_MAXIOV`.
 const MOST_BUFFERS: usize = 1024;
@@ -69,10 +73,13 @@ pub unsafe extern "C" fn ustcp_sendmsg(fd: c_int, msg: *const msghdr, flags: c_i
 
 /// As `ustcp_recv`, into a message; recvmsg(2).
 ///
-/// - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. Out: `msg_namelen` and `msg_controllen` are 0: a
-///   TCP socket tells no address here, and there are no control data; `msg_flags` is `MSG_OOB` with the urgent byte,
-///   else 0.
-/// - `flags`: as for `ustcp_recv`.
+/// - `msg`: `msg_iov` and `msg_iovlen` (0 to 1024) are the buffers. Out: `msg_namelen` is 0: a TCP socket tells no address
+///   here. With `TCP_INQ` set there is one piece of control data, of level `IPPROTO_TCP` and type `TCP_CM_INQ` (36): an int,
+///   the bytes that are still there to read, 1 at the end of the stream. `msg_controllen` is the length of the control
+///   data; `msg_flags` is `MSG_OOB` with the urgent byte, `MSG_CTRUNC` if the control data were cut, else 0.
+/// - `flags`: as for `ustcp_recv`. `MSG_ERRQUEUE`: the oldest ICMP error of an attempt to connect, or `EAGAIN`: the quoted
+///   segment in the buffers, its destination in `msg_name`, a `struct sock_extended_err` of <linux/errqueue.h> with the
+///   sender's address behind it as control data (`IP_RECVERR`, `IPV6_RECVERR`). At most 8 are kept.
 ///
 /// Returns and sets `errno` as `ustcp_recv`, and:
 /// - `EMSGSIZE`: more than 1024 buffers. `EINVAL`: the lengths are too large, or `msg_namelen` is negative.
@@ -84,7 +91,7 @@ pub unsafe extern "C" fn ustcp_sendmsg(fd: c_int, msg: *const msghdr, flags: c_i
 pub unsafe extern "C" fn ustcp_recvmsg(fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t {
     waiting_boundary(|| {
         let socket = process::socket(fd)?;
-        into_message(msg, flags, |into, flags| transfer::recv(&socket, into, flags))
+        into_message(msg, flags, &mut &socket)
     })
 }
 
@@ -98,28 +105,47 @@ pub(crate) fn outgoing<'a>(msg: *const msghdr) -> Result<Vec<IoSlice<'a>>, Errno
 }
 
 /// Receives into the buffers of a message.
-pub(crate) fn into_message(
-    msg: *mut msghdr,
-    flags: c_int,
-    recv: impl FnOnce(&mut [IoSliceMut<'_>], c_int) -> Result<usize, Errno>,
-) -> Result<ssize_t, Errno> {
+pub(crate) fn into_message(msg: *mut msghdr, flags: c_int, source: &mut impl Source) -> Result<ssize_t, Errno> {
     let mut header = memory::read(msg)?;
     if header.msg_namelen.cast_signed() < 0 {
         return Err(Errno(libc::EINVAL));
     }
     let vector = message_vector(&header)?;
+    if flags & libc::MSG_ERRQUEUE != 0 {
+        let taken = ancillary::take_report(source, &mut header, |quoted| scatter(&vector, quoted))?;
+        memory::write(msg, &header)?;
+        return Ok(taken);
+    }
+    let mut control = Control::new(&header);
     (header.msg_namelen, header.msg_controllen, header.msg_flags) = (0, 0, 0);
     // First, so that a header which cannot be written costs no bytes.
     memory::write(msg, &header)?;
     if flags & libc::MSG_TRUNC != 0 {
-        return transfer::nowhere(total(&vector)?, flags, recv);
+        return transfer::nowhere(total(&vector)?, flags, |into, flags| source.recv(into, flags));
     }
-    let count = recv(&mut room(&vector)?, flags)?;
+    let count = source.recv(&mut room(&vector)?, flags)?;
     if flags & libc::MSG_OOB != 0 && count > 0 {
         header.msg_flags = libc::MSG_OOB;
-        memory::write(msg, &header)?;
     }
+    if let Some(left) = source.left_to_read()? {
+        control.put(libc::IPPROTO_TCP, TCP_CM_INQ, &left.to_ne_bytes());
+    }
+    control.write(&mut header)?;
+    memory::write(msg, &header)?;
     transfer::count(count)
+}
+
+/// Copies `bytes` into the buffers, as far as they hold them.
+fn scatter(vector: &[iovec], bytes: &[u8]) -> Result<usize, Errno> {
+    let mut rest = bytes;
+    for mut buffer in room(vector)? {
+        let (part, more) = rest.split_at(rest.len().min(buffer.len()));
+        if let Some(place) = buffer.get_mut(..part.len()) {
+            place.copy_from_slice(part);
+        }
+        rest = more;
+    }
+    Ok(bytes.len() - rest.len())
 }
 
 fn vector(iov: *const iovec, count: c_int) -> Result<Vec<iovec>, Errno> {

@@ -42,6 +42,10 @@ const LONGEST_VALUE: usize = 256;
 /// - `TCP_CONGESTION` (name, at most 15 bytes): `cubic`, `reno` or `bbr`, also for a connection at work. Told as 16
 ///   bytes, with zeros behind the name.
 /// - `TCP_KEEPIDLE`, `TCP_KEEPINTVL` (int, 1 to 32767 seconds), `TCP_KEEPCNT` (int, 1 to 127).
+/// - `TCP_INQ` (int, 0 or 1; its number is 36): `ustcp_recvmsg` tells how much is left to read.
+///
+/// `IPPROTO_IP`:
+/// - `IP_RECVERR` (int or byte): an ICMP error that does not end the connection is told by the next call.
 ///
 /// `IPPROTO_IP`; of a socket of `AF_INET6` also `IPPROTO_IPV6`:
 /// - `IP_TRANSPARENT`, `IPV6_TRANSPARENT` (int): bind takes any address that a host can have; a listener takes
@@ -49,6 +53,7 @@ const LONGEST_VALUE: usize = 256;
 ///   other listener. `ustcp_getsockname` tells where the peer wanted to go. No privilege is asked for.
 ///
 /// `IPPROTO_IPV6`, on a socket of `AF_INET6`:
+/// - `IPV6_RECVERR` (int): the same.
 /// - `IPV6_V6ONLY` (int): nothing to do with IPv4; only before the socket has its local address.
 ///
 /// - `optval`, `optlen`: the value and its length in bytes; a longer one is read from its beginning.

@@ -163,6 +163,9 @@ fn accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int)
 ///   `INADDR_ANY` and `in6addr_any` mean this host. `sin6_flowinfo` and `sin6_scope_id` are not looked at.
 /// - `addrlen`: bytes at `addr`: 16 (24 for IPv6) to 128.
 ///
+/// An address of `AF_UNSPEC`, of at least 2 bytes, undoes connect and listen: the peer gets RST, `SO_ERROR` says
+/// `ECONNRESET`, and the socket, still bound if bind did that, may connect or listen again.
+///
 /// Returns 0, or -1 and sets `errno`:
 /// - `EINPROGRESS`: begun; the socket has `O_NONBLOCK`, or the timeout has passed.
 /// - `EALREADY`: an attempt is under way. `EISCONN`: connected already, or listening.
@@ -172,8 +175,7 @@ fn accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int)
 ///   ::ffff:a.b.c.d with `IPV6_V6ONLY`.
 /// - `EADDRNOTAVAIL`: no free port is left for that peer, or the connection exists already.
 /// - `EINTR`: a signal's handler ran that was installed without `SA_RESTART`; the attempt goes on.
-/// - `EAFNOSUPPORT`: not an address of the socket's domain, or not of the family that it was bound in; also
-///   `AF_UNSPEC`, which undoes a connection in Linux and is not offered.
+/// - `EAFNOSUPPORT`: not an address of the socket's domain, or not of the family that it was bound in.
 /// - `EINVAL`: wrong length. `EFAULT`: `addr` is not readable.
 /// - `EBADF`: not a descriptor of this library, or closed by another thread in the meantime. `ENETDOWN`: the stack has
 ///   ended.
@@ -184,6 +186,10 @@ fn accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int)
 pub unsafe extern "C" fn ustcp_connect(fd: c_int, addr: *const sockaddr, addrlen: socklen_t) -> c_int {
     waiting_boundary(|| {
         let socket = process::socket(fd)?;
+        if address::is_unspecified(addr, addrlen)? {
+            socket.disconnect()?;
+            return Ok(0);
+        }
         let peer = address::read(addr, addrlen, socket.family(), Purpose::Connect)?;
         socket.connect(peer, socket.send_wait())?;
         Ok(0)

@@ -1,11 +1,14 @@
 //! Sockets of the manual port. Each function is its namesake without `stack_` on a stack driven by hand: same arguments
 //! behind the stack's, no waiting, and errors as negative numbers.
 
+use std::io::IoSliceMut;
+
 use libc::{c_int, c_ulong, c_void, msghdr, nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t};
 use ustcp_runtime::manual::ManualStack;
-use ustcp_runtime::{Errno, RecvFlags, SendFlags};
+use ustcp_runtime::{Errno, ErrorReport, Family, RecvFlags, SendFlags};
 
 use crate::address::{self, Purpose, Room};
+use crate::ancillary::Source;
 use crate::stack_table::{on, ustcp_stack};
 use crate::{control, memory, message, options, socket, transfer};
 
@@ -100,7 +103,11 @@ pub unsafe extern "C" fn ustcp_stack_connect(
     addrlen: socklen_t,
 ) -> c_int {
     on(stack, |stack| {
-        let address = address::read(addr, addrlen, stack.family(fd)?, Purpose::Connect)?;
+        let family = stack.family(fd)?;
+        if address::is_unspecified(addr, addrlen)? {
+            return stack.disconnect(fd).map(|()| 0);
+        }
+        let address = address::read(addr, addrlen, family, Purpose::Connect)?;
         stack.connect(fd, address).map(|()| 0)
     })
 }
@@ -196,10 +203,32 @@ pub unsafe extern "C" fn ustcp_stack_recvmsg(
 ) -> ssize_t {
     on(stack, |stack| {
         stack.family(fd)?; // EBADF before anything else
-        message::into_message(msg, flags, |into, flags| {
-            stack.recv(fd, into, RecvFlags::from_bits(flags)?)
-        })
+        message::into_message(msg, flags, &mut ByHand { stack, fd })
     })
+}
+
+/// A socket of a stack by hand.
+struct ByHand<'a> {
+    stack: &'a mut ManualStack,
+    fd: c_int,
+}
+
+impl Source for ByHand<'_> {
+    fn family(&mut self) -> Result<Family, Errno> {
+        self.stack.family(self.fd)
+    }
+
+    fn recv(&mut self, into: &mut [IoSliceMut<'_>], flags: c_int) -> Result<usize, Errno> {
+        self.stack.recv(self.fd, into, RecvFlags::from_bits(flags)?)
+    }
+
+    fn left_to_read(&mut self) -> Result<Option<c_int>, Errno> {
+        self.stack.left_to_read(self.fd)
+    }
+
+    fn take_report(&mut self) -> Result<ErrorReport, Errno> {
+        self.stack.take_report(self.fd)
+    }
 }
 
 /// Ends one direction of a connection or both; as `ustcp_shutdown`.

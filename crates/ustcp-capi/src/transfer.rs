@@ -84,7 +84,7 @@ pub unsafe extern "C" fn ustcp_write(fd: c_int, buf: *const c_void, len: size_t)
 /// - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are read by one call, as in Linux.
 /// - `flags`: `MSG_DONTWAIT`: take what is there. `MSG_PEEK`: leave it there too. `MSG_WAITALL`: wait until `len` bytes
 ///   are there, the stream ends or a signal comes. `MSG_TRUNC`: drop the bytes instead of copying them, `buf` is not
-///   touched. `MSG_OOB`: the urgent byte, without waiting. `MSG_ERRQUEUE`: `EAGAIN`, that queue is always empty.
+///   touched. `MSG_OOB`: the urgent byte, without waiting. `MSG_ERRQUEUE`: see `ustcp_recvmsg`.
 ///   Others are taken without effect.
 ///
 /// Returns the number of bytes read; 0 when the peer has sent FIN and all before it was read, or our side was shut down
@@ -186,6 +186,9 @@ pub(crate) fn nowhere(
 
 /// Receives into any number of buffers.
 pub(crate) fn recv(socket: &Socket, into: &mut [IoSliceMut<'_>], flags: c_int) -> Result<usize, Errno> {
+    if flags & libc::MSG_ERRQUEUE != 0 {
+        return recv_report(socket, into);
+    }
     let flags = RecvFlags::from_bits(flags)?;
     let wait = if flags.dont_wait {
         Wait::Never
@@ -193,6 +196,20 @@ pub(crate) fn recv(socket: &Socket, into: &mut [IoSliceMut<'_>], flags: c_int) -
         socket.receive_wait()
     };
     socket.recv(into, flags, wait)
+}
+
+/// `MSG_ERRQUEUE` without a message header: what was quoted, and no word about why.
+fn recv_report(socket: &Socket, into: &mut [IoSliceMut<'_>]) -> Result<usize, Errno> {
+    let report = socket.take_report()?;
+    let mut rest = report.quoted.as_slice();
+    for buffer in into.iter_mut() {
+        let (part, more) = rest.split_at(rest.len().min(buffer.len()));
+        if let Some(place) = buffer.get_mut(..part.len()) {
+            place.copy_from_slice(part);
+        }
+        rest = more;
+    }
+    Ok(report.quoted.len() - rest.len())
 }
 
 /// A number of bytes as C has it.

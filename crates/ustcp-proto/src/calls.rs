@@ -64,6 +64,7 @@ impl Stack {
         self.ports.hold(local.port(), id);
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.local = Some(local);
+            socket.bound = Some(local);
             socket.claim = Claim::Holder;
         }
     }
@@ -264,12 +265,12 @@ impl Stack {
     }
 
     /// The attempt failed; the socket is as before it.
-    fn forget_attempt(&mut self, id: SocketId) {
+    pub(crate) fn forget_attempt(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         socket.kind = Kind::Fresh;
         let (local, claim) = (socket.local, socket.claim);
+        socket.local = socket.bound;
         if let (Some(local), Claim::Shared { .. }) = (local, claim) {
-            socket.local = None;
             socket.claim = Claim::None;
             self.ports.release(local, id, claim);
         }
@@ -285,9 +286,10 @@ impl Stack {
     /// As [`send`](Stack::send), with what the user says of the bytes.
     pub fn send_framed(&mut self, now: Instant, id: SocketId, data: &[u8], framing: Framing) -> Result<usize, Error> {
         self.cx.now = now;
-        let result = match &mut self.sockets.held_mut(id)?.kind {
+        let socket = self.sockets.held_mut(id)?;
+        let result = match &mut socket.kind {
             Kind::Connection(connection) => connection.send(&self.cx.config, data, framing),
-            Kind::Fresh | Kind::Listener(_) => Err(Error::BrokenPipe),
+            Kind::Fresh | Kind::Listener(_) => Err(socket.error.take().unwrap_or(Error::BrokenPipe)),
         };
         self.settle(id);
         if result == Err(Error::BrokenPipe) {
@@ -336,9 +338,10 @@ impl Stack {
     /// without a connection.
     pub fn recv(&mut self, now: Instant, id: SocketId, into: &mut [u8]) -> Result<usize, Error> {
         self.cx.now = now;
-        let result = match &mut self.sockets.held_mut(id)?.kind {
+        let socket = self.sockets.held_mut(id)?;
+        let result = match &mut socket.kind {
             Kind::Connection(connection) => connection.recv(into),
-            Kind::Fresh | Kind::Listener(_) => Err(Error::NotConnected),
+            Kind::Fresh | Kind::Listener(_) => Err(socket.error.take().unwrap_or(Error::NotConnected)),
         };
         self.settle_reader(id);
         if result == Ok(0) {
@@ -418,7 +421,7 @@ impl Stack {
     }
 
     /// LISTEN ends: half-open connections are forgotten, completed ones reset. The address stays bound.
-    fn stop_listening(&mut self, id: SocketId) {
+    pub(crate) fn stop_listening(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let Kind::Listener(listener) = core::mem::replace(&mut socket.kind, Kind::Fresh) else {
             return;
@@ -482,7 +485,7 @@ impl Stack {
         Ok(())
     }
 
-    fn reset(&mut self, id: SocketId) {
+    pub(crate) fn reset(&mut self, id: SocketId) {
         let now = self.cx.now;
         let Some(connection) = self.sockets.connection_mut(id) else {
             return;
@@ -518,9 +521,10 @@ impl Stack {
     /// Fetches and clears the pending error (`SO_ERROR`); without one, what ICMP last said of a connection that goes on, as
     /// Linux (RFC 9293 SHLD-25).
     pub fn take_error(&mut self, id: SocketId) -> Result<Option<Error>, Error> {
-        let error = match &mut self.sockets.held_mut(id)?.kind {
+        let socket = self.sockets.held_mut(id)?;
+        let error = match &mut socket.kind {
             Kind::Connection(connection) => connection.error.take().or_else(|| connection.soft_error.take()),
-            Kind::Fresh | Kind::Listener(_) => None,
+            Kind::Fresh | Kind::Listener(_) => socket.error.take(),
         };
         if error.is_some() {
             self.notify(id);
@@ -534,8 +538,11 @@ impl Stack {
         let Kind::Connection(connection) = &mut self.sockets.held_mut(id)?.kind else {
             return Err(Error::WouldBlock);
         };
-        let report = connection.reports.pop().ok_or(Error::WouldBlock)?;
+        let mut report = connection.reports.pop().ok_or(Error::WouldBlock)?;
         connection.error = connection.reports.next_error();
+        let family = self.sockets.held(id)?.family;
+        report.destination = address::outward(family, report.destination);
+        report.offender = address::outward(family, SocketAddr::new(report.offender, 0)).ip();
         self.notify(id);
         Ok(report)
     }
@@ -547,11 +554,13 @@ impl Stack {
 
     /// What poll would say.
     pub fn readiness(&self, id: SocketId) -> Result<Readiness, Error> {
-        Ok(match &self.sockets.held(id)?.kind {
+        let socket = self.sockets.held(id)?;
+        Ok(match &socket.kind {
             // As Linux: an unconnected socket can be written to (and fails) and has hung up.
             Kind::Fresh => Readiness {
                 writable: true,
                 hang_up: true,
+                error: socket.error.is_some(),
                 ..Readiness::default()
             },
             Kind::Listener(listener) => Readiness {
@@ -606,6 +615,29 @@ impl Stack {
             Kind::Listener(_) => Err(Error::InvalidArgument),
             Kind::Connection(connection) => Ok(connection.queued_out()),
         }
+    }
+
+    /// Bytes written and never sent (`SIOCOUTQNSD`); `InvalidArgument` for a listener.
+    pub fn not_sent(&self, id: SocketId) -> Result<usize, Error> {
+        match &self.sockets.held(id)?.kind {
+            Kind::Fresh => Ok(0),
+            Kind::Listener(_) => Err(Error::InvalidArgument),
+            Kind::Connection(connection) => Ok(connection.not_sent()),
+        }
+    }
+
+    /// What `TCP_INQ` tells with what was read: the bytes that are left, and at the end of the stream 1. `None`: the option
+    /// is off.
+    pub fn left_to_read(&self, id: SocketId) -> Result<Option<i32>, Error> {
+        let socket = self.sockets.held(id)?;
+        let Kind::Connection(connection) = &socket.kind else {
+            return Ok(None);
+        };
+        let left = match connection.rcv.ring.len() {
+            0 if connection.rcv.is_finished() => 1,
+            left => i32::try_from(left).unwrap_or(i32::MAX),
+        };
+        Ok(socket.options.tell_left.then_some(left))
     }
 
     /// Figures of the connection; `NotConnected` without one.

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use ustcp_wire::{IcmpError, IcmpMessage, IpPacket, Malformed, Quoted};
 
-use crate::report::{ErrorReport, meaning};
+use crate::report::{ErrorReport, detail, meaning};
 use crate::stack::Target;
 use crate::{DropReason, Family, Flow, Instant, SocketId, Stack, route};
 
@@ -98,7 +98,7 @@ impl Stack {
         let Some(id) = self.quoted_connection(quoted) else {
             return self.cx.dropped(None, DropReason::OutOfWindow);
         };
-        let [kind, code] = ip.payload.first_chunk().copied().unwrap_or_default();
+        let [kind, code, _, _, word @ ..] = ip.payload.first_chunk::<8>().copied().unwrap_or_default();
         let family = Family::of(ip.header.source);
         let (error, severity) = meaning(family, kind, code);
         let report = ErrorReport {
@@ -106,6 +106,7 @@ impl Stack {
             family,
             kind,
             code,
+            info: detail(family, kind, word),
             offender: ip.header.source,
             destination: quoted.destination,
             quoted: IcmpMessage::quoted_segment(ip.payload).to_vec(),

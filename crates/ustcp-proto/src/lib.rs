@@ -12,6 +12,7 @@ mod calls;
 mod config;
 mod context;
 mod counters;
+mod disconnect;
 mod error;
 mod event;
 mod icmp;

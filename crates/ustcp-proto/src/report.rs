@@ -17,6 +17,8 @@ pub struct ErrorReport {
     pub kind: u8,
     /// Its code.
     pub code: u8,
+    /// What it says besides: where the problem with a parameter is, in bytes; else 0.
+    pub info: u32,
     /// Who sent it.
     pub offender: IpAddr,
     /// Where the segment was sent.
@@ -64,6 +66,15 @@ pub(crate) enum Severity {
     Soft,
     /// It lists it among the hard ones (SHLD-26), or does not list it, and Linux takes it for one.
     Hard,
+}
+
+/// What the second word of an ICMP error says, as far as it is for users.
+pub(crate) fn detail(family: Family, kind: u8, word: [u8; 4]) -> u32 {
+    match (family, kind) {
+        (Family::V4, 12) => u32::from_be_bytes(word) >> 24, // RFC 792: the pointer is a byte
+        (Family::V6, 4) => u32::from_be_bytes(word),
+        (Family::V4 | Family::V6, _) => 0,
+    }
 }
 
 /// What type and code of an ICMP error mean to a user, as Linux has it, and how much they are to be believed. The types

@@ -12,6 +12,14 @@ pub struct SocketId {
     pub(crate) generation: u32,
 }
 
+impl SocketId {
+    /// No socket's id.
+    pub(crate) const NOBODY: SocketId = SocketId {
+        index: u32::MAX,
+        generation: 0,
+    };
+}
+
 /// Address family of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -155,6 +163,8 @@ pub struct Options {
     pub max_segment: Option<u16>,
     /// `TCP_CONGESTION`.
     pub congestion: Algorithm,
+    /// `TCP_INQ`: recvmsg tells how much is left to read.
+    pub tell_left: bool,
     /// `IP_RECVERR`, `IPV6_RECVERR`: an ICMP error that ends nothing is told by the next call nevertheless.
     pub error_queue: bool,
 }
@@ -187,6 +197,7 @@ impl Default for Options {
             window_clamp: None,
             max_segment: None,
             congestion: config.congestion,
+            tell_left: false,
             error_queue: false,
         }
     }

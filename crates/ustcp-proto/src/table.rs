@@ -38,8 +38,12 @@ pub(crate) struct Socket {
     pub(crate) options: Options,
     /// Local address as bind, listen or connect set it.
     pub(crate) local: Option<SocketAddr>,
+    /// The same as bind alone set it: where it is again without its connection.
+    pub(crate) bound: Option<SocketAddr>,
     pub(crate) claim: Claim,
     pub(crate) kind: Kind,
+    /// What SO_ERROR will say of a socket that is none of both, for what it was.
+    pub(crate) error: Option<Error>,
     /// A user has it: not an orphan, not waiting for accept.
     pub(crate) held: bool,
     /// Bytes of its buffers, as they are in the sum of the stack.
@@ -64,8 +68,10 @@ impl Socket {
             family,
             options,
             local: None,
+            bound: None,
             claim: Claim::None,
             kind: Kind::Fresh,
+            error: None,
             held: true,
             accounted: 0,
             scheduled: None,

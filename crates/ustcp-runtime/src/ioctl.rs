@@ -7,12 +7,14 @@ use crate::{Errno, Socket};
 
 /// `SIOCINQ` is `FIONREAD` and `SIOCOUTQ` is `TIOCOUTQ` on a socket.
 const SIOCOUTQ: c_ulong = libc::TIOCOUTQ;
+/// Of `<linux/sockios.h>`: what was never sent.
+const SIOCOUTQNSD: c_ulong = 0x894b;
 
 /// Of `<asm-generic/sockios.h>`; libc has it for some targets only.
 const SIOCATMARK: c_ulong = 0x8905;
 
 impl Socket {
-    /// ioctl(2) where the answer is a number: `SIOCINQ` and `SIOCOUTQ`, both `EINVAL` for a listener, and `SIOCATMARK`.
+    /// ioctl(2) where the answer is a number: `SIOCINQ`, `SIOCOUTQ` and `SIOCOUTQNSD`, all `EINVAL` for a listener, and `SIOCATMARK`.
     /// `ENOTTY` for another request.
     pub fn ask_number(&self, request: c_ulong) -> Result<c_int, Errno> {
         self.ask(|stack, _, id| answer(stack, id, request))
@@ -24,6 +26,7 @@ pub(crate) fn answer(stack: &Stack, id: SocketId, request: c_ulong) -> Result<c_
     let number = match request {
         libc::FIONREAD => stack.queued_in(id)?,
         SIOCOUTQ => stack.queued_out(id)?,
+        SIOCOUTQNSD => stack.not_sent(id)?,
         SIOCATMARK => usize::from(stack.at_mark(id)?),
         _ => return Err(Errno(libc::ENOTTY)),
     };

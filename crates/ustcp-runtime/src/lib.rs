@@ -43,4 +43,4 @@ pub use sys::cancel::{Uncancelled, cancellation_point};
 #[doc(hidden)]
 pub use sys::namespace;
 pub use tcp_info::state as state_number;
-pub use ustcp_proto::{Census, Cidr, Counters, Family, Info, Options, Readiness, Shutdown, State};
+pub use ustcp_proto::{Census, Cidr, Counters, ErrorReport, Family, Info, Options, Readiness, Shutdown, State};

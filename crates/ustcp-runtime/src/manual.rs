@@ -14,7 +14,9 @@ use std::net::SocketAddr;
 
 use libc::{c_int, c_ulong};
 pub use ustcp_proto::{Checksum, Instant};
-use ustcp_proto::{Config, Error, Event, Family, Readiness, Secret, Shutdown, SocketId, Stack, State, Timer};
+use ustcp_proto::{
+    Config, Error, ErrorReport, Event, Family, Readiness, Secret, Shutdown, SocketId, Stack, State, Timer,
+};
 
 use crate::transfer::{Outlet, Receiving, Sending};
 use crate::{Errno, RecvFlags, SendFlags, ioctl, knobs, panics, poll, sockopt};
@@ -199,6 +201,21 @@ impl ManualStack {
     /// connect(2). `EINPROGRESS` when the attempt has begun.
     pub fn connect(&mut self, handle: Handle, address: SocketAddr) -> Result<(), Errno> {
         self.on(handle, |stack, now, id| stack.connect(now, id, address))
+    }
+
+    /// connect(2) with `AF_UNSPEC`: undoes connect and listen.
+    pub fn disconnect(&mut self, handle: Handle) -> Result<(), Errno> {
+        self.on(handle, |stack, now, id| stack.disconnect(now, id))
+    }
+
+    /// With `TCP_INQ`, what recvmsg tells of the bytes left to read: 1 at the end of the stream.
+    pub fn left_to_read(&mut self, handle: Handle) -> Result<Option<i32>, Errno> {
+        self.on(handle, |stack, _, id| stack.left_to_read(id))
+    }
+
+    /// `MSG_ERRQUEUE`: the oldest ICMP error that is kept, `EAGAIN` when there is none.
+    pub fn take_report(&mut self, handle: Handle) -> Result<ErrorReport, Errno> {
+        self.on(handle, |stack, _, id| stack.take_report(id))
     }
 
     /// send(2) of several buffers: takes what there is room for. `EAGAIN` for none. Nothing waits here, nor raises

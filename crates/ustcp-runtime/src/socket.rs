@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ustcp_proto::{Error, Family, Info, Options, Readiness, Shutdown, SocketId, Stack, State};
+use ustcp_proto::{Error, ErrorReport, Family, Info, Options, Readiness, Shutdown, SocketId, Stack, State};
 
 use crate::core::{Core, Live};
 use crate::drive::{Blocking, Shared, Step, Unmet};
@@ -170,6 +170,11 @@ impl Socket {
         })
     }
 
+    /// connect(2) with `AF_UNSPEC`: undoes connect and listen.
+    pub fn disconnect(&self) -> Result<(), Errno> {
+        self.call(|stack, now, id| stack.disconnect(now, id))
+    }
+
     /// send(2) and writev(2): blocks until all of it is taken, as Linux does; a partial count when interrupted or timed
     /// out after some. Raises SIGPIPE with `EPIPE` unless told not to.
     pub fn send(&self, data: &[IoSlice<'_>], flags: SendFlags, wait: Wait) -> Result<usize, Errno> {
@@ -274,6 +279,16 @@ impl Socket {
     /// `SIOCOUTQ`.
     pub fn queued_out(&self) -> Result<usize, Errno> {
         self.call(|stack, _, id| stack.queued_out(id))
+    }
+
+    /// With `TCP_INQ`, what recvmsg tells of the bytes left to read: 1 at the end of the stream.
+    pub fn left_to_read(&self) -> Result<Option<i32>, Errno> {
+        self.ask(|stack, _, id| stack.left_to_read(id))
+    }
+
+    /// `MSG_ERRQUEUE`: the oldest ICMP error that is kept, `EAGAIN` when there is none.
+    pub fn take_report(&self) -> Result<ErrorReport, Errno> {
+        self.call(|stack, _, id| stack.take_report(id))
     }
 
     // How.

@@ -12,6 +12,8 @@ use ustcp_proto::{Algorithm, Error, Family, Info, Instant, Options, SocketId, St
 use crate::tcp_info;
 use crate::{Errno, Socket};
 
+/// `TCP_INQ` of <linux/tcp.h>.
+const TCP_INQ: c_int = 36;
 /// Largest buffer a program may ask for, in bytes (`net.core.rmem_max`, `net.core.wmem_max`).
 const BUFFER_MAX: u32 = 16 << 20;
 /// Linux's `SOCK_MIN_RCVBUF` and `SOCK_MIN_SNDBUF`, in doubled bytes as getsockopt tells them.
@@ -79,6 +81,10 @@ pub(crate) fn set(
         (libc::IPPROTO_IP, libc::IP_TRANSPARENT) => options.transparent = int_at(value, 0)? != 0,
         (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT) if family(stack, id)? == Family::V6 => {
             options.transparent = int_at(value, 0)? != 0;
+        }
+        (libc::IPPROTO_IP, libc::IP_RECVERR) => options.error_queue = byte_or_int(value)? != 0,
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) if family(stack, id)? == Family::V6 => {
+            options.error_queue = int_at(value, 0)? != 0;
         }
         (libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP) => {
             let number = int_at(value, 0)?;
@@ -173,6 +179,7 @@ fn set_field(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> 
         (libc::IPPROTO_TCP, libc::TCP_SYNCNT) => options.syn_retries = Some(within(number, &KEEPALIVE_COUNT)?),
         (libc::IPPROTO_TCP, libc::TCP_LINGER2) => options.fin_timeout = fin_timeout(number),
         (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT) => options.defer_accept = timeouts(number),
+        (libc::IPPROTO_TCP, TCP_INQ) => options.tell_left = flag(number)?,
         (libc::IPPROTO_TCP, libc::TCP_THIN_LINEAR_TIMEOUTS) => options.thin_linear = flag(number)?,
         (libc::IPPROTO_TCP, libc::TCP_THIN_DUPACK) => _ = flag(number)?, // as Linux since 4.17: no effect
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) if number == 0 => options.max_segment = None,
@@ -203,6 +210,7 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
         (libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP) => {
             c_int::try_from(options.window_clamp.unwrap_or(0)).unwrap_or(c_int::MAX)
         }
+        (libc::IPPROTO_TCP, TCP_INQ) => c_int::from(options.tell_left),
         (libc::IPPROTO_TCP, libc::TCP_THIN_LINEAR_TIMEOUTS) => c_int::from(options.thin_linear),
         (libc::IPPROTO_TCP, libc::TCP_THIN_DUPACK) => 0,
         (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => return Ok(algorithm_name(options.congestion).to_vec()),
@@ -211,6 +219,8 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
         (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => c_int::from(options.keepalive_count),
         (libc::IPPROTO_IP, libc::IP_TRANSPARENT) => c_int::from(options.transparent),
         (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT) => c_int::from(options.transparent),
+        (libc::IPPROTO_IP, libc::IP_RECVERR) => c_int::from(options.error_queue),
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => c_int::from(options.error_queue),
         (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => c_int::from(options.v6_only),
         _ => return Err(Errno(ENOPROTOOPT)),
     };
@@ -344,6 +354,15 @@ pub(crate) fn timeval(timeout: Option<Duration>) -> Vec<u8> {
     let seconds = libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX);
     let micros = libc::suseconds_t::from(time.subsec_micros());
     [seconds.to_ne_bytes(), micros.to_ne_bytes()].concat()
+}
+
+/// Options of IPv4 may be a byte or an int; of no bytes at all Linux takes 0.
+fn byte_or_int(value: &[u8]) -> Result<c_int, Errno> {
+    match value {
+        [] => Ok(0),
+        [byte, ..] if value.len() < size_of::<c_int>() => Ok(c_int::from(*byte)),
+        _ => int_at(value, 0),
+    }
 }
 
 fn int_at(value: &[u8], offset: usize) -> Result<c_int, Errno> {

@@ -36,6 +36,15 @@ impl Connection {
         }
     }
 
+    /// Bytes, and a FIN, that were never sent: `SIOCOUTQNSD`.
+    pub(crate) fn not_sent(&self) -> usize {
+        if self.snd.syn_acked() {
+            self.snd.end().distance_from(self.snd.nxt)
+        } else {
+            0
+        }
+    }
+
     /// Whether bytes or a FIN are still to be acknowledged.
     pub(crate) fn has_unacknowledged(&self) -> bool {
         !matches!(self.state, State::Closed | State::TimeWait) && self.queued_out() > 0

@@ -20,6 +20,8 @@ mod defer_accept;
 #[cfg(test)]
 mod device_down;
 #[cfg(test)]
+mod disconnect;
+#[cfg(test)]
 mod dual_stack;
 #[cfg(test)]
 mod handshake;
