@@ -203,6 +203,19 @@ impl Default for Options {
     }
 }
 
+/// How a connection's loss recovery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing is missing.
+    Open,
+    /// Acknowledgements are out of order, which may mean anything.
+    Disorder,
+    /// Losses are repaired.
+    Recovery,
+    /// The same after a timeout.
+    Loss,
+}
+
 /// What `TCP_INFO` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Info {
@@ -286,4 +299,30 @@ pub struct Info {
     pub last_data_received: Duration,
     /// Time since an acknowledgement was last received.
     pub last_ack_received: Duration,
+    /// How loss recovery stands.
+    pub phase: Phase,
+    /// How long an acknowledgement may wait.
+    pub ack_timeout: Duration,
+    /// Segments with text received.
+    pub text_segs_in: u32,
+    /// Segments with text sent, retransmissions included.
+    pub text_segs_out: u32,
+    /// Segments received ahead of a hole.
+    pub out_of_order: u32,
+    /// Bytes a second that were last delivered; 0 before the first.
+    pub delivery_rate: u64,
+    /// The user left the network idle while that was measured.
+    pub delivery_app_limited: bool,
+    /// Time with text to send.
+    pub busy: Duration,
+    /// Of this, held up by the peer's window.
+    pub window_limited: Duration,
+    /// Of this, held up by the send buffer.
+    pub buffer_limited: Duration,
+    /// Retransmission timeouts, those of SYNs among them.
+    pub timeouts: u16,
+    /// The same, those in a row counted once.
+    pub timeout_recoveries: u16,
+    /// From the first timeout in a row to the answer, all together.
+    pub timeout_time: Duration,
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ustcp_proto::{Algorithm, Info, State};
+use ustcp_proto::{Algorithm, Info, Phase, State};
 
-/// Length of Linux's struct since 6.2: up to and with `tcpi_rehash`.
-pub(crate) const LEN: usize = 240;
+/// Length of Linux's struct since 6.7: up to and with `tcpi_total_rto_time`. What 6.18 tells beyond is of AccECN.
+pub(crate) const LEN: usize = 248;
 
 /// `TCP_INFINITE_SSTHRESH`: what Linux tells before the first loss.
 const INFINITE_SSTHRESH: u32 = 0x7fff_ffff;
@@ -15,17 +15,20 @@ const OPTION_SACK: u8 = 2;
 const OPTION_WINDOW_SCALE: u8 = 4;
 /// `tcpi_ca_state`.
 const CA_OPEN: u8 = 0;
+const CA_DISORDER: u8 = 1;
 const CA_RECOVERY: u8 = 3;
 const CA_LOSS: u8 = 4;
 
 /// The struct's bytes. A field that we keep no figure for is zero; a rate without a limit is all ones, as in Linux.
 pub(crate) fn bytes(info: &Info) -> [u8; LEN] {
     let mut out = Layout([0; LEN]);
+    out.put(0, [state(info.state), phase(info.phase), info.retransmits, info.probes]);
     out.put(
-        0,
-        [state(info.state), congestion_state(info), info.retransmits, info.probes],
+        4,
+        [info.backoff, options(info), window_scales(info), delivery_bits(info)],
     );
-    out.put(4, [info.backoff, options(info), window_scales(info), 0]);
+    out.put(240, info.timeouts.to_ne_bytes());
+    out.put(242, info.timeout_recoveries.to_ne_bytes());
     for (offset, value) in words(info) {
         out.put(offset, value.to_ne_bytes());
     }
@@ -78,12 +81,26 @@ pub(crate) fn unconnected(state: State) -> Info {
         last_data_sent: Duration::ZERO,
         last_data_received: Duration::ZERO,
         last_ack_received: Duration::ZERO,
+        phase: Phase::Open,
+        ack_timeout: Duration::ZERO,
+        text_segs_in: 0,
+        text_segs_out: 0,
+        out_of_order: 0,
+        delivery_rate: 0,
+        delivery_app_limited: false,
+        busy: Duration::ZERO,
+        window_limited: Duration::ZERO,
+        buffer_limited: Duration::ZERO,
+        timeouts: 0,
+        timeout_recoveries: 0,
+        timeout_time: Duration::ZERO,
     }
 }
 
-fn words(info: &Info) -> [(usize, u32); 30] {
+fn words(info: &Info) -> [(usize, u32); 35] {
     [
         (8, micros(info.rto)),
+        (12, micros(info.ack_timeout)),
         (16, info.snd_mss),
         (20, info.rcv_mss),
         (24, info.unacked),
@@ -114,21 +131,29 @@ fn words(info: &Info) -> [(usize, u32); 30] {
                 micros(info.min_rtt)
             },
         ),
+        (152, info.text_segs_in),
+        (156, info.text_segs_out),
         (192, info.delivered),
         (216, info.dsack_dups),
         (220, info.reord_seen),
+        (224, info.out_of_order),
         (228, info.snd_wnd),
         (232, info.rcv_wnd),
         (236, 0), // rehash: times another path was tried
+        (244, millis(info.timeout_time)),
     ]
 }
 
-fn long_words(info: &Info) -> [(usize, u64); 6] {
+fn long_words(info: &Info) -> [(usize, u64); 10] {
     [
         (104, info.pacing_rate.unwrap_or(u64::MAX)),
         (112, u64::MAX), // max_pacing_rate
         (120, info.bytes_acked),
         (128, info.bytes_received),
+        (160, info.delivery_rate),
+        (168, long_micros(info.busy)),
+        (176, long_micros(info.window_limited)),
+        (184, long_micros(info.buffer_limited)),
         (200, info.bytes_sent),
         (208, info.bytes_retrans),
     ]
@@ -152,11 +177,22 @@ pub fn state(state: State) -> u8 {
     }
 }
 
-fn congestion_state(info: &Info) -> u8 {
-    match (info.retransmits, info.lost) {
-        (0, 0) => CA_OPEN,
-        (0, _) => CA_RECOVERY,
-        _ => CA_LOSS,
+fn phase(phase: Phase) -> u8 {
+    match phase {
+        Phase::Open => CA_OPEN,
+        Phase::Disorder => CA_DISORDER,
+        Phase::Recovery => CA_RECOVERY,
+        Phase::Loss => CA_LOSS,
+    }
+}
+
+/// Two bit fields: whether the user held down the delivery rate, and of two bits why Fast Open failed.
+fn delivery_bits(info: &Info) -> u8 {
+    let limited = u8::from(info.delivery_app_limited);
+    if cfg!(target_endian = "little") {
+        limited
+    } else {
+        limited << 7
     }
 }
 
@@ -179,6 +215,10 @@ fn window_scales(info: &Info) -> u8 {
 
 fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+fn long_micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn millis(time: Duration) -> u32 {
@@ -244,6 +284,19 @@ mod tests {
             last_data_sent: Duration::from_millis(228),
             last_data_received: Duration::from_millis(229),
             last_ack_received: Duration::from_millis(230),
+            phase: Phase::Loss,
+            ack_timeout: Duration::from_micros(240),
+            text_segs_in: 241,
+            text_segs_out: 242,
+            out_of_order: 243,
+            delivery_rate: 244,
+            delivery_app_limited: true,
+            busy: Duration::from_micros(245),
+            window_limited: Duration::from_micros(246),
+            buffer_limited: Duration::from_micros(247),
+            timeouts: 248,
+            timeout_recoveries: 249,
+            timeout_time: Duration::from_millis(250),
         }
     }
 
@@ -260,6 +313,11 @@ mod tests {
         let bytes = bytes(&info());
         let table = [
             (offset_of!(tcp_info, tcpi_rto), 201),
+            (offset_of!(tcp_info, tcpi_ato), 240),
+            (offset_of!(tcp_info, tcpi_data_segs_in), 241),
+            (offset_of!(tcp_info, tcpi_data_segs_out), 242),
+            (offset_of!(tcp_info, tcpi_rcv_ooopack), 243),
+            (offset_of!(tcp_info, tcpi_total_rto_time), 250),
             (offset_of!(tcp_info, tcpi_rtt), 202),
             (offset_of!(tcp_info, tcpi_rttvar), 203),
             (offset_of!(tcp_info, tcpi_min_rtt), 204),
@@ -292,7 +350,8 @@ mod tests {
         for (offset, value) in table {
             assert_eq!(word(&bytes, offset), value, "at byte {offset}");
         }
-        assert_eq!(offset_of!(tcp_info, tcpi_rehash) + 4, LEN);
+        assert_eq!(offset_of!(tcp_info, tcpi_total_rto_time) + 4, LEN);
+        assert_eq!(bytes[240..244], [248u16.to_ne_bytes(), 249u16.to_ne_bytes()].concat());
     }
 
     #[test]
@@ -301,6 +360,10 @@ mod tests {
         let table = [
             (offset_of!(tcp_info, tcpi_pacing_rate), u64::MAX),
             (offset_of!(tcp_info, tcpi_max_pacing_rate), u64::MAX),
+            (offset_of!(tcp_info, tcpi_delivery_rate), 244),
+            (offset_of!(tcp_info, tcpi_busy_time), 245),
+            (offset_of!(tcp_info, tcpi_rwnd_limited), 246),
+            (offset_of!(tcp_info, tcpi_sndbuf_limited), 247),
             (offset_of!(tcp_info, tcpi_bytes_acked), 221),
             (offset_of!(tcp_info, tcpi_bytes_received), 222),
             (offset_of!(tcp_info, tcpi_bytes_sent), 223),
@@ -313,11 +376,16 @@ mod tests {
 
     #[test]
     fn the_first_eight_bytes_are_small_fields() {
-        let scales = if cfg!(target_endian = "little") { 0x97 } else { 0x79 };
-        assert_eq!(bytes(&info())[..8], [8, 4, 218, 219, 220, 7, scales, 0]);
+        let (scales, limited) = if cfg!(target_endian = "little") {
+            (0x97, 1)
+        } else {
+            (0x79, 0x80)
+        };
+        assert_eq!(bytes(&info())[..8], [8, 4, 218, 219, 220, 7, scales, limited]);
         let bare = Info {
             retransmits: 0,
-            lost: 0,
+            phase: Phase::Open,
+            delivery_app_limited: false,
             window_scale: None,
             sack: false,
             timestamps: false,

@@ -60,7 +60,8 @@ impl Connection {
             self.rtt.sample(rtt);
         }
         self.timeouts = 0;
-        self.first_timeout = None;
+        self.tally.on_timeout_answered(cx.now, self.first_timeout.take());
+        self.tally.refused = false;
         let outstanding = self.snd.in_flight.outstanding() > 0;
         self.timers.retransmission = outstanding.then(|| cx.now + self.retransmission_timeout()); // RFC 6298 (5.2), (5.3)
     }

@@ -306,7 +306,7 @@ impl Connection {
         self.snd.nxt = self.snd.nxt.max(self.snd.una);
         self.timers.retransmission = None;
         self.timeouts = 0;
-        self.first_timeout = None;
+        self.tally.on_timeout_answered(cx.now, self.first_timeout.take());
         self.syn_pending = false;
         if self.syn_was_lost {
             if let Some(rtt) = self.timestamps.round_trip(cx.now, &header.options) {
@@ -357,6 +357,7 @@ impl Connection {
         }
         self.last_text_received = cx.now;
         let in_order = self.rcv.nxt;
+        self.tally.on_text_received(arrival.seq.after(in_order));
         if arrival.seq.after(in_order) && cx.under_pressure() {
             self.rcv.refuse();
             cx.dropped(Some(self.flow), DropReason::Limit);

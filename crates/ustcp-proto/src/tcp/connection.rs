@@ -8,6 +8,7 @@ use super::receive::Receive;
 use super::rtt::Rtt;
 use super::send::Send;
 use super::tail_probe::TailProbe;
+use super::tally::Tally;
 use super::timers::Timers;
 use super::undo::Undo;
 use super::{HalfOpen, MIN_MSS, Offer, Timestamps, announced_mss, window_scale_for};
@@ -52,6 +53,7 @@ pub(crate) struct Connection {
     pub(crate) timers: Timers,
     pub(crate) options: Options,
     pub(crate) cork: Cork,
+    pub(crate) tally: Tally,
     /// What SO_ERROR will say.
     pub(crate) error: Option<Error>,
     /// What ICMP said without ending the connection: the reason, should it time out.
@@ -141,6 +143,7 @@ impl Connection {
             timers: Timers::default(),
             options,
             cork: Cork::default(),
+            tally: Tally::default(),
             error: None,
             soft_error: None,
             reports: Reports::default(),

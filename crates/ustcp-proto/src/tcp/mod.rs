@@ -21,6 +21,7 @@ mod scoreboard;
 mod segment;
 mod send;
 mod tail_probe;
+mod tally;
 mod time_wait;
 mod timeout;
 mod timers;

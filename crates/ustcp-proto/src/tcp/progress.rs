@@ -74,6 +74,7 @@ impl Connection {
         let board = &mut self.snd.in_flight;
         let delivered = usize::try_from(board.delivered() - progress.delivered).unwrap_or(usize::MAX);
         let rate = board.take_rate_sample(self.rtt.min());
+        rate.iter().for_each(|sample| self.tally.on_rate(sample));
         let in_flight = self.pipe();
         let mss = self.snd.mss;
         if delivered > 0 {

@@ -103,6 +103,7 @@ impl Connection {
             header.flags |= Flags::FIN;
         }
         self.bytes_sent += len as u64;
+        self.tally.on_text_sent(len.div_ceil(each));
         self.last_text_sent = cx.now;
         Outgoing {
             header,

@@ -56,6 +56,7 @@ impl Connection {
             return self.time_out(cx);
         }
         cx.counters.timeouts += 1;
+        self.tally.on_timeout(self.first_timeout.is_none());
         self.first_timeout.get_or_insert(cx.now);
         self.timeouts = self.timeouts.saturating_add(1);
         if !self.is_thin() {

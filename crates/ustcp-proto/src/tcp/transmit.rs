@@ -13,6 +13,7 @@ impl Connection {
     pub(crate) fn poll_transmit(&mut self, cx: &mut Context) -> Option<Outgoing> {
         let outgoing = self.next_segment(cx);
         self.heed_user_timeout();
+        self.keep_time(cx.now);
         outgoing
     }
 

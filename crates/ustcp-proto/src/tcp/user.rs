@@ -19,6 +19,7 @@ impl Connection {
                 let admitted = data.get(..self.admits(config, data.len())).unwrap_or(data);
                 let taken = self.snd.ring.append(admitted)?;
                 self.cork.on_send(framing);
+                self.tally.refused = taken < data.len();
                 if taken == 0 && !data.is_empty() {
                     Err(Error::WouldBlock)
                 } else {

@@ -2,7 +2,7 @@
 
 use super::announced_mss;
 use super::connection::Connection;
-use crate::{Config, Info, Instant, Readiness, State};
+use crate::{Config, Info, Instant, Phase, Readiness, State};
 
 impl Connection {
     /// Linux's `tcp_poll`.
@@ -54,8 +54,22 @@ impl Connection {
         self.snd.ring.allocated() + self.rcv.ring.allocated()
     }
 
+    /// Linux's `tcpi_ca_state`.
+    fn phase(&self) -> Phase {
+        if self.congestion.is_after_timeout() || self.timeouts > 0 {
+            Phase::Loss
+        } else if self.congestion.is_recovering() {
+            Phase::Recovery
+        } else if self.snd.in_flight.sacked() > 0 || self.duplicate_acks > 0 {
+            Phase::Disorder
+        } else {
+            Phase::Open
+        }
+    }
+
     pub(crate) fn info(&self, config: &Config, now: Instant) -> Info {
         let mss = self.snd.mss.max(1);
+        let (busy, window_limited, buffer_limited) = self.tally.times(now);
         let segments = |bytes: usize| count32(bytes.div_ceil(mss));
         Info {
             state: self.state,
@@ -106,6 +120,19 @@ impl Connection {
             last_data_sent: now.since(self.last_text_sent),
             last_data_received: now.since(self.last_text_received),
             last_ack_received: now.since(self.last_received),
+            phase: self.phase(),
+            ack_timeout: config.delayed_ack,
+            text_segs_in: self.tally.text_segments_in,
+            text_segs_out: self.tally.text_segments_out,
+            out_of_order: self.tally.out_of_order,
+            delivery_rate: self.tally.delivery.map_or(0, |(rate, _)| rate),
+            delivery_app_limited: self.tally.delivery.is_some_and(|(_, limited)| limited),
+            busy,
+            window_limited,
+            buffer_limited,
+            timeouts: self.tally.timeouts,
+            timeout_recoveries: self.tally.timeout_recoveries,
+            timeout_time: self.tally.timeout_time(now, self.first_timeout),
         }
     }
 }

@@ -32,6 +32,8 @@ mod icmp_sent;
 #[cfg(test)]
 mod icmpv6;
 #[cfg(test)]
+mod info;
+#[cfg(test)]
 mod ip;
 #[cfg(test)]
 mod ipv6;
