@@ -30,6 +30,7 @@ impl Stack {
     /// over.
     pub(crate) fn settle(&mut self, id: SocketId) {
         self.account(id);
+        self.settle_fast_open(id);
         let Some(connection) = self.sockets.connection_mut(id) else {
             return;
         };

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use crate::ports::Claim;
 use crate::stack::Control;
 use crate::table::{Kind, Listener, Socket};
-use crate::tcp::Connection;
+use crate::tcp::{Connection, FastOpen};
 use crate::{
     Cause, Error, ErrorReport, EventKind, Family, Flow, Framing, Info, Instant, Options, Readiness, Shutdown, SocketId,
     Stack, State, address, route,
@@ -178,14 +178,34 @@ impl Stack {
     /// called after success, then `AlreadyConnected`; the error of a failed attempt once, after which the socket may try
     /// again.
     pub fn connect(&mut self, now: Instant, id: SocketId, address: SocketAddr) -> Result<(), Error> {
+        let fast_open = self.deferral(id, address.ip().to_canonical());
+        let begun = self.begin_connect(now, id, address, fast_open);
+        match (begun, fast_open, self.sockets.connection_mut(id)) {
+            (Err(Error::InProgress), FastOpen::Deferred(_), Some(connection)) => {
+                connection.connect_told = true;
+                Ok(())
+            }
+            (result, ..) => result,
+        }
+    }
+
+    /// connect, of which a new connection begins as `fast_open` says.
+    pub(crate) fn begin_connect(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        address: SocketAddr,
+        fast_open: FastOpen,
+    ) -> Result<(), Error> {
         self.check_up()?;
         self.cx.now = now;
         let socket = self.sockets.held_mut(id)?;
         let address = address::inward(socket, address, Error::NetworkUnreachable)?;
         match &mut socket.kind {
             Kind::Listener(_) => Err(Error::AlreadyConnected),
-            Kind::Fresh => self.open(id, address),
+            Kind::Fresh => self.open(id, address, fast_open),
             Kind::Connection(connection) => match connection.state {
+                State::SynSent if connection.connect_told => Err(Error::AlreadyConnected), // `TCP_FASTOPEN_CONNECT`
                 State::SynSent | State::SynReceived => Err(Error::AlreadyInProgress),
                 _ if connection.was_established => {
                     let told = core::mem::replace(&mut connection.connect_told, true);
@@ -200,7 +220,7 @@ impl Stack {
         }
     }
 
-    fn open(&mut self, id: SocketId, address: SocketAddr) -> Result<(), Error> {
+    fn open(&mut self, id: SocketId, address: SocketAddr, fast_open: FastOpen) -> Result<(), Error> {
         let socket = self.sockets.held(id)?;
         let bound = socket.local.filter(|local| local.port() != 0);
         let from = bound.map(|local| local.ip()).filter(|ip| !ip.is_unspecified());
@@ -243,7 +263,7 @@ impl Stack {
         }
         let iss = self.keys.initial_sequence(self.cx.now, &flow);
         let timestamps = self.timestamps_for(&flow);
-        let connection = Connection::open(&mut self.cx, flow, options, iss, timestamps);
+        let connection = Connection::open(&mut self.cx, flow, options, iss, timestamps, fast_open);
         self.register(id, connection);
         self.settle(id);
         Err(Error::InProgress)
@@ -592,7 +612,9 @@ impl Stack {
     pub fn peer_address(&self, id: SocketId) -> Result<SocketAddr, Error> {
         let socket = self.sockets.held(id)?;
         match &socket.kind {
-            Kind::Connection(connection) if connection.was_established && connection.state != State::Closed => {
+            Kind::Connection(connection)
+                if (connection.was_established || connection.is_early()) && connection.state != State::Closed =>
+            {
                 Ok(address::outward(socket.family, connection.flow.remote))
             }
             _ => Err(Error::NotConnected),

@@ -89,6 +89,9 @@ pub struct Config {
     pub memory_limit: usize,
     /// Congestion control that a socket begins with (`tcp_congestion_control`).
     pub congestion: Algorithm,
+    /// Who may use Fast Open, as bits (`tcp_fastopen`): 1 our connections, 2 listeners that ask for it, 4 connections
+    /// without a cookie, 0x200 listeners without one.
+    pub fast_open: u32,
     /// Ports handed out by the stack itself (`ip_local_port_range`).
     pub ephemeral_ports: RangeInclusive<u16>,
     /// Most half-open connections of one listener (`tcp_max_syn_backlog`).
@@ -134,6 +137,7 @@ impl Default for Config {
             initial_window: 10,
             memory_limit: 1 << 30,
             congestion: Algorithm::Cubic,
+            fast_open: 1,
             ephemeral_ports: 32768..=60999,
             syn_backlog: 4096,
             accept_backlog: 4096,

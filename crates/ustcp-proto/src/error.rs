@@ -54,6 +54,8 @@ pub enum Error {
     NetworkDown,
     /// `EINVAL`: the argument, or the call in this state, makes no sense.
     InvalidArgument,
+    /// `EOPNOTSUPP`: the configuration does not allow it.
+    NotSupported,
     /// `ENOBUFS`: no memory, or a limit of the configuration is reached.
     NoBuffers,
 }
@@ -85,6 +87,7 @@ impl fmt::Display for Error {
             Error::Prohibited => "forbidden by a rule",
             Error::NetworkDown => "network down",
             Error::InvalidArgument => "invalid argument",
+            Error::NotSupported => "not supported by the configuration",
             Error::NoBuffers => "no buffer space",
         })
     }

@@ -5,9 +5,8 @@ use core::net::SocketAddr;
 use ustcp_wire::{Checksum, Flags, IcmpError, IpHeader, IpPacket, Malformed, Protocol, SeqNum, TcpSegment};
 
 use crate::icmp::reason_for;
-use crate::ports::Claim;
 use crate::stack::{Control, Target, summary};
-use crate::table::{Kind, Socket};
+use crate::table::Kind;
 use crate::tcp::{Aftermath, Completion, Connection, HalfOpen, Offer, reset_for, window_scale_for};
 use crate::{Cause, DropReason, EventKind, Family, Flow, Instant, Options, SocketId, Stack, State, route};
 
@@ -185,26 +184,13 @@ impl Stack {
 
     /// The handshake is done: a connection of its own, which waits for accept.
     fn complete(&mut self, key: usize, half: &HalfOpen, segment: &TcpSegment<'_>) {
-        let Some((family, options)) = self.room_to_accept(half.listener) else {
+        let Some((_, options)) = self.room_to_accept(half.listener) else {
             // As Linux: the ACK is dropped, the SYN-ACK goes out again, and there may be room by then.
             return self.cx.dropped(Some(half.flow), DropReason::Backlog);
         };
         self.take_half_open(key);
         let connection = Connection::complete(&mut self.cx, half, options);
-        let mut socket = Socket::new(family, options);
-        socket.local = Some(half.flow.local);
-        socket.claim = Claim::Shared {
-            reuse: options.reuse_address,
-        };
-        socket.held = false;
-        let id = self.sockets.insert(socket);
-        self.ports.share(half.flow.local, options.reuse_address);
-        self.register(id, connection);
-        if let Some(listener) = self.sockets.listener_mut(half.listener) {
-            listener.completed.push_back(id);
-            listener.arrivals = listener.arrivals.wrapping_add(1);
-        }
-        self.notify(half.listener);
+        let id = self.enter_accepted(half, options, connection);
         self.on_connection_segment(id, segment);
     }
 
@@ -296,7 +282,7 @@ impl Stack {
         let mss = crate::tcp::announced_mss(&self.cx.config, family, &options);
         let mut timestamps = self.timestamps_for(&flow);
         timestamps.accept(self.cx.now, &header.options);
-        let half = HalfOpen {
+        let mut half = HalfOpen {
             listener: id,
             serial: self.cx.counters.passive_opens,
             flow,
@@ -311,13 +297,16 @@ impl Stack {
                 .unwrap_or(u16::MAX),
             our_scale: window_scale_for(options.receive_buffer),
             sent_at: self.cx.now,
+            fast_open: None,
             retransmissions: 0,
             resent: false,
             acked_after: None,
             last_answer: None,
             due: self.cx.now + self.cx.config.rto_initial,
         };
-        self.insert_half_open(half);
+        if !self.admit_early(&mut half, options, segment) {
+            self.insert_half_open(half);
+        }
         self.record_received(flow, segment, 0, (State::Listen, State::SynReceived));
     }
 }

@@ -1,9 +1,10 @@
 //! Everything that must not be guessed from outside: initial sequence numbers, ports, the order of hash tables.
 
 use core::hash::{BuildHasher, Hash, Hasher};
+use core::net::IpAddr;
 
 use siphasher::sip::{SipHasher13, SipHasher24};
-use ustcp_wire::SeqNum;
+use ustcp_wire::{FastOpenCookie, SeqNum};
 
 use crate::{Flow, Instant, Secret};
 
@@ -45,6 +46,13 @@ impl Keys {
         let mut hasher = SipHasher13::new_with_keys(self.draws.1, self.isn.0);
         flow.hash(&mut hasher);
         (low_word(hasher.finish()) >> 12).max(1) // 0 says that there is none
+    }
+
+    /// The cookie that lets `client` put text into its SYN to `server`, RFC 7413 §4.1.2.
+    pub(crate) fn fast_open_cookie(&self, server: IpAddr, client: IpAddr) -> FastOpenCookie {
+        let mut hasher = SipHasher24::new_with_keys(self.isn.1, self.draws.0);
+        (server, client).hash(&mut hasher);
+        FastOpenCookie::new(&hasher.finish().to_be_bytes()).expect("8 bytes are a cookie")
     }
 
     /// The next of a sequence of numbers that nobody without the key can foretell.

@@ -15,6 +15,7 @@ mod counters;
 mod disconnect;
 mod error;
 mod event;
+mod fast_open;
 mod icmp;
 mod ingress;
 mod keys;

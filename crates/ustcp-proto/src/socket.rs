@@ -161,6 +161,12 @@ pub struct Options {
     pub window_clamp: Option<usize>,
     /// `TCP_MAXSEG` as set by the user, in bytes.
     pub max_segment: Option<u16>,
+    /// `TCP_FASTOPEN`: how many connections of a listener may be let in before their handshake is done; 0: none.
+    pub fast_open_backlog: usize,
+    /// `TCP_FASTOPEN_CONNECT`: connect returns at once, and the SYN waits for text, where the server is known.
+    pub fast_open_connect: bool,
+    /// `TCP_FASTOPEN_NO_COOKIE`: text in the SYN without a cookie, both ways.
+    pub fast_open_no_cookie: bool,
     /// `TCP_CONGESTION`.
     pub congestion: Algorithm,
     /// `TCP_INQ`: recvmsg tells how much is left to read.
@@ -196,6 +202,9 @@ impl Default for Options {
             send_buffer: config.send_buffer,
             window_clamp: None,
             max_segment: None,
+            fast_open_backlog: 0,
+            fast_open_connect: false,
+            fast_open_no_cookie: false,
             congestion: config.congestion,
             tell_left: false,
             error_queue: false,

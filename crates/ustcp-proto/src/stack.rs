@@ -8,6 +8,7 @@ use slab::Slab;
 use ustcp_wire::{Checksum, Headers, IcmpError, IpHeader, Protocol, TcpHeader};
 
 use crate::context::Context;
+use crate::fast_open::Passes;
 use crate::icmp::ErrorLimit;
 use crate::keys::{Keys, TableHash};
 use crate::ports::Ports;
@@ -105,6 +106,8 @@ pub struct Stack {
     /// The one that was handed out last.
     reply: Vec<u8>,
     pub(crate) ready: VecDeque<SocketId>,
+    /// What servers gave us for Fast Open.
+    pub(crate) passes: Passes,
     pub(crate) reassembler: Reassembler,
     /// How many of what it gave up have been counted.
     pub(crate) fragments_lost: u64,
@@ -140,6 +143,7 @@ impl Stack {
             replies: VecDeque::new(),
             reply: Vec::new(),
             ready: VecDeque::new(),
+            passes: Passes::default(),
             reassembler: Reassembler::default(),
             fragments_lost: 0,
             icmp_limit: ErrorLimit::new(),

@@ -6,6 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use slab::Slab;
 
+use crate::fast_open::EarlyCount;
 use crate::ports::Claim;
 use crate::tcp::Connection;
 use crate::{Error, Family, Instant, Options, SocketId};
@@ -29,6 +30,7 @@ pub(crate) struct Listener {
     pub(crate) half_open: BTreeMap<u64, usize>,
     pub(crate) completed: VecDeque<SocketId>,
     pub(crate) arrivals: u32,
+    pub(crate) early: EarlyCount,
 }
 
 #[derive(Debug)]

@@ -67,7 +67,7 @@ impl Connection {
     fn check_ack_of_syn(&self, now: Instant, header: &TcpHeader) -> Step<()> {
         // As Linux: a TSecr that our SYN did not carry is no better than such a number.
         let foreign = self.timestamps.echo_is_foreign(self.syn_sent_at, now, &header.options);
-        let wrong = header.flags.has(Flags::ACK) && (header.ack != self.snd.nxt || foreign);
+        let wrong = header.flags.has(Flags::ACK) && (!self.acknowledges_syn(header.ack) || foreign);
         if !wrong {
             return ControlFlow::Continue(());
         }
@@ -97,6 +97,7 @@ impl Connection {
         self.snd.set_window(header.seq, header.ack, usize::from(header.window)); // RFC 7323 §2.2: not scaled
         if header.flags.has(Flags::ACK) {
             self.syn_acknowledged(cx, &header, Cause::PeerSynAck);
+            self.fast_open_answered(cx, &header);
             self.rcv.owe(AckDebt::Now);
         } else {
             self.enter(cx, Cause::PeerSyn); // simultaneous open: answer with SYN-ACK

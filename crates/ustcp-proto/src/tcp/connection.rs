@@ -11,7 +11,7 @@ use super::tail_probe::TailProbe;
 use super::tally::Tally;
 use super::timers::Timers;
 use super::undo::Undo;
-use super::{HalfOpen, MIN_MSS, Offer, Timestamps, announced_mss, window_scale_for};
+use super::{FastOpen, HalfOpen, Lesson, MIN_MSS, Offer, Timestamps, announced_mss, window_scale_for};
 use crate::context::Context;
 use crate::report::{ErrorReport, Reports, Severity};
 use crate::{Cause, Error, EventKind, Family, Flow, Instant, Options, State};
@@ -72,6 +72,11 @@ pub(crate) struct Connection {
     pub(crate) was_established: bool,
     /// connect has told its user so.
     pub(crate) connect_told: bool,
+    pub(crate) fast_open: FastOpen,
+    /// What an attempt at Fast Open has shown and the stack has not heard yet.
+    pub(crate) lesson: Option<Lesson>,
+    /// Text of the SYN was taken, by whoever it came to.
+    pub(crate) syn_text_acked: bool,
     /// The SYN or SYN-ACK is to be sent (again).
     pub(crate) syn_pending: bool,
     /// A window or keepalive probe is to be sent.
@@ -153,6 +158,9 @@ impl Connection {
             arrivals: 0,
             was_established: false,
             connect_told: opening == Opening::Passive,
+            fast_open: FastOpen::Off,
+            lesson: None,
+            syn_text_acked: false,
             syn_pending: false,
             probe_pending: false,
             retransmit_pending: false,
@@ -192,12 +200,14 @@ impl Connection {
         options: Options,
         iss: SeqNum,
         timestamps: Timestamps,
+        fast_open: FastOpen,
     ) -> Connection {
         let mut connection = Connection::new(cx, flow, options, iss, Opening::Active);
         connection.timestamps = timestamps;
         connection.rcv.scale = window_scale_for(options.receive_buffer);
         connection.rcv.sack = cx.config.sack;
-        connection.syn_pending = true;
+        connection.fast_open = fast_open;
+        connection.syn_pending = !matches!(fast_open, FastOpen::Deferred(_));
         connection.enter(cx, Cause::ActiveOpen);
         cx.counters.active_opens += 1;
         connection

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions, TcpSegment};
+use ustcp_wire::{FastOpenCookie, Flags, SeqNum, TcpHeader, TcpOptions, TcpSegment};
 
 use super::arrival::CHALLENGE_INTERVAL;
 use super::{Offer, Timestamps, reset_for};
@@ -25,6 +25,8 @@ pub(crate) struct HalfOpen {
     pub(crate) our_window: u16,
     pub(crate) our_scale: u8,
     pub(crate) sent_at: Instant,
+    /// The cookie that the SYN-ACK brings, RFC 7413 §4.1.2.
+    pub(crate) fast_open: Option<FastOpenCookie>,
     pub(crate) retransmissions: u8,
     /// The SYN-ACK was sent more than once, whoever asked for it.
     pub(crate) resent: bool,
@@ -152,6 +154,7 @@ impl HalfOpen {
                 window_scale: self.offer.window_scale.map(|_| self.our_scale),
                 sack_permitted: self.offer.sack,
                 timestamps: self.timestamps.option(now),
+                fast_open: self.fast_open,
                 ..TcpOptions::default()
             },
             ..self.acknowledgement(now)
@@ -224,6 +227,7 @@ mod tests {
             our_window: u16::MAX,
             our_scale: 2,
             sent_at: Instant::ZERO,
+            fast_open: None,
             retransmissions: 0,
             resent: false,
             acked_after: None,

@@ -6,6 +6,7 @@ mod assembler;
 mod congestion;
 mod connection;
 mod cork;
+mod fast_open;
 #[cfg(test)]
 mod footprint;
 mod half_open;
@@ -34,6 +35,7 @@ mod view;
 
 pub use congestion::Algorithm;
 pub(crate) use connection::{Connection, Disposal};
+pub(crate) use fast_open::{FastOpen, Lesson, Pass};
 pub(crate) use half_open::{Completion, HalfOpen, Overdue};
 pub(crate) use segment::{Outgoing, reset_for};
 pub(crate) use time_wait::{Aftermath, TimeWait};

@@ -61,6 +61,8 @@ pub(crate) fn reset_for(header: &TcpHeader, text_len: usize) -> TcpHeader {
 impl Connection {
     pub(super) fn transmit_syn(&mut self, cx: &mut Context) -> Outgoing {
         let answers = self.state != State::SynSent; // FIN-WAIT-1 too, when the user closed in SYN-RECEIVED
+        let again = self.snd.nxt.after(self.snd.iss);
+        let (fast_open, text) = self.fast_open_of_syn(again);
         let offers_scale = self.opening == Opening::Active && !answers || self.window_scaling;
         let header = TcpHeader {
             seq: self.snd.iss,
@@ -72,17 +74,25 @@ impl Connection {
                 window_scale: offers_scale.then_some(self.rcv.scale),
                 sack_permitted: self.rcv.sack,
                 timestamps: self.timestamps.option(cx.now),
+                fast_open,
                 ..TcpOptions::default()
             },
             ..self.header()
         };
-        let again = self.snd.nxt.after(self.snd.iss);
         if !again {
             self.syn_sent_at = cx.now;
-            self.snd.nxt = self.snd.iss + 1;
+            self.snd.nxt = self.snd.iss + 1 + text;
+        }
+        if text > 0 {
+            self.snd.in_flight.sent(self.snd.iss + 1, self.snd.nxt, cx.now);
+            self.bytes_sent += text as u64;
+            self.last_text_sent = cx.now;
         }
         self.timers.retransmission = Some(cx.now + self.rtt.rto());
-        Outgoing::bare(header, again)
+        Outgoing {
+            text: (0, text),
+            ..Outgoing::bare(header, again)
+        }
     }
 
     pub(super) fn bare_ack(&mut self, now: Instant) -> Outgoing {

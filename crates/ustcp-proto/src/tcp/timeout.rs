@@ -66,6 +66,7 @@ impl Connection {
             self.repair_after_timeout(cx);
         } else {
             self.syn_was_lost = true;
+            self.fast_open_timed_out();
             self.syn_pending = true;
         }
         Verdict::Silent

@@ -24,7 +24,7 @@ impl Connection {
         if core::mem::take(&mut self.syn_pending) {
             return Some(self.transmit_syn(cx));
         }
-        if matches!(self.state, State::SynSent | State::SynReceived) {
+        if self.is_opening() {
             return self.transmit_ack_if_owed(cx.now);
         }
         self.transmit_text(cx)

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::FastOpen;
 use super::connection::Connection;
 use super::receive::AckDebt;
 use crate::context::Context;
@@ -14,8 +15,13 @@ impl Connection {
             return Err(error);
         }
         match self.state {
-            State::SynSent | State::SynReceived => Err(Error::WouldBlock),
-            State::Established | State::CloseWait if !self.snd.fin_queued => {
+            State::SynSent if matches!(self.fast_open, FastOpen::Deferred(_)) => {
+                let taken = self.snd.ring.append(data)?;
+                self.begin_deferred();
+                Ok(taken)
+            }
+            _ if self.is_opening() => Err(Error::WouldBlock),
+            State::SynReceived | State::Established | State::CloseWait if !self.snd.fin_queued => {
                 let admitted = data.get(..self.admits(config, data.len())).unwrap_or(data);
                 let taken = self.snd.ring.append(admitted)?;
                 self.cork.on_send(framing);

@@ -1,13 +1,14 @@
 //! What the user of a connection can see: its readiness, what is queued, and `TCP_INFO`.
 
-use super::announced_mss;
 use super::connection::Connection;
+use super::{FastOpen, announced_mss};
 use crate::{Config, Info, Instant, Phase, Readiness, State};
 
 impl Connection {
     /// Linux's `tcp_poll`.
     pub(crate) fn readiness(&self, config: &Config) -> Readiness {
-        let opening = matches!(self.state, State::SynSent | State::SynReceived);
+        let opening = self.is_opening();
+        let deferred = matches!(self.fast_open, FastOpen::Deferred(_));
         let dead = self.state == State::Closed;
         let read_closed = self.read_shut || self.rcv.is_finished() || dead;
         let write_closed = self.snd.fin_queued || dead;
@@ -18,7 +19,7 @@ impl Connection {
             readable: (!opening && self.readable() > 0 && self.rcv.is_worth_reading(self.options.receive_low))
                 || read_closed
                 || self.error.is_some(),
-            writable: !opening && (write_closed || room) || dead,
+            writable: deferred || !opening && (write_closed || room) || dead,
             read_closed,
             hang_up: (read_closed && write_closed) || dead,
             error: self.error.is_some() || !self.reports.is_empty(),

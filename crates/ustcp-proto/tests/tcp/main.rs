@@ -24,6 +24,8 @@ mod disconnect;
 #[cfg(test)]
 mod dual_stack;
 #[cfg(test)]
+mod fast_open;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod icmp;

@@ -223,6 +223,10 @@ impl Wire {
         self.socket = Some(id);
     }
 
+    pub(crate) fn use_listener(&mut self, id: SocketId) {
+        self.listener = Some(id);
+    }
+
     pub(crate) fn listener(&self) -> SocketId {
         self.listener.expect("a listener")
     }
@@ -364,7 +368,8 @@ impl Wire {
             }
             stamps.value = stamps.value.wrapping_sub(conversation.first_stamp);
         }
-        assert!(tcp.payload == text(segment.seq, segment.len), "the text of {segment}");
+        let first = segment.seq + i64::from(header.flags.has(ustcp_wire::Flags::SYN));
+        assert!(tcp.payload == text(first, segment.len), "the text of {segment}");
         (ports, segment)
     }
 

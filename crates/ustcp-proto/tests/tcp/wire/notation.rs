@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use ustcp_wire::{Flags, SackBlock, SackBlocks, SeqNum, TcpHeader, TcpOptions, Timestamps};
+use ustcp_wire::{FastOpenCookie, Flags, SackBlock, SackBlocks, SeqNum, TcpHeader, TcpOptions, Timestamps};
 
 const LETTERS: [(char, Flags); 8] = [
     ('S', Flags::SYN),
@@ -170,6 +170,8 @@ fn read_options(text: &str) -> TcpOptions {
             Some(("ws", value)) => options.window_scale = Some(value.parse().expect("ws")),
             Some(("ts", stamps)) => options.timestamps = Some(read_stamps(stamps)),
             Some(("sack", blocks)) => options.sack = read_blocks(blocks),
+            Some(("fo", cookie)) => options.fast_open = FastOpenCookie::new(cookie.as_bytes()),
+            None if option == "fo" => options.fast_open = Some(FastOpenCookie::REQUEST),
             None if option == "sackOK" => options.sack_permitted = true,
             _ => panic!("what is option {option:?}?"),
         }
@@ -226,6 +228,7 @@ impl fmt::Display for Segment {
                 .map(|block| format!("{}:{}", block.start, block.end))
                 .collect();
             names.extend((!blocks.is_empty()).then(|| format!("sack {}", blocks.join(" "))));
+            names.extend(options.fast_open.map(|cookie| format!("fo {:x?}", cookie.bytes())));
             write!(f, " <{}>", names.join(","))?;
         }
         Ok(())
