@@ -34,6 +34,7 @@ impl From<Error> for Errno {
             Error::Prohibited => libc::EACCES,
             Error::NetworkDown => libc::ENETDOWN,
             Error::InvalidArgument => libc::EINVAL,
+            Error::NotSupported => libc::EOPNOTSUPP,
             Error::NoBuffers => libc::ENOBUFS,
         })
     }

@@ -31,6 +31,7 @@ const TABLE: &[(&str, Field)] = &[
         Knob::Congestion(&mut config.congestion)
     }),
     ("tcp_early_retrans", |config| Knob::Count(&mut config.early_retrans)),
+    ("tcp_fastopen", |config| Knob::Word(&mut config.fast_open, 0..=0x7ff)),
     ("tcp_fin_timeout", |config| Knob::Seconds(&mut config.fin_timeout)),
     ("tcp_frto", |config| Knob::Count(&mut config.frto)),
     ("tcp_max_syn_backlog", |config| {
