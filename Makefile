@@ -5,7 +5,7 @@
 # make attacks   measures the figures of docs/attacks.md anew
 # make mutations  takes rules out of the code, one at a time, and sees their tests fail (20 minutes)
 # make bench     speed, side by side with the kernel
-# make goodput   goodput over a lossy line of 100 Mbit/s, side by side with the kernel (28 minutes)
+# make goodput   goodput over a lossy line of 100 Mbit/s, side by side with the kernel (25 minutes)
 # make sim       100,000 seeds of the network simulation (USTCP_SIM_SEEDS=... for more), 64 MiB each way through each fault
 # make install   DESTDIR= PREFIX=; make examples; make header: see crates/ustcp-capi/install.mk
 

@@ -138,14 +138,15 @@ that simulations run in. Every segment with text is lost, or held back behind 1 
 seed of the repetition, so both stacks meet the same decisions; SYN, FIN and pure ACKs are spared. The receiver is the
 kernel's TCP in either case, and checks every byte. Both senders have 4 MiB of send buffer or more; ours reaches the relay
 through a TUN device of its own and the kernel's forwarding. Loss here is no sign of congestion: what CUBIC and NewReno make
-of it is what their formulas say, and the comparison is with the same formula in Linux.
+of it is what their formulas say, and the comparison is with the same formula in Linux. Linux's BBR is version 1, which
+does not look at loss; ours is version 3, which keeps it below 2 % and so yields where 3 % is lost whatever it does.
 """
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--condition", action="append", choices=CONDITIONS)
     parser.add_argument("--algorithm", action="append", choices=ALGORITHMS)
     parser.add_argument("--write", action="store_true", help="write docs/goodput.md and docs/goodput.svg")
