@@ -68,6 +68,8 @@ pub struct Config {
     pub orphan_retries: u8,
     /// How long a closed user's connection may stay in FIN-WAIT-2 (`tcp_fin_timeout`).
     pub fin_timeout: Duration,
+    /// Text that arrived twice is told to the peer, RFC 2883 (`tcp_dsack`).
+    pub dsack: bool,
     /// What RACK may do (`tcp_recovery`), a sum: 1 find losses by time, which with SACK it does anyway; 2 keep the
     /// reordering window as it is when D-SACKs say that it was too small; 4 let the third duplicate say nothing.
     pub recovery: u8,
@@ -127,6 +129,7 @@ impl Default for Config {
             retries: 15,
             orphan_retries: 8,
             fin_timeout: Duration::from_secs(60),
+            dsack: true,
             recovery: 1,
             early_retrans: 3,
             frto: 2,

@@ -30,6 +30,7 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_congestion_control", |config| {
         Knob::Congestion(&mut config.congestion)
     }),
+    ("tcp_dsack", |config| Knob::Flag(&mut config.dsack)),
     ("tcp_early_retrans", |config| Knob::Count(&mut config.early_retrans)),
     ("tcp_fastopen", |config| Knob::Word(&mut config.fast_open, 0..=0x7ff)),
     ("tcp_fin_timeout", |config| Knob::Seconds(&mut config.fin_timeout)),

@@ -24,6 +24,11 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
+    /// SEG.SEQ of the first byte of text as it came.
+    fn text_seq(&self) -> SeqNum {
+        self.header.seq + usize::from(self.header.flags.has(Flags::SYN))
+    }
+
     fn has(&self, flag: Flags) -> bool {
         self.header.flags.has(flag)
     }
@@ -208,6 +213,9 @@ impl Connection {
         let flags = segment.header.flags;
         if !flags.has(Flags::SYN) && (!segment.payload.is_empty() || flags.has(Flags::FIN)) {
             self.rcv.owe(AckDebt::Now); // our acknowledgement was lost: tell again at once
+            let seq = segment.header.seq;
+            let end = seq + segment.payload.len() + usize::from(flags.has(Flags::FIN));
+            self.rcv.note_duplicate(seq, end.min(self.rcv.nxt));
         } else {
             self.challenge(cx);
         }
@@ -359,6 +367,7 @@ impl Connection {
         self.last_text_received = cx.now;
         let in_order = self.rcv.nxt;
         self.tally.on_text_received(arrival.seq.after(in_order));
+        self.rcv.note_duplicate(arrival.text_seq(), arrival.seq);
         if arrival.seq.after(in_order) && cx.under_pressure() {
             self.rcv.refuse();
             cx.dropped(Some(self.flow), DropReason::Limit);

@@ -50,6 +50,16 @@ impl Assembler {
         true
     }
 
+    /// The first part of `[start, end)` that is held already.
+    pub(crate) fn overlap(&self, start: SeqNum, end: SeqNum) -> Option<SackBlock> {
+        let index = self.ranges.partition_point(|range| range.end.at_or_before(start));
+        let range = self.ranges.get(index).filter(|range| range.start.before(end))?;
+        Some(SackBlock {
+            start: range.start.max(start),
+            end: range.end.min(end),
+        })
+    }
+
     /// With everything before `next` in place: removes the range that continues there, and says where it ends.
     pub(crate) fn continue_from(&mut self, next: SeqNum) -> SeqNum {
         let done = self.ranges.partition_point(|range| range.start.at_or_before(next));
@@ -63,9 +73,13 @@ impl Assembler {
         self.ranges.len()
     }
 
-    /// What a SACK option with `room` for so many blocks says of it: the range touched last first, RFC 2018 §4.
-    pub(crate) fn sack_blocks(&self, room: usize) -> SackBlocks {
+    /// What a SACK option with `room` for so many blocks says of it: `duplicate` if there is one (RFC 2883 §4), then the
+    /// range touched last, RFC 2018 §4.
+    pub(crate) fn sack_blocks(&self, duplicate: Option<SackBlock>, room: usize) -> SackBlocks {
         let mut blocks = SackBlocks::NONE;
+        if let Some(block) = duplicate.filter(|_| room > 0) {
+            blocks.push(block);
+        }
         let mut below = None;
         while blocks.len() < room
             && let Some(range) = self.most_recent(below)

@@ -239,6 +239,7 @@ impl Connection {
             u64::from(self.snd.iss.0),
         );
         self.rcv.sack = offer.sack;
+        self.rcv.dsack = cx.config.dsack;
         self.window_scaling = offer.window_scale.is_some();
         self.snd.scale = offer.window_scale.unwrap_or(0);
         if !self.window_scaling {

@@ -1,6 +1,6 @@
 //! The receiving half: RCV.NXT, the window we announce, reassembly, and when to acknowledge.
 
-use ustcp_wire::{SackBlocks, SeqNum};
+use ustcp_wire::{SackBlock, SackBlocks, SeqNum};
 
 use super::assembler::Assembler;
 use super::pages::Pages;
@@ -49,6 +49,10 @@ pub(crate) struct Receive {
     /// Bytes taken since the last acknowledgement.
     unacknowledged: usize,
     pub(crate) sack: bool,
+    /// What arrived twice is told (`tcp_dsack`).
+    pub(crate) dsack: bool,
+    /// What arrived twice, until it is told: RFC 2883.
+    duplicate: Option<SackBlock>,
     pub(crate) bytes_received: u64,
 }
 
@@ -73,6 +77,8 @@ impl Receive {
             duplicates_owed: 0,
             unacknowledged: 0,
             sack: false,
+            dsack: false,
+            duplicate: None,
             bytes_received: 0,
         }
     }
@@ -160,6 +166,9 @@ impl Receive {
 
     fn take_out_of_order(&mut self, seq: SeqNum, text: &[u8]) -> Result<(), DropReason> {
         self.owe_duplicate();
+        if let Some(SackBlock { start, end }) = self.assembler.overlap(seq, seq + text.len()) {
+            self.note_duplicate(start, end);
+        }
         if !self.assembler.insert(seq, seq + text.len()) {
             return Err(DropReason::Reassembly);
         }
@@ -168,6 +177,20 @@ impl Receive {
             self.assembler.clear();
             DropReason::Reassembly
         })
+    }
+
+    /// `[start, end)` has arrived before. Told once; what continues it goes along (as Linux).
+    pub(crate) fn note_duplicate(&mut self, start: SeqNum, end: SeqNum) {
+        if !(self.sack && self.dsack && start.before(end)) {
+            return;
+        }
+        let joined = self
+            .duplicate
+            .filter(|known| start.at_or_before(known.end) && known.start.at_or_before(end));
+        self.duplicate = Some(joined.map_or(SackBlock { start, end }, |known| SackBlock {
+            start: known.start.min(start),
+            end: known.end.max(end),
+        }));
     }
 
     /// The first `count` bytes have been read.
@@ -292,13 +315,19 @@ impl Receive {
 
     /// How many blocks a SACK option has, room permitting.
     pub(crate) fn sack_block_count(&self) -> usize {
-        if self.sack { self.assembler.len().min(4) } else { 0 }
+        let duplicates = usize::from(self.duplicate.is_some());
+        if self.sack {
+            (duplicates + self.assembler.len()).min(4)
+        } else {
+            0
+        }
     }
 
-    /// Up to `room` blocks for a SACK option; none when not permitted.
-    pub(crate) fn sack_blocks(&self, room: usize) -> SackBlocks {
+    /// Up to `room` blocks for a SACK option; none when not permitted. What arrived twice is told with it.
+    pub(crate) fn take_sack_blocks(&mut self, room: usize) -> SackBlocks {
+        let duplicate = self.duplicate.take();
         if self.sack {
-            self.assembler.sack_blocks(room)
+            self.assembler.sack_blocks(duplicate, room)
         } else {
             SackBlocks::NONE
         }

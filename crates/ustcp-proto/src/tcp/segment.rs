@@ -137,7 +137,7 @@ impl Connection {
             window,
             urgent,
             options: TcpOptions {
-                sack: self.rcv.sack_blocks(self.sack_room()),
+                sack: self.rcv.take_sack_blocks(self.sack_room()),
                 timestamps: self.timestamps.option(now),
                 ..TcpOptions::default()
             },

@@ -22,6 +22,8 @@ mod device_down;
 #[cfg(test)]
 mod disconnect;
 #[cfg(test)]
+mod dsack;
+#[cfg(test)]
 mod dual_stack;
 #[cfg(test)]
 mod fast_open;

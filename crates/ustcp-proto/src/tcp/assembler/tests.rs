@@ -41,6 +41,10 @@ proptest! {
                 prop_assert_eq!(relative(assembler.continue_from(BASE + filled)), next);
             } else {
                 let start = next + offset;
+                let overlap = assembler.overlap(BASE + start, BASE + (start + len));
+                let first = (start..start + len).find(|number| held.contains(number));
+                let end = first.map(|first| (first..start + len).find(|number| !held.contains(number)).unwrap_or(start + len));
+                prop_assert_eq!(overlap.map(|block| (relative(block.start), relative(block.end))), first.zip(end));
                 prop_assert!(assembler.insert(BASE + start, BASE + (start + len)));
                 held.extend(start..start + len);
                 recent.insert(0, start);
@@ -57,9 +61,9 @@ proptest! {
                     order.push(*run);
                 }
             }
-            let blocks: Vec<_> = assembler.sack_blocks(4).iter().map(|block| (relative(block.start), relative(block.end))).collect();
+            let blocks: Vec<_> = assembler.sack_blocks(None, 4).iter().map(|block| (relative(block.start), relative(block.end))).collect();
             prop_assert_eq!(&blocks[..], &order[..order.len().min(4)]);
-            prop_assert_eq!(assembler.sack_blocks(1).len(), order.len().min(1));
+            prop_assert_eq!(assembler.sack_blocks(None, 1).len(), order.len().min(1));
         }
     }
 }
