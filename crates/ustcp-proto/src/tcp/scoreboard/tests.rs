@@ -269,3 +269,79 @@ fn the_number_of_ranges_is_bounded() {
     assert!(board.ranges.len() <= Scoreboard::LIMIT + 2);
     assert_eq!(board.outstanding(), 20_000);
 }
+
+/// As many segments of 1,000 bytes in flight as are kept apart.
+fn full_board() -> Scoreboard {
+    let mut board = Scoreboard::default();
+    for index in 0..Scoreboard::LIMIT {
+        board.sent(BASE + 1000 * index, BASE + 1000 * (index + 1), Instant::ZERO);
+    }
+    board
+}
+
+/// safety.md: what an ACK costs, in ranges looked at: of a hole at the head and a block behind it that grows, two.
+#[test]
+fn a_growing_block_costs_what_is_new() {
+    let mut board = full_board();
+    let now = Instant::ZERO + Duration::from_millis(50);
+    for index in 2..=Scoreboard::LIMIT {
+        let before = board.steps;
+        let block = SackBlock {
+            start: BASE + 1000,
+            end: BASE + 1000 * index,
+        };
+        assert_eq!(board.sack(block, now, 1000), 1000);
+        board.mark_overtaken(now, Duration::from_secs(1));
+        assert!(board.steps - before <= 2, "{} for block {index}", board.steps - before);
+    }
+}
+
+/// safety.md, CVE-2019-11477: a hundred thousand ACKs of four blocks anywhere, each followed by the search for losses and a
+/// retransmission: a few steps for each, and a list that stays bounded.
+#[test]
+fn crafted_blocks_cost_little() {
+    let mut board = full_board();
+    let mut random = 1_u64;
+    let mut draw = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(random >> 40).unwrap() % below
+    };
+    for count in 1..=100_000_u64 {
+        let now = Instant::from_nanos(count * 100_000);
+        board.begin_acknowledgement(Some(Duration::from_millis(10)));
+        for _ in 0..4 {
+            let (start, len) = (1 + draw(4_095_000), 1 + draw(100_000));
+            let (start, end) = (BASE + start, BASE + (start + len).min(4_096_000));
+            board.sack(SackBlock { start, end }, now, 1000);
+        }
+        board.mark_overtaken(now, Duration::from_millis(2));
+        if let Some(range) = board.first_lost() {
+            board.resent(range.start, range.end, now);
+        }
+        drop(board.take_losses());
+    }
+    assert!(board.steps <= 8 * 100_000, "{} steps", board.steps);
+    assert!(board.ranges.len() <= Scoreboard::LIMIT + 1);
+}
+
+/// Every second segment SACKed from the top down, block by block: the worst order for what was sent from the bottom up.
+#[test]
+fn losses_are_found_once() {
+    let mut board = full_board();
+    let mut marked = 0;
+    for index in (1..Scoreboard::LIMIT).rev().step_by(2) {
+        let now = Instant::from_nanos(100_000_000 + index as u64);
+        let block = SackBlock {
+            start: BASE + 1000 * index,
+            end: BASE + 1000 * (index + 1),
+        };
+        board.sack(block, now, 1000);
+        board.mark_overtaken(now, Duration::ZERO);
+        marked += board.take_losses().len();
+        if let Some(range) = board.first_lost() {
+            board.resent(range.start, range.end, now);
+        }
+    }
+    assert_eq!(marked, Scoreboard::LIMIT - 1, "all but the last, by the first ACK");
+    assert!(board.steps <= 5 * Scoreboard::LIMIT, "{} steps", board.steps);
+}
