@@ -75,13 +75,19 @@ impl Connection {
         let delivered = usize::try_from(board.delivered() - progress.delivered).unwrap_or(usize::MAX);
         let rate = board.take_rate_sample(self.rtt.min());
         rate.iter().for_each(|sample| self.tally.on_rate(sample));
-        let in_flight = self.pipe();
         let mss = self.snd.mss;
+        // As Linux: where segments overtake each other the window grows with what arrives in whatever order.
+        let acked = if self.rcv.sack && board.rack.path_is_known_to_reorder() {
+            delivered
+        } else {
+            progress.acked
+        };
+        let in_flight = self.pipe();
         if delivered > 0 {
             self.congestion.on_ack(&AckSample {
                 now: cx.now,
                 mss,
-                acked: progress.acked,
+                acked,
                 delivered,
                 rtt: progress.rtt,
                 srtt: self.rtt.srtt(),

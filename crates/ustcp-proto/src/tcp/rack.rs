@@ -125,8 +125,24 @@ impl Rack {
         reordered
     }
 
+    /// By more than duplicate acknowledgements were ever trusted to bridge.
+    pub(super) fn path_is_known_to_reorder(&self) -> bool {
+        self.reordering > DUPLICATE_THRESHOLD
+    }
+
+    /// What lies at `first` was late and not lost.
+    pub(super) fn note_late(&mut self, first: SeqNum, mss: usize) {
+        let farthest = self.farthest.unwrap_or(first);
+        self.path_reorders(farthest.distance_from(first).div_ceil(mss));
+    }
+
+    /// A retransmission was needless: more segments than the threshold had overtaken what was only late.
+    pub(super) fn note_needless_retransmission(&mut self) {
+        self.path_reorders(DUPLICATE_THRESHOLD + 1);
+    }
+
     /// The path reorders by so many segments.
-    pub(super) fn path_reorders(&mut self, segments: usize) {
+    fn path_reorders(&mut self, segments: usize) {
         self.reorderings = self.reorderings.saturating_add(1);
         self.reordering = self.reordering.max(segments.min(MAX_REORDERING));
     }

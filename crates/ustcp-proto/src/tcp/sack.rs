@@ -40,6 +40,7 @@ impl Connection {
             progress.probe_was_needless = true;
             return;
         }
+        self.snd.in_flight.rack.note_needless_retransmission();
         self.widen_reordering_window(&cx.config);
         self.undo.on_duplicate(block.start, block.end);
     }

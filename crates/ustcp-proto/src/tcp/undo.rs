@@ -90,16 +90,16 @@ impl Connection {
             self.doubt_repair_of_timeout(cx, progress);
         } else if self.undo.all_was_needless() {
             self.undo();
-            self.snd.in_flight.rack.path_reorders(1);
             cx.counters.dsack_undos += 1;
         } else if progress.acked > 0 && self.congestion.is_recovering() && self.undo.original_is_answered(progress) {
-            self.undo_recovery(cx);
+            self.undo_recovery(cx, progress);
         }
     }
 
     /// Recovery was needless: all of it, or what there was of it so far.
-    fn undo_recovery(&mut self, cx: &mut Context) {
-        self.snd.in_flight.rack.path_reorders(1);
+    fn undo_recovery(&mut self, cx: &mut Context, progress: &Progress) {
+        let before = self.snd.una - progress.acked;
+        self.snd.in_flight.rack.note_late(before, self.snd.mss);
         if self.snd.una.at_or_after(self.recover) {
             self.undo();
             cx.counters.full_undos += 1;
