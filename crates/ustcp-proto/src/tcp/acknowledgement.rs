@@ -55,7 +55,7 @@ impl Connection {
         progress.rtt = acknowledged
             .sample
             .map(|sent_at| cx.now.since(sent_at))
-            .or_else(|| self.timestamps.round_trip(cx.now, &header.options));
+            .or_else(|| self.round_trip_by_timestamps(cx, header, progress));
         if let Some(rtt) = progress.rtt {
             self.rtt.sample(rtt);
         }
@@ -64,6 +64,16 @@ impl Connection {
         self.tally.refused = false;
         let outstanding = self.snd.in_flight.outstanding() > 0;
         self.timers.retransmission = outstanding.then(|| cx.now + self.retransmission_timeout()); // RFC 6298 (5.2), (5.3)
+    }
+
+    /// None where the peer says that it got the second copy of what it had: TSecr is still of the first, whose
+    /// acknowledgement was lost, and our own timeouts lie in between. Yet what was sent again has been answered.
+    fn round_trip_by_timestamps(&mut self, cx: &Context, header: &TcpHeader, progress: &Progress) -> Option<Duration> {
+        if progress.duplicate_told {
+            self.rtt.reset_backoff();
+            return None;
+        }
+        self.timestamps.round_trip(cx.now, &header.options)
     }
 
     /// RFC 6298's, unless the peer seems to have thrown away what it SACKed: then, as Linux, half a round trip and it

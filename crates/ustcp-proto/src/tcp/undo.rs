@@ -142,7 +142,8 @@ impl Connection {
     fn undo_timeout(&mut self, cx: &mut Context, progress: &Progress) {
         let original = self.snd.in_flight.rack.original();
         let late = original.map(|range| cx.now.since(range.sent_at)).or(progress.rtt);
-        if let Some(rtt) = late {
+        // The answer to a second copy is late because that is, and tells nothing of the path.
+        if let Some(rtt) = late.filter(|_| !progress.duplicate_told) {
             self.rtt.adapt(rtt);
         }
         self.undo();

@@ -223,3 +223,23 @@ fn an_undone_recovery_repairs_nothing_more() {
     w.peer(". 1:1(0) ack 10001 <ts 1003 100>");
     assert_eq!(w.info().total_retrans, 1);
 }
+
+/// MUST-18, 4015-1: the ACK was lost, and a timeout has sent a second copy of what had arrived. TSecr is still that of the
+/// first, so that the time since then is no round trip; the backoff is over all the same.
+#[test]
+fn a_lost_acknowledgement_is_no_round_trip() {
+    let mut w = stamped_in_flight();
+    let before = w.info();
+    w.after(ms(300));
+    w.sees(". 1:1001(1000) ack 1");
+    w.after(ms(600));
+    w.sees(". 1:1001(1000) ack 1");
+    w.after(ms(100));
+    w.peer(". 1:1(0) ack 10001 <sack 1:1001,ts 1001 100>");
+    let after = w.info();
+    assert_eq!(
+        (after.srtt, after.rttvar, after.rto),
+        (before.srtt, before.rttvar, before.rto)
+    );
+    assert_eq!(after.backoff, 0);
+}
