@@ -497,7 +497,7 @@ int ustcp_getpeername(int fd, struct sockaddr *addr, socklen_t *addrlen);
  * - `buf`: the bytes, used in place; may be null when `len` is 0.
  * - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are taken by one call, as in Linux.
  * - `flags`: `MSG_DONTWAIT`: take what there is room for now. `MSG_NOSIGNAL`: no `SIGPIPE`. `MSG_OOB`: the last
- *   byte is urgent (RFC 9293 §3.8.5; the pointer names the byte after it). `MSG_FASTOPEN`: `EOPNOTSUPP`. `MSG_MORE`: more
+ *   byte is urgent (RFC 9293 §3.8.5; the pointer names the byte after it). `MSG_FASTOPEN`: with an address only, see `ustcp_sendto`. `MSG_MORE`: more
  *   follows, so less than a full segment waits for it: until a send without it, a segment from the peer, or for one
  *   retransmission timeout (200 ms at least). Others are taken without effect.
  *
@@ -526,16 +526,25 @@ ssize_t ustcp_send(int fd,
 
 /**
  * As `ustcp_send`; sendto(2). The address is checked and, as in Linux, otherwise ignored: a TCP socket has one peer.
+ * With `MSG_FASTOPEN` it is where to connect: the first of the bytes go with the SYN if the server has given us a cookie
+ * before (RFC 7413), else all of them follow the handshake.
  *
  * - `addr`, `addrlen`: null and 0, or an address of at most 128 bytes.
  *
  * Returns and sets `errno` as `ustcp_send`, and:
- * - `EINVAL`: `addrlen` is over 128. `EFAULT`: `addr` is not readable.
+ * - `EINVAL`: `addrlen` is over 128, or `MSG_FASTOPEN` has no address. `EFAULT`: `addr` is not readable.
+ * - with `MSG_FASTOPEN`, those of `ustcp_connect`; `EINPROGRESS`: it does not wait, and nothing was taken, for there is
+ *   no cookie yet. `EOPNOTSUPP`: the knob `tcp_fastopen` has no bit 1.
  *
  * Safety:
  * `buf` and `addr` stay readable for `len` and `addrlen` bytes during the call.
  */
-ssize_t ustcp_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr, socklen_t addrlen);
+ssize_t ustcp_sendto(int fd,
+                     const void *buf,
+                     size_t len,
+                     int flags,
+                     const struct sockaddr *addr,
+                     socklen_t addrlen);
 
 /**
  * As `ustcp_send` with flags 0; write(2).

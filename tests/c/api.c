@@ -835,6 +835,39 @@ static void test_urgent(void)
     ustcp_close(pair[1]);
 }
 
+/* Fast Open: what its options take, and connect and send in one. */
+static void test_fast_open(void)
+{
+    struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t length = sizeof name;
+    int listener = ustcp_socket(AF_INET, SOCK_STREAM, 0), client = ustcp_socket(AF_INET, SOCK_STREAM, 0);
+    int value = -1, accepted;
+    char bytes[8];
+
+    NEEDS(listener >= 0 && client >= 0);
+    FAILS(ustcp_setsockopt(client, IPPROTO_TCP, TCP_FASTOPEN, &(int){ -1 }, sizeof(int)), EINVAL);
+    FAILS(ustcp_setsockopt(client, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &(int){ 2 }, sizeof(int)), EINVAL);
+    FAILS(ustcp_setsockopt(client, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, &(int){ -1 }, sizeof(int)), EINVAL);
+    GIVES(ustcp_setsockopt(client, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &(int){ 1 }, sizeof(int)), 0);
+    GIVES(ustcp_getsockopt(client, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &value, &(socklen_t){ sizeof value }), 0);
+    GIVES(value, 1);
+    GIVES(ustcp_setsockopt(listener, IPPROTO_TCP, TCP_FASTOPEN, &(int){ 5 }, sizeof(int)), 0);
+    NEEDS(ustcp_bind(listener, generic(&name), sizeof name) == 0 && ustcp_listen(listener, 5) == 0);
+    NEEDS(ustcp_getsockname(listener, (struct sockaddr *)&name, &length) == 0);
+    GIVES(ustcp_getsockopt(listener, IPPROTO_TCP, TCP_FASTOPEN, &value, &(socklen_t){ sizeof value }), 0);
+    GIVES(value, 5);
+    GIVES(ustcp_sendto(client, "hello", 5, MSG_FASTOPEN, generic(&name), sizeof name), 5);
+    accepted = ustcp_accept(listener, NULL, NULL);
+    NEEDS(accepted >= 0);
+    GIVES(ustcp_recv(accepted, bytes, 5, MSG_WAITALL), 5);
+    FAILS(ustcp_setsockopt(accepted, IPPROTO_TCP, TCP_FASTOPEN, &(int){ 1 }, sizeof(int)), EINVAL);
+    FAILS(ustcp_setsockopt(accepted, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &(int){ 1 }, sizeof(int)), EINVAL);
+    FAILS(ustcp_sendto(client, "hello", 5, MSG_FASTOPEN, generic(&name), sizeof name), EISCONN);
+    ustcp_close(accepted);
+    ustcp_close(client);
+    ustcp_close(listener);
+}
+
 int main(void)
 {
     struct sigaction action = { .sa_handler = count_sigpipe, .sa_flags = SA_RESTART };
@@ -871,6 +904,7 @@ int main(void)
     test_conversation(pair);
     test_close(pair);
     test_urgent();
+    test_fast_open();
 #ifndef KERNEL
     test_end();
 #endif

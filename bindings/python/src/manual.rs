@@ -139,11 +139,24 @@ impl ManualStack {
 
     fn _send(&self, handle: Handle, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<usize> {
         let bytes = bytes_of(data)?;
+        self.send(handle, bytes.as_bytes(), SendFlags::from_bits(flags))
+    }
+
+    fn _open_with(
+        &self,
+        handle: Handle,
+        data: &Bound<'_, PyAny>,
+        flags: c_int,
+        address: &Bound<'_, PyAny>,
+    ) -> PyResult<usize> {
+        let bytes = bytes_of(data)?;
+        let mut flags = SendFlags::from_bits(flags);
+        flags.towards = Some(address::from_python(self.family(handle)?, address)?);
         self.send(handle, bytes.as_bytes(), flags)
     }
 
     fn _sendmsg(&self, handle: Handle, buffers: &Bound<'_, PyAny>, flags: c_int) -> PyResult<usize> {
-        self.send(handle, &gather(buffers)?, flags)
+        self.send(handle, &gather(buffers)?, SendFlags::from_bits(flags))
     }
 
     fn _recv(&self, py: Python<'_>, handle: Handle, bufsize: isize, flags: c_int) -> PyResult<Py<PyBytes>> {
@@ -242,8 +255,7 @@ impl ManualStack {
         most.min(usize::try_from(there).unwrap_or(0).max(1))
     }
 
-    fn send(&self, handle: Handle, bytes: &[u8], flags: c_int) -> PyResult<usize> {
-        let flags = SendFlags::from_bits(flags).map_err(Failure::from)?;
+    fn send(&self, handle: Handle, bytes: &[u8], flags: SendFlags) -> PyResult<usize> {
         let result = self.stack().send(handle, &[IoSlice::new(bytes)], flags);
         Ok(result.map_err(Failure::from)?)
     }

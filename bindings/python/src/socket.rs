@@ -1,14 +1,15 @@
 //! The class under `ustcp.socket`.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use libc::c_int;
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyOSError, PyOverflowError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyFloat, PyInt};
-use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Shutdown, process};
+use pyo3::types::{PyBytes, PyFloat, PyInt, PyTuple};
+use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Shutdown, Wait, process};
 
 use crate::address;
 use crate::failure::{self, Failure, system_error};
@@ -136,6 +137,37 @@ impl Socket {
             self.send_whole(py, view.piece(offset)?.as_bytes(), plan)?;
         }
         Ok(())
+    }
+
+    /// `sendto(data, address)` or `sendto(data, flags, address)`: as send, for a connection has one peer. With
+    /// `MSG_FASTOPEN` it is connect and send in one, and the first bytes go with the SYN where the server allows it.
+    #[pyo3(signature = (data, *flags_and_address))]
+    fn sendto(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        flags_and_address: &Bound<'_, PyTuple>,
+    ) -> PyResult<usize> {
+        let (flags, address): (c_int, Bound<'_, PyAny>) = match flags_and_address.len() {
+            1 => (0, flags_and_address.get_item(0)?),
+            2 => (
+                flags_and_address.get_item(0)?.extract()?,
+                flags_and_address.get_item(1)?,
+            ),
+            count => {
+                let given = count + 1;
+                return Err(PyTypeError::new_err(format!(
+                    "sendto() takes 2 or 3 arguments ({given} given)"
+                )));
+            }
+        };
+        if flags & libc::MSG_FASTOPEN == 0 {
+            return self.send(py, data, flags);
+        }
+        match self.open_with(py, data, flags, &address)? {
+            Some(taken) => Ok(taken),
+            None => self.send(py, data, flags & !libc::MSG_FASTOPEN),
+        }
     }
 
     /// send of several buffers as one; there is no ancillary data on TCP.
@@ -274,11 +306,47 @@ impl Socket {
         self.open.lock().clone().ok_or(Failure::System(Errno(libc::EBADF)))
     }
 
+    /// `MSG_FASTOPEN`: what was taken to go with the SYN; `None` when nothing could, but there is a connection now.
+    fn open_with(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        flags: c_int,
+        address: &Bound<'_, PyAny>,
+    ) -> Result<Option<usize>, Failure> {
+        let socket = self.socket()?;
+        let towards = address::from_python(socket.family(), address)?;
+        let plan = self.send_plan(flags)?;
+        let flags = SendFlags {
+            towards: Some(towards),
+            ..plan.flags
+        };
+        let bytes = View::new(data)?.piece(0)?;
+        match socket.send(&[IoSlice::new(bytes.as_bytes())], flags, Wait::Never) {
+            Ok(taken) => Ok(Some(taken)),
+            Err(Errno(libc::EINPROGRESS)) if !flags.dont_wait => {
+                self.finish_connect(py, &socket, towards, true)?;
+                Ok(None)
+            }
+            Err(errno) => Err(Failure::System(errno)),
+        }
+    }
+
     fn attempt_connect(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> Result<(), Failure> {
         let socket = self.socket()?;
         let address = address::from_python(socket.family(), address)?;
+        self.finish_connect(py, &socket, address, false)
+    }
+
+    /// Waits for a connection. `begun`: by this very call.
+    fn finish_connect(
+        &self,
+        py: Python<'_>,
+        socket: &ustcp_runtime::Socket,
+        address: SocketAddr,
+        mut begun: bool,
+    ) -> Result<(), Failure> {
         let patience = Patience::new(*self.timeout.lock(), socket.send_wait());
-        let mut begun = false;
         patience.wait(py, |wait| {
             let outcome = socket.connect(address, wait);
             match outcome {
@@ -294,7 +362,7 @@ impl Socket {
 
     fn send_plan(&self, flags: c_int) -> Result<Sending, Failure> {
         // Python ignores SIGPIPE and raises BrokenPipeError; so it is under programs that embed it and do not.
-        let flags = SendFlags::from_bits(flags | libc::MSG_NOSIGNAL)?;
+        let flags = SendFlags::from_bits(flags | libc::MSG_NOSIGNAL);
         let patience = match flags.dont_wait {
             true => Patience::NONE,
             false => Patience::new(*self.timeout.lock(), self.socket()?.send_wait()),

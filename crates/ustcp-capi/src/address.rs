@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use libc::{c_int, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
-use ustcp_runtime::{Errno, Family};
+use ustcp_runtime::{Errno, Family, SendFlags};
 
 use crate::memory;
 
@@ -98,9 +98,25 @@ pub(crate) fn bytes(address: SocketAddr) -> Vec<u8> {
 }
 
 /// Looks at an address that the call has no use for, as Linux does: `EINVAL`, `EFAULT`.
-pub(crate) fn look_at(from: *const sockaddr, length: socklen_t) -> Result<(), Errno> {
+fn look_at(from: *const sockaddr, length: socklen_t) -> Result<(), Errno> {
     check_length(length)?;
     memory::read_array(from.cast::<u8>(), usize::try_from(length).unwrap_or(usize::MAX)).map(drop)
+}
+
+/// The flags of a sendto: with `MSG_FASTOPEN` the address says where to, otherwise it is only looked at.
+pub(crate) fn send_flags(
+    bits: c_int,
+    to: *const sockaddr,
+    length: socklen_t,
+    family: Family,
+) -> Result<SendFlags, Errno> {
+    let mut flags = SendFlags::from_bits(bits);
+    if flags.fast_open && !to.is_null() {
+        flags.towards = Some(read(to, length, family, Purpose::Connect)?);
+    } else if !to.is_null() {
+        look_at(to, length)?;
+    }
+    Ok(flags)
 }
 
 /// No address is longer than `struct sockaddr_storage`.

@@ -3,7 +3,7 @@
 use std::io::{IoSlice, IoSliceMut};
 
 use libc::{c_int, iovec, msghdr, ssize_t};
-use ustcp_runtime::{Errno, process};
+use ustcp_runtime::{Errno, Family, SendFlags, process};
 
 use crate::ancillary::{self, Control, Source};
 use crate::boundary::waiting_boundary;
@@ -29,7 +29,7 @@ const MOST_BUFFERS: usize = 1024;
 pub unsafe extern "C" fn ustcp_writev(fd: c_int, iov: *const iovec, iovcnt: c_int) -> ssize_t {
     waiting_boundary(|| {
         let socket = process::socket(fd)?;
-        transfer::send(&socket, &data(&vector(iov, iovcnt)?)?, 0)
+        transfer::send(&socket, &data(&vector(iov, iovcnt)?)?, SendFlags::default())
     })
 }
 
@@ -67,7 +67,8 @@ pub unsafe extern "C" fn ustcp_readv(fd: c_int, iov: *const iovec, iovcnt: c_int
 pub unsafe extern "C" fn ustcp_sendmsg(fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
     waiting_boundary(|| {
         let socket = process::socket(fd)?;
-        transfer::send(&socket, &outgoing(msg)?, flags)
+        let (data, flags) = outgoing(msg, flags, socket.family())?;
+        transfer::send(&socket, &data, flags)
     })
 }
 
@@ -96,12 +97,14 @@ pub unsafe extern "C" fn ustcp_recvmsg(fd: c_int, msg: *mut msghdr, flags: c_int
 }
 
 /// The buffers of a message to be sent.
-pub(crate) fn outgoing<'a>(msg: *const msghdr) -> Result<Vec<IoSlice<'a>>, Errno> {
+pub(crate) fn outgoing<'a>(
+    msg: *const msghdr,
+    flags: c_int,
+    family: Family,
+) -> Result<(Vec<IoSlice<'a>>, SendFlags), Errno> {
     let header = memory::read(msg)?;
-    if !header.msg_name.is_null() {
-        address::look_at(header.msg_name.cast(), header.msg_namelen)?;
-    }
-    data(&message_vector(&header)?)
+    let flags = address::send_flags(flags, header.msg_name.cast(), header.msg_namelen, family)?;
+    Ok((data(&message_vector(&header)?)?, flags))
 }
 
 /// Receives into the buffers of a message.

@@ -5,7 +5,7 @@ use std::io::IoSliceMut;
 
 use libc::{c_int, c_ulong, c_void, msghdr, nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t};
 use ustcp_runtime::manual::ManualStack;
-use ustcp_runtime::{Errno, ErrorReport, Family, RecvFlags, SendFlags};
+use ustcp_runtime::{Errno, ErrorReport, Family, RecvFlags};
 
 use crate::address::{self, Purpose, Room};
 use crate::ancillary::Source;
@@ -130,12 +130,10 @@ pub unsafe extern "C" fn ustcp_stack_sendto(
     addrlen: socklen_t,
 ) -> ssize_t {
     on(stack, |stack| {
-        stack.family(fd)?; // EBADF before anything else
+        let family = stack.family(fd)?; // EBADF before anything else
         let data = memory::data(buf, len)?;
-        if !addr.is_null() {
-            address::look_at(addr, addrlen)?;
-        }
-        transfer::count(stack.send(fd, &[data], SendFlags::from_bits(flags)?)?)
+        let flags = address::send_flags(flags, addr, addrlen, family)?;
+        transfer::count(stack.send(fd, &[data], flags)?)
     })
 }
 
@@ -153,9 +151,9 @@ pub unsafe extern "C" fn ustcp_stack_sendmsg(
     flags: c_int,
 ) -> ssize_t {
     on(stack, |stack| {
-        stack.family(fd)?; // EBADF before anything else
-        let data = message::outgoing(msg)?;
-        transfer::count(stack.send(fd, &data, SendFlags::from_bits(flags)?)?)
+        let family = stack.family(fd)?; // EBADF before anything else
+        let (data, flags) = message::outgoing(msg, flags, family)?;
+        transfer::count(stack.send(fd, &data, flags)?)
     })
 }
 

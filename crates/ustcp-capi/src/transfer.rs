@@ -14,7 +14,7 @@ use crate::memory;
 /// - `buf`: the bytes, used in place; may be null when `len` is 0.
 /// - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are taken by one call, as in Linux.
 /// - `flags`: `MSG_DONTWAIT`: take what there is room for now. `MSG_NOSIGNAL`: no `SIGPIPE`. `MSG_OOB`: the last
-///   byte is urgent (RFC 9293 §3.8.5; the pointer names the byte after it). `MSG_FASTOPEN`: `EOPNOTSUPP`. `MSG_MORE`: more
+///   byte is urgent (RFC 9293 §3.8.5; the pointer names the byte after it). `MSG_FASTOPEN`: with an address only, see `ustcp_sendto`. `MSG_MORE`: more
 ///   follows, so less than a full segment waits for it: until a send without it, a segment from the peer, or for one
 ///   retransmission timeout (200 ms at least). Others are taken without effect.
 ///
@@ -37,15 +37,25 @@ use crate::memory;
 /// `buf` stays readable for `len` bytes during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t {
-    waiting_boundary(|| send(&process::socket(fd)?, &[memory::data(buf, len)?], flags))
+    waiting_boundary(|| {
+        send(
+            &process::socket(fd)?,
+            &[memory::data(buf, len)?],
+            SendFlags::from_bits(flags),
+        )
+    })
 }
 
 /// As `ustcp_send`; sendto(2). The address is checked and, as in Linux, otherwise ignored: a TCP socket has one peer.
+/// With `MSG_FASTOPEN` it is where to connect: the first of the bytes go with the SYN if the server has given us a cookie
+/// before (RFC 7413), else all of them follow the handshake.
 ///
 /// - `addr`, `addrlen`: null and 0, or an address of at most 128 bytes.
 ///
 /// Returns and sets `errno` as `ustcp_send`, and:
-/// - `EINVAL`: `addrlen` is over 128. `EFAULT`: `addr` is not readable.
+/// - `EINVAL`: `addrlen` is over 128, or `MSG_FASTOPEN` has no address. `EFAULT`: `addr` is not readable.
+/// - with `MSG_FASTOPEN`, those of `ustcp_connect`; `EINPROGRESS`: it does not wait, and nothing was taken, for there is
+///   no cookie yet. `EOPNOTSUPP`: the knob `tcp_fastopen` has no bit 1.
 ///
 /// # Safety
 /// `buf` and `addr` stay readable for `len` and `addrlen` bytes during the call.
@@ -61,9 +71,7 @@ pub unsafe extern "C" fn ustcp_sendto(
     waiting_boundary(|| {
         let socket = process::socket(fd)?;
         let data = memory::data(buf, len)?;
-        if !addr.is_null() {
-            address::look_at(addr, addrlen)?;
-        }
+        let flags = address::send_flags(flags, addr, addrlen, socket.family())?;
         send(&socket, &[data], flags)
     })
 }
@@ -74,7 +82,7 @@ pub unsafe extern "C" fn ustcp_sendto(
 /// `buf` stays readable for `len` bytes during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
-    waiting_boundary(|| send(&process::socket(fd)?, &[memory::data(buf, len)?], 0))
+    waiting_boundary(|| send(&process::socket(fd)?, &[memory::data(buf, len)?], SendFlags::default()))
 }
 
 /// Reads bytes from a connection; recv(2), RFC 9293 §3.9.1.3. Waits for the first one unless the socket has
@@ -148,8 +156,7 @@ pub unsafe extern "C" fn ustcp_read(fd: c_int, buf: *mut c_void, len: size_t) ->
 }
 
 /// Sends from any number of buffers.
-pub(crate) fn send(socket: &Socket, data: &[IoSlice<'_>], flags: c_int) -> Result<ssize_t, Errno> {
-    let flags = SendFlags::from_bits(flags)?;
+pub(crate) fn send(socket: &Socket, data: &[IoSlice<'_>], flags: SendFlags) -> Result<ssize_t, Errno> {
     let wait = if flags.dont_wait {
         Wait::Never
     } else {

@@ -1,5 +1,7 @@
 //! The flags of send and recv: what they ask for, and which are honoured.
 
+use std::net::SocketAddr;
+
 use libc::c_int;
 
 use crate::Errno;
@@ -15,22 +17,25 @@ pub struct SendFlags {
     pub urgent: bool,
     /// `MSG_MORE`: more follows at once.
     pub more: bool,
+    /// `MSG_FASTOPEN`: connects first, and the bytes go with the SYN where the server has allowed that, RFC 7413.
+    pub fast_open: bool,
+    /// Where to, with `MSG_FASTOPEN`; `EINVAL` without.
+    pub towards: Option<SocketAddr>,
 }
 
 impl SendFlags {
-    /// The flags as a program has them: `EOPNOTSUPP` for `MSG_FASTOPEN`; what is not named here has no
-    /// effect.
-    pub fn from_bits(bits: c_int) -> Result<SendFlags, Errno> {
+    /// The flags as a program has them; what is not named here has no effect.
+    #[must_use]
+    pub fn from_bits(bits: c_int) -> SendFlags {
         let has = |flag: c_int| bits & flag != 0;
-        if has(libc::MSG_FASTOPEN) {
-            return Err(Errno(libc::EOPNOTSUPP));
-        }
-        Ok(SendFlags {
+        SendFlags {
             dont_wait: has(libc::MSG_DONTWAIT),
             no_signal: has(libc::MSG_NOSIGNAL),
             urgent: has(libc::MSG_OOB),
             more: has(libc::MSG_MORE),
-        })
+            fast_open: has(libc::MSG_FASTOPEN),
+            towards: None,
+        }
     }
 }
 

@@ -186,8 +186,15 @@ impl Socket {
                 None => wait_or(unmet, libc::EAGAIN),
             }
         });
-        if result == Err(Errno(libc::EPIPE)) && !flags.no_signal {
-            signal::raise_sigpipe();
+        match (result, flags.towards) {
+            (Err(Errno(libc::EPIPE)), _) if !flags.no_signal => signal::raise_sigpipe(),
+            (Err(Errno(libc::EINPROGRESS)), Some(address)) if wait != Wait::Never => {
+                // `MSG_FASTOPEN` to a server that has given us no cookie yet: after the handshake, as ever.
+                self.connect(address, wait)?;
+                let fast_open = false;
+                return self.send(data, SendFlags { fast_open, ..flags }, wait);
+            }
+            _ => {}
         }
         result
     }

@@ -86,6 +86,16 @@ pub(crate) fn set(
         (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) if family(stack, id)? == Family::V6 => {
             options.error_queue = int_at(value, 0)? != 0;
         }
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => options.fast_open_backlog = fast_open_backlog(stack, id, value)?,
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => {
+            options.fast_open_connect = fast_open_flag(stack, id, value, &[State::Closed])?;
+            if stack.config().fast_open & 1 == 0 {
+                return Err(Errno(EOPNOTSUPP));
+            }
+        }
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_NO_COOKIE) => {
+            options.fast_open_no_cookie = fast_open_flag(stack, id, value, &[State::Closed, State::Listen])?;
+        }
         (libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP) => {
             let number = int_at(value, 0)?;
             if number == 0 && stack.state(id)? != State::Closed {
@@ -124,6 +134,24 @@ pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_i
         _ => return field(&stack.options(id)?, level, name),
     };
     Ok(number.to_ne_bytes().to_vec())
+}
+
+/// `TCP_FASTOPEN`: before or while it listens, how many may be let in early.
+fn fast_open_backlog(stack: &Stack, id: SocketId, value: &[u8]) -> Result<usize, Errno> {
+    let number = usize::try_from(int_at(value, 0)?).map_err(|_| Errno(EINVAL))?;
+    match stack.state(id)? {
+        State::Closed | State::Listen => Ok(number.min(stack.config().accept_backlog)),
+        _ => Err(Errno(EINVAL)),
+    }
+}
+
+/// 0 or 1, in one of some states.
+fn fast_open_flag(stack: &Stack, id: SocketId, value: &[u8], states: &[State]) -> Result<bool, Errno> {
+    let number = int_at(value, 0)?;
+    if !(0..=1).contains(&number) || !states.contains(&stack.state(id)?) {
+        return Err(Errno(EINVAL));
+    }
+    Ok(number == 1)
 }
 
 /// The family that the socket was made with, in which it tells its addresses.
@@ -202,6 +230,9 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
         (libc::SOL_SOCKET, libc::SO_RCVBUF) => doubled(options.receive_buffer),
         (libc::SOL_SOCKET, libc::SO_SNDBUF) => doubled(options.send_buffer),
         (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => c_int::try_from(options.receive_low).unwrap_or(c_int::MAX),
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => c_int::try_from(options.fast_open_backlog).unwrap_or(c_int::MAX),
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => c_int::from(options.fast_open_connect),
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_NO_COOKIE) => c_int::from(options.fast_open_no_cookie),
         (libc::IPPROTO_TCP, libc::TCP_NODELAY) => c_int::from(options.no_delay),
         (libc::IPPROTO_TCP, libc::TCP_CORK) => c_int::from(options.cork),
         (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT) => options.notsent_low.cast_signed(),

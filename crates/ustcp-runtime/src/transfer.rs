@@ -22,11 +22,18 @@ pub(crate) struct Sending<'a> {
     data: &'a [IoSlice<'a>],
     flags: SendFlags,
     taken: usize,
+    /// It has still to connect (`MSG_FASTOPEN`).
+    opens: bool,
 }
 
 impl<'a> Sending<'a> {
     pub(crate) fn new(data: &'a [IoSlice<'a>], flags: SendFlags) -> Sending<'a> {
-        Sending { data, flags, taken: 0 }
+        Sending {
+            data,
+            flags,
+            taken: 0,
+            opens: flags.fast_open,
+        }
     }
 
     /// Bytes the stack has taken so far.
@@ -41,6 +48,11 @@ impl<'a> Sending<'a> {
         now: Instant,
         id: SocketId,
     ) -> Option<Result<usize, Error>> {
+        if std::mem::take(&mut self.opens)
+            && let Err(error) = self.open(outlet.stack(), now, id)
+        {
+            return Some(Err(error));
+        }
         if self.data.iter().all(|slice| slice.is_empty()) {
             return Some(outlet.stack().send(now, id, &[]));
         }
@@ -57,6 +69,15 @@ impl<'a> Sending<'a> {
             }
         }
         Some(Ok(self.taken))
+    }
+
+    /// `MSG_FASTOPEN`: what goes with the SYN. `InProgress`: nothing does, but the attempt has begun.
+    fn open(&mut self, stack: &mut Stack, now: Instant, id: SocketId) -> Result<(), Error> {
+        let towards = self.flags.towards.ok_or(Error::InvalidArgument)?;
+        let first = self.data.iter().find(|slice| !slice.is_empty());
+        let first = first.map_or(&[][..], |slice| slice.get(..slice.len().min(CHUNK)).unwrap_or(slice));
+        self.taken = stack.connect_with(now, id, towards, first)?;
+        Ok(())
     }
 
     /// `Ok(false)`: no more room. `Err`: the call is over.

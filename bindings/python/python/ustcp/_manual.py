@@ -182,8 +182,11 @@ class ManualSocket:
         return self._stack._send(self._number, data, flags)
 
     def sendto(self, data: ReadableBuffer, *flags_and_address: Any) -> int:
-        """`sendto(data, address)` or `sendto(data, flags, address)`: as send, for a connection has one peer."""
-        *flags, _ = flags_and_address
+        """`sendto(data, address)` or `sendto(data, flags, address)`: as send, for a connection has one peer. With
+        `MSG_FASTOPEN` it is connect and send in one."""
+        *flags, address = flags_and_address
+        if flags and flags[0] & _host.MSG_FASTOPEN:
+            return self._stack._open_with(self._number, data, flags[0], address)
         return self.send(data, *flags)
 
     def sendmsg(
