@@ -357,7 +357,7 @@ fn first_stamp(secret: u8, now: Instant, port: u16, peer: u8) -> u32 {
     tcp.header.options.timestamps.expect("timestamps").value
 }
 
-/// 7323-10: where the clock stands is another matter towards every peer, and under every key: it tells neither how long
+/// ATTACK-15, 7323-10: where the clock stands is another matter towards every peer, and under every key: it tells neither how long
 /// the host is up nor which connections are of one host. Between two addresses it is one clock, whatever the ports.
 #[test]
 fn the_clock_says_nothing_of_the_host() {
