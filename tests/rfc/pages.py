@@ -160,12 +160,15 @@ def measure() -> None:
     command = ["cargo", "test", "--locked", "--quiet", "-p", "ustcp-proto", "-p", "ustcp-wire", "--", "--nocapture"]
     figures = dict(re.findall(r"(ATTACK-\d+) seen: (.+)", tests_of.output(command)))
     table = HERE / "attacks.txt"
-    lines = []
+    lines, label = [], ""
     for line in table.read_text().splitlines():
-        if not line.startswith("    seen: ") or lines[-1].split(" | ")[0] not in figures:
-            lines.append(line)
-        if (label := line.split(" | ")[0]) in figures:
-            lines.append(f"    seen: {figures[label]}")
+        if line.startswith("    seen: ") and label in figures:
+            continue
+        lines.append(line)
+        if not line.startswith("    "):
+            label = line.split(" | ")[0]
+            if label in figures:
+                lines.append(f"    seen: {figures[label]}")
     table.write_text("\n".join(lines) + "\n")
 
 
