@@ -2,7 +2,7 @@
 """The tests judged: each rule of mutations.toml is taken out of a copy of the tree, and its test must fail.
 
     mutate.py check         every rule's text stands where the list says, once, and its test carries its clause
-    mutate.py run [CLAUSE]  takes the rules out, in a temporary folder; with all of them, writes docs/mutations.md
+    mutate.py run [CLAUSE]  takes the rules out, all or those named, in a temporary folder, and writes docs/mutations.md
 
 Exit code 1 when something is wrong: a test that passes without its rule, a text that is not found, code that does not
 compile without it."""
@@ -123,8 +123,16 @@ def run(chosen: list[Mutation]) -> list[str]:
 GOOD = "passes with the rule, fails without"
 
 
-def write(chosen: list[Mutation], verdicts: list[str]) -> None:
-    caught = verdicts.count(GOOD)
+def written() -> dict[str, str]:
+    """What the page says already: verdicts by clause."""
+    rows = [line.split(" | ") for line in PAGE.read_text().splitlines()] if PAGE.exists() else []
+    return {row[0].removeprefix("| "): row[-1].removesuffix(" |") for row in rows if len(row) == 4}
+
+
+def write(verdicts: dict[str, str]) -> None:
+    known = written() | verdicts
+    chosen = [mutation for mutation in mutations() if mutation.clause in known]
+    caught = sum(known[mutation.clause] == GOOD for mutation in chosen)
     lines = [
         "# The tests judged",
         "",
@@ -139,8 +147,8 @@ def write(chosen: list[Mutation], verdicts: list[str]) -> None:
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {mutation.clause} | [{mutation.rule}](../{mutation.file}) | `{mutation.test}` | {verdict} |"
-        for mutation, verdict in zip(chosen, verdicts)
+        f"| {mutation.clause} | [{mutation.rule}](../{mutation.file}) | `{mutation.test}` | {known[mutation.clause]} |"
+        for mutation in chosen
     ]
     PAGE.write_text("\n".join(lines) + "\n")
 
@@ -157,8 +165,7 @@ def main() -> int:
     wanted = sys.argv[2:]
     chosen = [mutation for mutation in mutations() if not wanted or mutation.clause in wanted]
     verdicts = run(chosen)
-    if not wanted:
-        write(chosen, verdicts)
+    write(dict(zip((mutation.clause for mutation in chosen), verdicts)))
     print(f"{verdicts.count(GOOD)} of {len(chosen)} rules are missed when they are gone")
     return 0 if chosen and verdicts.count(GOOD) == len(chosen) else 1
 
