@@ -176,12 +176,22 @@ impl Connection {
         // MUST-66: with a closed window ACK and RST still count; the text does not.
         let only_window_closed = self.rcv.window() == 0 && header.seq == self.rcv.nxt;
         if !self.rcv.is_acceptable(header.seq, len) && !only_window_closed {
+            self.take_age_of_copy(cx, &header, len);
             return self.refuse(cx, segment, &header);
         }
         if only_window_closed && len > 0 && !header.flags.has(Flags::RST) {
             self.rcv.owe(AckDebt::Now);
         }
         ControlFlow::Continue(self.trimmed(header, segment.payload))
+    }
+
+    /// As Linux: the last that we acknowledged has come once more, so the acknowledgement was lost. The next one answers
+    /// this copy, or the sender would measure its own timeouts.
+    fn take_age_of_copy(&mut self, cx: &Context, header: &TcpHeader, len: usize) {
+        if (header.seq + len).at_or_after(self.rcv.last_ack_sent) {
+            self.timestamps
+                .update(cx.now, header.seq, self.rcv.last_ack_sent, &header.options);
+        }
     }
 
     /// The other end of a simultaneous open acknowledges our SYN with its own once more: the SYN is old, the rest is

@@ -73,6 +73,21 @@ fn both_ends_must_offer_them() {
     }
 }
 
+/// 7323-6: a second copy of what we acknowledged last is answered with its own time, as Linux does: the acknowledgement of
+/// the first was lost, and its sender shall not measure its own timeout.
+#[test]
+fn a_second_copy_is_answered_with_its_own_time() {
+    let mut w = connected();
+    w.peer("P. 1:11(10) ack 1 <ts 1100 0>");
+    w.peer("P. 11:21(10) ack 1 <ts 1101 0>");
+    let answer = |w: &mut Wire| w.next().expect("an answer").1.options.unwrap().timestamps.unwrap().echo;
+    w.elapse(secs(1));
+    w.peer("P. 11:21(10) ack 1 <ts 5000 0>");
+    assert_eq!(answer(&mut w), 5000);
+    w.peer("P. 1:11(10) ack 1 <ts 6000 0>"); // not the last: who knows what it is about
+    assert_eq!(answer(&mut w), 5000);
+}
+
 /// 7323-4, 7323-7: every segment of the connection has them, RST among them, with TSecr what the peer said last; a SYN
 /// without ACK has TSecr 0.
 #[test]
