@@ -85,23 +85,6 @@ impl Stack {
                 })
     }
 
-    /// A port that nobody uses at all: RFC 6056 §3.3.1, from a random place on.
-    fn unused_port(&mut self) -> Result<u16, Error> {
-        let place = self.keys.draw();
-        self.first_port_from(place, |stack, port| stack.ports.get(port).is_none())
-            .ok_or(Error::AddressInUse)
-    }
-
-    /// The first port that `fits` from a place in the range on, and round it.
-    fn first_port_from(&self, place: u64, fits: impl Fn(&Stack, u16) -> bool) -> Option<u16> {
-        let range = &self.cx.config.ephemeral_ports;
-        let (low, high) = (u64::from(*range.start()), u64::from(*range.end()));
-        let count = high.checked_sub(low)? + 1;
-        (0..count)
-            .filter_map(|step| u16::try_from(low + (place % count + step) % count).ok())
-            .find(|port| fits(self, *port))
-    }
-
     /// Makes it a listener, or changes a listener's backlog. An unbound socket gets a port of the stack's choice.
     pub fn listen(&mut self, now: Instant, id: SocketId, backlog: usize) -> Result<(), Error> {
         self.check_up()?;
@@ -247,9 +230,7 @@ impl Stack {
             local: SocketAddr::new(source, port),
             remote,
         };
-        if self.demux.contains_key(&flow) {
-            return Err(Error::AddressNotAvailable);
-        }
+        let last = self.vacate(&flow)?;
         if bound.is_none() {
             self.ports.share(flow.local, options.reuse_address);
         }
@@ -261,27 +242,12 @@ impl Stack {
                 };
             }
         }
-        let iss = self.keys.initial_sequence(self.cx.now, &flow);
+        let iss = self.keys.initial_sequence(self.cx.now, &flow, last);
         let timestamps = self.timestamps_for(&flow);
         let connection = Connection::open(&mut self.cx, flow, options, iss, timestamps, fast_open);
         self.register(id, connection);
         self.settle(id);
         Err(Error::InProgress)
-    }
-
-    /// A port that nobody was bound to and that makes a pair of ends not in use, TIME-WAIT among the uses: RFC 6056.
-    fn port_towards(&mut self, source: IpAddr, remote: SocketAddr) -> Result<u16, Error> {
-        let fits = |stack: &Stack, port: u16| {
-            let flow = Flow {
-                local: SocketAddr::new(source, port),
-                remote,
-            };
-            let bound = stack.ports.get(port).is_some_and(|used| !used.holders.is_empty());
-            !bound && !stack.demux.contains_key(&flow)
-        };
-        let stride = 1 + self.keys.draw() % 8;
-        let first = self.ports.next_towards(source, remote, stride);
-        self.first_port_from(first, fits).ok_or(Error::AddressNotAvailable)
     }
 
     /// The attempt failed; the socket is as before it.

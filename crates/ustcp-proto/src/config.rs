@@ -25,6 +25,52 @@ impl core::fmt::Debug for Secret {
     }
 }
 
+/// Whether connect may take a pair of ends in TIME-WAIT, when timestamps show the peer that the new connection is newer
+/// (RFC 6191 seen from the other side). The numbers are those of Linux's `tcp_tw_reuse`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeWaitReuse {
+    /// 0.
+    Never,
+    /// 1.
+    Always,
+    /// 2: inside the host only; Linux's default.
+    #[default]
+    Loopback,
+}
+
+impl TimeWaitReuse {
+    /// All, in the order of their numbers.
+    pub const ALL: [TimeWaitReuse; 3] = [TimeWaitReuse::Never, TimeWaitReuse::Always, TimeWaitReuse::Loopback];
+}
+
+/// What a listener does with SYNs, RFC 4987. The numbers are those of Linux's `tcp_syncookies`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SynCookies {
+    /// 0: it keeps them all, and beyond its queue of half-open connections it forgets the oldest. (Linux forgets the
+    /// newest.)
+    Never,
+    /// 1: beyond that queue it keeps nothing, and sends what it must know along as its sequence number.
+    #[default]
+    WhenFull,
+    /// 2: it never keeps anything: for tests.
+    Always,
+}
+
+impl SynCookies {
+    /// All, in the order of their numbers.
+    pub const ALL: [SynCookies; 3] = [SynCookies::Never, SynCookies::WhenFull, SynCookies::Always];
+}
+
+/// What a host keeps over the life of one process, so that initial sequence numbers and timestamps towards a peer go on
+/// where they were (RFC 6528 §3, RFC 6191 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Keys of both.
+    pub secret: Secret,
+    /// How far their clocks are ahead of the one that hands in the time: what that one loses when it begins anew.
+    pub ahead: Duration,
+}
+
 /// Everything a [`Stack`](crate::Stack) is told at birth.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -40,12 +86,19 @@ pub struct Config {
     pub segmentation_offload: usize,
     /// Who sums what is sent.
     pub checksum: ustcp_wire::Checksum,
-    /// Keys.
+    /// Keys that are new in every process.
     pub secret: Secret,
+    /// What stays from one process to the next; `None`: nothing does, and a peer that remembers the last one may take a
+    /// new connection between the same ends for an old one.
+    pub identity: Option<Identity>,
     /// Selective acknowledgements of RFC 2018 (`tcp_sack`): permitted in SYNs, and used when the peer permits them too.
     pub sack: bool,
     /// Timestamps of RFC 7323 (`tcp_timestamps`): offered in SYNs, and used when the peer offers them too.
     pub timestamps: bool,
+    /// An RST does not end TIME-WAIT, RFC 1337 (`tcp_rfc1337`). Linux's default is that it does.
+    pub rfc1337: bool,
+    /// Whether connect may take a pair of ends in TIME-WAIT (`tcp_tw_reuse`).
+    pub time_wait_reuse: TimeWaitReuse,
     /// How long TIME-WAIT lasts: 2 MSL. RFC 9293 says 4 minutes; Linux and we, 60 s.
     pub time_wait: Duration,
     /// Shortest retransmission timeout. RFC 6298 says 1 s; Linux and we, 200 ms.
@@ -96,6 +149,11 @@ pub struct Config {
     pub fast_open: u32,
     /// Ports handed out by the stack itself (`ip_local_port_range`).
     pub ephemeral_ports: RangeInclusive<u16>,
+    /// What a listener does with SYNs beyond its queue of half-open connections (`tcp_syncookies`).
+    pub syn_cookies: SynCookies,
+    /// Whether a peer is told by RST that the queue of completed connections is full (`tcp_abort_on_overflow`); else it
+    /// may try again.
+    pub abort_on_overflow: bool,
     /// Most half-open connections of one listener (`tcp_max_syn_backlog`).
     pub syn_backlog: usize,
     /// Most completed connections that may wait for accept (`somaxconn`).
@@ -117,8 +175,11 @@ impl Default for Config {
             segmentation_offload: 0,
             checksum: ustcp_wire::Checksum::Full,
             secret: Secret([0; 32]),
+            identity: None,
             sack: true,
             timestamps: true,
+            rfc1337: true,
+            time_wait_reuse: TimeWaitReuse::Loopback,
             time_wait: Duration::from_secs(60),
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),
@@ -142,6 +203,8 @@ impl Default for Config {
             congestion: Algorithm::Cubic,
             fast_open: 1,
             ephemeral_ports: 32768..=60999,
+            syn_cookies: SynCookies::WhenFull,
+            abort_on_overflow: false,
             syn_backlog: 4096,
             accept_backlog: 4096,
             time_wait_limit: 65_536,

@@ -57,6 +57,17 @@ pub struct Counters {
     pub challenge_acks: u64,
     /// Connections that entered TIME-WAIT.
     pub time_waits: u64,
+    /// Connections in TIME-WAIT that a new one of ours succeeded (`TWRecycled`).
+    pub time_waits_reused: u64,
+    /// SYNs answered with a cookie (`SyncookiesSent`).
+    pub syncookies_sent: u64,
+    /// Cookies that came back and made a connection (`SyncookiesRecv`).
+    pub syncookies_recv: u64,
+    /// ACKs to a listener in need that had none (`SyncookiesFailed`).
+    pub syncookies_failed: u64,
+    /// SYNs, and ACKs that would have completed a connection, that met a full queue of those that wait for accept
+    /// (`ListenOverflows`).
+    pub listen_overflows: u64,
     /// Echo requests answered.
     pub echo_replies: u64,
     /// Events not recorded because nobody fetched the earlier ones.

@@ -2,12 +2,14 @@
 
 use core::net::SocketAddr;
 
-use ustcp_wire::{Checksum, Flags, IcmpError, IpHeader, IpPacket, Malformed, Protocol, SeqNum, TcpSegment};
+use ustcp_wire::{Checksum, Flags, IcmpError, IpHeader, IpPacket, Malformed, Protocol, SeqNum, TcpHeader, TcpSegment};
 
 use crate::icmp::reason_for;
 use crate::stack::{Control, Target, summary};
 use crate::table::Kind;
-use crate::tcp::{Aftermath, Completion, Connection, HalfOpen, Offer, reset_for, window_scale_for};
+use crate::tcp::{
+    Aftermath, Completion, Connection, HalfOpen, Offer, Timestamps, announced_mss, reset_for, window_scale_for,
+};
 use crate::{Cause, DropReason, EventKind, Family, Flow, Instant, Options, SocketId, Stack, State, route};
 
 /// The one protocol beside TCP whose ports we speak of, to say that nobody listens on them.
@@ -167,7 +169,7 @@ impl Stack {
             }
             Completion::Complete if self.defers(&half, segment) => {
                 self.record_received(half.flow, segment, scale, stays);
-                let after = self.cx.now.since(half.sent_at);
+                let after = self.cx.now.since(half.sent_at.unwrap_or(self.cx.now));
                 if let Some(half) = self.half_open.get_mut(key) {
                     half.acked_after.get_or_insert(after);
                 }
@@ -185,17 +187,26 @@ impl Stack {
     /// The handshake is done: a connection of its own, which waits for accept.
     fn complete(&mut self, key: usize, half: &HalfOpen, segment: &TcpSegment<'_>) {
         let Some((_, options)) = self.room_to_accept(half.listener) else {
-            // As Linux: the ACK is dropped, the SYN-ACK goes out again, and there may be room by then.
-            return self.cx.dropped(Some(half.flow), DropReason::Backlog);
+            self.overflow(half.flow);
+            if self.cx.config.abort_on_overflow {
+                self.forget_half_open(key, Cause::Aborted);
+                self.refuse(half.flow, segment);
+            }
+            return; // else, as Linux: the SYN-ACK goes out again, and there may be room by then
         };
         self.take_half_open(key);
+        self.establish(half, options, segment);
+    }
+
+    /// Makes a connection of what `segment` completes.
+    pub(crate) fn establish(&mut self, half: &HalfOpen, options: Options, segment: &TcpSegment<'_>) {
         let connection = Connection::complete(&mut self.cx, half, options);
         let id = self.enter_accepted(half, options, connection);
         self.on_connection_segment(id, segment);
     }
 
     /// The listener's family and options for its connections, if one more may wait for accept.
-    fn room_to_accept(&self, listener: SocketId) -> Option<(Family, Options)> {
+    pub(crate) fn room_to_accept(&self, listener: SocketId) -> Option<(Family, Options)> {
         let socket = self.sockets.get(listener)?;
         let Kind::Listener(queues) = &socket.kind else {
             return None;
@@ -209,12 +220,12 @@ impl Stack {
         let Some(flow) = self.time_wait.get(key).map(|remains| remains.flow) else {
             return;
         };
-        let (now, listens) = (self.cx.now, self.listener_for(flow.local).is_some());
+        let listens = self.listener_for(flow.local).is_some();
         let Some(remains) = self.time_wait.get_mut(key) else {
             return;
         };
         let scale = remains.scale;
-        let aftermath = remains.on_segment(now, segment, listens);
+        let aftermath = remains.on_segment(&self.cx, segment, listens);
         if let Aftermath::MakeWay(last) = aftermath {
             self.end_time_wait(key, Cause::Aborted);
             return self.on_listener_segment(flow, segment, Some(last));
@@ -227,6 +238,7 @@ impl Stack {
                 self.restart_time_wait(key);
                 self.answer(Control::new(flow, header, State::TimeWait).scaled(scale));
             }
+            Aftermath::End => self.end_time_wait(key, Cause::Aborted),
         }
     }
 
@@ -241,8 +253,10 @@ impl Stack {
         if header.flags.has(Flags::RST) {
             self.cx.dropped(Some(flow), DropReason::State); // first
         } else if header.flags.has(Flags::ACK) {
-            self.cx.dropped(Some(flow), DropReason::BadAck); // second
-            self.refuse(flow, segment);
+            if !self.redeem_cookie(listener, flow, segment) {
+                self.cx.dropped(Some(flow), DropReason::BadAck); // second
+                self.refuse(flow, segment);
+            }
         } else if header.flags.has(Flags::SYN) && !header.flags.has(Flags::FIN) {
             self.take_syn(listener, flow, segment, beyond); // third
         } else {
@@ -262,51 +276,67 @@ impl Stack {
         if self.cx.under_pressure() {
             return self.cx.dropped(Some(flow), DropReason::Limit);
         }
+        let header = &segment.header;
         let Some((_, options)) = self.room_to_accept(id) else {
-            return self.cx.dropped(Some(flow), DropReason::Backlog);
+            return self.overflow(flow);
         };
         let Some(listener) = self.sockets.listener_mut(id) else {
             return;
         };
         let full = listener.half_open.len() > listener.backlog.min(limit);
-        if let Some((_, oldest)) = listener.half_open.first_key_value().filter(|_| full) {
-            // RFC 4987 §3.4: whoever completes does so within a round trip, so a flood shuts out nobody for long.
-            let oldest = *oldest;
-            self.cx.dropped(Some(flow), DropReason::Backlog);
-            self.forget_half_open(oldest, Cause::Aborted);
+        // As Linux: who was in TIME-WAIT with us is no stranger.
+        if beyond.is_none() && self.wants_cookie(full) {
+            self.answer_with_cookie(id, flow, &options, header);
+            return self.record_received(flow, segment, 0, (State::Listen, State::Listen));
+        }
+        if full {
+            self.recycle_half_open(id, flow);
         }
         self.cx.counters.passive_opens += 1;
-        let header = &segment.header;
+        let iss = self.keys.initial_sequence(self.cx.now, &flow, beyond);
+        let mut half = self.half_open_from(id, flow, &options, header, iss);
+        if !self.admit_early(&mut half, options, segment) {
+            self.insert_half_open(half);
+        }
+        self.record_received(flow, segment, 0, (State::Listen, State::SynReceived));
+    }
+
+    /// What a listener with `options` makes of `syn`.
+    pub(crate) fn half_open_from(
+        &self,
+        listener: SocketId,
+        flow: Flow,
+        options: &Options,
+        syn: &TcpHeader,
+        iss: SeqNum,
+    ) -> HalfOpen {
+        let (now, config) = (self.cx.now, &self.cx.config);
         let family = Family::of(flow.local.ip());
-        let iss = self.keys.initial_sequence(self.cx.now, &flow);
-        let mss = crate::tcp::announced_mss(&self.cx.config, family, &options);
-        let mut timestamps = self.timestamps_for(&flow);
-        timestamps.accept(self.cx.now, &header.options);
-        let mut half = HalfOpen {
-            listener: id,
+        let mut timestamps = match syn.options.timestamps {
+            Some(_) => self.timestamps_for(&flow),
+            None => Timestamps::OFF,
+        };
+        timestamps.accept(now, &syn.options);
+        HalfOpen {
+            listener,
             serial: self.cx.counters.passive_opens,
             flow,
-            // RFC 9293 MAY-2: above all that the earlier connection sent.
-            iss: beyond.map_or(iss, |last| if iss.after(last) { iss } else { last + 65_537 }),
-            irs: header.seq,
-            offer: Offer::from_options(&self.cx.config, family, &header.options),
+            iss,
+            irs: syn.seq,
+            offer: Offer::from_options(config, family, &syn.options),
             timestamps,
-            peer_window: usize::from(header.window),
-            our_mss: mss,
+            peer_window: usize::from(syn.window),
+            our_mss: announced_mss(config, family, options),
             our_window: u16::try_from(options.receive_buffer.min(options.window_clamp.unwrap_or(usize::MAX)))
                 .unwrap_or(u16::MAX),
             our_scale: window_scale_for(options.receive_buffer),
-            sent_at: self.cx.now,
+            sent_at: Some(now),
             fast_open: None,
             retransmissions: 0,
             resent: false,
             acked_after: None,
             last_answer: None,
-            due: self.cx.now + self.cx.config.rto_initial,
-        };
-        if !self.admit_early(&mut half, options, segment) {
-            self.insert_half_open(half);
+            due: now + config.rto_initial,
         }
-        self.record_received(flow, segment, 0, (State::Listen, State::SynReceived));
     }
 }

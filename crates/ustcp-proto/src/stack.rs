@@ -128,7 +128,7 @@ impl Stack {
     pub fn new(config: Config) -> Stack {
         let hash = TableHash::new(&config.secret);
         Stack {
-            keys: Keys::new(&config.secret),
+            keys: Keys::new(&config),
             cx: Context::new(config),
             sockets: Table::default(),
             half_open: Slab::new(),

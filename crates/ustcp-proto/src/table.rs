@@ -29,6 +29,8 @@ pub(crate) struct Listener {
     /// Keys of the half-open ones, the oldest first.
     pub(crate) half_open: BTreeMap<u64, usize>,
     pub(crate) completed: VecDeque<SocketId>,
+    /// When a SYN was last answered with a cookie.
+    pub(crate) last_cookie: Option<Instant>,
     pub(crate) arrivals: u32,
     pub(crate) early: EarlyCount,
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use ustcp_proto::{Algorithm, Cidr, Config};
+use ustcp_proto::{Algorithm, Cidr, Config, SynCookies, TimeWaitReuse};
 
 use crate::Errno;
 use crate::settings::{addresses, number};
@@ -27,6 +27,9 @@ const TABLE: &[(&str, Field)] = &[
         Knob::Size(&mut config.receive_buffer, 1152..=MOST)
     }),
     ("somaxconn", |config| Knob::Size(&mut config.accept_backlog, 0..=MOST)),
+    ("tcp_abort_on_overflow", |config| {
+        Knob::Flag(&mut config.abort_on_overflow)
+    }),
     ("tcp_congestion_control", |config| {
         Knob::Congestion(&mut config.congestion)
     }),
@@ -48,12 +51,17 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_orphan_retries", |config| Knob::Count(&mut config.orphan_retries)),
     ("tcp_recovery", |config| Knob::Count(&mut config.recovery)),
     ("tcp_retries2", |config| Knob::Count(&mut config.retries)),
+    ("tcp_rfc1337", |config| Knob::Flag(&mut config.rfc1337)),
     ("tcp_rto_max_ms", |config| Knob::Millis(&mut config.rto_max)),
     ("tcp_rto_min_us", |config| Knob::Micros(&mut config.rto_min)),
     ("tcp_sack", |config| Knob::Flag(&mut config.sack)),
     ("tcp_syn_retries", |config| Knob::Count(&mut config.syn_retries)),
     ("tcp_synack_retries", |config| Knob::Count(&mut config.syn_ack_retries)),
+    ("tcp_syncookies", |config| Knob::SynCookies(&mut config.syn_cookies)),
     ("tcp_timestamps", |config| Knob::Flag(&mut config.timestamps)),
+    ("tcp_tw_reuse", |config| {
+        Knob::TimeWaitReuse(&mut config.time_wait_reuse)
+    }),
     ("wmem_default", |config| {
         Knob::Size(&mut config.send_buffer, 2304..=MOST)
     }),
@@ -87,6 +95,8 @@ enum Knob<'a> {
     /// Two ports, the first and the last.
     Ports(&'a mut RangeInclusive<u16>),
     Congestion(&'a mut Algorithm),
+    SynCookies(&'a mut SynCookies),
+    TimeWaitReuse(&'a mut TimeWaitReuse),
     /// `address/prefix`, several with commas.
     Addresses(&'a mut Vec<Cidr>),
 }
@@ -125,6 +135,8 @@ impl Knob<'_> {
             Knob::Micros(field) => *field = time(value, Duration::from_micros)?,
             Knob::Ports(field) => *field = ports(value)?,
             Knob::Congestion(field) => *field = Algorithm::from_name(value)?,
+            Knob::SynCookies(field) => *field = *SynCookies::ALL.get(number::<usize>(value)?)?,
+            Knob::TimeWaitReuse(field) => *field = *TimeWaitReuse::ALL.get(number::<usize>(value)?)?,
             Knob::Addresses(field) => *field = addresses(value).ok()?,
         }
         Some(())
@@ -143,6 +155,8 @@ impl fmt::Display for Knob<'_> {
             Knob::Micros(field) => field.as_micros().fmt(f),
             Knob::Ports(field) => write!(f, "{}\t{}", field.start(), field.end()), // as /proc has it
             Knob::Congestion(field) => f.write_str(field.name()),
+            Knob::SynCookies(field) => (**field as u8).fmt(f),
+            Knob::TimeWaitReuse(field) => (**field as u8).fmt(f),
             Knob::Addresses(field) => {
                 let texts: Vec<String> = field.iter().map(text).collect();
                 f.write_str(&texts.join(","))

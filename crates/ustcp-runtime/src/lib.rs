@@ -11,6 +11,7 @@ mod device;
 mod drive;
 mod errno;
 mod flags;
+mod identity;
 mod ioctl;
 mod journal;
 pub mod knobs;
@@ -36,7 +37,7 @@ pub use errno::Errno;
 pub use flags::{RecvFlags, SendFlags};
 pub use poll::PollRequest;
 pub use runtime::{Runtime, StartError};
-pub use settings::{ExitWait, Offload, Settings};
+pub use settings::{ExitWait, Offload, SecretFile, Settings};
 pub use socket::{Socket, Wait};
 #[doc(hidden)]
 pub use sys::cancel::{Uncancelled, cancellation_point};

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::core::{Core, Live};
 use crate::device::{self, Device};
 use crate::drive::{Blocking, Shared, Step};
+use crate::identity;
 use crate::journal::Journal;
 use crate::panics;
 use crate::stderr::complain;
@@ -213,6 +214,7 @@ fn config(device: &dyn Device, settings: &Settings, trace: bool) -> io::Result<C
         segmentation_offload,
         checksum: device.checksum(),
         secret: Secret(secret),
+        identity: identity::of(&settings.secret),
         time_wait: settings.time_wait,
         receive_buffer: buffer,
         send_buffer: buffer,

@@ -37,6 +37,19 @@ pub enum ExitWait {
     Closed,
 }
 
+/// `USTCP_SECRET`: where the keys are kept that make a connection of the next process newer than one of this to a peer
+/// that still remembers it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SecretFile {
+    /// /var/lib/ustcp/secret for root, else ustcp/secret in `$XDG_STATE_HOME` or ~/.local/state.
+    #[default]
+    Default,
+    /// There.
+    Path(PathBuf),
+    /// Nowhere (`USTCP_SECRET=none`): every process has its own.
+    None,
+}
+
 /// Everything a [`Runtime`](crate::Runtime) is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -58,6 +71,8 @@ pub struct Settings {
     /// `USTCP_CONGESTION`: the congestion control that sockets begin with, `cubic`, `reno` or `bbr`
     /// (`tcp_congestion_control`).
     pub congestion: Algorithm,
+    /// `USTCP_SECRET`: a file that is made where there is none, or `none`.
+    pub secret: SecretFile,
     /// `USTCP_EXIT_WAIT`: seconds, or `closed`.
     pub exit_wait: ExitWait,
     /// `USTCP_WEATHER`: faults around the device.
@@ -82,6 +97,7 @@ impl Default for Settings {
             mtu: None,
             time_wait: Duration::from_secs(60),
             congestion: Algorithm::default(),
+            secret: SecretFile::Default,
             exit_wait: ExitWait::Acknowledged(Duration::from_secs(2)),
             weather: None,
             log: None,

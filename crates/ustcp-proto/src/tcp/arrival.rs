@@ -71,7 +71,9 @@ impl Connection {
 
     fn check_ack_of_syn(&self, now: Instant, header: &TcpHeader) -> Step<()> {
         // As Linux: a TSecr that our SYN did not carry is no better than such a number.
-        let foreign = self.timestamps.echo_is_foreign(self.syn_sent_at, now, &header.options);
+        let foreign = self
+            .syn_sent_at
+            .is_some_and(|sent_at| self.timestamps.echo_is_foreign(sent_at, now, &header.options));
         let wrong = header.flags.has(Flags::ACK) && (!self.acknowledges_syn(header.ack) || foreign);
         if !wrong {
             return ControlFlow::Continue(());
@@ -327,17 +329,20 @@ impl Connection {
         self.timeouts = 0;
         self.tally.on_timeout_answered(cx.now, self.first_timeout.take());
         self.syn_pending = false;
+        let measured = self.syn_sent_at.filter(|_| !self.syn_was_lost);
+        let rtt = measured
+            .map(|sent_at| cx.now.since(sent_at))
+            .or_else(|| self.timestamps.round_trip(cx.now, &header.options));
+        if let Some(rtt) = rtt {
+            self.rtt.sample(rtt);
+        }
         if self.syn_was_lost {
-            if let Some(rtt) = self.timestamps.round_trip(cx.now, &header.options) {
-                self.rtt.sample(rtt);
-            }
             self.rtt.after_lost_syn();
             // As Linux: an answer to the first SYN says that it was late, not lost.
-            if !self.timestamps.answers(self.syn_sent_at, &header.options) {
+            let was_late = |sent_at| self.timestamps.answers(sent_at, &header.options);
+            if !self.syn_sent_at.is_some_and(was_late) {
                 self.congestion.after_lost_syn(self.snd.mss);
             }
-        } else {
-            self.rtt.sample(cx.now.since(self.syn_sent_at));
         }
         self.arrivals = self.arrivals.wrapping_add(1);
         self.enter(cx, cause);

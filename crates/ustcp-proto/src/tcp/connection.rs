@@ -100,7 +100,8 @@ pub(crate) struct Connection {
     pub(crate) probe_backoff: u8,
     /// When the first window probe was due since text could last be sent.
     pub(crate) probing_since: Option<Instant>,
-    pub(crate) syn_sent_at: Instant,
+    /// When the SYN or SYN-ACK was sent first, as far as that was kept.
+    pub(crate) syn_sent_at: Option<Instant>,
     pub(crate) last_text_sent: Instant,
     pub(crate) last_text_received: Instant,
     pub(crate) last_received: Instant,
@@ -173,7 +174,7 @@ impl Connection {
             probes: 0,
             probe_backoff: 0,
             probing_since: None,
-            syn_sent_at: cx.now,
+            syn_sent_at: None,
             last_text_sent: cx.now,
             last_text_received: cx.now,
             last_received: cx.now,
@@ -224,7 +225,7 @@ impl Connection {
         connection.snd.nxt = half.iss + 1;
         connection.snd.set_window(half.irs, half.iss, half.peer_window);
         connection.syn_was_lost = half.resent;
-        connection.syn_sent_at = half.acked_after.map_or(half.sent_at, |rtt| cx.now - rtt);
+        connection.syn_sent_at = half.acked_after.map(|rtt| cx.now - rtt).or(half.sent_at);
         connection
     }
 

@@ -24,7 +24,8 @@ pub(crate) struct HalfOpen {
     pub(crate) our_mss: u16,
     pub(crate) our_window: u16,
     pub(crate) our_scale: u8,
-    pub(crate) sent_at: Instant,
+    /// When the SYN-ACK was sent first; `None` when nothing but a cookie was kept of it.
+    pub(crate) sent_at: Option<Instant>,
     /// The cookie that the SYN-ACK brings, RFC 7413 §4.1.2.
     pub(crate) fast_open: Option<FastOpenCookie>,
     pub(crate) retransmissions: u8,
@@ -103,7 +104,8 @@ impl HalfOpen {
     /// RFC 7323 §5.3 R1; and as Linux, a TSecr that our SYN-ACK never carried.
     fn is_out_of_time(&self, now: Instant, header: &TcpHeader) -> bool {
         let old = self.timestamps.is_old(now, &header.options) && !header.flags.has(Flags::RST);
-        old || self.timestamps.echo_is_foreign(self.sent_at, now, &header.options)
+        let foreign = |sent_at| self.timestamps.echo_is_foreign(sent_at, now, &header.options);
+        old || self.sent_at.is_some_and(foreign)
     }
 
     /// Its timer went off. After `retries` times it is forgotten; a peer that has acknowledged is waited for `deferred`
@@ -196,6 +198,9 @@ impl HalfOpen {
     }
 }
 
+/// Strangers make us keep them.
+const _: () = assert!(size_of::<HalfOpen>() <= 256);
+
 #[cfg(test)]
 mod tests {
     use core::net::SocketAddr;
@@ -226,7 +231,7 @@ mod tests {
             our_mss: 1460,
             our_window: u16::MAX,
             our_scale: 2,
-            sent_at: Instant::ZERO,
+            sent_at: Some(Instant::ZERO),
             fast_open: None,
             retransmissions: 0,
             resent: false,

@@ -21,6 +21,7 @@ mod sack;
 mod scoreboard;
 mod segment;
 mod send;
+pub(crate) mod syn_cookie;
 mod tail_probe;
 mod tally;
 mod time_wait;

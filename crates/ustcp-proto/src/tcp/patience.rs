@@ -62,7 +62,7 @@ impl Connection {
         let begin = if self.snd.syn_acked() {
             self.first_timeout
         } else {
-            self.first_timeout.map(|_| self.syn_sent_at)
+            self.syn_sent_at.filter(|_| self.first_timeout.is_some())
         };
         Some(begin? + self.options.user_timeout?)
     }

@@ -80,7 +80,7 @@ impl Connection {
             ..self.header()
         };
         if !again {
-            self.syn_sent_at = cx.now;
+            self.syn_sent_at = Some(cx.now);
             self.snd.nxt = self.snd.iss + 1 + text;
         }
         if text > 0 {

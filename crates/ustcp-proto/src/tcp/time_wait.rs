@@ -1,11 +1,17 @@
 //! A connection in TIME-WAIT: what is left when only old segments may still come.
 
+use core::time::Duration;
+
 use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions, TcpSegment};
 
 use super::Timestamps;
 use super::arrival::CHALLENGE_INTERVAL;
 use super::connection::Connection;
+use crate::context::Context;
 use crate::{Flow, Instant, SocketId};
+
+/// Linux's `tcp_tw_reuse_delay`: beyond any doubt about whose clock ticked when.
+const REUSE_DELAY: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeWait {
@@ -16,7 +22,8 @@ pub(crate) struct TimeWait {
     window: u16,
     /// How far the window is shifted.
     pub(crate) scale: u8,
-    last_answer: Option<Instant>,
+    /// Nothing is answered before, RST's own limit apart.
+    quiet_until: Instant,
     /// When the 2 MSL have passed.
     pub(crate) due: Instant,
     /// Whether a socket with SO_REUSEADDR may bind to the port meanwhile.
@@ -34,6 +41,8 @@ pub(crate) enum Aftermath {
     Answer(TcpHeader),
     /// Acknowledge it, and wait for the whole 2 MSL once more.
     AnswerAndRestart(TcpHeader),
+    /// It is over before its time.
+    End,
     /// A new connection may take its place, with an initial sequence number beyond this one's.
     MakeWay(SeqNum),
 }
@@ -48,7 +57,7 @@ impl TimeWait {
             timestamps: connection.timestamps,
             window: u16::try_from(connection.rcv.window() >> connection.rcv.scale).unwrap_or(u16::MAX),
             scale: connection.rcv.scale,
-            last_answer: None,
+            quiet_until: Instant::ZERO,
             due,
             reuse: connection.options.reuse_address,
             socket,
@@ -56,29 +65,51 @@ impl TimeWait {
     }
 
     /// RFC 9293 §3.10.7.4, TIME-WAIT. `listens`: there is a listener that could take a new connection.
-    pub(crate) fn on_segment(&mut self, now: Instant, segment: &TcpSegment<'_>, listens: bool) -> Aftermath {
-        let header = &segment.header;
+    pub(crate) fn on_segment(&mut self, cx: &Context, segment: &TcpSegment<'_>, listens: bool) -> Aftermath {
+        let (now, header) = (cx.now, &segment.header);
         if header.flags.has(Flags::RST) {
-            return Aftermath::Ignore; // RFC 1337: not to be assassinated
+            return self.on_reset(cx, header);
         }
         let controls = Flags(header.flags.0 & (Flags::SYN | Flags::ACK | Flags::FIN).0);
-        if controls == Flags::SYN && listens && header.seq.after(self.rcv_nxt) {
-            return Aftermath::MakeWay(self.snd_nxt); // RFC 9293 MAY-2
+        if controls == Flags::SYN && listens && self.is_surpassed_by(header) {
+            return Aftermath::MakeWay(self.snd_nxt);
         }
         let fin_again = header.flags.has(Flags::FIN) && header.seq + segment.payload.len() + 1 == self.rcv_nxt;
         if fin_again {
             return Aftermath::AnswerAndRestart(self.acknowledgement(now)); // MUST-13: our last ACK was lost
         }
         let says_nothing = segment.payload.is_empty() && header.seq == self.rcv_nxt && !header.flags.has(Flags::SYN);
-        if says_nothing
-            || self
-                .last_answer
-                .is_some_and(|last| now.since(last) < CHALLENGE_INTERVAL)
-        {
+        if says_nothing || now < self.quiet_until {
             return Aftermath::Ignore;
         }
-        self.last_answer = Some(now);
+        self.quiet_until = now + CHALLENGE_INTERVAL;
         Aftermath::Answer(self.acknowledgement(now))
+    }
+
+    /// RFC 1337 §3 (F1): an RST does not end it, for it may be the answer to an old duplicate of ours. Linux lets it,
+    /// unless told otherwise.
+    fn on_reset(&self, cx: &Context, header: &TcpHeader) -> Aftermath {
+        let exact = header.seq == self.rcv_nxt && !self.timestamps.is_old(cx.now, &header.options);
+        match exact && !cx.config.rfc1337 {
+            true => Aftermath::End,
+            false => Aftermath::Ignore,
+        }
+    }
+
+    /// Whether a SYN is newer than all that this connection saw: by its timestamp (RFC 6191 §2, RFC 9293 SHLD-4); where
+    /// timestamps do not tell, by its sequence number (MAY-2).
+    fn is_surpassed_by(&self, syn: &TcpHeader) -> bool {
+        match self.timestamps.lag(&syn.options) {
+            Some(lag) if lag != 0 => lag < 0,
+            _ => syn.seq.after(self.rcv_nxt),
+        }
+    }
+
+    /// Beyond which sequence number a new connection of ours to the same peer may begin already, as Linux's
+    /// `tcp_tw_reuse` has it: its timestamps must be newer than any that the peer has seen.
+    pub(crate) fn may_be_succeeded(&self, now: Instant) -> Option<SeqNum> {
+        let stamps_have_moved = self.timestamps.are_on() && now.since(self.timestamps.taken_at()) >= REUSE_DELAY;
+        stamps_have_moved.then_some(self.snd_nxt)
     }
 
     /// The ACK that this end repeats.
@@ -96,5 +127,16 @@ impl TimeWait {
             },
             ..TcpHeader::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ATTACK-39: there may be tens of thousands.
+    #[test]
+    fn it_is_small() {
+        assert!(size_of::<TimeWait>() <= 128);
     }
 }

@@ -18,6 +18,9 @@ const TOLERANCE: i32 = 1;
 /// RFC 7323 §5.5: after so long TS.Recent says nothing any more, for the peer's clock may have gone half way round.
 const LIFETIME: Duration = Duration::from_hours(24 * 24);
 
+/// What a SYN cookie's timestamp has room for, as in Linux.
+const CARRIED: u32 = (1 << 6) - 1;
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timestamps {
     /// Our SYN offers them, and the peer's has not declined.
@@ -55,6 +58,11 @@ impl Timestamps {
     /// Both ends send them.
     pub(crate) fn are_on(&self) -> bool {
         self.on
+    }
+
+    /// When TS.Recent was taken.
+    pub(crate) fn taken_at(&self) -> Instant {
+        self.recent_at
     }
 
     /// Bytes that they take of every packet.
@@ -117,6 +125,21 @@ impl Timestamps {
     /// Whether TSecr answers what left at `sent_at`, and nothing later (RFC 3522 §3.2).
     pub(crate) fn answers(&self, sent_at: Instant, options: &TcpOptions) -> bool {
         self.echo(options) == Some(self.value(sent_at))
+    }
+
+    /// TSval of a SYN-ACK of which nothing is kept: its lowest [`CARRIED`] bits are `bits`, and it is no later than now.
+    pub(crate) fn carrying(&self, now: Instant, bits: u32) -> u32 {
+        let clock = self.value(now).wrapping_sub(self.offset);
+        let carrying = clock & !CARRIED | bits & CARRIED;
+        let ahead = carrying > clock;
+        self.offset
+            .wrapping_add(carrying)
+            .wrapping_sub(if ahead { CARRIED + 1 } else { 0 })
+    }
+
+    /// What the TSval carried that TSecr echoes.
+    pub(crate) fn carried(&self, options: &TcpOptions) -> Option<u32> {
+        Some(self.echo(options)?.wrapping_sub(self.offset) & CARRIED)
     }
 
     /// TSecr, where there is one: a peer that has none to tell says 0.

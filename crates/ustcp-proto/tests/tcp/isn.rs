@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::HashMap;
 
-use ustcp_proto::{Config, Instant, Stack};
+use ustcp_proto::{Config, Identity, Instant, Secret, Stack};
 use ustcp_wire::{Checksum, Flags, IpPacket, SeqNum, TcpHeader, TcpSegment};
 
 use crate::wire::*;
@@ -97,6 +97,50 @@ fn the_key_decides() {
     assert_eq!(numbers(1), numbers(1));
     let others = numbers(2);
     assert!(numbers(1).iter().zip(&others).all(|(one, other)| one != other));
+}
+
+/// SHLD-1, 6191-1: what a host keeps makes the next process go on where the last one was, though all its other keys are
+/// new; and a clock that began anew is made up for.
+#[test]
+fn the_next_process_goes_on() {
+    let process = |secret, now: u64, ahead: u64| {
+        let mut config = Config {
+            trace: false,
+            timestamps: true,
+            identity: Some(Identity {
+                secret: Secret([9; 32]),
+                ahead: Duration::from_secs(ahead),
+            }),
+            ..config()
+        };
+        config.secret.0[0] = secret;
+        let mut stack = Wire::listening(config, 100).stack;
+        let now = Instant::ZERO + Duration::from_secs(now);
+        let syn = TcpHeader {
+            source_port: 1000,
+            destination_port: SERVER,
+            flags: Flags::SYN,
+            options: ustcp_wire::TcpOptions {
+                timestamps: Some(ustcp_wire::Timestamps { value: 1, echo: 0 }),
+                ..Default::default()
+            },
+            ..TcpHeader::default()
+        };
+        stack.on_packet(now, &packet(PEERS, OURS, &syn, &[]), Checksum::Full);
+        let answer = stack.poll_transmit(now).expect("a SYN-ACK").to_vec();
+        let ip = IpPacket::parse(&answer).expect("a packet");
+        let header = TcpSegment::parse(&ip.header, ip.payload, Checksum::Full)
+            .expect("a segment")
+            .header;
+        (header.seq.0, header.options.timestamps.expect("timestamps").value)
+    };
+    let (isn, stamp) = process(1, 500, 0);
+    for (now, ahead) in [(500, 0), (510, 0), (5, 505), (0, 600)] {
+        let (later_isn, later_stamp) = process(2, now, ahead);
+        let passed = (now + ahead - 500) as u32;
+        assert_eq!(later_isn.wrapping_sub(isn), passed * 250_000);
+        assert_eq!(later_stamp.wrapping_sub(stamp), passed * 1000);
+    }
 }
 
 /// MUST-9: the key is not to be seen in what is printed of a config.

@@ -74,9 +74,13 @@ mod sequence;
 #[cfg(test)]
 mod state_table;
 #[cfg(test)]
+mod syn_cookies;
+#[cfg(test)]
 mod tail_probe;
 #[cfg(test)]
 mod time_wait;
+#[cfg(test)]
+mod time_wait_reuse;
 #[cfg(test)]
 mod timestamps;
 #[cfg(test)]

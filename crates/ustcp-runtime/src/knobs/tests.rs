@@ -49,6 +49,8 @@ fn each_kind_of_value_has_its_form_and_its_limits() {
         ("tcp_congestion_control", "vegas", EINVAL),
         ("address", "10.77.0.2/24, fd77::2/64", Ok("10.77.0.2/24,fd77::2/64")),
         ("address", "10.77.0.0/24", EINVAL),
+        ("tcp_tw_reuse", "1", Ok("1")),
+        ("tcp_tw_reuse", "3", EINVAL),
         ("tcp_no_such_thing", "1", Err(libc::ENOENT)),
     ];
     for (name, value, told) in table {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ustcp_proto::{Algorithm, Cidr};
 
-use super::{ExitWait, Offload, Settings};
+use super::{ExitWait, Offload, SecretFile, Settings};
 
 /// Most addresses of one stack.
 const ADDRESSES: usize = 16;
@@ -56,6 +56,7 @@ impl Settings {
             "USTCP_MTU" => self.mtu = Some(mtu(text(value)?)?),
             "USTCP_TIME_WAIT" => self.time_wait = seconds(text(value)?)?,
             "USTCP_CONGESTION" => self.congestion = congestion(text(value)?)?,
+            "USTCP_SECRET" => self.secret = secret(value)?,
             "USTCP_EXIT_WAIT" => self.exit_wait = exit_wait(text(value)?)?,
             "USTCP_WEATHER" => self.weather = Some(text(value)?.parse()?),
             "USTCP_LOG" => self.log = Some(path(value.as_bytes())?),
@@ -164,6 +165,15 @@ fn seconds(value: &str) -> Result<Duration, String> {
 
 fn congestion(value: &str) -> Result<Algorithm, String> {
     Algorithm::from_name(value).ok_or_else(|| Algorithm::ALL.map(Algorithm::name).join(", "))
+}
+
+fn secret(value: &OsStr) -> Result<SecretFile, String> {
+    match value.as_bytes() {
+        b"none" => Ok(SecretFile::None),
+        bytes => path(bytes)
+            .map(SecretFile::Path)
+            .map_err(|allowed| format!("{allowed}, or 'none'")),
+    }
 }
 
 fn exit_wait(value: &str) -> Result<ExitWait, String> {

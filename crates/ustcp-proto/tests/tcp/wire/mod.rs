@@ -278,6 +278,11 @@ impl Wire {
         self.stack.set_options(self.now, id, options).expect("set");
     }
 
+    /// SO_REUSEADDR.
+    pub(crate) fn set_reuse_address(&mut self) {
+        self.set(|options| options.reuse_address = true);
+    }
+
     pub(crate) fn state(&self) -> State {
         self.stack.state(self.id()).expect("a held socket")
     }
@@ -497,8 +502,10 @@ impl Wire {
 
     /// The peer begins its next connection at this ISN.
     pub(crate) fn set_peer_isn(&mut self, irs: u32) {
+        let first_stamp = self.conversation().first_stamp; // it is the clock of the two hosts, not of the connection
         *self.conversation() = Conversation {
             irs,
+            first_stamp,
             ..Conversation::NEW
         };
     }

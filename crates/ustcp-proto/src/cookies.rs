@@ -1,0 +1,86 @@
+//! A listener whose queue of half-open connections is full, RFC 4987: it keeps nothing of a SYN, and finds what it must
+//! know in the ACK.
+
+use ustcp_wire::{Flags, TcpHeader, TcpSegment};
+
+use crate::stack::Control;
+use crate::tcp::Offer;
+use crate::tcp::syn_cookie::LIFETIME;
+use crate::{Cause, DropReason, Family, Flow, Options, SocketId, Stack, State, SynCookies};
+
+impl Stack {
+    /// Whether a SYN gets a cookie for an answer.
+    pub(crate) fn wants_cookie(&self, queue_is_full: bool) -> bool {
+        match self.cx.config.syn_cookies {
+            SynCookies::Never => false,
+            SynCookies::WhenFull => queue_is_full,
+            SynCookies::Always => true,
+        }
+    }
+
+    /// Answers a SYN, and keeps nothing but that it has.
+    pub(crate) fn answer_with_cookie(&mut self, id: SocketId, flow: Flow, options: &Options, syn: &TcpHeader) {
+        let now = self.cx.now;
+        let offer = Offer::from_options(&self.cx.config, Family::of(flow.local.ip()), &syn.options);
+        let cookie = self.keys.cookies.make(now, &flow, syn.seq, offer.mss);
+        let mut half = self.half_open_from(id, flow, options, syn, cookie);
+        if !half.timestamps.are_on() {
+            half.offer.forget(); // for nothing in the ACK will tell of it
+        }
+        let mut header = half.syn_ack(now);
+        if let Some(stamps) = &mut header.options.timestamps {
+            stamps.value = half.timestamps.carrying(now, half.offer.to_bits());
+        }
+        if let Some(listener) = self.sockets.listener_mut(id) {
+            listener.last_cookie = Some(now);
+        }
+        self.cx.counters.syncookies_sent += 1;
+        self.answer(Control::new(flow, header, State::Listen));
+    }
+
+    /// Takes an ACK to a listener for a connection, when it answers a cookie of ours. Says whether it does.
+    pub(crate) fn redeem_cookie(&mut self, id: SocketId, flow: Flow, segment: &TcpSegment<'_>) -> bool {
+        let (now, header) = (self.cx.now, &segment.header);
+        let last = self.sockets.listener_mut(id).and_then(|listener| listener.last_cookie);
+        if header.flags.has(Flags::SYN) || last.is_none_or(|last| now.since(last) >= LIFETIME) {
+            return false; // nobody can guess at a listener that sent none
+        }
+        let (irs, cookie) = (header.seq - 1, header.ack - 1);
+        let Some(mss) = self.keys.cookies.check(now, &flow, irs, cookie) else {
+            self.cx.counters.syncookies_failed += 1;
+            return false;
+        };
+        self.cx.counters.syncookies_recv += 1;
+        let Some((_, options)) = self.room_to_accept(id) else {
+            self.overflow(flow);
+            return true;
+        };
+        let syn = TcpHeader { seq: irs, ..*header };
+        let mut half = self.half_open_from(id, flow, &options, &syn, cookie);
+        half.offer = Offer::from_cookie(mss, half.timestamps.carried(&header.options));
+        half.sent_at = None;
+        half.record_birth(&mut self.cx);
+        self.cx.counters.passive_opens += 1;
+        self.establish(&half, options, segment);
+        true
+    }
+
+    /// The queue of completed connections is full: counted as Linux counts it.
+    pub(crate) fn overflow(&mut self, flow: Flow) {
+        self.cx.counters.listen_overflows += 1;
+        self.cx.dropped(Some(flow), DropReason::Backlog);
+    }
+
+    /// The queue of half-open ones is full, and there are no cookies. RFC 4987 §3.4: whoever completes does so within a
+    /// round trip, so recycling the oldest shuts out nobody for long.
+    pub(crate) fn recycle_half_open(&mut self, id: SocketId, flow: Flow) {
+        let oldest = self.sockets.listener_mut(id).and_then(|listener| {
+            let (_, oldest) = listener.half_open.first_key_value()?;
+            Some(*oldest)
+        });
+        if let Some(oldest) = oldest {
+            self.cx.dropped(Some(flow), DropReason::Backlog);
+            self.forget_half_open(oldest, Cause::Aborted);
+        }
+    }
+}
