@@ -13,10 +13,11 @@ use crate::memory;
 ///
 /// - `buf`: the bytes, used in place; may be null when `len` is 0.
 /// - `len`: bytes, 0 to `SSIZE_MAX`; at most 0x7ffff000 are taken by one call, as in Linux.
-/// - `flags`: `MSG_DONTWAIT`: take what there is room for now. `MSG_NOSIGNAL`: no `SIGPIPE`. `MSG_OOB`: the last
-///   byte is urgent (RFC 9293 §3.8.5; the pointer names the byte after it). `MSG_FASTOPEN`: with an address only, see `ustcp_sendto`. `MSG_MORE`: more
-///   follows, so less than a full segment waits for it: until a send without it, a segment from the peer, or for one
-///   retransmission timeout (200 ms at least). Others are taken without effect.
+/// - `flags`: `MSG_DONTWAIT`: take what there is room for now. `MSG_NOSIGNAL`: no `SIGPIPE`. `MSG_OOB`: the last byte is
+///   urgent (RFC 9293 §3.8.5; the pointer names the byte after it). `MSG_FASTOPEN`: with an address only, see
+///   `ustcp_sendto`. `MSG_MORE`: more follows, so less than a full segment waits for it: until a send without it, a
+///   segment from the peer, or for one retransmission timeout (200 ms at least). `MSG_EOR`: a record ends here; no
+///   segment holds bytes of two records. Others are taken without effect.
 ///
 /// Returns the number of bytes taken: all in a blocking call, unless a signal or `SO_SNDTIMEO` ended it; at least 1 if
 /// `len` is not 0. Or -1 and sets `errno`:

@@ -87,6 +87,8 @@ pub enum Shutdown {
 pub struct Framing {
     /// `MSG_MORE`: more follows at once, so less than a whole segment may wait for it.
     pub more: bool,
+    /// `MSG_EOR`: a record ends here, and what follows shares no segment with it.
+    pub ends_record: bool,
 }
 
 /// What poll would say, in Linux's terms.

@@ -17,6 +17,8 @@ pub struct SendFlags {
     pub urgent: bool,
     /// `MSG_MORE`: more follows at once.
     pub more: bool,
+    /// `MSG_EOR`: a record ends with the last byte; no segment holds bytes of two.
+    pub end_of_record: bool,
     /// `MSG_FASTOPEN`: connects first, and the bytes go with the SYN where the server has allowed that, RFC 7413.
     pub fast_open: bool,
     /// Where to, with `MSG_FASTOPEN`; `EINVAL` without.
@@ -33,6 +35,7 @@ impl SendFlags {
             no_signal: has(libc::MSG_NOSIGNAL),
             urgent: has(libc::MSG_OOB),
             more: has(libc::MSG_MORE),
+            end_of_record: has(libc::MSG_EOR),
             fast_open: has(libc::MSG_FASTOPEN),
             towards: None,
         }

@@ -116,8 +116,10 @@ impl<'a> Sending<'a> {
             return stack.send_urgent(now, id, bytes);
         }
         let all: usize = self.data.iter().map(|slice| slice.len()).sum();
+        let last = self.taken + bytes.len() >= all;
         let framing = Framing {
-            more: self.flags.more || self.taken + bytes.len() < all,
+            more: self.flags.more || !last,
+            ends_record: self.flags.end_of_record && last,
         };
         stack.send_framed(now, id, bytes, framing)
     }

@@ -15,6 +15,7 @@ mod patience;
 mod progress;
 mod rack;
 mod receive;
+mod records;
 mod ring;
 mod rtt;
 mod sack;

@@ -106,7 +106,7 @@ impl Connection {
         let each = self.packet_text();
         let fin = end.after(text_end);
         let mut header = self.acknowledging_header(cx.now, start);
-        if len > 0 && end.at_or_after(text_end) {
+        if len > 0 && (end.at_or_after(text_end) || self.snd.records.left(start) == len) {
             header.flags |= Flags::PSH; // RFC 9293 MUST-61
         }
         if fin {

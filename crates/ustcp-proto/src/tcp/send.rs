@@ -2,6 +2,7 @@
 
 use ustcp_wire::SeqNum;
 
+use super::records::Records;
 use super::ring::Ring;
 use super::scoreboard::Scoreboard;
 
@@ -21,6 +22,7 @@ pub(crate) struct Send {
     pub(crate) ring: Ring,
     /// Sequence number of the ring's first byte.
     start: SeqNum,
+    pub(crate) records: Records,
     pub(crate) fin_queued: bool,
     pub(crate) in_flight: Scoreboard,
     /// SND.UP: after the last urgent byte.
@@ -44,6 +46,7 @@ impl Send {
             scale: 0,
             ring: Ring::new(buffer),
             start: iss + 1,
+            records: Records::default(),
             fin_queued: false,
             in_flight: Scoreboard::default(),
             up: iss,
@@ -121,6 +124,7 @@ impl Send {
     /// SND.UNA moves to `ack`: frees what it covers. The scoreboard is the caller's to tell.
     pub(crate) fn advance(&mut self, ack: SeqNum) {
         self.una = ack;
+        self.records.forget(ack);
         self.up = self.up.max(ack);
         let freed = ack.distance_from(self.start).min(self.ring.len());
         self.ring.consume(freed);

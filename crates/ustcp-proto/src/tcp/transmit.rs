@@ -153,11 +153,13 @@ impl Connection {
         let whole = self.packet_text();
         let unsent = self.snd.unsent();
         let usable = self.snd.usable();
-        let wanted = unsent.min(usable).min(self.largest_text(cx));
+        let record = self.snd.records.left(self.snd.nxt);
+        let wanted = unsent.min(record).min(usable).min(self.largest_text(cx));
         let allowed = self.within_congestion_window(wanted);
         let all = allowed == unsent;
         let fin = all && self.snd.fin_queued && usable > allowed;
-        let len = if allowed.is_multiple_of(whole) || self.may_send_small(allowed, all, fin) {
+        let ends_record = allowed == record && !all; // and more waits behind it: nothing to wait for
+        let len = if allowed.is_multiple_of(whole) || ends_record || self.may_send_small(allowed, all, fin) {
             allowed
         } else {
             allowed / whole * whole
@@ -221,7 +223,13 @@ impl Connection {
             return None;
         }
         let waiting = self.snd.has_unsent();
-        let len = self.snd.unsent().min(self.snd.usable()).min(self.packet_text());
+        let record = self.snd.records.left(self.snd.nxt);
+        let len = self
+            .snd
+            .unsent()
+            .min(record)
+            .min(self.snd.usable())
+            .min(self.packet_text());
         if waiting && len > 0 {
             let (start, end) = (self.snd.nxt, self.snd.nxt + len);
             self.snd.nxt = end;

@@ -25,6 +25,9 @@ impl Connection {
                 let admitted = data.get(..self.admits(config, data.len())).unwrap_or(data);
                 let taken = self.snd.ring.append(admitted)?;
                 self.cork.on_send(framing);
+                if framing.ends_record && taken == data.len() {
+                    self.snd.records.mark(self.snd.text_end());
+                }
                 self.tally.refused = taken < data.len();
                 if taken == 0 && !data.is_empty() {
                     Err(Error::WouldBlock)

@@ -4,7 +4,15 @@ use ustcp_proto::{Error, Framing, Shutdown};
 
 use crate::wire::*;
 
-const MORE: Framing = Framing { more: true };
+const MORE: Framing = Framing {
+    more: true,
+    ends_record: false,
+};
+
+const RECORD: Framing = Framing {
+    more: false,
+    ends_record: true,
+};
 
 fn corked() -> Wire {
     let mut w = Wire::connected();
@@ -16,6 +24,25 @@ fn corked() -> Wire {
 fn write_more(w: &mut Wire, seq: i64, len: usize) {
     let data = text(seq, len);
     assert_eq!(w.stack.send_framed(w.now, w.id(), &data, MORE), Ok(len));
+}
+
+/// Records (`MSG_EOR`): nothing of two of them in one segment, whether sent for the first time or again.
+#[test]
+fn records_share_no_segment() {
+    let mut w = Wire::connected_to(config(), "win 2000 <mss 1000>");
+    w.write(2000); // the window is full
+    assert_eq!(w.drain().len(), 2);
+    let (now, id) = (w.now, w.id());
+    for (seq, len) in [(2001, 1300), (3301, 10), (3311, 20)] {
+        assert_eq!(w.stack.send_framed(now, id, &text(seq, len), RECORD), Ok(len));
+    }
+    w.peer(". 1:1(0) ack 2001 win 10000");
+    w.sees(". 2001:3001(1000) ack 1");
+    w.sees("P. 3001:3301(300) ack 1");
+    w.sees("P. 3301:3311(10) ack 1");
+    w.quiet(); // the last one waits as Nagle has it
+    w.peer(". 1:1(0) ack 3311 win 10000");
+    w.sees("P. 3311:3331(20) ack 1");
 }
 
 /// MAY-16: less than a segment waits under the cork, full ones go, and pulling it lets the rest go.
