@@ -15,6 +15,8 @@ pub(super) struct Progress {
     pub(super) sacked: usize,
     delivered: u64,
     duplicates: usize,
+    /// Timeouts in a row.
+    pub(super) timeouts: u8,
     cwnd_limited: bool,
     in_recovery: bool,
     /// What it answers left before this, as far as timestamps tell.
@@ -54,6 +56,7 @@ impl Connection {
             sacked: board.sacked(),
             delivered: board.delivered(),
             duplicates: self.duplicate_acks,
+            timeouts: self.timeouts,
             // No room for another segment, or none when last it was looked for.
             cwnd_limited: self.cwnd_limited || self.pipe() + self.snd.mss > self.congestion.cwnd(),
             in_recovery: self.congestion.recovery().is_some(),

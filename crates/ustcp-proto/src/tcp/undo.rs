@@ -142,8 +142,10 @@ impl Connection {
     fn undo_timeout(&mut self, cx: &mut Context, progress: &Progress) {
         let original = self.snd.in_flight.rack.original();
         let late = original.map(|range| cx.now.since(range.sent_at)).or(progress.rtt);
-        // The answer to a second copy is late because that is, and tells nothing of the path.
-        if let Some(rtt) = late.filter(|_| !progress.duplicate_told) {
+        // The answer to a second copy is late because that is, and tells nothing of the path; nor does one that came after
+        // timeouts in a row, when answers before it were lost.
+        let tells = !progress.duplicate_told && progress.timeouts <= 1;
+        if let Some(rtt) = late.filter(|_| tells) {
             self.rtt.adapt(rtt);
         }
         self.undo();
