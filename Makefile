@@ -6,6 +6,7 @@
 # make mutations  takes rules out of the code, one at a time, and sees their tests fail (20 minutes)
 # make bench     speed, side by side with the kernel
 # make goodput   goodput over a lossy line of 100 Mbit/s, side by side with the kernel (25 minutes)
+# make flood     100,000 SYNs a second at a listener, while a flow runs and clients connect
 # make sim       100,000 seeds of the network simulation (USTCP_SIM_SEEDS=... for more), 64 MiB each way through each fault
 # make install   DESTDIR= PREFIX=; make examples; make header: see crates/ustcp-capi/install.mk
 
@@ -18,7 +19,7 @@ PYTHON := $(VENV)/bin/python
 APT_DEMO := gcc make pkg-config python3
 APT_TEST := $(APT_DEMO) binutils g++ iproute2 python3-venv tshark util-linux
 
-.PHONY: demo test check requirements check-requirements attacks mutations bench goodput sim clean apt-demo apt-test rust-tests python-module pytest
+.PHONY: demo test check requirements check-requirements attacks mutations bench goodput flood sim clean apt-demo apt-test rust-tests python-module pytest
 
 demo: apt-demo
 	@echo "== building libustcp, the example and the command (release; from a cold cache a few minutes)"
@@ -63,6 +64,9 @@ bench: examples build/bench/load build/bench/server
 
 goodput: capi-prefix build/bench/flow-kernel build/bench/flow-ustcp
 	python3 tests/bench/goodput.py $(GOODPUT)
+
+flood: examples build/flood/flood build/bench/server
+	python3 tests/flood/run.py $(FLOOD)
 
 sim:
 	USTCP_SIM_SEEDS=$${USTCP_SIM_SEEDS:-100000} USTCP_SIM_MIB=$${USTCP_SIM_MIB:-64} \
@@ -122,6 +126,10 @@ build/bench/flow-ustcp: tests/bench/flow.c capi-prefix
 	@mkdir -p $(@D)
 	$(CC) $(HARNESS_CFLAGS) -DUSTCP $$($(CAPI_PKG_CONFIG) --cflags ustcp) $< -o $@ \
 		$$($(CAPI_PKG_CONFIG) --libs ustcp) -Wl,-rpath,$(CAPI_PREFIX)/lib
+
+build/flood/flood: tests/flood/flood.c
+	@mkdir -p $(@D)
+	$(CC) $(HARNESS_CFLAGS) $< -o $@
 
 build/bench/server: tests/bench/server.c capi-prefix
 	@mkdir -p $(@D)

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Floods a listener of ustcp with SYNs while a flow runs and clients connect, and prints what becomes of them.
+
+    run.py [--rate SYNS] [--seconds S] [--repetitions N] [--check]
+
+The flow is measured without and with the flood. `--check` fails when the flow keeps less than 90 % of its rate, when one
+of 200 clients is not served, when p99 of their time is above 1.2 s, or when the server grows by more than 2 MiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from harness.netns import DEVICE, OURS, Namespace, missing  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+FLOOD, SERVER = ROOT / "build/flood/flood", ROOT / "build/bench/server"
+NOBODY = "198.18.0.0/15"
+ECHO = 7003
+CLIENTS = 200
+
+
+def start(net: Namespace, *arguments: object) -> subprocess.Popen[str]:
+    command = net.command(str(FLOOD), *map(str, arguments))
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def output(process: subprocess.Popen[str]) -> list[float]:
+    text, _ = process.communicate(timeout=120)
+    if process.returncode != 0:
+        raise SystemExit(f"{process.args}: {process.returncode}")
+    return [float(word) for word in text.split()]
+
+
+def resident(pid: int) -> int:
+    """KiB."""
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def once(net: Namespace, server: int, rate: float, seconds: float) -> dict[str, float]:
+    output(start(net, "connects", OURS, CLIENTS))  # whatever the server's threads take, they have by now
+    (alone,) = output(start(net, "flow", OURS, seconds / 2, 1e9))
+    before, dropped = resident(server), net.links(DEVICE)["stats64"]["tx"]["dropped"]
+    syns = start(net, "syns", OURS, ECHO, rate, seconds)
+    flow = start(net, "flow", OURS, seconds, 1e9)
+    clients = start(net, "connects", OURS, CLIENTS)
+    served, p50, p99 = output(clients)
+    (beside,) = output(flow)
+    sent, took = output(syns)
+    return {
+        "SYN/s": sent / took,
+        "dropped by the device": net.links(DEVICE)["stats64"]["tx"]["dropped"] - dropped,
+        "flow alone, Mbit/s": alone,
+        "beside the flood": beside,
+        "kept": beside / alone,
+        "clients served": served,
+        "p50 ms": p50,
+        "p99 ms": p99,
+        "memory KiB": resident(server) - before,
+        "load": os.getloadavg()[0],
+    }
+
+
+def misses(figures: dict[str, float]) -> list[str]:
+    goals = {
+        "kept": figures["kept"] >= 0.9,
+        "clients served": figures["clients served"] == CLIENTS,
+        "p99 ms": figures["p99 ms"] <= 1200,
+        "memory KiB": figures["memory KiB"] <= 2048,
+    }
+    return [f"{name}: {figures[name]:.2f}" for name, reached in goals.items() if not reached]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rate", type=float, default=100_000)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    if reason := missing():
+        raise SystemExit(f"not run: {reason}")
+    net = Namespace("flood")
+    net.create()
+    server = subprocess.Popen(net.command(str(SERVER)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    missed: list[str] = []
+    try:
+        if "up" not in server.stdout.readline():
+            raise SystemExit("the server did not start")
+        net.ip("link", "set", DEVICE, "txqueuelen", "5000")
+        net.ip("route", "add", "blackhole", NOBODY)  # nobody answers the SYN-ACKs
+        for _ in range(options.repetitions):
+            figures = once(net, server.pid, options.rate, options.seconds)
+            print("  ".join(f"{name} {value:.2f}" for name, value in figures.items()), flush=True)
+            missed += misses(figures)
+    finally:
+        server.kill()
+        server.wait()
+        net.remove()
+    if options.check and missed:
+        raise SystemExit("missed: " + ", ".join(missed))
+
+
+if __name__ == "__main__":
+    main()
