@@ -736,9 +736,12 @@ int ustcp_poll(struct pollfd *fds,
  * - `IP_TRANSPARENT`, `IPV6_TRANSPARENT` (int): bind takes any address that a host can have; a listener takes
  *   connections to every port of its address (or of every address of the stack, as it is bound) for which there is no
  *   other listener. `ustcp_getsockname` tells where the peer wanted to go. No privilege is asked for.
+ * - `IP_TOS` (int or a byte), `IP_TTL` (int or a byte, 1 to 255; -1: the stack's own, 64): go with every packet from
+ *   now on. The lower two bits of the former are ECN's and stay so.
  *
  * `IPPROTO_IPV6`, on a socket of `AF_INET6`:
  * - `IPV6_RECVERR` (int): the same.
+ * - `IPV6_TCLASS` (int, 0 to 255), `IPV6_UNICAST_HOPS` (int, 0 to 255; -1: the stack's own): the same two.
  * - `IPV6_V6ONLY` (int): nothing to do with IPv4; only before the socket has its local address.
  *
  * - `optval`, `optlen`: the value and its length in bytes; a longer one is read from its beginning.

@@ -17,7 +17,8 @@ const LONGEST_VALUE: usize = 256;
 /// - `SO_LINGER` (struct linger, seconds): what `ustcp_close` does; on with 0 seconds sends RST.
 /// - `SO_RCVTIMEO`, `SO_SNDTIMEO` (struct timeval): longest wait of one call; zero: as long as it takes.
 /// - `SO_RCVBUF`, `SO_SNDBUF` (int, bytes): room for bytes received and not read, sent and not acknowledged. At least
-///   1152 and 2304, at most 16 MiB; a figure beyond counts as the nearest. Told doubled, as in Linux.
+///   1152 and 2304, at most 16 MiB; a figure beyond counts as the nearest. Told doubled, as in Linux. A size that is
+///   set stays; one that is not grows with what the path carries.
 /// - `SO_RCVBUFFORCE`, `SO_SNDBUFFORCE` (int, bytes): the same up to 1 GiB, and for everybody. Cannot be told.
 /// - `SO_RCVLOWAT` (int, bytes): poll says readable, and a recv that waits returns, from so many on (recv: or as many as
 ///   it has room for). 1 at least, half of `SO_RCVBUF` at most.
@@ -51,9 +52,12 @@ const LONGEST_VALUE: usize = 256;
 /// - `IP_TRANSPARENT`, `IPV6_TRANSPARENT` (int): bind takes any address that a host can have; a listener takes
 ///   connections to every port of its address (or of every address of the stack, as it is bound) for which there is no
 ///   other listener. `ustcp_getsockname` tells where the peer wanted to go. No privilege is asked for.
+/// - `IP_TOS` (int or a byte), `IP_TTL` (int or a byte, 1 to 255; -1: the stack's own, 64): go with every packet from
+///   now on. The lower two bits of the former are ECN's and stay so.
 ///
 /// `IPPROTO_IPV6`, on a socket of `AF_INET6`:
 /// - `IPV6_RECVERR` (int): the same.
+/// - `IPV6_TCLASS` (int, 0 to 255), `IPV6_UNICAST_HOPS` (int, 0 to 255; -1: the stack's own): the same two.
 /// - `IPV6_V6ONLY` (int): nothing to do with IPv4; only before the socket has its local address.
 ///
 /// - `optval`, `optlen`: the value and its length in bytes; a longer one is read from its beginning.

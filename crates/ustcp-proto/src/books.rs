@@ -149,8 +149,7 @@ impl Stack {
             }
         }
         if owes_ack {
-            let (header, state) = (remains.acknowledgement(self.cx.now), State::TimeWait);
-            self.answer(Control::new(flow, header, state).scaled(remains.scale));
+            self.answer(Control::of_remains(&remains, remains.acknowledgement(self.cx.now)));
         }
         self.unschedule(id);
         if self.sockets.get(id).is_some_and(|socket| !socket.held) && self.is_orphan(id) {
@@ -201,8 +200,7 @@ impl Stack {
         }
         self.demux.insert(half.flow, Target::HalfOpen(key));
         self.schedule.insert(half.due, Owner::HalfOpen(key));
-        let (flow, header) = (half.flow, half.syn_ack(self.cx.now));
-        self.answer(Control::new(flow, header, State::SynReceived));
+        self.answer(Control::of_half(&half, half.syn_ack(self.cx.now)));
     }
 
     /// Takes a half-open connection out of the books.

@@ -24,8 +24,6 @@ impl Stack {
 
     fn default_options(&self) -> Options {
         Options {
-            receive_buffer: self.cx.config.receive_buffer,
-            send_buffer: self.cx.config.send_buffer,
             congestion: self.cx.config.congestion,
             ..Options::default()
         }
@@ -326,7 +324,7 @@ impl Stack {
         self.cx.now = now;
         let socket = self.sockets.held_mut(id)?;
         let result = match &mut socket.kind {
-            Kind::Connection(connection) => connection.recv(into),
+            Kind::Connection(connection) => connection.recv(now, into),
             Kind::Fresh | Kind::Listener(_) => Err(socket.error.take().unwrap_or(Error::NotConnected)),
         };
         self.settle_reader(id);
@@ -356,9 +354,13 @@ impl Stack {
         let count = connection.readable().min(len);
         if count == 0 {
             // Nothing to drop: the end, an error or "not yet" are told as to any reader.
-            return if len == 0 { Ok(0) } else { connection.recv(&mut [0]) };
+            return if len == 0 {
+                Ok(0)
+            } else {
+                connection.recv(now, &mut [0])
+            };
         }
-        connection.consume(count);
+        connection.consume(now, count);
         self.settle_reader(id);
         Ok(count)
     }
@@ -455,10 +457,10 @@ impl Stack {
         let Kind::Connection(connection) = &mut socket.kind else {
             return;
         };
-        let (flow, header, state) = (connection.flow, connection.reset(now), connection.state);
-        let over = matches!(state, State::Closed | State::TimeWait);
+        let reset = Control::of(connection, connection.reset(now));
+        let over = matches!(connection.state, State::Closed | State::TimeWait);
         if connection.close(&mut self.cx) {
-            self.answer(Control::new(flow, header, state));
+            self.answer(reset);
         }
         if over { self.remove(id) } else { self.settle(id) }
     }
@@ -479,11 +481,11 @@ impl Stack {
         if connection.state == State::TimeWait {
             return; // as Linux: nothing is left to break off, and the 2 MSL protect whoever uses the ports next
         }
-        let (flow, header, state) = (connection.flow, connection.reset(now), connection.state);
+        let reset = Control::of(connection, connection.reset(now));
         let resets = connection.may_reset();
         connection.fail(&mut self.cx, Cause::Aborted, Error::ConnectionAborted);
         if resets {
-            self.answer(Control::new(flow, header, state));
+            self.answer(reset);
         }
         self.settle(id);
     }
@@ -626,6 +628,20 @@ impl Stack {
             left => i32::try_from(left).unwrap_or(i32::MAX),
         };
         Ok(socket.options.tell_left.then_some(left))
+    }
+
+    /// The sizes of the receive and the send buffer, in bytes: what the connection's have grown to, or what one would
+    /// begin with.
+    pub fn buffers(&self, id: SocketId) -> Result<(usize, usize), Error> {
+        let socket = self.sockets.held(id)?;
+        let config = &self.cx.config;
+        Ok(match &socket.kind {
+            Kind::Connection(connection) => (connection.rcv.ring.limit(), connection.snd.ring.limit()),
+            Kind::Fresh | Kind::Listener(_) => (
+                socket.options.receive_buffer.unwrap_or(config.receive_buffer),
+                socket.options.send_buffer.unwrap_or(config.send_buffer),
+            ),
+        })
     }
 
     /// Figures of the connection; `NotConnected` without one.

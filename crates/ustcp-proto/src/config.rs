@@ -6,6 +6,42 @@ use core::time::Duration;
 
 use crate::Algorithm;
 
+/// Whether connections use explicit congestion notification, RFC 3168: the values of Linux's `tcp_ecn`. Those above 2
+/// are Accurate ECN's, which is not spoken here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EcnPolicy {
+    /// 0: never.
+    Off,
+    /// 1: asked for, and agreed to when a peer asks.
+    Request,
+    /// 2: agreed to when a peer asks.
+    #[default]
+    Accept,
+}
+
+impl EcnPolicy {
+    /// The policy that Linux gives this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<EcnPolicy> {
+        match number {
+            0 => Some(EcnPolicy::Off),
+            1 => Some(EcnPolicy::Request),
+            2 => Some(EcnPolicy::Accept),
+            _ => None,
+        }
+    }
+
+    /// Its number in Linux.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            EcnPolicy::Off => 0,
+            EcnPolicy::Request => 1,
+            EcnPolicy::Accept => 2,
+        }
+    }
+}
+
 /// An address of the stack with the length of its network prefix in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
@@ -130,14 +166,31 @@ pub struct Config {
     pub early_retrans: u8,
     /// Timeouts are doubted as RFC 5682 says (`tcp_frto`): 0 never, else whenever that may show something.
     pub frto: u8,
-    /// Longest time an acknowledgement is held back; RFC 9293 MUST-40 says below 500 ms.
+    /// How long an acknowledgement is held back at first and at least (Linux's `TCP_DELACK_MIN`).
     pub delayed_ack: Duration,
-    /// Receive buffer a socket begins with, in bytes; also fixes the window scale.
+    /// How long at most, when text comes slowly (`TCP_DELACK_MAX`); RFC 9293 MUST-40 says below 500 ms.
+    pub delayed_ack_max: Duration,
+    /// Acknowledgements that are not held back when a peer begins to send (`TCP_MAX_QUICKACKS`): it is in slow start.
+    pub quick_acks: u8,
+    /// Receive buffer a connection begins with, in bytes: the window that it announces. Linux's `tcp_rmem` counts twice
+    /// as much, for there half of a buffer is window.
     pub receive_buffer: usize,
-    /// Send buffer a socket begins with, in bytes.
+    /// The least that a user can make of it, in bytes (the first figure of `tcp_rmem`, halved).
+    pub receive_buffer_min: usize,
+    /// The most to which it grows by itself; also fixes the window scale.
+    pub receive_buffer_max: usize,
+    /// Whether it does (`tcp_moderate_rcvbuf`).
+    pub moderate_receive_buffer: bool,
+    /// Send buffer a connection begins with, in bytes (`tcp_wmem`).
     pub send_buffer: usize,
     /// Bytes that may wait to be sent for the first time before a socket takes no more (`tcp_notsent_lowat`).
     pub notsent_low: u32,
+    /// The least that a user can make of it, in bytes.
+    pub send_buffer_min: usize,
+    /// The most to which it grows by itself.
+    pub send_buffer_max: usize,
+    /// Hop limit of what is sent (`ip_default_ttl`), RFC 9293 MUST-49.
+    pub default_ttl: u8,
     /// Initial congestion window in segments, RFC 6928.
     pub initial_window: u32,
     /// Bytes of all buffers together beyond which SYNs and text out of order are refused (`tcp_mem`, in bytes).
@@ -147,6 +200,10 @@ pub struct Config {
     /// Who may use Fast Open, as bits (`tcp_fastopen`): 1 our connections, 2 listeners that ask for it, 4 connections
     /// without a cookie, 0x200 listeners without one.
     pub fast_open: u32,
+    /// Explicit congestion notification (`tcp_ecn`).
+    pub ecn: EcnPolicy,
+    /// Whether a SYN that asked for it and had no answer is sent again without asking (`tcp_ecn_fallback`).
+    pub ecn_fallback: bool,
     /// Ports handed out by the stack itself (`ip_local_port_range`).
     pub ephemeral_ports: RangeInclusive<u16>,
     /// What a listener does with SYNs beyond its queue of half-open connections (`tcp_syncookies`).
@@ -195,13 +252,23 @@ impl Default for Config {
             early_retrans: 3,
             frto: 2,
             delayed_ack: Duration::from_millis(40),
-            receive_buffer: 256 * 1024,
-            send_buffer: 256 * 1024,
+            delayed_ack_max: Duration::from_millis(200),
+            quick_acks: 16,
+            receive_buffer: 64 * 1024,
+            receive_buffer_min: 2048,
+            receive_buffer_max: 16 << 20,
+            moderate_receive_buffer: true,
+            send_buffer: 16 * 1024,
+            send_buffer_min: 4096,
+            send_buffer_max: 4 << 20,
+            default_ttl: 64,
             notsent_low: u32::MAX,
             initial_window: 10,
             memory_limit: 1 << 30,
             congestion: Algorithm::Cubic,
             fast_open: 1,
+            ecn: EcnPolicy::Accept,
+            ecn_fallback: true,
             ephemeral_ports: 32768..=60999,
             syn_cookies: SynCookies::WhenFull,
             abort_on_overflow: false,

@@ -35,7 +35,7 @@ impl Stack {
             listener.last_cookie = Some(now);
         }
         self.cx.counters.syncookies_sent += 1;
-        self.answer(Control::new(flow, header, State::Listen));
+        self.answer(Control::new(flow, header, State::Listen).by(options.service()));
     }
 
     /// Takes an ACK to a listener for a connection, when it answers a cookie of ours. Says whether it does.

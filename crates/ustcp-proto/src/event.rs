@@ -45,6 +45,8 @@ pub enum Timer {
     Reassembly,
     /// The next segment's time of departure, where the congestion control paces.
     Pacing,
+    /// Memory that buffers no longer need.
+    Reclaim,
 }
 
 impl Timer {

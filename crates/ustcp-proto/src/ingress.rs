@@ -8,7 +8,8 @@ use crate::icmp::reason_for;
 use crate::stack::{Control, Target, summary};
 use crate::table::Kind;
 use crate::tcp::{
-    Aftermath, Completion, Connection, HalfOpen, Offer, Timestamps, announced_mss, reset_for, window_scale_for,
+    Aftermath, Completion, Connection, EcnFeedback, HalfOpen, Offer, Timestamps, announced_mss, initial_window,
+    receive_buffer, reset_for, window_scale,
 };
 use crate::{Cause, DropReason, EventKind, Family, Flow, Instant, Options, SocketId, Stack, State, route};
 
@@ -120,11 +121,13 @@ impl Stack {
             return;
         };
         let (flow, before, scale) = (connection.flow, connection.state, connection.snd.scale);
-        let answer = connection.on_segment(&mut self.cx, segment);
+        let answer = connection
+            .on_segment(&mut self.cx, segment)
+            .map(|header| Control::of(connection, header));
         let after = connection.state;
         self.record_received(flow, segment, scale, (before, after));
-        if let Some(header) = answer {
-            self.answer(Control::new(flow, header, after));
+        if let Some(answer) = answer {
+            self.answer(answer);
         }
         self.settle(id);
     }
@@ -158,7 +161,7 @@ impl Stack {
                 }
                 let retransmission = header.flags.has(Flags::SYN);
                 self.answer(
-                    Control::new(half.flow, header, State::SynReceived)
+                    Control::of_half(&half, header)
                         .again(retransmission)
                         .scaled(half.shift()),
                 );
@@ -224,8 +227,8 @@ impl Stack {
         let Some(remains) = self.time_wait.get_mut(key) else {
             return;
         };
-        let scale = remains.scale;
         let aftermath = remains.on_segment(&self.cx, segment, listens);
+        let remains = *remains;
         if let Aftermath::MakeWay(last) = aftermath {
             self.end_time_wait(key, Cause::Aborted);
             return self.on_listener_segment(flow, segment, Some(last));
@@ -233,10 +236,10 @@ impl Stack {
         self.record_received(flow, segment, 0, (State::TimeWait, State::TimeWait));
         match aftermath {
             Aftermath::Ignore | Aftermath::MakeWay(_) => self.cx.dropped(Some(flow), DropReason::State),
-            Aftermath::Answer(header) => self.answer(Control::new(flow, header, State::TimeWait).scaled(scale)),
+            Aftermath::Answer(header) => self.answer(Control::of_remains(&remains, header)),
             Aftermath::AnswerAndRestart(header) => {
                 self.restart_time_wait(key);
-                self.answer(Control::new(flow, header, State::TimeWait).scaled(scale));
+                self.answer(Control::of_remains(&remains, header));
             }
             Aftermath::End => self.end_time_wait(key, Cause::Aborted),
         }
@@ -295,6 +298,7 @@ impl Stack {
         self.cx.counters.passive_opens += 1;
         let iss = self.keys.initial_sequence(self.cx.now, &flow, beyond);
         let mut half = self.half_open_from(id, flow, &options, header, iss);
+        half.ecn = EcnFeedback::accepts(self.cx.config.ecn, header.flags, segment.ecn);
         if !self.admit_early(&mut half, options, segment) {
             self.insert_half_open(half);
         }
@@ -327,9 +331,13 @@ impl Stack {
             timestamps,
             peer_window: usize::from(syn.window),
             our_mss: announced_mss(config, family, options),
-            our_window: u16::try_from(options.receive_buffer.min(options.window_clamp.unwrap_or(usize::MAX)))
-                .unwrap_or(u16::MAX),
-            our_scale: window_scale_for(options.receive_buffer),
+            our_window: initial_window(
+                receive_buffer(config, options).min(options.window_clamp.unwrap_or(usize::MAX)),
+                usize::from(announced_mss(config, family, options)),
+            ),
+            our_scale: window_scale(config, options),
+            ecn: false,
+            service: options.service(),
             sent_at: Some(now),
             fast_open: None,
             retransmissions: 0,

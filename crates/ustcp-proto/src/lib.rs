@@ -35,7 +35,7 @@ mod table;
 mod tcp;
 mod time;
 
-pub use config::{Cidr, Config, Identity, Secret, SynCookies, TimeWaitReuse};
+pub use config::{Cidr, Config, EcnPolicy, Identity, Secret, SynCookies, TimeWaitReuse};
 pub use counters::{Census, Counters};
 pub use error::Error;
 pub use event::{DropReason, Event, EventKind, Flow, SegmentSummary, Timer};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use core::net::IpAddr;
 use core::time::Duration;
 
-use ustcp_wire::{Fragment, IpPacket, rejoin};
+use ustcp_wire::{Ecn, Fragment, IpPacket, rejoin};
 
 use crate::Instant;
 
@@ -373,10 +373,8 @@ impl Datagram {
     /// RFC 3168 §5.3: whether any piece met congestion. `None` when some pieces are of a transport that knows ECN and
     /// some are not: no sender does that, and the marks are lost.
     fn congestion_experienced(&self) -> Option<bool> {
-        const NOT_ECT: u8 = 0b00;
-        const CE: u8 = 0b11;
-        let capable = self.pieces.iter().filter(|piece| piece.ecn != NOT_ECT).count();
-        let any = self.pieces.iter().any(|piece| piece.ecn == CE);
+        let capable = self.pieces.iter().filter(|piece| piece.ecn != Ecn::NotCapable).count();
+        let any = self.pieces.iter().any(|piece| piece.ecn == Ecn::Congested);
         (capable == 0 || capable == self.pieces.len()).then_some(any)
     }
 
@@ -391,7 +389,7 @@ impl Datagram {
 struct Piece {
     offset: usize,
     more: bool,
-    ecn: u8,
+    ecn: Ecn,
     bytes: Box<[u8]>,
     /// Where in `bytes` the payload begins.
     payload_at: usize,
@@ -414,7 +412,7 @@ impl Piece {
         Some(Piece {
             offset: fragment.offset,
             more: fragment.more,
-            ecn: ip.header.traffic_class & 0b11,
+            ecn: Ecn::of(ip.header.traffic_class),
             bytes: bytes.into(),
             payload_at,
         })

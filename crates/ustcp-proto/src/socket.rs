@@ -155,10 +155,10 @@ pub struct Options {
     pub syn_retries: Option<u8>,
     /// `TCP_DEFER_ACCEPT`: a listener's connections wait for their first text, for so many timeouts of the SYN-ACK.
     pub defer_accept: u8,
-    /// `SO_RCVBUF`, in bytes.
-    pub receive_buffer: usize,
-    /// `SO_SNDBUF`, in bytes.
-    pub send_buffer: usize,
+    /// `SO_RCVBUF`, in bytes; `None`: the stack's, which grows with what the path carries.
+    pub receive_buffer: Option<usize>,
+    /// `SO_SNDBUF`, in bytes; `None` as well.
+    pub send_buffer: Option<usize>,
     /// `TCP_WINDOW_CLAMP`: the largest window to announce, in bytes.
     pub window_clamp: Option<usize>,
     /// `TCP_MAXSEG` as set by the user, in bytes.
@@ -175,6 +175,26 @@ pub struct Options {
     pub tell_left: bool,
     /// `IP_RECVERR`, `IPV6_RECVERR`: an ICMP error that ends nothing is told by the next call nevertheless.
     pub error_queue: bool,
+    /// `IP_TOS`, `IPV6_TCLASS`: goes with every packet from now on. The lower two bits are ECN's and stay so.
+    pub traffic_class: u8,
+    /// `IP_TTL`, `IPV6_UNICAST_HOPS`; `None` (−1 to the user): the stack's own.
+    pub hop_limit: Option<u8>,
+}
+
+/// What a user wants of IP, RFC 9293 MUST-48 and MUST-49.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Service {
+    pub(crate) traffic_class: u8,
+    pub(crate) hop_limit: Option<u8>,
+}
+
+impl Options {
+    pub(crate) fn service(&self) -> Service {
+        Service {
+            traffic_class: self.traffic_class & !0b11,
+            hop_limit: self.hop_limit,
+        }
+    }
 }
 
 impl Default for Options {
@@ -200,8 +220,8 @@ impl Default for Options {
             fin_timeout: None,
             syn_retries: None,
             defer_accept: 0,
-            receive_buffer: config.receive_buffer,
-            send_buffer: config.send_buffer,
+            receive_buffer: None,
+            send_buffer: None,
             window_clamp: None,
             max_segment: None,
             fast_open_backlog: 0,
@@ -210,6 +230,8 @@ impl Default for Options {
             congestion: config.congestion,
             tell_left: false,
             error_queue: false,
+            traffic_class: 0,
+            hop_limit: None,
         }
     }
 }

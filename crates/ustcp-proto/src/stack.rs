@@ -14,8 +14,9 @@ use crate::keys::{Keys, TableHash};
 use crate::ports::Ports;
 use crate::reassembly::{Reassembler, ReassemblyCounts};
 use crate::schedule::{Owner, Schedule};
+use crate::socket::Service;
 use crate::table::{Kind, Table};
-use crate::tcp::{HalfOpen, Outgoing, Overdue, TimeWait, Timestamps, Verdict};
+use crate::tcp::{Connection, HalfOpen, Outgoing, Overdue, TimeWait, Timestamps, Verdict};
 use crate::{
     Cause, Census, Config, Counters, Error, Event, EventKind, Flow, Instant, SegmentSummary, SocketId, State, Timer,
     route,
@@ -59,6 +60,7 @@ pub(crate) struct Control {
     pub(crate) retransmission: bool,
     /// How far the header's window is shifted.
     pub(crate) scale: u8,
+    pub(crate) service: Service,
 }
 
 impl Control {
@@ -71,12 +73,35 @@ impl Control {
             state,
             retransmission,
             scale,
+            service: Service::default(),
         }
+    }
+
+    /// One of a connection.
+    pub(crate) fn of(connection: &Connection, header: TcpHeader) -> Control {
+        Control::new(connection.flow, header, connection.state).by(connection.options.service())
+    }
+
+    /// One of a connection whose SYN-ACK is not acknowledged yet.
+    pub(crate) fn of_half(half: &HalfOpen, header: TcpHeader) -> Control {
+        Control::new(half.flow, header, State::SynReceived).by(half.service)
+    }
+
+    /// One of what is left of a connection in TIME-WAIT.
+    pub(crate) fn of_remains(remains: &TimeWait, header: TcpHeader) -> Control {
+        Control::new(remains.flow, header, State::TimeWait)
+            .scaled(remains.scale)
+            .by(remains.service)
     }
 
     /// It has, or has not, been sent before.
     pub(crate) fn again(self, retransmission: bool) -> Control {
         Control { retransmission, ..self }
+    }
+
+    /// As its user wants it carried.
+    pub(crate) fn by(self, service: Service) -> Control {
+        Control { service, ..self }
     }
 
     /// With a window shifted by `scale`.
@@ -176,9 +201,9 @@ impl Stack {
         let Kind::Connection(connection) = &mut socket.kind else {
             return;
         };
-        let (flow, header, state) = (connection.flow, connection.reset(now), connection.state);
+        let reset = Control::of(connection, connection.reset(now));
         if connection.on_timeout(&mut self.cx) == Verdict::Reset {
-            self.answer(Control::new(flow, header, state));
+            self.answer(reset);
         }
         self.settle(id);
     }
@@ -207,7 +232,7 @@ impl Stack {
         self.cx.counters.timeouts += 1;
         self.schedule.insert(half.due, Owner::HalfOpen(key));
         if overdue == Overdue::Resend {
-            self.answer(Control::new(half.flow, half.syn_ack(self.cx.now), State::SynReceived).again(true));
+            self.answer(Control::of_half(&half, half.syn_ack(self.cx.now)).again(true));
         }
     }
 
@@ -287,7 +312,7 @@ impl Stack {
                 continue;
             };
             connection.segments_out = connection.segments_out.wrapping_add(1);
-            let control = Control::new(connection.flow, outgoing.header, connection.state)
+            let control = Control::of(connection, outgoing.header)
                 .again(outgoing.retransmission)
                 .scaled(connection.rcv.scale);
             self.output.rotate_left(1); // one segment each: nobody waits for a long queue of somebody else
@@ -327,7 +352,7 @@ impl Stack {
         let (offset, len) = outgoing.text;
         let connection = id.and_then(|id| self.sockets.connection(id));
         let text = connection.map_or([&[][..]; 2], |connection| connection.snd.ring.slices(offset, len));
-        let ip = self.ip_header(&control.flow, outgoing.identification);
+        let ip = self.ip_header(control, outgoing);
         let headers = Headers::new(&ip, &outgoing.header, text, checksum);
         Transmit {
             headers,
@@ -337,15 +362,17 @@ impl Stack {
         }
     }
 
-    /// The IP header of what we send: TTL 64, DF, and no identification, which nobody needs who may not be fragmented
+    /// The IP header of what we send: the user's wishes, DF, and no identification, which nobody needs who may not be fragmented
     /// (RFC 6864); or the other way round.
-    fn ip_header(&self, flow: &Flow, identification: Option<u16>) -> IpHeader {
+    fn ip_header(&self, control: &Control, outgoing: &Outgoing) -> IpHeader {
+        let (flow, service) = (&control.flow, control.service);
+        let identification = outgoing.identification;
         IpHeader {
             source: flow.local.ip(),
             destination: flow.remote.ip(),
             protocol: Protocol::Tcp,
-            traffic_class: 0,
-            hop_limit: 64,
+            traffic_class: service.traffic_class | outgoing.ecn.bits(),
+            hop_limit: service.hop_limit.unwrap_or(self.cx.config.default_ttl),
             identification: identification.unwrap_or(0),
             dont_fragment: identification.is_none(),
             flow_label: if flow.local.is_ipv6() {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use ustcp_proto::{Algorithm, Cidr, Config, SynCookies, TimeWaitReuse};
+use ustcp_proto::{Algorithm, Cidr, Config, EcnPolicy, SynCookies, TimeWaitReuse};
 
 use crate::Errno;
 use crate::settings::{addresses, number};
@@ -22,10 +22,8 @@ type Field = fn(&mut Config) -> Knob<'_>;
 /// Every knob, by name.
 const TABLE: &[(&str, Field)] = &[
     // As in /proc/sys/net/ipv4 and /proc/sys/net/core.
+    ("ip_default_ttl", |config| Knob::Octet(&mut config.default_ttl, 1..=255)),
     ("ip_local_port_range", |config| Knob::Ports(&mut config.ephemeral_ports)),
-    ("rmem_default", |config| {
-        Knob::Size(&mut config.receive_buffer, 1152..=MOST)
-    }),
     ("somaxconn", |config| Knob::Size(&mut config.accept_backlog, 0..=MOST)),
     ("tcp_abort_on_overflow", |config| {
         Knob::Flag(&mut config.abort_on_overflow)
@@ -35,6 +33,8 @@ const TABLE: &[(&str, Field)] = &[
     }),
     ("tcp_dsack", |config| Knob::Flag(&mut config.dsack)),
     ("tcp_early_retrans", |config| Knob::Count(&mut config.early_retrans)),
+    ("tcp_ecn", |config| Knob::Ecn(&mut config.ecn)),
+    ("tcp_ecn_fallback", |config| Knob::Flag(&mut config.ecn_fallback)),
     ("tcp_fastopen", |config| Knob::Word(&mut config.fast_open, 0..=0x7ff)),
     ("tcp_fin_timeout", |config| Knob::Seconds(&mut config.fin_timeout)),
     ("tcp_frto", |config| Knob::Count(&mut config.frto)),
@@ -45,6 +45,9 @@ const TABLE: &[(&str, Field)] = &[
         Knob::Size(&mut config.time_wait_limit, 0..=MOST)
     }),
     ("tcp_mem", |config| Knob::Size(&mut config.memory_limit, 0..=MOST)),
+    ("tcp_moderate_rcvbuf", |config| {
+        Knob::Flag(&mut config.moderate_receive_buffer)
+    }),
     ("tcp_notsent_lowat", |config| {
         Knob::Word(&mut config.notsent_low, 0..=u32::MAX)
     }),
@@ -52,6 +55,16 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_recovery", |config| Knob::Count(&mut config.recovery)),
     ("tcp_retries2", |config| Knob::Count(&mut config.retries)),
     ("tcp_rfc1337", |config| Knob::Flag(&mut config.rfc1337)),
+    ("tcp_rmem", |config| {
+        Knob::Buffer(Buffer {
+            unit: 2,
+            sizes: [
+                &mut config.receive_buffer_min,
+                &mut config.receive_buffer,
+                &mut config.receive_buffer_max,
+            ],
+        })
+    }),
     ("tcp_rto_max_ms", |config| Knob::Millis(&mut config.rto_max)),
     ("tcp_rto_min_us", |config| Knob::Micros(&mut config.rto_min)),
     ("tcp_sack", |config| Knob::Flag(&mut config.sack)),
@@ -62,15 +75,24 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_tw_reuse", |config| {
         Knob::TimeWaitReuse(&mut config.time_wait_reuse)
     }),
-    ("wmem_default", |config| {
-        Knob::Size(&mut config.send_buffer, 2304..=MOST)
+    ("tcp_wmem", |config| {
+        Knob::Buffer(Buffer {
+            unit: 1,
+            sizes: [
+                &mut config.send_buffer_min,
+                &mut config.send_buffer,
+                &mut config.send_buffer_max,
+            ],
+        })
     }),
     // Our own: in Linux these are constants, or properties of a device or a route.
     ("address", |config| Knob::Addresses(&mut config.addresses)),
     ("any_address", |config| Knob::Flag(&mut config.any_address)),
+    ("delayed_ack_max_ms", |config| Knob::Millis(&mut config.delayed_ack_max)),
     ("delayed_ack_ms", |config| Knob::Millis(&mut config.delayed_ack)),
     ("initcwnd", |config| Knob::Word(&mut config.initial_window, 1..=1000)),
     ("mtu", |config| Knob::Size(&mut config.mtu, 128..=65_535)),
+    ("quick_acks", |config| Knob::Count(&mut config.quick_acks)),
     ("rto_initial_ms", |config| Knob::Millis(&mut config.rto_initial)),
     ("soft_errors_end_connect", |config| {
         Knob::Flag(&mut config.soft_errors_end_connect)
@@ -87,8 +109,10 @@ enum Knob<'a> {
     Flag(&'a mut bool),
     /// A number of tries, 0 to 255.
     Count(&'a mut u8),
+    Octet(&'a mut u8, RangeInclusive<u8>),
     Word(&'a mut u32, RangeInclusive<u32>),
     Size(&'a mut usize, RangeInclusive<usize>),
+    Buffer(Buffer<'a>),
     Seconds(&'a mut Duration),
     Millis(&'a mut Duration),
     Micros(&'a mut Duration),
@@ -97,8 +121,37 @@ enum Knob<'a> {
     Congestion(&'a mut Algorithm),
     SynCookies(&'a mut SynCookies),
     TimeWaitReuse(&'a mut TimeWaitReuse),
+    /// 0, 1 or 2.
+    Ecn(&'a mut EcnPolicy),
     /// `address/prefix`, several with commas.
     Addresses(&'a mut Vec<Cidr>),
+}
+
+/// The least, the first and the largest size of a buffer, none below the one before. `unit` of Linux's bytes are one of
+/// ours: in a receive buffer it counts its own overhead in, as much again as the bytes that it holds.
+struct Buffer<'a> {
+    unit: usize,
+    sizes: [&'a mut usize; 3],
+}
+
+impl Buffer<'_> {
+    fn set(self, value: &str) -> Option<()> {
+        let given: Vec<usize> = value.split_whitespace().map(number).collect::<Option<_>>()?;
+        let sizes: [usize; 3] = given.try_into().ok()?;
+        let sane = sizes.is_sorted() && sizes[0] >= self.unit && sizes[2] <= MOST;
+        sane.then(|| {
+            for (field, size) in self.sizes.into_iter().zip(sizes) {
+                *field = size / self.unit;
+            }
+        })
+    }
+}
+
+impl fmt::Display for Buffer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [least, first, largest] = self.sizes.each_ref().map(|size| **size * self.unit);
+        write!(f, "{least}\t{first}\t{largest}")
+    }
 }
 
 /// Sets a knob. `ENOENT` for a name that is none; `EINVAL` for a value that is malformed or out of range.
@@ -128,8 +181,10 @@ impl Knob<'_> {
         match self {
             Knob::Flag(field) => *field = number::<u8>(value).filter(|flag| *flag <= 1)? == 1,
             Knob::Count(field) => *field = number(value)?,
+            Knob::Octet(field, range) => *field = number(value).filter(|octet| range.contains(octet))?,
             Knob::Word(field, range) => *field = number(value).filter(|word| range.contains(word))?,
             Knob::Size(field, range) => *field = number(value).filter(|size| range.contains(size))?,
+            Knob::Buffer(buffer) => buffer.set(value)?,
             Knob::Seconds(field) => *field = time(value, Duration::from_secs)?,
             Knob::Millis(field) => *field = time(value, Duration::from_millis)?,
             Knob::Micros(field) => *field = time(value, Duration::from_micros)?,
@@ -137,6 +192,7 @@ impl Knob<'_> {
             Knob::Congestion(field) => *field = Algorithm::from_name(value)?,
             Knob::SynCookies(field) => *field = *SynCookies::ALL.get(number::<usize>(value)?)?,
             Knob::TimeWaitReuse(field) => *field = *TimeWaitReuse::ALL.get(number::<usize>(value)?)?,
+            Knob::Ecn(field) => *field = number(value).and_then(EcnPolicy::from_number)?,
             Knob::Addresses(field) => *field = addresses(value).ok()?,
         }
         Some(())
@@ -148,12 +204,15 @@ impl fmt::Display for Knob<'_> {
         match self {
             Knob::Flag(field) => u8::from(**field).fmt(f),
             Knob::Count(field) => field.fmt(f),
+            Knob::Octet(field, _) => field.fmt(f),
             Knob::Word(field, _) => field.fmt(f),
             Knob::Size(field, _) => field.fmt(f),
+            Knob::Buffer(buffer) => buffer.fmt(f),
             Knob::Seconds(field) => field.as_secs().fmt(f),
             Knob::Millis(field) => field.as_millis().fmt(f),
             Knob::Micros(field) => field.as_micros().fmt(f),
             Knob::Ports(field) => write!(f, "{}\t{}", field.start(), field.end()), // as /proc has it
+            Knob::Ecn(field) => field.number().fmt(f),
             Knob::Congestion(field) => f.write_str(field.name()),
             Knob::SynCookies(field) => (**field as u8).fmt(f),
             Knob::TimeWaitReuse(field) => (**field as u8).fmt(f),

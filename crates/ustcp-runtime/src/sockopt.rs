@@ -4,6 +4,8 @@
 //! An option that is a field of [`Options`] is one line in [`set_field`] and one in [`field`]. One that acts, or that
 //! needs more than the options to answer, is a line in [`set`] or [`get`].
 
+mod ip;
+
 use std::time::Duration;
 
 use libc::{EDOM, EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, c_int};
@@ -77,14 +79,11 @@ pub(crate) fn set(
                 return Err(Errno(EINVAL)); // as Linux, also where nothing would change
             }
         }
+        (libc::IPPROTO_IPV6, _) if family(stack, id)? == Family::V4 => return Err(Errno(ENOPROTOOPT)), // as Linux
+        (libc::IPPROTO_IP | libc::IPPROTO_IPV6, _) => ip::set_field(&mut options, (level, name), value)?,
         (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => options.congestion = algorithm(value)?,
-        (libc::IPPROTO_IP, libc::IP_TRANSPARENT) => options.transparent = int_at(value, 0)? != 0,
-        (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT) if family(stack, id)? == Family::V6 => {
-            options.transparent = int_at(value, 0)? != 0;
-        }
-        (libc::IPPROTO_IP, libc::IP_RECVERR) => options.error_queue = byte_or_int(value)? != 0,
-        (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) if family(stack, id)? == Family::V6 => {
-            options.error_queue = int_at(value, 0)? != 0;
+        (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => {
+            options.receive_low = receive_low(stack.buffers(id)?.0, int_at(value, 0)?)
         }
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => options.fast_open_backlog = fast_open_backlog(stack, id, value)?,
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => {
@@ -120,6 +119,8 @@ pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_i
         (libc::SOL_SOCKET, libc::SO_SNDLOWAT) => 1,
         (libc::SOL_SOCKET, libc::SO_INCOMING_CPU) => -1, // no processor's in particular
         (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(stack.state(id)? == State::Listen),
+        (libc::SOL_SOCKET, libc::SO_RCVBUF) => receive_buffer(stack, id)?,
+        (libc::SOL_SOCKET, libc::SO_SNDBUF) => send_buffer(stack, id)?,
         (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(tcp_info::bytes(&figures(stack, now, id)?).to_vec()),
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => max_segment(stack, now, id)?,
         (libc::IPPROTO_TCP, libc::TCP_SYNCNT) => {
@@ -131,6 +132,8 @@ pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_i
             time => whole_seconds(time.unwrap_or(stack.config().fin_timeout)),
         },
         (libc::IPPROTO_IPV6, _) if family(stack, id)? == Family::V4 => return Err(Errno(EOPNOTSUPP)), // as Linux
+        (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => c_int::from(stack.options(id)?.v6_only),
+        (libc::IPPROTO_IP | libc::IPPROTO_IPV6, _) => ip::field(stack, &stack.options(id)?, (level, name))?,
         _ => return field(&stack.options(id)?, level, name),
     };
     Ok(number.to_ne_bytes().to_vec())
@@ -152,6 +155,19 @@ fn fast_open_flag(stack: &Stack, id: SocketId, value: &[u8], states: &[State]) -
         return Err(Errno(EINVAL));
     }
     Ok(number == 1)
+}
+
+/// `SO_RCVBUF`: what was asked for, or what the buffer is, as Linux books it.
+fn receive_buffer(stack: &Stack, id: SocketId) -> Result<c_int, Error> {
+    let asked = stack.options(id)?.receive_buffer;
+    Ok(doubled(asked.unwrap_or(stack.buffers(id)?.0)))
+}
+
+/// `SO_SNDBUF`: Linux doubles what it was asked for, and nothing else.
+fn send_buffer(stack: &Stack, id: SocketId) -> Result<c_int, Error> {
+    let own = stack.buffers(id)?.1;
+    let told = stack.options(id)?.send_buffer.map(doubled);
+    Ok(told.unwrap_or(c_int::try_from(own).unwrap_or(c_int::MAX)))
 }
 
 /// The family that the socket was made with, in which it tells its addresses.
@@ -190,16 +206,15 @@ fn set_field(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> 
         (libc::SOL_SOCKET, libc::SO_OOBINLINE) => options.urgent_inline = number != 0,
         (libc::SOL_SOCKET, libc::SO_LINGER) => options.linger = linger(value)?,
         (libc::SOL_SOCKET, libc::SO_RCVBUF) => {
-            options.receive_buffer = buffer(number, RECEIVE_BUFFER_MIN, BUFFER_MAX);
+            options.receive_buffer = Some(buffer(number, RECEIVE_BUFFER_MIN, BUFFER_MAX));
         }
-        (libc::SOL_SOCKET, libc::SO_SNDBUF) => options.send_buffer = buffer(number, SEND_BUFFER_MIN, BUFFER_MAX),
+        (libc::SOL_SOCKET, libc::SO_SNDBUF) => options.send_buffer = Some(buffer(number, SEND_BUFFER_MIN, BUFFER_MAX)),
         (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE) => {
-            options.receive_buffer = buffer(number.max(0), RECEIVE_BUFFER_MIN, FORCED_BUFFER_MAX);
+            options.receive_buffer = Some(buffer(number.max(0), RECEIVE_BUFFER_MIN, FORCED_BUFFER_MAX));
         }
         (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE) => {
-            options.send_buffer = buffer(number.max(0), SEND_BUFFER_MIN, FORCED_BUFFER_MAX);
+            options.send_buffer = Some(buffer(number.max(0), SEND_BUFFER_MIN, FORCED_BUFFER_MAX));
         }
-        (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => options.receive_low = receive_low(options, number),
         (libc::IPPROTO_TCP, libc::TCP_NODELAY) => options.no_delay = number != 0,
         (libc::IPPROTO_TCP, libc::TCP_CORK) => options.cork = number != 0,
         (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT) => options.notsent_low = number.cast_unsigned(),
@@ -227,8 +242,6 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => c_int::from(options.keepalive),
         (libc::SOL_SOCKET, libc::SO_OOBINLINE) => c_int::from(options.urgent_inline),
         (libc::SOL_SOCKET, libc::SO_LINGER) => return Ok(linger_bytes(options.linger)),
-        (libc::SOL_SOCKET, libc::SO_RCVBUF) => doubled(options.receive_buffer),
-        (libc::SOL_SOCKET, libc::SO_SNDBUF) => doubled(options.send_buffer),
         (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => c_int::try_from(options.receive_low).unwrap_or(c_int::MAX),
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => c_int::try_from(options.fast_open_backlog).unwrap_or(c_int::MAX),
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => c_int::from(options.fast_open_connect),
@@ -248,11 +261,6 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
         (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => whole_seconds(options.keepalive_idle),
         (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => whole_seconds(options.keepalive_interval),
         (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => c_int::from(options.keepalive_count),
-        (libc::IPPROTO_IP, libc::IP_TRANSPARENT) => c_int::from(options.transparent),
-        (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT) => c_int::from(options.transparent),
-        (libc::IPPROTO_IP, libc::IP_RECVERR) => c_int::from(options.error_queue),
-        (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => c_int::from(options.error_queue),
-        (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => c_int::from(options.v6_only),
         _ => return Err(Errno(ENOPROTOOPT)),
     };
     Ok(number.to_ne_bytes().to_vec())
@@ -290,9 +298,9 @@ fn flag(number: c_int) -> Result<bool, Errno> {
 }
 
 /// A mark beyond half of the buffer would never be reached, as in Linux. Negative: as high as it can be.
-fn receive_low(options: &Options, number: c_int) -> usize {
+fn receive_low(buffer: usize, number: c_int) -> usize {
     let asked = usize::try_from(number).unwrap_or(usize::MAX);
-    asked.min(options.receive_buffer / 2).max(1)
+    asked.min(buffer / 2).max(1)
 }
 
 fn user_timeout(millis: c_int) -> Result<Option<Duration>, Errno> {

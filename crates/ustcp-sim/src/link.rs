@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use ustcp_proto::{Checksum, Instant, Transmit};
-use ustcp_wire::{complete_checksum, segments};
+use ustcp_wire::{complete_checksum, mark_congestion, segments};
 
 use crate::Rng;
 use crate::weather::{Script, Weather};
@@ -39,6 +39,8 @@ pub struct LinkCounters {
     pub corrupted: u64,
     /// Held back behind later ones.
     pub reordered: u64,
+    /// Marked "congestion experienced".
+    pub marked: u64,
 }
 
 impl AddAssign for LinkCounters {
@@ -51,6 +53,7 @@ impl AddAssign for LinkCounters {
         self.duplicated += other.duplicated;
         self.corrupted += other.corrupted;
         self.reordered += other.reordered;
+        self.marked += other.marked;
     }
 }
 
@@ -88,6 +91,7 @@ struct Fate {
     duplicated: bool,
     flipped: Option<u64>,
     behind: Option<u64>,
+    marked: bool,
     jitter: [Duration; 2],
 }
 
@@ -97,6 +101,7 @@ impl Fate {
         duplicated: false,
         flipped: None,
         behind: None,
+        marked: false,
         jitter: [Duration::ZERO; 2],
     };
 }
@@ -174,6 +179,9 @@ impl Link {
             self.counters.lost += 1;
             return;
         }
+        if fate.marked && mark_congestion(&mut packet) {
+            self.counters.marked += 1;
+        }
         if let Some(bit) = fate.flipped {
             flip(&mut packet, bit);
             self.counters.corrupted += 1;
@@ -200,6 +208,7 @@ impl Link {
         let duplicated = rng.chance(weather.duplicate);
         let (flips, bit) = (rng.chance(weather.corrupt), rng.below(len as u64 * 8));
         let (waits, behind) = (rng.chance(weather.reorder), rng.within(1..=BEHIND));
+        let marked = rng.chance(weather.mark);
         let jitter = [(); 2].map(|()| Duration::from_nanos(rng.within(0..=jitter)));
         let flipped = (flips && len > 0).then_some(bit);
         Fate {
@@ -207,6 +216,7 @@ impl Link {
             duplicated,
             flipped,
             behind: waits.then_some(behind),
+            marked,
             jitter,
         }
     }

@@ -67,7 +67,7 @@ impl fmt::Display for TracedPacket {
         };
         match TcpSegment::parse(&ip.header, ip.payload, Checksum::Offloaded) {
             Err(_) => write!(f, "{:?}, {} bytes", ip.header.protocol, self.bytes.len()),
-            Ok(TcpSegment { header, payload }) => {
+            Ok(TcpSegment { header, payload, .. }) => {
                 write!(f, "{}>{} {}", header.source_port, header.destination_port, header.flags)?;
                 write!(
                     f,

@@ -322,8 +322,8 @@ impl Program {
         };
         let options = Options {
             congestion: later.congestion,
-            send_buffer: later.send_buffer,
-            receive_buffer: later.receive_buffer,
+            send_buffer: Some(later.send_buffer),
+            receive_buffer: Some(later.receive_buffer),
             ..stack.options(self.socket)?
         };
         stack.set_options(now, self.socket, options)

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use ustcp_proto::{Algorithm, Checksum, Config, Family, Secret};
+use ustcp_proto::{Algorithm, Checksum, Config, EcnPolicy, Family, Secret};
 
 use crate::{Network, PacketKind, Rng, ScriptedDrop, Weather};
 
@@ -224,6 +224,7 @@ fn draw_weather(rng: &mut Rng) -> Weather {
             reorder: 0.1,
             duplicate: 0.1,
             corrupt: 0.1,
+            mark: 0.1,
             jitter: delay,
             rate: Some(10_000_000),
             ..clear
@@ -242,6 +243,7 @@ fn draw_faults(rng: &mut Rng, mut weather: Weather) -> Weather {
     weather.reorder = draw_share(rng, 0.5);
     weather.duplicate = draw_share(rng, 0.3);
     weather.corrupt = draw_share(rng, 0.05);
+    weather.mark = draw_share(rng, 0.5);
     if rng.chance(0.3) {
         weather.jitter = draw_time(rng, &[1000, 20_000, 100_000, 500_000]);
     }
@@ -373,8 +375,18 @@ fn draw_config(rng: &mut Rng, (family, number): (Family, u8), ending: Ending, cu
             7200
         }),
         delayed_ack: Duration::from_millis(rng.one_of(&[40, 40, 1, 200])),
+        quick_acks: rng.one_of(&[16, 16, 0]),
         receive_buffer: draw_buffer(rng),
+        receive_buffer_max: rng.one_of(&[0, 1 << 20, 16 << 20]),
         send_buffer: draw_buffer(rng),
+        send_buffer_max: rng.one_of(&[0, 1 << 20, 4 << 20]),
+        ecn: rng.one_of(&[
+            EcnPolicy::Request,
+            EcnPolicy::Request,
+            EcnPolicy::Accept,
+            EcnPolicy::Off,
+        ]),
+        ecn_fallback: rng.chance(0.8),
         initial_window: rng.one_of(&[10, 10, 10, 1, 4]),
         ..host
     }

@@ -131,12 +131,13 @@ impl fmt::Display for Tally {
             duplicated,
             corrupted,
             reordered,
+            marked,
         } = self.links;
         writeln!(f, "links: {offered} packets in, {delivered} out")?;
         writeln!(
             f,
             "faults: {lost} lost, {scripted} by script, {overflowed} in full queues, {duplicated} duplicated, \
-             {corrupted} corrupted, {reordered} held back, {} forged",
+             {corrupted} corrupted, {reordered} held back, {marked} marked, {} forged",
             self.forged
         )?;
         writeln!(

@@ -12,7 +12,7 @@ use crate::rng::split_mix;
 /// Faults of one direction of a link. Probabilities are 0.0 to 1.0 for each packet, drawn after super-segments are
 /// split to MSS.
 ///
-/// Written and read as text: `loss=3%,reorder=1%,duplicate=1%,corrupt=0.1%,delay=10ms,jitter=2ms,rate=100mbit,queue=50,
+/// Written and read as text: `loss=3%,reorder=1%,duplicate=1%,corrupt=0.1%,mark=1%,delay=10ms,jitter=2ms,rate=100mbit,queue=50,
 /// drop=FIN#1,seed=7`, in any order, each at most once (`drop` as often as wanted). `clear` is no fault at all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weather {
@@ -24,6 +24,8 @@ pub struct Weather {
     pub duplicate: f64,
     /// One bit flipped, anywhere in the packet.
     pub corrupt: f64,
+    /// Marked "congestion experienced" (RFC 3168) where its sender takes part in that.
+    pub mark: f64,
     /// Time on the way.
     pub delay: Duration,
     /// Up to so much more, for each packet: later packets may overtake.

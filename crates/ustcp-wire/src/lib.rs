@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod checksum;
+mod ecn;
 mod icmp;
 mod ip;
 mod options;
@@ -17,6 +18,7 @@ mod testing;
 mod writer;
 
 pub use checksum::{Sum, pseudo_header_sum};
+pub use ecn::{Ecn, mark_congestion};
 pub use icmp::error::IcmpError;
 pub use icmp::{IcmpMessage, Quoted};
 pub use ip::ipv6::{ParameterProblem, ProblemCode};

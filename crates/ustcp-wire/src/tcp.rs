@@ -7,7 +7,7 @@ use etherparse::TcpHeaderSlice;
 use etherparse::err::tcp::HeaderSliceError;
 
 use crate::writer::{Writer, patch};
-use crate::{IpHeader, Malformed, Protocol, SeqNum, Sum, TcpOptions, pseudo_header_sum};
+use crate::{Ecn, IpHeader, Malformed, Protocol, SeqNum, Sum, TcpOptions, pseudo_header_sum};
 
 /// Length of a TCP header without options.
 const FIXED_HEADER: usize = 20;
@@ -127,6 +127,8 @@ pub struct TcpSegment<'a> {
     pub header: TcpHeader,
     /// The text.
     pub payload: &'a [u8],
+    /// The ECN field of the packet it came in.
+    pub ecn: Ecn,
 }
 
 impl<'a> TcpSegment<'a> {
@@ -150,6 +152,7 @@ impl<'a> TcpSegment<'a> {
                 options: TcpOptions::parse(header.options()),
             },
             payload: bytes.get(header.slice().len()..).unwrap_or(&[]),
+            ecn: Ecn::of(ip.traffic_class),
         })
     }
 }

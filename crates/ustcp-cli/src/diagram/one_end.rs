@@ -197,6 +197,7 @@ fn timer_text(timer: Timer) -> &'static str {
         Timer::FinWait2 => "FIN-WAIT-2 timer",
         Timer::Reassembly => "reassembly timer",
         Timer::Pacing => "pacing timer",
+        Timer::Reclaim => "memory timer",
     }
 }
 

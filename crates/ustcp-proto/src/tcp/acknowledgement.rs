@@ -34,6 +34,7 @@ impl Connection {
         }
         self.take_answer_to_probe(cx, header.ack, &progress);
         self.repair(cx, &progress);
+        self.take_echo(cx, header, &progress);
         if self.snd.wnd > 0 {
             self.probes = 0;
             if window_changed {
@@ -42,6 +43,7 @@ impl Connection {
         }
         self.notify |= self.snd.una != before;
         self.control_congestion(cx, &progress);
+        self.size_send_buffer(progress.flight);
     }
 
     fn on_new_ack(&mut self, cx: &mut Context, header: &TcpHeader, progress: &mut Progress) {

@@ -3,9 +3,10 @@
 use core::ops::ControlFlow;
 use core::time::Duration;
 
-use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpSegment};
+use ustcp_wire::{Ecn, Flags, SeqNum, TcpHeader, TcpSegment};
 
 use super::connection::{Connection, Opening};
+use super::ecn::Urgency;
 use super::receive::AckDebt;
 use super::{Offer, reset_for};
 use crate::context::Context;
@@ -19,6 +20,7 @@ pub(super) struct Arrival<'a> {
     seq: SeqNum,
     text: &'a [u8],
     fin: bool,
+    ecn: Ecn,
     /// It came with text, SYN or FIN, new or not.
     pub(super) occupied: bool,
 }
@@ -53,6 +55,7 @@ impl Connection {
             State::SynSent => self.segment_arrives_in_syn_sent(cx, segment),
             _ => self.segment_arrives(cx, segment),
         };
+        self.watch_memory(cx.now);
         step.break_value().flatten()
     }
 
@@ -102,6 +105,7 @@ impl Connection {
         self.timestamps.accept(cx.now, &header.options);
         self.accept_offer(cx, Offer::from_options(&cx.config, self.family(), &header.options));
         self.snd.set_window(header.seq, header.ack, usize::from(header.window)); // RFC 7323 §2.2: not scaled
+        self.ecn.take_syn(header.flags);
         if header.flags.has(Flags::ACK) {
             self.syn_acknowledged(cx, &header, Cause::PeerSynAck);
             self.fast_open_answered(cx, &header);
@@ -117,6 +121,7 @@ impl Connection {
             seq: header.seq + 1,
             text: segment.payload,
             fin: header.flags.has(Flags::FIN),
+            ecn: segment.ecn,
             occupied: true,
         })
     }
@@ -168,7 +173,7 @@ impl Connection {
     fn check_sequence<'a>(&mut self, cx: &mut Context, segment: &TcpSegment<'a>) -> Step<Arrival<'a>> {
         let mut header = segment.header;
         if self.is_syn_ack_of_simultaneous_open(&header) {
-            header.flags = header.flags.without(Flags::SYN);
+            header.flags = header.flags.without(Flags::SYN | Flags::ECE); // which echoes no mark here
             header.seq += 1;
             header.window >>= self.snd.scale; // RFC 7323 §2.2: that of a SYN is not scaled, and from here on it is
         }
@@ -184,7 +189,7 @@ impl Connection {
         if only_window_closed && len > 0 && !header.flags.has(Flags::RST) {
             self.rcv.owe(AckDebt::Now);
         }
-        ControlFlow::Continue(self.trimmed(header, segment.payload))
+        ControlFlow::Continue(self.trimmed(header, segment))
     }
 
     /// As Linux: the last that we acknowledged has come once more, so the acknowledgement was lost. The next one answers
@@ -228,12 +233,14 @@ impl Connection {
             let seq = segment.header.seq;
             let end = seq + segment.payload.len() + usize::from(flags.has(Flags::FIN));
             self.rcv.note_duplicate(seq, end.min(self.rcv.nxt));
+            self.acks.hurry(usize::MAX);
         } else {
             self.challenge(cx);
         }
     }
 
-    fn trimmed<'a>(&self, header: TcpHeader, payload: &'a [u8]) -> Arrival<'a> {
+    fn trimmed<'a>(&self, header: TcpHeader, segment: &TcpSegment<'a>) -> Arrival<'a> {
+        let payload = segment.payload;
         let text_seq = header.seq + usize::from(header.flags.has(Flags::SYN));
         let old = self.rcv.nxt.distance_from(text_seq).min(payload.len());
         let seq = text_seq + old;
@@ -246,6 +253,7 @@ impl Connection {
             seq,
             text,
             fin: header.flags.has(Flags::FIN) && whole,
+            ecn: segment.ecn,
             occupied: !payload.is_empty() || header.flags.has(Flags::FIN),
         }
     }
@@ -344,6 +352,7 @@ impl Connection {
                 self.congestion.after_lost_syn(self.snd.mss);
             }
         }
+        self.grow_send_buffer();
         self.arrivals = self.arrivals.wrapping_add(1);
         self.enter(cx, cause);
     }
@@ -380,6 +389,10 @@ impl Connection {
             return ControlFlow::Break(Some(reset_for(&arrival.header, arrival.text.len())));
         }
         self.last_text_received = cx.now;
+        if self.ecn.take_text(arrival.header.flags, arrival.ecn) == Urgency::AtOnce {
+            self.acks.hurry(2);
+            self.rcv.owe(AckDebt::Now);
+        }
         let in_order = self.rcv.nxt;
         self.tally.on_text_received(arrival.seq.after(in_order));
         self.rcv.note_duplicate(arrival.text_seq(), arrival.seq);
@@ -390,10 +403,11 @@ impl Connection {
             cx.dropped(Some(self.flow), reason);
         }
         if self.rcv.nxt != in_order {
+            self.sizing.on_text(cx.now, self.rcv.nxt, self.rcv.window());
             self.arrivals = self.arrivals.wrapping_add(1);
             self.notify = true;
         }
-        self.arm_delayed_ack(cx);
+        self.time_acknowledgement(cx, arrival.text.len());
         ControlFlow::Continue(())
     }
 
@@ -435,11 +449,5 @@ impl Connection {
 
     pub(super) fn scaled_window(&self, header: &TcpHeader) -> usize {
         usize::from(header.window) << self.snd.scale
-    }
-
-    pub(crate) fn arm_delayed_ack(&mut self, cx: &mut Context) {
-        if self.rcv.debt == AckDebt::Delayed && self.timers.delayed_ack.is_none() {
-            self.timers.delayed_ack = Some(cx.now + cx.config.delayed_ack);
-        }
     }
 }

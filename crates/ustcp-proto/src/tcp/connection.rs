@@ -2,8 +2,11 @@
 
 use ustcp_wire::SeqNum;
 
+use super::autotune::{Limits, RightSizing};
 use super::congestion::{Congestion, Pacer};
 use super::cork::Cork;
+use super::delayed_ack::DelayedAck;
+use super::ecn::EcnFeedback;
 use super::receive::Receive;
 use super::rtt::Rtt;
 use super::send::Send;
@@ -11,7 +14,7 @@ use super::tail_probe::TailProbe;
 use super::tally::Tally;
 use super::timers::Timers;
 use super::undo::Undo;
-use super::{FastOpen, HalfOpen, Lesson, MIN_MSS, Offer, Timestamps, announced_mss, window_scale_for};
+use super::{FastOpen, HalfOpen, Lesson, MIN_MSS, Offer, Timestamps, announced_mss, receive_buffer, window_scale};
 use crate::context::Context;
 use crate::report::{ErrorReport, Reports, Severity};
 use crate::{Cause, Error, EventKind, Family, Flow, Instant, Options, State};
@@ -50,6 +53,10 @@ pub(crate) struct Connection {
     pub(crate) pacer: Pacer,
     pub(crate) tail_probe: TailProbe,
     pub(crate) undo: Undo,
+    pub(crate) ecn: EcnFeedback,
+    pub(super) acks: DelayedAck,
+    pub(super) sizing: RightSizing,
+    pub(super) limits: Limits,
     pub(crate) timers: Timers,
     pub(crate) options: Options,
     pub(crate) cork: Cork,
@@ -129,23 +136,31 @@ impl Connection {
         let path_mtu = cx.config.mtu;
         let family = Family::of(flow.local.ip());
         let peer_mss = usize::from(family.default_mss());
+        let limits = Limits::of(&cx.config);
+        let our_mss = usize::from(announced_mss(&cx.config, family, &options)).max(1);
         let mss = peer_mss.min(path_mtu.saturating_sub(family.headers())).max(MIN_MSS);
         Connection {
             flow,
             state: State::Closed,
             opening,
-            snd: Send::new(iss, options.send_buffer, mss),
-            rcv: Receive::new(
-                options.receive_buffer,
-                usize::from(announced_mss(&cx.config, family, &options)).max(1),
-                options.window_clamp,
+            snd: Send::new(
+                iss,
+                options
+                    .send_buffer
+                    .map_or(cx.config.send_buffer, |asked| limits.send_buffer(asked)),
+                mss,
             ),
+            rcv: Receive::new(receive_buffer(&cx.config, &options), our_mss, options.window_clamp),
             timestamps: Timestamps::OFF,
             rtt: Rtt::new(&cx.config),
             congestion: Congestion::new(options.congestion, cx.config.initial_window, mss, u64::from(iss.0)),
             pacer: Pacer::default(),
             tail_probe: TailProbe::default(),
             undo: Undo::default(),
+            ecn: EcnFeedback::new(false),
+            acks: DelayedAck::new(cx.now, &cx.config),
+            sizing: RightSizing::new(cx.now, our_mss),
+            limits,
             timers: Timers::default(),
             options,
             cork: Cork::default(),
@@ -205,7 +220,7 @@ impl Connection {
     ) -> Connection {
         let mut connection = Connection::new(cx, flow, options, iss, Opening::Active);
         connection.timestamps = timestamps;
-        connection.rcv.scale = window_scale_for(options.receive_buffer);
+        connection.rcv.scale = window_scale(&cx.config, &options);
         connection.rcv.sack = cx.config.sack;
         connection.fast_open = fast_open;
         connection.syn_pending = !matches!(fast_open, FastOpen::Deferred(_));
@@ -226,6 +241,7 @@ impl Connection {
         connection.snd.set_window(half.irs, half.iss, half.peer_window);
         connection.syn_was_lost = half.resent;
         connection.syn_sent_at = half.acked_after.map(|rtt| cx.now - rtt).or(half.sent_at);
+        connection.ecn = EcnFeedback::new(half.ecn);
         connection
     }
 

@@ -5,8 +5,9 @@ use core::time::Duration;
 use ustcp_wire::{FastOpenCookie, Flags, SeqNum, TcpHeader, TcpOptions, TcpSegment};
 
 use super::arrival::CHALLENGE_INTERVAL;
-use super::{Offer, Timestamps, reset_for};
+use super::{EcnFeedback, Offer, Timestamps, reset_for};
 use crate::context::Context;
+use crate::socket::Service;
 use crate::{Cause, EventKind, Flow, Instant, SocketId, State};
 
 #[derive(Clone, Copy, Debug)]
@@ -20,10 +21,13 @@ pub(crate) struct HalfOpen {
     pub(crate) offer: Offer,
     pub(crate) timestamps: Timestamps,
     pub(crate) peer_window: usize,
+    /// ECN is agreed on.
+    pub(crate) ecn: bool,
     /// What our SYN-ACK said.
     pub(crate) our_mss: u16,
     pub(crate) our_window: u16,
     pub(crate) our_scale: u8,
+    pub(crate) service: Service,
     /// When the SYN-ACK was sent first; `None` when nothing but a cookie was kept of it.
     pub(crate) sent_at: Option<Instant>,
     /// The cookie that the SYN-ACK brings, RFC 7413 §4.1.2.
@@ -149,7 +153,7 @@ impl HalfOpen {
     pub(crate) fn syn_ack(&self, now: Instant) -> TcpHeader {
         TcpHeader {
             seq: self.iss,
-            flags: Flags::SYN | Flags::ACK,
+            flags: Flags::SYN | Flags::ACK | EcnFeedback::new(self.ecn).answer(),
             window: self.our_window,
             options: TcpOptions {
                 mss: Some(self.our_mss),
@@ -205,6 +209,8 @@ const _: () = assert!(size_of::<HalfOpen>() <= 256);
 mod tests {
     use core::net::SocketAddr;
 
+    use ustcp_wire::Ecn;
+
     use super::*;
 
     fn half_open(peer_scale: Option<u8>) -> HalfOpen {
@@ -228,9 +234,11 @@ mod tests {
             },
             timestamps: Timestamps::OFF,
             peer_window: 4000,
+            ecn: false,
             our_mss: 1460,
             our_window: u16::MAX,
             our_scale: 2,
+            service: Service::default(),
             sent_at: Some(Instant::ZERO),
             fast_open: None,
             retransmissions: 0,
@@ -252,6 +260,7 @@ mod tests {
         let old = TcpSegment {
             header: old,
             payload: &[],
+            ecn: Ecn::NotCapable,
         };
         let window = |half: HalfOpen| match half.on_segment(Instant::ZERO, &old) {
             Completion::Answer(header) => header.window,

@@ -3,9 +3,12 @@
 mod acknowledgement;
 mod arrival;
 mod assembler;
+mod autotune;
 mod congestion;
 mod connection;
 mod cork;
+mod delayed_ack;
+mod ecn;
 mod fast_open;
 #[cfg(test)]
 mod footprint;
@@ -37,6 +40,7 @@ mod view;
 
 pub use congestion::Algorithm;
 pub(crate) use connection::{Connection, Disposal};
+pub(crate) use ecn::EcnFeedback;
 pub(crate) use fast_open::{FastOpen, Lesson, Pass};
 pub(crate) use half_open::{Completion, HalfOpen, Overdue};
 pub(crate) use segment::{Outgoing, reset_for};
@@ -55,10 +59,33 @@ pub(crate) const MIN_MSS: usize = 48;
 const MAX_WINDOW_SCALE: u8 = 14;
 
 /// The smallest shift by which a window of `buffer` bytes fits into 16 bits.
-pub(crate) fn window_scale_for(buffer: usize) -> u8 {
+fn window_scale_for(buffer: usize) -> u8 {
     (0..MAX_WINDOW_SCALE)
         .find(|shift| buffer >> shift <= usize::from(u16::MAX))
         .unwrap_or(MAX_WINDOW_SCALE)
+}
+
+/// The window's shift of a socket: as Linux, for the largest window that it may ever have, in Linux's own measure, in
+/// which half of a buffer is window.
+pub(crate) fn window_scale(config: &Config, options: &Options) -> u8 {
+    let begin = receive_buffer(config, options);
+    let largest = match options.receive_buffer {
+        Some(_) => begin,
+        None => begin.max(config.receive_buffer_max.saturating_mul(2)),
+    };
+    window_scale_for(largest)
+}
+
+/// The receive buffer that a connection begins with.
+pub(crate) fn receive_buffer(config: &Config, options: &Options) -> usize {
+    let asked = options.receive_buffer.map(|asked| asked.max(config.receive_buffer_min));
+    asked.unwrap_or(config.receive_buffer)
+}
+
+/// The window field of a SYN, which is never scaled (RFC 7323 §2.2): as Linux, whole segments where that is possible.
+pub(crate) fn initial_window(space: usize, mss: usize) -> u16 {
+    let whole = if space > mss { space / mss.max(1) * mss } else { space };
+    u16::try_from(whole).unwrap_or(u16::MAX)
 }
 
 /// What a SYN said, in the terms we use.

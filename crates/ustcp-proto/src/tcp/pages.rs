@@ -28,6 +28,8 @@ pub(crate) struct Pages {
     /// The most of them since it was last empty.
     peak: usize,
     spare: Vec<Page>,
+    /// Something was written since [`reclaim`](Pages::reclaim) last looked.
+    used: bool,
 }
 
 impl Pages {
@@ -71,6 +73,7 @@ impl Pages {
     pub(crate) fn write_at(&mut self, offset: usize, data: &[u8]) -> Result<(), Error> {
         let mut place = self.first + self.len + offset;
         let mut rest = data;
+        self.used = true;
         while !rest.is_empty() {
             let inside = place % PAGE;
             let (now, later) = rest.split_at(rest.len().min(PAGE - inside));
@@ -134,6 +137,15 @@ impl Pages {
     pub(crate) fn trim(&mut self) {
         self.held -= self.spare.len();
         self.spare = Vec::new();
+    }
+
+    /// Gives its memory back if it is empty and was not used since the last time. Nothing may be held beyond its end.
+    /// Says whether there is an empty one left to look at.
+    pub(crate) fn reclaim(&mut self) -> bool {
+        if self.is_empty() && !core::mem::take(&mut self.used) {
+            self.clear();
+        }
+        self.is_empty() && self.allocated() > 0
     }
 
     /// Gives its memory back.

@@ -59,7 +59,7 @@ impl Connection {
             timeouts: self.timeouts,
             // No room for another segment, or none when last it was looked for.
             cwnd_limited: self.cwnd_limited || self.pipe() + self.snd.mss > self.congestion.cwnd(),
-            in_recovery: self.congestion.recovery().is_some(),
+            in_recovery: self.congestion.is_reducing(),
             answers_before: None,
             acked: 0,
             resent: false,
@@ -96,7 +96,7 @@ impl Connection {
                 srtt: self.rtt.srtt(),
                 in_flight,
                 cwnd_limited: progress.cwnd_limited,
-                in_recovery: progress.in_recovery || self.congestion.recovery().is_some(),
+                in_recovery: progress.in_recovery || self.congestion.is_reducing(),
                 rate,
             });
         }

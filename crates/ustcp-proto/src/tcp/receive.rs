@@ -18,6 +18,9 @@ pub(crate) enum AckDebt {
     Now,
 }
 
+/// The size that Linux takes a peer's segments to have, to begin with (`TCP_MSS_DEFAULT`).
+const NOT_TINY: usize = 536;
+
 #[derive(Debug)]
 pub(crate) struct Receive {
     pub(crate) nxt: SeqNum,
@@ -93,7 +96,7 @@ impl Receive {
 
     /// The window field of a SYN: never scaled, RFC 7323 §2.2.
     pub(crate) fn initial_window(&self) -> u16 {
-        u16::try_from(self.ring.space().min(self.clamp)).unwrap_or(u16::MAX)
+        super::initial_window(self.ring.space().min(self.clamp), self.mss)
     }
 
     /// The user's limit of the window. What was announced already is not taken back (RFC 9293 SHLD-14).
@@ -201,6 +204,11 @@ impl Receive {
         }
     }
 
+    /// Gives the ring's memory back if nothing is held and nothing was since the last time. Says whether some is left.
+    pub(crate) fn reclaim(&mut self) -> bool {
+        self.assembler.is_empty() && self.ring.reclaim()
+    }
+
     /// A FIN stands at `seq`. It counts when everything before it has come, see [`Receive::fin_is_next`].
     pub(crate) fn note_fin(&mut self, seq: SeqNum) {
         if !self.finished && seq.at_or_after(self.nxt) {
@@ -231,8 +239,10 @@ impl Receive {
 
     /// At least `debt` is owed.
     pub(crate) fn owe(&mut self, debt: AckDebt) {
-        let every_second = 2 * self.segment_size();
-        let full = debt == AckDebt::Delayed && self.unacknowledged >= every_second; // RFC 9293 SHLD-19
+        // RFC 9293 SHLD-19; as Linux, what is more than one full segment counts as two, if segments are not tiny.
+        let size = self.segment_size();
+        let two = self.unacknowledged > size && self.unacknowledged >= (2 * size).min(NOT_TINY);
+        let full = debt == AckDebt::Delayed && two;
         self.debt = self.debt.max(if full { AckDebt::Now } else { debt });
     }
 
@@ -261,7 +271,7 @@ impl Receive {
     }
 
     /// What "every second full-sized segment" counts by: at most what a single packet carries.
-    fn segment_size(&self) -> usize {
+    pub(super) fn segment_size(&self) -> usize {
         self.largest_text.clamp(1, self.mss)
     }
 

@@ -11,6 +11,8 @@ pub(crate) struct Ring {
     limit: usize,
     /// The most it held since it was last empty.
     peak: usize,
+    /// Something was written since [`reclaim`](Ring::reclaim) last looked.
+    used: bool,
 }
 
 impl Ring {
@@ -33,6 +35,11 @@ impl Ring {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Most bytes it may hold.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Changes the limit. What is held already stays.
@@ -63,6 +70,7 @@ impl Ring {
         let start = self.len;
         self.reserve(start + data.len())?;
         self.peak = self.peak.max(start + data.len());
+        self.used = true;
         let capacity = self.bytes.len();
         let position = self.position(start);
         let (first, second) = data.split_at(data.len().min(capacity - position));
@@ -105,6 +113,15 @@ impl Ring {
             self.head = 0;
         }
         self.peak = 0;
+    }
+
+    /// Gives its memory back if it is empty and was not used since the last time. Nothing may be held beyond its end.
+    /// Says whether there is an empty one left to look at.
+    pub(crate) fn reclaim(&mut self) -> bool {
+        if self.is_empty() && !core::mem::take(&mut self.used) {
+            self.clear();
+        }
+        self.is_empty() && self.allocated() > 0
     }
 
     /// Gives its memory back.

@@ -1,9 +1,10 @@
 //! The segments a connection makes: their headers, and which bytes of the send buffer go with them.
 
-use ustcp_wire::{Flags, SeqNum, TcpHeader, TcpOptions};
+use ustcp_wire::{Ecn, Flags, SeqNum, TcpHeader, TcpOptions};
 
 use super::announced_mss;
 use super::connection::{Connection, Opening};
+use super::receive::AckDebt;
 use crate::context::Context;
 use crate::{Instant, State};
 
@@ -19,6 +20,8 @@ pub(crate) struct Outgoing {
     /// Bytes of text in each packet, when the device is to split it.
     pub(crate) segment_size: Option<u16>,
     pub(crate) retransmission: bool,
+    /// Routers that are congested may mark it, RFC 3168.
+    pub(crate) ecn: Ecn,
     /// Routers may cut it; this tells its pieces from others'.
     pub(crate) identification: Option<u16>,
 }
@@ -31,6 +34,7 @@ impl Outgoing {
             text: (0, 0),
             segment_size: None,
             retransmission,
+            ecn: Ecn::NotCapable,
             identification: None,
         }
     }
@@ -64,10 +68,15 @@ impl Connection {
         let again = self.snd.nxt.after(self.snd.iss);
         let (fast_open, text) = self.fast_open_of_syn(again);
         let offers_scale = self.opening == Opening::Active && !answers || self.window_scaling;
+        let again = self.snd.nxt.after(self.snd.iss);
         let header = TcpHeader {
             seq: self.snd.iss,
             ack: if answers { self.rcv.nxt } else { SeqNum(0) },
-            flags: if answers { Flags::SYN | Flags::ACK } else { Flags::SYN },
+            flags: if answers {
+                Flags::SYN | Flags::ACK | self.ecn.answer()
+            } else {
+                Flags::SYN | self.ecn.ask(cx.config.ecn, again, cx.config.ecn_fallback)
+            },
             window: self.rcv.initial_window(),
             options: TcpOptions {
                 mss: Some(announced_mss(&cx.config, self.family(), &self.options)),
@@ -112,14 +121,23 @@ impl Connection {
         if fin {
             header.flags |= Flags::FIN;
         }
+        // RFC 3168 §6.1.4, §6.1.5: acknowledgements and what is sent again are not marked.
+        let markable = len > 0 && !retransmission && self.ecn.is_agreed();
+        if markable {
+            header.flags |= self.slowed_down();
+        }
         self.bytes_sent += len as u64;
         self.tally.on_text_sent(len.div_ceil(each));
         self.last_text_sent = cx.now;
+        if len > 0 {
+            self.acks.on_text_sent(cx.now);
+        }
         Outgoing {
             header,
             text: (self.snd.offset_of(start), len),
             segment_size: (len > each).then(|| u16::try_from(each).unwrap_or(u16::MAX)),
             retransmission,
+            ecn: if markable { Ecn::Capable0 } else { Ecn::NotCapable },
             identification: self.next_identification(len),
         }
     }
@@ -127,13 +145,14 @@ impl Connection {
     /// ACK, window, urgent pointer, timestamps and SACK blocks as of now; what was owed is paid.
     pub(super) fn acknowledging_header(&mut self, now: Instant, seq: SeqNum) -> TcpHeader {
         let window = self.rcv.announce();
+        self.acks.on_ack_sent(self.rcv.debt != AckDebt::None);
         self.rcv.acknowledged();
         self.timers.delayed_ack = None;
         let (urg, urgent) = self.urgent_pointer(seq);
         TcpHeader {
             seq,
             ack: self.rcv.nxt,
-            flags: Flags::ACK | urg,
+            flags: Flags::ACK | urg | self.ecn.echo(),
             window,
             urgent,
             options: TcpOptions {

@@ -8,6 +8,7 @@ use super::Timestamps;
 use super::arrival::CHALLENGE_INTERVAL;
 use super::connection::Connection;
 use crate::context::Context;
+use crate::socket::Service;
 use crate::{Flow, Instant, SocketId};
 
 /// Linux's `tcp_tw_reuse_delay`: beyond any doubt about whose clock ticked when.
@@ -24,6 +25,7 @@ pub(crate) struct TimeWait {
     pub(crate) scale: u8,
     /// Nothing is answered before, RST's own limit apart.
     quiet_until: Instant,
+    pub(crate) service: Service,
     /// When the 2 MSL have passed.
     pub(crate) due: Instant,
     /// Whether a socket with SO_REUSEADDR may bind to the port meanwhile.
@@ -58,6 +60,7 @@ impl TimeWait {
             window: u16::try_from(connection.rcv.window() >> connection.rcv.scale).unwrap_or(u16::MAX),
             scale: connection.rcv.scale,
             quiet_until: Instant::ZERO,
+            service: connection.options.service(),
             due,
             reuse: connection.options.reuse_address,
             socket,

@@ -18,8 +18,9 @@ impl Connection {
     /// Serves every timer that is due.
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Verdict {
         while let Some(timer) = self.timers.take_due(cx.now) {
-            if timer != Timer::Pacing {
-                cx.record(Some(self.flow), EventKind::Expired(timer)); // that one goes off with nearly every segment
+            // The one goes off with nearly every segment, the other is no part of the protocol.
+            if !matches!(timer, Timer::Pacing | Timer::Reclaim) {
+                cx.record(Some(self.flow), EventKind::Expired(timer));
             }
             let verdict = match timer {
                 Timer::Retransmission => self.on_retransmission_timeout(cx),
@@ -33,7 +34,12 @@ impl Connection {
                 }
                 Timer::Persist => self.on_persist_timeout(cx),
                 Timer::Pacing => Verdict::Silent, // its time has come: what waited is sent next
+                Timer::Reclaim => {
+                    self.reclaim(cx);
+                    Verdict::Silent
+                }
                 Timer::DelayedAck => {
+                    self.acks.on_timeout(self.rtt.rto());
                     self.rcv.owe(AckDebt::Now);
                     Verdict::Silent
                 }

@@ -13,6 +13,8 @@ pub(crate) struct Timers {
     pub(crate) keepalive: Option<Instant>,
     pub(crate) fin_wait_2: Option<Instant>,
     pub(crate) pacing: Option<Instant>,
+    /// To look whether the buffers' memory is still of use.
+    pub(crate) reclaim: Option<Instant>,
 }
 
 impl Timers {
@@ -27,6 +29,7 @@ impl Timers {
             (self.keepalive, Timer::Keepalive),
             (self.fin_wait_2, Timer::FinWait2),
             (self.pacing, Timer::Pacing),
+            (self.reclaim, Timer::Reclaim),
         ]
         .into_iter()
         .filter_map(|(at, timer)| Some((at?, timer)))
@@ -45,6 +48,7 @@ impl Timers {
             Timer::Keepalive => self.keepalive = None,
             Timer::FinWait2 | Timer::TimeWait | Timer::Reassembly => self.fin_wait_2 = None,
             Timer::Pacing => self.pacing = None,
+            Timer::Reclaim => self.reclaim = None,
         }
         Some(timer)
     }

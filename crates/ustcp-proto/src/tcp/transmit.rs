@@ -35,7 +35,8 @@ impl Connection {
     /// Text, when its time of departure has come.
     fn transmit_text(&mut self, cx: &mut Context) -> Option<Outgoing> {
         let rate = self.congestion.pacing_rate();
-        let wait = rate.and_then(|_| self.pacer.wait(cx.now));
+        let paced = || rate.and_then(|_| self.pacer.wait(cx.now));
+        let wait = self.ecn.wait(cx.now).or_else(paced);
         let waiting = self.snd.has_unsent() || self.snd.in_flight.lost() > 0;
         self.timers.pacing = wait.filter(|_| waiting);
         if self.timers.pacing.is_some() {

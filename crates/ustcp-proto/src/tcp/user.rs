@@ -59,18 +59,21 @@ impl Connection {
     }
 
     /// RECEIVE, for good.
-    pub(crate) fn recv(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+    pub(crate) fn recv(&mut self, now: Instant, into: &mut [u8]) -> Result<usize, Error> {
         let result = self.peek(0, into);
         if !into.is_empty() && matches!(result, Ok(_) | Err(Error::WouldBlock)) {
-            self.consume(result.unwrap_or(0)); // as Linux: looking for text beyond the urgent byte passes that
+            self.consume(now, result.unwrap_or(0)); // as Linux: looking for text beyond the urgent byte passes that
         }
         result
     }
 
     /// The next `count` bytes of the stream have been read.
-    pub(crate) fn consume(&mut self, count: usize) {
+    pub(crate) fn consume(&mut self, now: Instant, count: usize) {
         self.rcv.read(self.readable_run(0).skip + count);
         self.pass_mark();
+        self.size_receive_buffer(now);
+        self.acknowledge_reading();
+        self.watch_memory(now);
         let text_may_come = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
         if text_may_come && !self.rcv.is_finished() && self.rcv.should_update_window() {
             self.rcv.owe(AckDebt::Now);
@@ -129,8 +132,12 @@ impl Connection {
             self.cork.on_no_delay();
         }
         self.options = options;
-        self.snd.ring.set_limit(options.send_buffer);
-        self.rcv.ring.set_limit(options.receive_buffer);
+        if let Some(asked) = options.send_buffer {
+            self.snd.ring.set_limit(self.limits.send_buffer(asked));
+        }
+        if let Some(asked) = options.receive_buffer {
+            self.rcv.ring.set_limit(self.limits.receive_buffer(asked));
+        }
         self.rcv.set_clamp(options.window_clamp);
         self.update_mss();
         self.congestion.select(options.congestion, self.snd.mss);

@@ -174,7 +174,7 @@ fn a_bare_fin_waits_for_the_text_before_it() {
 #[test]
 fn a_fin_at_a_closed_window() {
     let mut w = Wire::connected();
-    w.set(|options| options.receive_buffer = 2000);
+    w.set(|options| options.receive_buffer = Some(2000));
     // The window announced so far stays open; it is used up, and then none is left.
     let mut next = 1;
     while w.info().rcv_wnd > 0 {

@@ -196,11 +196,11 @@ fn options_are_inherited() {
     let id = w.listener();
     let mut options = w.stack.options(id).expect("options");
     options.no_delay = true;
-    options.receive_buffer = 5000;
+    options.receive_buffer = Some(5000);
     options.max_segment = Some(700);
     w.stack.set_options(w.now, id, options).expect("set");
     syn_from(&mut w, 1);
-    w.sees("S. 0:0(0) ack 1 win 5000 <mss 700>");
+    w.sees("S. 0:0(0) ack 1 win 4900 <mss 700>");
     w.peer(". 1:1(0) ack 1");
     w.accept();
     assert_eq!(w.stack.options(w.id()), Ok(options));

@@ -33,6 +33,7 @@ fn the_end_is_above_the_mark() {
 fn a_mark_beyond_the_buffer() {
     let mut small = config();
     small.receive_buffer = 4000;
+    small.mtu = 1040;
     let mut w = Wire::connected_to(small, PLAIN);
     w.set(|options| options.receive_low = 1_000_000);
     for seq in [1, 1001, 2001] {
@@ -49,7 +50,7 @@ fn the_window_is_clamped() {
     let mut w = Wire::new(config(), WE_CONNECT);
     w.connect();
     w.set(|options| options.window_clamp = Some(5000));
-    assert_eq!(w.sees("S 0:0(0)").win, Some(5000));
+    assert_eq!(w.sees("S 0:0(0)").win, Some(4380)); // whole segments
     w.peer(&format!("S. 0:0(0) ack 1 {PLAIN}"));
     let first = w.sees(". 1:1(0) ack 1").win.expect("a window");
     assert!(first <= 5000, "{first}");

@@ -6,6 +6,8 @@ mod ack;
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod autotune;
+#[cfg(test)]
 mod bind;
 #[cfg(test)]
 mod close;
@@ -18,6 +20,8 @@ mod cork;
 #[cfg(test)]
 mod defer_accept;
 #[cfg(test)]
+mod delayed_ack;
+#[cfg(test)]
 mod device_down;
 #[cfg(test)]
 mod disconnect;
@@ -25,6 +29,8 @@ mod disconnect;
 mod dsack;
 #[cfg(test)]
 mod dual_stack;
+#[cfg(test)]
+mod ecn;
 #[cfg(test)]
 mod fast_open;
 #[cfg(test)]
@@ -71,6 +77,8 @@ mod reset;
 mod retransmission;
 #[cfg(test)]
 mod sequence;
+#[cfg(test)]
+mod service;
 #[cfg(test)]
 mod state_table;
 #[cfg(test)]

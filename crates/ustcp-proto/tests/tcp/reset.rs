@@ -154,7 +154,7 @@ fn an_rst_at_a_closed_window_resets() {
         w.peer(&format!(". {first}:{}({len}) ack 1", first + len));
         w.drain();
     }
-    w.set(|options| options.receive_buffer = 65_535);
+    w.set(|options| options.receive_buffer = Some(65_535));
     let next = 65_536 + fill(&mut w, 65_536);
     assert_eq!(w.info().rcv_wnd, 0);
     w.peer(&format!("R {}:{}(0)", next + 1, next + 1)); // beyond: out of the window
@@ -221,7 +221,7 @@ fn listen_and_the_flags() {
         ("SF 0:0(0)", None),
         ("FPU 0:0(0)", None),
         ("S 0:0(0) <mss 1000>", Some("S. 0:0(0) ack 1")),
-        ("SEW 0:0(0) <mss 1000>", Some("S. 0:0(0) ack 1")),
+        ("SEW 0:0(0) <mss 1000>", Some("SE. 0:0(0) ack 1")),
         ("SP 0:10(10) <mss 1000>", Some("S. 0:0(0) ack 1")),
     ] {
         let mut w = Wire::listening(config(), 8);

@@ -169,7 +169,7 @@ fn hostile_pointers() {
 #[test]
 fn a_pointer_at_a_closed_window() {
     let mut w = Wire::connected();
-    w.set(|options| options.receive_buffer = 2304);
+    w.set(|options| options.receive_buffer = Some(2304));
     while w.info().rcv_wnd > 0 {
         let (seq, len) = (1 + w.info().bytes_received, w.info().rcv_wnd.min(1000));
         w.peer(&format!(". {seq}:{}({len}) ack 1", seq + u64::from(len)));

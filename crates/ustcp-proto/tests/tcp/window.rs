@@ -187,6 +187,7 @@ fn a_small_window_is_used_in_the_end() {
 fn full() -> Wire {
     let mut config = config();
     config.receive_buffer = 10_000;
+    config.mtu = 1040; // ten whole segments, so that the SYN can tell all of it
     let mut w = Wire::connected_to(config, PLAIN);
     for first in (1..10_001).step_by(1000) {
         w.peer(&format!(". {first}:{}(1000) ack 1", first + 1000));
@@ -273,8 +274,9 @@ fn the_right_edge_never_moves_left() {
 fn a_smaller_buffer_takes_nothing_back() {
     let mut config = config();
     config.receive_buffer = 30_000;
+    config.mtu = 1040;
     let mut w = Wire::connected_to(config, PLAIN);
-    w.set(|options| options.receive_buffer = 3000);
+    w.set(|options| options.receive_buffer = Some(3000));
     for first in (1..20_000).step_by(1000) {
         w.peer(&format!(". {first}:{}(1000) ack 1", first + 1000));
         for (_, ack) in w.elapse(ms(40)) {
@@ -290,7 +292,7 @@ fn a_smaller_buffer_takes_nothing_back_when_the_window_is_scaled() {
     let mut config = config();
     config.receive_buffer = 512 * 1024;
     let mut w = Wire::connected_to(config, "win 65535 <mss 1460,ws 0>");
-    w.set(|options| options.receive_buffer = 3000);
+    w.set(|options| options.receive_buffer = Some(3000));
     let (mut widest, unit) = (0, 16);
     for first in (1..60_001).step_by(1001) {
         w.peer(&format!(". {first}:{}(1001) ack 1", first + 1001));

@@ -17,7 +17,9 @@ const HEADERS: usize = 100;
 const LONGEST: usize = 65_535;
 
 /// What to ask for, best first: a kernel that does not know a bit refuses the whole.
-const WISHES: [c_uint; 3] = [
+const WISHES: [c_uint; 4] = [
+    // The last bit: super-segments that say CWR need not be split for us.
+    libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN,
     libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6,
     libc::TUN_F_CSUM | libc::TUN_F_TSO4,
     libc::TUN_F_CSUM,

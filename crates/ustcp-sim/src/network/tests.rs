@@ -105,6 +105,7 @@ fn the_window_of_the_syn_ack_in_a_simultaneous_open_is_not_scaled() {
     let hosts = [1, 2].map(|number| {
         network.add_host(Config {
             receive_buffer: 1 << 20,
+            receive_buffer_max: 0,
             ..Network::host_config(number)
         })
     });

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::{Direction, PacketKind, ScriptedDrop, Weather};
 
-const KEYS: &str = "loss, reorder, duplicate, corrupt, delay, jitter, rate, queue, drop, seed";
+const KEYS: &str = "loss, reorder, duplicate, corrupt, mark, delay, jitter, rate, queue, drop, seed";
 const LONGEST: Duration = Duration::from_secs(60);
 const RATES: core::ops::RangeInclusive<u64> = 1_000..=1_000_000_000_000;
 const QUEUES: core::ops::RangeInclusive<u64> = 1..=1_000_000;
@@ -53,6 +53,7 @@ impl Weather {
             "reorder" => self.reorder = probability(key, value)?,
             "duplicate" => self.duplicate = probability(key, value)?,
             "corrupt" => self.corrupt = probability(key, value)?,
+            "mark" => self.mark = probability(key, value)?,
             "delay" => self.delay = duration(key, value)?,
             "jitter" => self.jitter = duration(key, value)?,
             "rate" => self.rate = Some(rate(value)?),
@@ -187,6 +188,7 @@ impl fmt::Display for Weather {
             ("reorder", self.reorder),
             ("duplicate", self.duplicate),
             ("corrupt", self.corrupt),
+            ("mark", self.mark),
         ];
         items.extend(
             shares
@@ -261,7 +263,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_read() {
-        let text = "loss=3%, reorder=0.01,duplicate=1%,corrupt=0.1%,delay=10ms,jitter=1.5ms,rate=100mbit,queue=50,\
+        let text = "loss=3%, reorder=0.01,duplicate=1%,corrupt=0.1%,mark=2%,delay=10ms,jitter=1.5ms,rate=100mbit,queue=50,\
                     drop=FIN#1,drop=in:syn-ack#2,seed=0x10";
         let weather: Weather = text.parse().unwrap();
         let expected = Weather {
@@ -269,6 +271,7 @@ mod tests {
             reorder: 0.01,
             duplicate: 0.01,
             corrupt: 0.001,
+            mark: 0.02,
             delay: Duration::from_millis(10),
             jitter: Duration::from_micros(1500),
             rate: Some(100_000_000),
@@ -320,6 +323,7 @@ mod tests {
                 reorder: share(&mut rng),
                 duplicate: share(&mut rng),
                 corrupt: share(&mut rng),
+                mark: share(&mut rng),
                 delay: time(&mut rng),
                 jitter: time(&mut rng),
                 rate: rng.chance(0.5).then(|| 1000 + (rng.below(1 << 39) >> rng.below(30))),

@@ -178,7 +178,7 @@ proptest! {
         let read = IpPacket::parse(&bytes).unwrap();
         prop_assert_eq!(read.header, ip);
         let segment = TcpSegment::parse(&read.header, read.payload, Checksum::Full);
-        prop_assert_eq!(segment, Ok(TcpSegment { header, payload: &text }));
+        prop_assert_eq!(segment, Ok(TcpSegment { header, payload: &text, ecn: Ecn::of(ip.traffic_class) }));
     }
 
     #[test]

@@ -192,6 +192,7 @@ impl CongestionControl for Cubic {
 
     fn on_ecn(&mut self, signal: &Signal) {
         self.reduce(signal, BETA_ECN);
+        self.before = None; // a mark is no guess that could prove wrong
     }
 
     fn on_restart(&mut self, restart: &Restart) {

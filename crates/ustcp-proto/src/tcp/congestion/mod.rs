@@ -112,6 +112,12 @@ enum Recovery {
         until: SeqNum,
         reduction: Option<(Prr, usize)>,
     },
+    /// Nothing is lost, but the peer has echoed an ECN mark: the same reduction (RFC 9937 §6), until something sent
+    /// after it is acknowledged, for the echo goes on until our CWR has arrived.
+    Marked {
+        until: SeqNum,
+        reduction: Option<(Prr, usize)>,
+    },
     /// After a timeout.
     Loss {
         until: SeqNum,
@@ -124,6 +130,8 @@ pub(crate) struct Congestion {
     algorithm: Algorithm,
     control: Control,
     recovery: Recovery,
+    /// The window was reduced, and the peer not yet told (CWR, RFC 3168 §6.1.2).
+    reduced: bool,
     seed: u64,
 }
 
@@ -135,6 +143,7 @@ impl Congestion {
             algorithm,
             control: Control::new(algorithm, initial_window(initial_segments, mss), mss, seed),
             recovery: Recovery::None,
+            reduced: false,
             seed,
         }
     }
@@ -166,10 +175,15 @@ impl Congestion {
             Recovery::Fast {
                 reduction: Some((_, window)),
                 ..
-            } => window,
-            Recovery::Fast { reduction: None, .. } | Recovery::Loss { .. } | Recovery::None => {
-                self.control.get().cwnd()
             }
+            | Recovery::Marked {
+                reduction: Some((_, window)),
+                ..
+            } => window,
+            Recovery::Fast { reduction: None, .. }
+            | Recovery::Marked { reduction: None, .. }
+            | Recovery::Loss { .. }
+            | Recovery::None => self.control.get().cwnd(),
         }
     }
 
@@ -185,13 +199,25 @@ impl Congestion {
     pub(crate) fn recovery(&self) -> Option<SeqNum> {
         match self.recovery {
             Recovery::Fast { until, .. } => Some(until),
+            Recovery::Marked { .. } | Recovery::Loss { .. } | Recovery::None => None,
+        }
+    }
+
+    /// The window is being reduced, and held meanwhile.
+    pub(crate) fn is_reducing(&self) -> bool {
+        matches!(self.recovery, Recovery::Fast { .. } | Recovery::Marked { .. })
+    }
+
+    fn reduction_mut(&mut self) -> Option<&mut (Prr, usize)> {
+        match &mut self.recovery {
+            Recovery::Fast { reduction, .. } | Recovery::Marked { reduction, .. } => reduction.as_mut(),
             Recovery::Loss { .. } | Recovery::None => None,
         }
     }
 
     /// Losses are being repaired.
     pub(crate) fn is_recovering(&self) -> bool {
-        !matches!(self.recovery, Recovery::None)
+        matches!(self.recovery, Recovery::Fast { .. } | Recovery::Loss { .. })
     }
 
     /// They are those that a timeout has brought to light.
@@ -211,11 +237,7 @@ impl Congestion {
 
     /// Text was sent, for the first time or again.
     pub(crate) fn on_sent(&mut self, bytes: usize) {
-        if let Recovery::Fast {
-            reduction: Some((prr, _)),
-            ..
-        } = &mut self.recovery
-        {
+        if let Some((prr, _)) = self.reduction_mut() {
             prr.on_sent(bytes);
         }
     }
@@ -232,20 +254,31 @@ impl Congestion {
 
     /// Fast recovery begins. `recover_fs` is RFC 9937's: what it can deliver.
     pub(crate) fn on_loss(&mut self, signal: &Signal, until: SeqNum, recover_fs: usize) {
-        let control = self.control.get_mut();
-        control.on_loss(signal);
-        let reduction = control
-            .reduces_proportionally()
-            .then(|| (Prr::on_entry(control.ssthresh(), recover_fs), control.cwnd()));
+        let reduction = match self.recovery {
+            // RFC 3168 §6.1.2: one window of data, one reduction, whether marks or losses asked for it first.
+            Recovery::Marked {
+                reduction: Some(reduction),
+                ..
+            } => Some(reduction),
+            _ => {
+                self.control.get_mut().on_loss(signal);
+                self.begin_reduction(recover_fs)
+            }
+        };
         self.recovery = Recovery::Fast { until, reduction };
+    }
+
+    fn begin_reduction(&mut self, recover_fs: usize) -> Option<(Prr, usize)> {
+        self.reduced = true;
+        let control = self.control.get();
+        control
+            .reduces_proportionally()
+            .then(|| (Prr::on_entry(control.ssthresh(), recover_fs), control.cwnd()))
     }
 
     /// An acknowledgement in fast recovery, the first one among them: how much it lets go.
     pub(crate) fn reduce(&mut self, ack: &RecoveryAck, mss: usize) {
-        if let Recovery::Fast {
-            reduction: Some((prr, window)),
-            ..
-        } = &mut self.recovery
+        if let Some((prr, window)) = self.reduction_mut()
             && let Some(allowed) = prr.on_ack(ack, mss)
         {
             *window = ack.in_flight + allowed;
@@ -254,7 +287,9 @@ impl Congestion {
 
     /// The retransmission timer went off: `first` when it is not the same text once more.
     pub(crate) fn on_timeout(&mut self, signal: &Signal, until: SeqNum, first: bool) {
+        let first = first && !matches!(self.recovery, Recovery::Marked { .. });
         self.control.get_mut().on_timeout(signal, first);
+        self.reduced = true;
         self.recovery = Recovery::Loss { until };
     }
 
@@ -262,6 +297,7 @@ impl Congestion {
     pub(crate) fn advance(&mut self, una: SeqNum, bound: Option<usize>) {
         let (until, fast) = match self.recovery {
             Recovery::Fast { until, .. } => (until, true),
+            Recovery::Marked { until, .. } => (until + 1, false),
             Recovery::Loss { until } => (until, false),
             Recovery::None => return,
         };
@@ -280,13 +316,31 @@ impl Congestion {
     /// What was held to be lost never was: window and threshold are those of before, and nothing is repaired.
     pub(crate) fn undo(&mut self) {
         self.recovery = Recovery::None;
+        self.reduced = false;
         self.control.get_mut().undo();
     }
 
-    /// The peer echoes ECN marks: at most once in a round trip, and not while losses are repaired.
-    #[cfg_attr(not(test), expect(dead_code, reason = "called where ECN is negotiated"))]
-    pub(crate) fn on_ecn(&mut self, signal: &Signal) {
-        self.control.get_mut().on_ecn(signal);
+    /// The peer echoes an ECN mark. Says whether that is news: it is not while the window is being reduced, or was
+    /// after a timeout, for what was sent before that.
+    pub(crate) fn on_ecn(&mut self, signal: &Signal, until: SeqNum, recover_fs: usize) -> bool {
+        if !matches!(self.recovery, Recovery::None) {
+            return false;
+        }
+        let control = self.control.get_mut();
+        let reduction = if control.cwnd() > signal.mss {
+            control.on_ecn(signal);
+            self.begin_reduction(recover_fs)
+        } else {
+            self.reduced = true; // the least window there is
+            None
+        };
+        self.recovery = Recovery::Marked { until, reduction };
+        true
+    }
+
+    /// Whether the window was reduced since this was last asked.
+    pub(crate) fn take_reduced(&mut self) -> bool {
+        core::mem::take(&mut self.reduced)
     }
 
     /// What the algorithm is told of congestion felt with `flight` bytes unacknowledged.

@@ -75,6 +75,7 @@ impl CongestionControl for Reno {
 
     fn on_ecn(&mut self, signal: &Signal) {
         self.reduce(signal, 8); // RFC 8511 §3.1
+        self.before = None; // a mark is no guess that could prove wrong
     }
 
     fn on_restart(&mut self, restart: &Restart) {

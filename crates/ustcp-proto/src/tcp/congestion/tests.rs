@@ -151,7 +151,7 @@ fn an_ecn_echo() {
         let mut congestion = congestion(algorithm);
         congestion.control.get_mut().begin_at(40 * MSS, usize::MAX);
         let signal = congestion.signal(MSS, 40 * MSS);
-        congestion.on_ecn(&signal);
+        assert!(congestion.on_ecn(&signal, SeqNum(1000), 40 * MSS));
         assert_eq!(
             (congestion.cwnd(), congestion.recovery()),
             (segments * MSS, None),

@@ -55,6 +55,7 @@ fn ack_division_gains_nothing() {
 fn a_slow_reader_announces_no_silly_window() {
     let config = Config {
         receive_buffer: 10_000,
+        mtu: 1040, // ten whole segments, so that the SYN can tell all of it
         ..config()
     };
     let mut w = Wire::connected_to(config, PLAIN);

@@ -67,6 +67,8 @@ pub(crate) struct Wire {
     pub(crate) peer_window: u16,
     socket: Option<SocketId>,
     listener: Option<SocketId>,
+    /// The IP header of the packet last seen.
+    pub(crate) last_ip: Option<IpHeader>,
 }
 
 /// A config for tests: everything at its default, with an address and a trace, and without timestamps, so that scripts
@@ -84,6 +86,16 @@ pub(crate) fn config() -> Config {
         ),
         timestamps: false,
         trace: true,
+        // Buffers that stay as they are, whatever a test is about.
+        receive_buffer: 256 * 1024,
+        send_buffer: 256 * 1024,
+        receive_buffer_min: 0,
+        receive_buffer_max: 0,
+        send_buffer_min: 0,
+        send_buffer_max: 0,
+        // And acknowledgements that are always held back for as long.
+        delayed_ack_max: ms(40),
+        quick_acks: 0,
         ..Config::default()
     }
 }
@@ -131,6 +143,7 @@ impl Wire {
             peer_window: 65_535,
             socket: None,
             listener: None,
+            last_ip: None,
         }
     }
 
@@ -312,6 +325,24 @@ impl Wire {
         self.inject(&packet);
     }
 
+    /// The peer sends a segment, and the packet's traffic class is this when it arrives.
+    pub(crate) fn peer_with_class(&mut self, script: &str, traffic_class: u8) {
+        let packet = self.packet(&Segment::read(script));
+        let ip = IpPacket::parse(&packet).expect("a packet");
+        let tcp = TcpSegment::parse(&ip.header, ip.payload, Checksum::Full).expect("a segment");
+        let header = IpHeader {
+            traffic_class,
+            ..ip.header
+        };
+        let headers = Headers::new(&header, &tcp.header, [tcp.payload, &[]], Checksum::Full);
+        self.inject(&[headers.bytes(), tcp.payload].concat());
+    }
+
+    /// The traffic class of the packet last seen.
+    pub(crate) fn class(&self) -> u8 {
+        self.last_ip.expect("a packet").traffic_class
+    }
+
     /// The bytes of a peer's segment.
     pub(crate) fn packet(&mut self, segment: &Segment) -> Vec<u8> {
         let (window, ports) = (self.peer_window, self.ports);
@@ -355,6 +386,7 @@ impl Wire {
     fn understand(&mut self, packet: &[u8]) -> (Ports, Segment) {
         let ip = IpPacket::parse(packet).expect("a right IP packet");
         assert_eq!((ip.header.source, ip.header.destination), (self.ours, self.peers));
+        self.last_ip = Some(ip.header);
         let tcp = TcpSegment::parse(&ip.header, ip.payload, Checksum::Full).expect("a right TCP segment");
         let header = tcp.header;
         let ports = Ports(header.source_port, header.destination_port);
