@@ -133,7 +133,11 @@ fn a_lost_fin_is_sent_again() {
     network.close(server).unwrap();
     network.run_until_idle(HOUR).unwrap();
     assert_eq!(network.link_counters(here, there).scripted, 1);
-    assert_eq!(expired(&network, here, Timer::Retransmission), 1);
+    assert_eq!(
+        expired(&network, here, Timer::LossProbe),
+        1,
+        "RFC 8985 §7.2: before a timeout"
+    );
     assert_empty(&network, [here, there]);
 }
 
@@ -151,7 +155,7 @@ fn a_lost_last_ack_is_answered_out_of_time_wait() {
     network.run_until_idle(HOUR).unwrap();
 
     assert_eq!(path(&network, there).last(), Some(&State::Closed));
-    let retransmitted = expired(&network, there, Timer::Retransmission);
+    let retransmitted = expired(&network, there, Timer::LossProbe);
     assert_eq!(retransmitted, 1);
     let over = network.now().since(entered.unwrap());
     assert!(
