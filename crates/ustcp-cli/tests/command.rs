@@ -97,7 +97,7 @@ fn a_lost_fin_is_sent_again() {
             "weather    drop=out:FIN#1",
             "│── FIN,ACK",
             "╌✗│",
-            "retransmission timer",
+            "loss probe timer",
             "│─↻ FIN,ACK",
         ],
     );
