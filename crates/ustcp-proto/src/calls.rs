@@ -535,6 +535,28 @@ impl Stack {
         Ok(report)
     }
 
+    /// `TCP_QUICKACK`: 0 lets acknowledgements wait for answers; an odd number pays what is owed and ends that, an even
+    /// one only pays. A connection falls back to its own rhythm; without one it is how one begins.
+    pub fn set_quick_ack(&mut self, now: Instant, id: SocketId, value: i32) -> Result<(), Error> {
+        self.cx.now = now;
+        let socket = self.sockets.held_mut(id)?;
+        match &mut socket.kind {
+            Kind::Connection(connection) => connection.set_quick_ack(value),
+            Kind::Fresh | Kind::Listener(_) => socket.options.quick_ack = value != 0,
+        }
+        self.settle(id);
+        Ok(())
+    }
+
+    /// Whether acknowledgements do not wait for answers (`TCP_QUICKACK`).
+    pub fn quick_ack(&self, id: SocketId) -> Result<bool, Error> {
+        let socket = self.sockets.held(id)?;
+        Ok(match &socket.kind {
+            Kind::Connection(connection) => connection.quick_ack(),
+            Kind::Fresh | Kind::Listener(_) => socket.options.quick_ack,
+        })
+    }
+
     /// Options.
     pub fn options(&self, id: SocketId) -> Result<Options, Error> {
         Ok(self.sockets.held(id)?.options)

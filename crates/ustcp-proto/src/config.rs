@@ -195,6 +195,9 @@ pub struct Config {
     pub initial_window: u32,
     /// Bytes of all buffers together beyond which SYNs and text out of order are refused (`tcp_mem`, in bytes).
     pub memory_limit: usize,
+    /// After a pause of a retransmission timeout sending begins with the initial window again, RFC 5681 §4.1
+    /// (`tcp_slow_start_after_idle`).
+    pub slow_start_after_idle: bool,
     /// Congestion control that a socket begins with (`tcp_congestion_control`).
     pub congestion: Algorithm,
     /// Who may use Fast Open, as bits (`tcp_fastopen`): 1 our connections, 2 listeners that ask for it, 4 connections
@@ -265,6 +268,7 @@ impl Default for Config {
             notsent_low: u32::MAX,
             initial_window: 10,
             memory_limit: 1 << 30,
+            slow_start_after_idle: true,
             congestion: Algorithm::Cubic,
             fast_open: 1,
             ecn: EcnPolicy::Accept,

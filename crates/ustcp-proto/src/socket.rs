@@ -134,6 +134,8 @@ pub struct Options {
     /// `TCP_USER_TIMEOUT` (RFC 5482): how long a peer may leave unanswered what is sent again, probes of its closed
     /// window, and those of keepalive. `None`: as the configuration's counts of retries say.
     pub user_timeout: Option<Duration>,
+    /// `TCP_QUICKACK` before there is a connection, see [`Stack::set_quick_ack`](crate::Stack::set_quick_ack).
+    pub quick_ack: bool,
     /// `TCP_NODELAY`: no Nagle.
     pub no_delay: bool,
     /// `TCP_CORK`: less than a whole segment waits for more, for a retransmission timeout at most.
@@ -211,6 +213,7 @@ impl Default for Options {
             keepalive_count: 9,
             urgent_inline: false,
             user_timeout: None,
+            quick_ack: true,
             no_delay: false,
             cork: false,
             notsent_low: 0,

@@ -68,6 +68,9 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_rto_max_ms", |config| Knob::Millis(&mut config.rto_max)),
     ("tcp_rto_min_us", |config| Knob::Micros(&mut config.rto_min)),
     ("tcp_sack", |config| Knob::Flag(&mut config.sack)),
+    ("tcp_slow_start_after_idle", |config| {
+        Knob::Flag(&mut config.slow_start_after_idle)
+    }),
     ("tcp_syn_retries", |config| Knob::Count(&mut config.syn_retries)),
     ("tcp_synack_retries", |config| Knob::Count(&mut config.syn_ack_retries)),
     ("tcp_syncookies", |config| Knob::SynCookies(&mut config.syn_cookies)),

@@ -85,6 +85,7 @@ pub(crate) fn set(
         (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => {
             options.receive_low = receive_low(stack.buffers(id)?.0, int_at(value, 0)?)
         }
+        (libc::IPPROTO_TCP, libc::TCP_QUICKACK) => return Ok(stack.set_quick_ack(now, id, int_at(value, 0)?)?),
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => options.fast_open_backlog = fast_open_backlog(stack, id, value)?,
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => {
             options.fast_open_connect = fast_open_flag(stack, id, value, &[State::Closed])?;
@@ -116,6 +117,7 @@ pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_i
             Family::V4 => libc::AF_INET,
             Family::V6 => libc::AF_INET6,
         },
+        (libc::IPPROTO_TCP, libc::TCP_QUICKACK) => c_int::from(stack.quick_ack(id)?),
         (libc::SOL_SOCKET, libc::SO_SNDLOWAT) => 1,
         (libc::SOL_SOCKET, libc::SO_INCOMING_CPU) => -1, // no processor's in particular
         (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(stack.state(id)? == State::Listen),

@@ -158,7 +158,7 @@ impl Connection {
             tail_probe: TailProbe::default(),
             undo: Undo::default(),
             ecn: EcnFeedback::new(false),
-            acks: DelayedAck::new(cx.now, &cx.config),
+            acks: DelayedAck::new(cx.now, &cx.config, options.quick_ack),
             sizing: RightSizing::new(cx.now, our_mss),
             limits,
             timers: Timers::default(),

@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::connection::Connection;
 use super::receive::AckDebt;
 use crate::context::Context;
-use crate::{Config, Instant};
+use crate::{Config, Instant, State};
 
 /// What arrival and departure say of a connection's rhythm.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +26,11 @@ pub(crate) struct DelayedAck {
 }
 
 impl DelayedAck {
-    pub(crate) fn new(now: Instant, config: &Config) -> DelayedAck {
+    pub(crate) fn new(now: Instant, config: &Config, quick: bool) -> DelayedAck {
         DelayedAck {
             ato: None,
             quick: 0,
-            pingpong: false,
+            pingpong: !quick,
             last_text: now,
             small: 0,
             min: config.delayed_ack,
@@ -68,6 +68,11 @@ impl DelayedAck {
         self.be_quick(segments);
         self.pingpong = false;
         self.ato = self.ato.map(|_| self.min);
+    }
+
+    /// What the user says of its rhythm (`TCP_QUICKACK`).
+    fn set_pingpong(&mut self, pingpong: bool) {
+        self.pingpong = pingpong;
     }
 
     /// The next acknowledgement is not to wait.
@@ -130,6 +135,22 @@ impl Connection {
         }
         let due = cx.now + self.acks.delay(self.rtt.srtt());
         self.timers.delayed_ack = Some(self.timers.delayed_ack.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    /// `TCP_QUICKACK`, as Linux: 0 lets acknowledgements wait for answers; an odd number pays what is owed and ends that,
+    /// an even one only pays.
+    pub(crate) fn set_quick_ack(&mut self, value: i32) {
+        self.acks.set_pingpong(value == 0);
+        let answers = matches!(self.state, State::Established | State::CloseWait);
+        if value != 0 && answers && self.rcv.debt == AckDebt::Delayed {
+            self.rcv.owe(AckDebt::Now);
+            self.acks.set_pingpong(value % 2 == 0);
+        }
+    }
+
+    /// Whether acknowledgements do not wait for answers.
+    pub(crate) fn quick_ack(&self) -> bool {
+        !self.acks.pingpong
     }
 
     /// The user has read. As Linux: the peer hears at once that the end of what it wrote has been taken.

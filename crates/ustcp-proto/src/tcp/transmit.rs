@@ -143,7 +143,7 @@ impl Connection {
         if self.snd.in_flight.outstanding() == 0 {
             self.congestion.on_restart(&Restart {
                 now: cx.now,
-                rto_passed: cx.now.since(self.last_text_sent) > self.rtt.rto(),
+                rto_passed: cx.config.slow_start_after_idle && cx.now.since(self.last_text_sent) > self.rtt.rto(),
                 srtt: self.rtt.srtt(),
             });
         }

@@ -182,10 +182,9 @@ fn a_timeout_leaves_one_segment() {
     assert_eq!(w.drain().len(), 2); // slow start again
 }
 
-/// 5681-14: after silence longer than an RTO no more than an initial window goes in one burst.
-#[test]
-fn a_restart_after_idle() {
-    let mut w = Wire::connected_to(config(), "win 65535 <mss 1000,ws 7>");
+/// What goes in one burst five seconds after 200,000 bytes were acknowledged.
+fn burst_after_a_pause(config: ustcp_proto::Config) -> usize {
+    let mut w = Wire::connected_to(config, "win 65535 <mss 1000,ws 7>");
     w.peer(". 1:1(0) ack 1");
     let mut end = 1;
     w.write(200_000);
@@ -200,7 +199,23 @@ fn a_restart_after_idle() {
     assert!(w.info().cwnd > 50);
     w.after(secs(5));
     w.write(200_000);
-    assert_eq!(w.drain().len(), 10);
+    w.drain().len()
+}
+
+/// 5681-14: after silence longer than an RTO no more than an initial window goes in one burst.
+#[test]
+fn a_restart_after_idle() {
+    assert_eq!(burst_after_a_pause(config()), 10);
+}
+
+/// Unless the user of the stack wants it otherwise (`tcp_slow_start_after_idle`).
+#[test]
+fn no_restart_where_none_is_wanted() {
+    let config = ustcp_proto::Config {
+        slow_start_after_idle: false,
+        ..config()
+    };
+    assert!(burst_after_a_pause(config) > 50);
 }
 
 /// 5681-15: a window that is not used does not grow.

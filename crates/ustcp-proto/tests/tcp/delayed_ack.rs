@@ -141,3 +141,23 @@ fn what_comes_again_hurries() {
     w.sees(". 1:1(0) ack 18001");
     assert_eq!(delays(&mut w, &mut next, 3, 5), [Some(0); 3]);
 }
+
+/// `TCP_QUICKACK`, as Linux: an odd number pays what is owed and lets nothing wait, an even one only pays, 0 waits for
+/// answers.
+#[test]
+fn a_user_who_wants_quick_acknowledgements() {
+    for (value, stays) in [(1, true), (2, false)] {
+        let mut w = connected();
+        let id = w.id();
+        let mut next = 1;
+        delays(&mut w, &mut next, 18, 10); // the quick start is over
+        w.stack.set_quick_ack(w.now, id, 0).unwrap();
+        assert!(!w.stack.quick_ack(id).unwrap());
+        w.peer(&format!("P. {next}:{}(100) ack 1", next + 100));
+        w.quiet();
+        let now = w.now;
+        w.stack.set_quick_ack(now, id, value).unwrap();
+        w.sees(&format!(". 1:1(0) ack {}", next + 100));
+        assert_eq!(w.stack.quick_ack(id), Ok(stays));
+    }
+}
