@@ -34,7 +34,7 @@ Examples:
           Our FIN is lost and sent again
   ustcp demo --weather drop=in:FIN#1
           The peer's FIN is lost, and comes again
-  ustcp demo --weather drop=out:ACK#2
+  ustcp demo --weather drop=out:ACK#3
           Our last ACK is lost: TIME-WAIT is there to answer the repeated FIN
   ustcp demo --time-wait 60 -- build/examples/http_get http://10.77.0.1/
           A C program, and TIME-WAIT at its full length";

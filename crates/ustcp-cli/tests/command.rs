@@ -106,7 +106,7 @@ fn a_lost_fin_is_sent_again() {
 
 #[test]
 fn a_lost_last_ack_makes_the_peer_repeat_its_fin_in_time_wait() {
-    let output = ustcp(&["demo", "--in-memory", "--weather", "drop=out:ACK#2"]);
+    let output = ustcp(&["demo", "--in-memory", "--weather", "drop=out:ACK#3"]);
     assert_eq!(output.status.code(), Some(0));
     let text = stdout(&output);
     assert_in_order(
