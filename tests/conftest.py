@@ -32,6 +32,7 @@ COMMANDS = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("USTCP_SECRET", "none")  # tests leave no keys on the machine
     for line in (
         "stacks(*names): which of c, python and kernel play our side; default all",
         "environment(**variables): USTCP_ variables of our side",
