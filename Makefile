@@ -4,6 +4,7 @@
 # make requirements  writes docs/rfc9293.md, docs/requirements.md and docs/attacks.md from the labels of the tests
 # make attacks   measures the figures of docs/attacks.md anew
 # make mutations  takes rules out of the code, one at a time, and sees their tests fail (20 minutes)
+# make differential  records Linux's answers to the scripts of tests/differential (root), compares ours: docs/differential.md
 # make bench     speed, side by side with the kernel
 # make goodput   goodput over a lossy line of 100 Mbit/s, side by side with the kernel (25 minutes)
 # make flood     100,000 SYNs a second at a listener, while a flow runs and clients connect
@@ -19,7 +20,11 @@ PYTHON := $(VENV)/bin/python
 APT_DEMO := gcc make pkg-config python3
 APT_TEST := $(APT_DEMO) binutils g++ iproute2 python3-venv tshark util-linux
 
-.PHONY: demo test check requirements check-requirements attacks mutations bench goodput flood sim clean apt-demo apt-test rust-tests python-module pytest
+# Themes or scripts for make differential; all of them when empty.
+DIFFERENTIAL ?=
+
+.PHONY: demo test check requirements check-requirements attacks mutations differential bench goodput flood sim clean
+.PHONY: apt-demo apt-test rust-tests python-module pytest
 
 demo: apt-demo
 	@echo "== building libustcp, the example and the command (release; from a cold cache a few minutes)"
@@ -58,6 +63,11 @@ check: apt-test $(VENV)/ready
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(PYTHON) tests/policy.py
 	$(PYTHON) tests/rfc/mutate.py check
+
+# DIFFERENTIAL="theme ..." for some of it. `make test` compares too, with what was recorded and committed.
+differential: apt-test python-module
+	cd tests && ../$(PYTHON) -m differential record $(DIFFERENTIAL)
+	cd tests && ../$(PYTHON) -m differential compare $(DIFFERENTIAL)
 
 bench: examples build/bench/load build/bench/server
 	python3 tests/bench/run.py $(BENCH)

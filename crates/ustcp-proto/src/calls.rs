@@ -384,7 +384,8 @@ impl Stack {
                 Ok(())
             }
             Kind::Connection(connection) => match connection.state {
-                State::Closed => Err(Error::NotConnected),
+                // As Linux, where a socket has nothing to do with the 2 MSL of its ports.
+                State::Closed | State::TimeWait => Err(Error::NotConnected),
                 State::SynSent => {
                     connection.fail(&mut self.cx, Cause::Aborted, Error::ConnectionAborted);
                     self.settle(id);
@@ -603,7 +604,8 @@ impl Stack {
         let socket = self.sockets.held(id)?;
         match &socket.kind {
             Kind::Connection(connection)
-                if (connection.was_established || connection.is_early()) && connection.state != State::Closed =>
+                if (connection.was_established || connection.is_early())
+                    && !matches!(connection.state, State::Closed | State::TimeWait) =>
             {
                 Ok(address::outward(socket.family, connection.flow.remote))
             }

@@ -46,6 +46,9 @@ const RETURN: Step<()> = ControlFlow::Break(None);
 /// between connections: a shared limit can be felt from outside (CVE-2016-5696).
 pub(super) const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long after the RST of RFC 9293 Figure 9 the SYN goes again: enough for the one to arrive before the other.
+const SYN_AFTER_RESET: Duration = Duration::from_millis(10);
+
 impl Connection {
     /// Takes in a segment addressed to this connection. Returns an RST to answer with, if that is due.
     pub(crate) fn on_segment(&mut self, cx: &mut Context, segment: &TcpSegment<'_>) -> Option<TcpHeader> {
@@ -72,7 +75,7 @@ impl Connection {
         self.check_fin(cx, &arrival)
     }
 
-    fn check_ack_of_syn(&self, now: Instant, header: &TcpHeader) -> Step<()> {
+    fn check_ack_of_syn(&mut self, now: Instant, header: &TcpHeader) -> Step<()> {
         // As Linux: a TSecr that our SYN did not carry is no better than such a number.
         let foreign = self
             .syn_sent_at
@@ -80,6 +83,10 @@ impl Connection {
         let wrong = header.flags.has(Flags::ACK) && (!self.acknowledges_syn(header.ack) || foreign);
         if !wrong {
             return ControlFlow::Continue(());
+        }
+        if self.timeouts == 0 && header.ack != self.snd.nxt {
+            // As Linux: our RST ends what the peer still had of an earlier connection, so the next SYN is welcome.
+            self.timers.retransmission = Some(now + SYN_AFTER_RESET);
         }
         ControlFlow::Break((!header.flags.has(Flags::RST)).then(|| reset_for(header, 0)))
     }
@@ -320,7 +327,9 @@ impl Connection {
                 ControlFlow::Break(Some(reset_for(header, 0)))
             };
         }
-        let oldest = self.snd.una - self.snd.max_wnd;
+        // As Linux: before the first byte that was ever acknowledged there is nothing to be late with.
+        let acked = usize::try_from(self.bytes_acked).unwrap_or(usize::MAX);
+        let oldest = self.snd.una - self.snd.max_wnd.min(acked);
         if ack.after(self.snd.nxt) || ack.before(oldest) {
             cx.dropped(Some(self.flow), DropReason::BadAck);
             self.challenge(cx);
@@ -382,10 +391,11 @@ impl Connection {
         if arrival.text.is_empty() || !(takes_text || self.state == State::SynReceived) {
             return ControlFlow::Continue(());
         }
-        if self.orphan {
+        let closed = self.read_shut && matches!(self.state, State::FinWait1 | State::FinWait2);
+        if self.orphan || closed {
             // Nobody will read it: RFC 9293 SHLD-3, RFC 2525 §2.17.
             cx.dropped(Some(self.flow), DropReason::State);
-            self.enter(cx, Cause::Aborted);
+            self.fail(cx, Cause::Aborted, Error::ConnectionReset);
             return ControlFlow::Break(Some(reset_for(&arrival.header, arrival.text.len())));
         }
         self.last_text_received = cx.now;
@@ -418,10 +428,19 @@ impl Connection {
         }
         if self.rcv.fin_is_next() && self.state.on(Cause::PeerFin).is_some() {
             self.rcv.take_fin();
+            self.owe_for_fin();
             self.arrivals = self.arrivals.wrapping_add(1);
             self.enter(cx, Cause::PeerFin);
         }
+        self.schedule_acknowledgement(cx);
         ControlFlow::Continue(())
+    }
+
+    /// As Linux: who has heard a peer out is given the time of an acknowledgement to close as well, and to say both in one
+    /// segment.
+    fn owe_for_fin(&mut self) {
+        let may_wait = self.state == State::Established && self.acks.on_fin();
+        self.rcv.owe(if may_wait { AckDebt::Delayed } else { AckDebt::Now });
     }
 
     /// An acknowledgement that proves who we are to a peer who has lost track, or shows an attacker nothing.

@@ -68,6 +68,13 @@ impl Assembler {
             .fold(next, |reached, range| reached.max(range.end))
     }
 
+    /// Where `start` lies inside a range that began earlier: where that ends.
+    pub(crate) fn held_until(&self, start: SeqNum) -> Option<SeqNum> {
+        let at = self.ranges.partition_point(|range| range.end.at_or_before(start));
+        let range = self.ranges.get(at)?;
+        range.start.at_or_before(start).then_some(range.end)
+    }
+
     /// How many ranges are held.
     pub(crate) fn len(&self) -> usize {
         self.ranges.len()

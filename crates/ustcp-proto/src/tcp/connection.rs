@@ -297,7 +297,11 @@ impl Connection {
             return;
         }
         self.path_mtu = mtu;
+        let before = self.snd.mss;
         self.update_mss();
+        if self.snd.mss == before {
+            return; // what is in flight fits
+        }
         self.snd.in_flight.mark_all_lost();
         drop(self.snd.in_flight.take_losses());
         self.congestion.repair_without_blame(self.snd.nxt);

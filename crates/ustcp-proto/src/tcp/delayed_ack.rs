@@ -104,6 +104,13 @@ impl DelayedAck {
         ato.max(self.min).min(round_trip).min(self.max)
     }
 
+    /// The peer has said all. As Linux: who has heard it out may close as well, and say both in one segment; whether there is
+    /// time for that. There is none when nothing else was ever said.
+    pub(crate) fn on_fin(&mut self) -> bool {
+        self.pingpong = true;
+        self.ato.is_some()
+    }
+
     /// Nothing left on which the acknowledgement could ride. A user who answers has not; else the text comes more
     /// slowly than was thought.
     pub(crate) fn on_timeout(&mut self, rto: Duration) {
@@ -126,6 +133,10 @@ impl Connection {
         let full = self.rcv.segment_size();
         let segments = self.rcv.window() / (2 * full);
         self.acks.on_text(cx.now, segments, self.rtt.rto(), len < full);
+    }
+
+    /// What is owed once text and FIN of a segment have been taken is given now or held back.
+    pub(super) fn schedule_acknowledgement(&mut self, cx: &Context) {
         if self.rcv.debt != AckDebt::Delayed {
             return;
         }

@@ -99,7 +99,7 @@ pub(crate) struct Offer {
 impl Offer {
     pub(crate) fn from_options(config: &Config, family: Family, options: &TcpOptions) -> Offer {
         Offer {
-            mss: options.mss.unwrap_or(family.default_mss()),
+            mss: options.mss.filter(|mss| *mss > 0).unwrap_or(family.default_mss()),
             window_scale: options.window_scale.map(|shift| shift.min(MAX_WINDOW_SCALE)),
             sack: options.sack_permitted && config.sack,
         }

@@ -5,7 +5,7 @@ use ustcp_wire::{SackBlock, SackBlocks, SeqNum};
 use super::assembler::Assembler;
 use super::pages::Pages;
 use super::urgent::Urgent;
-use crate::DropReason;
+use crate::{DropReason, Family};
 
 /// Whether an acknowledgement is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,6 +149,7 @@ impl Receive {
     }
 
     fn take_in_order(&mut self, text: &[u8]) -> Result<(), DropReason> {
+        self.note_overlap(self.nxt, text.len());
         self.ring.write_at(0, text).map_err(|_| DropReason::Reassembly)?;
         let filled_gap = !self.assembler.is_empty();
         let reached = self.assembler.continue_from(self.nxt + text.len());
@@ -169,17 +170,30 @@ impl Receive {
 
     fn take_out_of_order(&mut self, seq: SeqNum, text: &[u8]) -> Result<(), DropReason> {
         self.owe_duplicate();
-        if let Some(SackBlock { start, end }) = self.assembler.overlap(seq, seq + text.len()) {
-            self.note_duplicate(start, end);
-        }
+        self.note_overlap(seq, text.len());
+        // As Linux: of two that say different things about the same bytes, the one that begins earlier is believed, and
+        // of two that begin together the older.
+        let held = self.assembler.held_until(seq).map_or(0, |end| end.distance_from(seq));
+        let fresh = text.get(held..).unwrap_or(&[]);
         if !self.assembler.insert(seq, seq + text.len()) {
             return Err(DropReason::Reassembly);
         }
-        self.ring.write_at(seq.distance_from(self.nxt), text).map_err(|_| {
-            // Without its bytes a range must not be believed in; what else was held ahead comes again as well.
-            self.assembler.clear();
-            DropReason::Reassembly
-        })
+        self.ring
+            .write_at(seq.distance_from(self.nxt) + held, fresh)
+            .map_err(|_| {
+                // Without its bytes a range must not be believed in; what else was held ahead comes again as well.
+                self.assembler.clear();
+                DropReason::Reassembly
+            })
+    }
+
+    /// What of `len` bytes at `seq` is held ahead already, they bring twice. As Linux, what the same segment brings of before
+    /// RCV.NXT is told instead.
+    fn note_overlap(&mut self, seq: SeqNum, len: usize) {
+        let overlap = self.assembler.overlap(seq, seq + len);
+        if let Some(SackBlock { start, end }) = overlap.filter(|_| self.duplicate.is_none()) {
+            self.note_duplicate(start, end);
+        }
     }
 
     /// `[start, end)` has arrived before. Told once; what continues it goes along (as Linux).
@@ -214,8 +228,8 @@ impl Receive {
         if !self.finished && seq.at_or_after(self.nxt) {
             self.fin = Some(seq);
         }
-        if seq.after(self.nxt) {
-            self.owe_duplicate();
+        if seq.after(self.nxt) && self.debt != AckDebt::Now {
+            self.owe_duplicate(); // text before it in the same segment has seen to that already
         }
     }
 
@@ -229,7 +243,6 @@ impl Receive {
         self.finished = true;
         self.nxt += 1;
         self.right = self.right.max(self.nxt);
-        self.owe(AckDebt::Now);
     }
 
     /// The peer's FIN has been taken.
@@ -272,7 +285,9 @@ impl Receive {
 
     /// What "every second full-sized segment" counts by: at most what a single packet carries.
     pub(super) fn segment_size(&self) -> usize {
-        self.largest_text.clamp(1, self.mss)
+        self.largest_text
+            .max(usize::from(Family::V4.default_mss()))
+            .min(self.mss)
     }
 
     /// The window field to send now, and with it the right edge moves.
@@ -349,5 +364,28 @@ impl Receive {
         if self.ring.is_empty() {
             self.ring.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FSM-10: of two stories about the same bytes the one that begins earlier is believed, and never a mixture.
+    #[test]
+    fn the_earlier_story_is_believed() {
+        let mut rcv = Receive::new(1000, 100, None);
+        rcv.synchronize(SeqNum(0));
+        for (seq, text) in [
+            (11, b"aaaaaaaaaa"),
+            (16, b"bbbbbbbbbb"),
+            (13, b"cccccccccc"),
+            (1, b"dddddddddd"),
+        ] {
+            assert_eq!(rcv.take(SeqNum(seq), text), Ok(()));
+        }
+        let mut read = [0; 99];
+        let count = rcv.ring.copy_to(0, &mut read);
+        assert_eq!(&read[..count], b"ddddddddddaaaaaaaaaabbbbb");
     }
 }

@@ -168,7 +168,13 @@ impl Connection {
     pub(super) fn packet_text(&self) -> usize {
         let blocks = self.rcv.sack_block_count().min(self.sack_room());
         let options = if blocks > 0 { 4 + 8 * blocks } else { 0 };
-        self.snd.mss.saturating_sub(options).max(1)
+        // As Linux, RFC 9293 §3.8.6.2.1: no more than half of what the peer's window ever was, or each would fill it.
+        let half = match self.snd.max_wnd {
+            0 => usize::MAX,
+            small if small <= usize::from(self.family().default_mss()) => small,
+            large => large / 2,
+        };
+        self.snd.mss.min(half).saturating_sub(options).max(1)
     }
 
     /// SACK blocks that take at most half of a packet, however small that is, and that have room beside timestamps.

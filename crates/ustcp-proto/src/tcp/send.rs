@@ -104,7 +104,10 @@ impl Send {
         // As Linux: what acknowledges more is newer, even when it carries old text again. Were SND.UNA to move and
         // SND.WND to stay, the window would end where the peer never said.
         let newer = ack.after(self.una) || self.wl1.before(seq);
-        if newer || (self.wl1 == seq && self.wl2.at_or_before(ack)) {
+        // As Linux: of two that say otherwise the same, the one with the larger window was sent later, or the one that
+        // shuts it.
+        let moves = window > self.wnd || window == 0;
+        if newer || (self.wl1 == seq && self.wl2.at_or_before(ack) && moves) {
             self.set_window(seq, ack, window)
         } else {
             false

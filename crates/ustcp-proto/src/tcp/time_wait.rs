@@ -82,7 +82,13 @@ impl TimeWait {
             return Aftermath::AnswerAndRestart(self.acknowledgement(now)); // MUST-13: our last ACK was lost
         }
         let says_nothing = segment.payload.is_empty() && header.seq == self.rcv_nxt && !header.flags.has(Flags::SYN);
-        if says_nothing || now < self.quiet_until {
+        if says_nothing {
+            return Aftermath::Ignore;
+        }
+        if !segment.payload.is_empty() && !header.flags.has(Flags::SYN) {
+            return Aftermath::Answer(self.acknowledgement(now)); // as Linux: text is no part of a war of ACKs
+        }
+        if now < self.quiet_until {
             return Aftermath::Ignore;
         }
         self.quiet_until = now + CHALLENGE_INTERVAL;

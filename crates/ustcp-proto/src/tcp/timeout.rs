@@ -115,15 +115,11 @@ impl Connection {
         }
     }
 
+    /// Nobody answers, so nobody is told: as Linux.
     fn time_out(&mut self, cx: &mut Context) -> Verdict {
-        let verdict = if self.may_reset() {
-            Verdict::Reset
-        } else {
-            Verdict::Silent
-        };
         let error = self.soft_error.unwrap_or(Error::TimedOut);
         self.fail(cx, Cause::Aborted, error);
-        verdict
+        Verdict::Silent
     }
 
     /// The peer's window is closed, or too small to be worth filling: ask, RFC 9293 §3.8.6.1.
@@ -142,7 +138,8 @@ impl Connection {
             return Verdict::Silent;
         }
         if self.has_been_silent_long_enough(cx) {
-            return self.time_out(cx);
+            self.time_out(cx);
+            return Verdict::Reset; // as Linux: what is idle may be alive and unheard
         }
         self.probes += 1;
         self.probe_pending = true;

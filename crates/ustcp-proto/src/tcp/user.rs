@@ -50,11 +50,14 @@ impl Connection {
         if copied > 0 || into.is_empty() {
             return Ok(copied);
         }
+        if self.rcv.is_finished() {
+            return Ok(0); // as Linux: the stream is whole, whatever became of the connection since
+        }
         if let Some(error) = self.error.take() {
             self.notify = true;
             return Err(error);
         }
-        let at_end = self.read_shut || self.rcv.is_finished() || self.state == State::Closed;
+        let at_end = self.read_shut || self.state == State::Closed;
         if at_end { Ok(0) } else { Err(Error::WouldBlock) }
     }
 
@@ -120,7 +123,7 @@ impl Connection {
         matches!(
             self.state,
             State::SynReceived | State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait
-        ) || matches!(self.state, State::Closing | State::LastAck) && self.options.linger == Some(Duration::ZERO)
+        )
     }
 
     /// Changed options take effect.

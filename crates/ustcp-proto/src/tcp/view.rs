@@ -88,7 +88,8 @@ impl Connection {
             pacing_rate: self.congestion.pacing_rate(),
             snd_mss: count32(mss),
             rcv_mss: count32(self.rcv.largest_text.min(self.largest_segment())),
-            advmss: u32::from(announced_mss(config, self.family(), &self.options)),
+            advmss: u32::from(announced_mss(config, self.family(), &self.options))
+                .saturating_sub(count32(self.timestamps.overhead())),
             pmtu: count32(self.path_mtu),
             snd_wnd: count32(self.snd.wnd),
             rcv_wnd: count32(self.rcv.window()),

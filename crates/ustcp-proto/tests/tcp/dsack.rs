@@ -54,11 +54,22 @@ fn below_the_acknowledgement_it_comes_first() {
     w.sees(". 1:1(0) ack 1001 <sack 1:1001 2001:3001>");
 }
 
+/// 2883-1: text in its turn that brings again what was held ahead.
+#[test]
+fn what_was_held_ahead_comes_again_in_order() {
+    let mut w = Wire::connected_to(config(), SACKING);
+    w.peer(". 101:201(100) ack 1");
+    w.sees(". 1:1(0) ack 1 <sack 101:201>");
+    w.peer(". 1:251(250) ack 1");
+    w.sees(". 1:1(0) ack 251 <sack 101:201>");
+}
+
 /// 2883-1: a FIN takes a number too.
 #[test]
 fn a_fin_that_comes_twice_is_told() {
     let mut w = Wire::connected_to(config(), SACKING);
     w.peer("F. 1:101(100) ack 1");
+    w.after(ms(40));
     w.sees(". 1:1(0) ack 102 <>");
     w.peer("F. 1:101(100) ack 1");
     w.sees(". 1:1(0) ack 102 <sack 1:102>");

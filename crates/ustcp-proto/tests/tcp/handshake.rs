@@ -75,6 +75,7 @@ fn the_peer_opens_and_we_answer() {
 fn the_last_segment_of_the_handshake_brings_text_and_fin() {
     let mut w = Wire::half_open(config());
     w.peer("FP. 1:11(10) ack 1");
+    w.after(ms(40));
     w.sees(". 1:1(0) ack 12");
     w.accept();
     assert_eq!(w.state(), State::CloseWait);
@@ -259,7 +260,6 @@ fn text_completes_the_handshake() {
     w.peer("P. 1:101(100) ack 1");
     w.accept();
     assert_eq!(w.read(1000), Ok(100));
-    w.after(ms(40));
     w.sees(". 1:1(0) ack 101");
 }
 
@@ -345,6 +345,7 @@ fn a_second_listener_disturbs_nobody() {
     );
     w.peer("P. 1:2(1) ack 1");
     assert_eq!(w.read(10), Ok(1));
+    w.sees(". 1:1(0) ack 2");
     w.ports = Ports(SERVER, 777);
     w.peer("S 0:0(0) <mss 1000>");
     w.ports = WE_LISTEN;

@@ -43,6 +43,7 @@ fn a_conversation_that_we_accept() {
     w.peer(". 1:1(0) ack 1");
     w.accept();
     w.peer("FP. 1:11(10) ack 1");
+    w.after(ms(40));
     w.sees(". 1:1(0) ack 12");
     assert_eq!((w.read(99), w.read(99)), (Ok(10), Ok(0)));
     w.write(10);

@@ -172,7 +172,7 @@ const SEGMENTS: &str = "
 state                | SYN                    | SYN-ACK             | ACK              | TEXT              | FIN                | FIN-ACK            | OLD FIN | RST      | RST NEAR | RST FAR | BAD ACK
 CLOSED               | rst                    | rst                 | rst              | rst               | rst                | rst                | rst     | -        | -        | -       | rst
 LISTEN               | syn-ack > SYN-RECEIVED | rst                 | rst              | rst               | rst                | rst                | rst     | -        | -        | -       | rst
-SYN-SENT             | syn-ack > SYN-RECEIVED | ack > ESTABLISHED   | -                | rst               | rst                | -                  | rst     | > CLOSED | -        | -       | rst
+SYN-SENT             | syn-ack > SYN-RECEIVED | ack > ESTABLISHED   | -                | rst syn           | rst syn            | -                  | rst syn | > CLOSED | -        | syn     | rst syn
 SYN-RECEIVED passive | ack                    | ack                 | > ESTABLISHED    | ack > ESTABLISHED | ack > CLOSE-WAIT   | ack > CLOSE-WAIT   | ack     | > CLOSED | ack      | -       | rst
 SYN-RECEIVED active  | ack                    | ack                 | > ESTABLISHED    | ack > ESTABLISHED | ack > CLOSE-WAIT   | ack > CLOSE-WAIT   | ack     | > CLOSED | ack      | -       | rst
 ESTABLISHED          | ack                    | ack                 | -                | ack               | ack > CLOSE-WAIT   | ack > CLOSE-WAIT   | ack     | > CLOSED | ack      | -       | ack

@@ -1,0 +1,125 @@
+"""`make differential`: records the kernel's answers anew, then compares ours with them.
+
+    python -m differential record [theme or script ...]   plays scripts to this kernel, writes recorded/<version>/
+    python -m differential compare [theme or script ...]  plays them to our stack, prints what differs
+    python -m differential show <script>                   both sides' answers to one script, step by step
+    python -m differential open                            writes open.txt anew: what differs and is not allowed
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from . import answers, generator, recorder
+from .compare import OPEN, Comparison, allowed, open_scripts
+from .notation import Script, load
+
+GENERATED = 1000
+
+
+def chosen(scripts: list[Script], patterns: list[str]) -> list[Script]:
+    """Those whose theme or name is asked for."""
+
+    def wanted(script: Script) -> bool:
+        return any(fnmatchcase(script.name, p) or answers.theme(script) == p for p in patterns)
+
+    return [script for script in scripts if not patterns or wanted(script)]
+
+
+def record(patterns: list[str]) -> int:
+    """Whole themes are recorded: what is not asked for is kept from the last time."""
+    start, version = time.monotonic(), answers.running()
+    written = [script for script in load() if not patterns or answers.theme(script) in patterns]
+    stable, unstable = recorder.record(written)
+    for line in recorder.told(unstable):
+        print(line, file=sys.stderr)
+    answers.write(version, [script for script in written if script.name in stable], stable)
+    if not patterns or generator.THEME in patterns:
+        record_generated(version)
+    print(f"recorded {len(stable)} written scripts on Linux {version} in {time.monotonic() - start:.0f} s")
+    return 1 if unstable else 0
+
+
+def record_generated(version: str) -> None:
+    """A seed whose conversation turns on the machine's mood is left out, and the next one taken."""
+    kept: dict[str, list[str]] = {}
+    seeds, tried = [], 0
+    while len(seeds) < GENERATED:
+        batch = [generator.script(seed) for seed in range(tried, tried + GENERATED - len(seeds) + 20)]
+        tried += len(batch)
+        stable, _ = recorder.record(batch)
+        fresh = [script for script in batch if script.name in stable][: GENERATED - len(seeds)]
+        seeds += fresh
+        kept |= stable
+    answers.write(version, seeds, kept)
+    print(f"recorded {len(seeds)} of {tried} generated scripts")
+
+
+def everything() -> list[Script]:
+    """The written scripts, and the generated ones whose seeds were recorded."""
+    recorded = answers.read(answers.newest())
+    return load() + [generator.named(name) for name in recorded if name.startswith(f"{generator.THEME}/")]
+
+
+def compare(patterns: list[str]) -> int:
+    from . import ours
+
+    start, comparison = time.monotonic(), Comparison(allowed())
+    recorded = answers.read(answers.newest())
+    for script in chosen(everything(), patterns):
+        comparison.script(script, recorded[script.name][1], ours.play(script))
+    unknown = [difference for difference in comparison.differences if difference.script not in open_scripts()]
+    for difference in unknown:
+        print(difference)
+    differ = {difference.script for difference in comparison.differences}
+    took = f"{time.monotonic() - start:.1f} s"
+    print(f"{comparison.scripts} scripts, {comparison.fields} fields, {len(differ)} scripts differ, {took}")
+    return 1 if unknown else 0
+
+
+def write_open(_: list[str]) -> int:
+    """The list of what is still to be mended, for a reviewer to read as it shrinks."""
+    from . import ours
+
+    comparison, recorded = Comparison(allowed()), answers.read(answers.newest())
+    for script in everything():
+        comparison.script(script, recorded[script.name][1], ours.play(script))
+    firsts = {difference.script: difference for difference in reversed(comparison.differences)}
+    head = [line for line in OPEN.read_text().splitlines() if line.startswith("#")] if OPEN.exists() else []
+    lines = [f"{name} | {firsts[name].field}" for name in sorted(firsts)]
+    OPEN.write_text("\n".join(head + lines) + "\n")
+    unneeded = [line for line in comparison.permitted if line not in comparison.used]
+    for line in unneeded:
+        print(f"not needed any more: {line.script} | {line.field}")
+    print(f"{len(lines)} scripts differ")
+    return 1 if unneeded else 0
+
+
+def show(patterns: list[str]) -> int:
+    from . import ours
+
+    recorded = answers.read(answers.newest())
+    for script in chosen(everything(), patterns):
+        print(f"== {script.name}")
+        kernel, own = recorded.get(script.name, ("", []))[1], ours.play(script)
+        for number, line in enumerate(script.lines, 1):
+            print(f"{number:4}  {line}")
+            theirs, mine = told(kernel, number), told(own, number)
+            for answer in theirs if theirs == mine else [f"kernel {a}" for a in theirs] + [f"ours   {a}" for a in mine]:
+                print(f"          {answer}")
+    return 0
+
+
+def told(lines: Iterable[str], number: int) -> list[str]:
+    return [line.partition(" ")[2] for line in lines if line.startswith(f"{number} ")]
+
+
+COMMANDS = {"record": record, "compare": compare, "show": show, "open": write_open}
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        sys.exit(__doc__)
+    sys.exit(COMMANDS[sys.argv[1]](sys.argv[2:]))
