@@ -46,12 +46,13 @@ def test_manual_link_shows_a_handshake_and_a_close(language: str):
         "SYN-RECEIVED <-- server SYN+ACK SYN-SENT, now ESTABLISHED",
         "ESTABLISHED client --> ACK SYN-RECEIVED, now ESTABLISHED",
         "ESTABLISHED client --> PSH+ACK, 5 bytes ESTABLISHED",
+        "ESTABLISHED <-- server ACK ESTABLISHED",
         "FIN-WAIT-1 client --> FIN+ACK ESTABLISHED, now CLOSE-WAIT",
         "CLOSE-WAIT <-- server ACK FIN-WAIT-1, now FIN-WAIT-2",
         "LAST-ACK <-- server FIN+ACK FIN-WAIT-2, now TIME-WAIT",
         "TIME-WAIT client --> ACK LAST-ACK, now CLOSED",
     ]
-    assert "60035.0 ms  TIME-WAIT, now CLOSED (TwoMslPassed)" in output
+    assert "60040.0 ms  TIME-WAIT, now CLOSED (TwoMslPassed)" in output
     assert run(*LINK[language], "1") == output
 
 
