@@ -166,6 +166,17 @@ pub struct Config {
     pub early_retrans: u8,
     /// Timeouts are doubted as RFC 5682 says (`tcp_frto`): 0 never, else whenever that may show something.
     pub frto: u8,
+    /// How long what a router says of a path counts, RFC 1191 §6.3 (`mtu_expires`).
+    pub mtu_expires: Duration,
+    /// Segment sizes are searched for by what comes through, RFC 4821 (`tcp_mtu_probing`): 0 never; 1 when full segments
+    /// have timed out four times in a row; 2 always. Linux's default is 0.
+    pub mtu_probing: u8,
+    /// The size that such a search begins with, in bytes of the MSS (`tcp_base_mss`).
+    pub base_mss: usize,
+    /// The size that it falls to at least (`tcp_mtu_probe_floor`).
+    pub mtu_probe_floor: usize,
+    /// How long after a search larger sizes are tried again (`tcp_probe_interval`).
+    pub probe_interval: Duration,
     /// How long an acknowledgement is held back at first and at least (Linux's `TCP_DELACK_MIN`).
     pub delayed_ack: Duration,
     /// How long at most, when text comes slowly (`TCP_DELACK_MAX`); RFC 9293 MUST-40 says below 500 ms.
@@ -254,6 +265,11 @@ impl Default for Config {
             recovery: 1,
             early_retrans: 3,
             frto: 2,
+            mtu_expires: Duration::from_secs(600),
+            mtu_probing: 1,
+            base_mss: 1024,
+            mtu_probe_floor: 48,
+            probe_interval: Duration::from_secs(600),
             delayed_ack: Duration::from_millis(40),
             delayed_ack_max: Duration::from_millis(200),
             quick_acks: 16,

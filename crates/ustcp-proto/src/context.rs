@@ -1,6 +1,7 @@
 //! What every part of the stack needs at hand: the time of this turn, the configuration, the books.
 
 use crate::event::EventLog;
+use crate::path_mtus::PathMtus;
 use crate::{Config, Counters, DropReason, Event, EventKind, Flow, Instant};
 
 /// Handed down through every call; there is one for a stack.
@@ -11,6 +12,7 @@ pub(crate) struct Context {
     pub(crate) events: EventLog,
     /// Bytes of all buffers together.
     pub(crate) buffered: usize,
+    pub(crate) paths: PathMtus,
 }
 
 impl Context {
@@ -22,6 +24,7 @@ impl Context {
             counters: Counters::default(),
             events,
             buffered: 0,
+            paths: PathMtus::default(),
         }
     }
 

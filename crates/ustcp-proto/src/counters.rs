@@ -25,6 +25,8 @@ pub struct Counters {
     pub loss_probes: u64,
     /// Losses that nothing but a tail loss probe has repaired (`TCPLossProbeRecovery`).
     pub loss_probe_recoveries: u64,
+    /// Segments larger than the MSS sent to find out whether they come through (RFC 4821).
+    pub mtu_probes: u64,
     /// Timeouts found spurious by F-RTO (`TCPSpuriousRTOs`).
     pub spurious_rtos: u64,
     /// Timeouts undone for whatever reason (`TCPLossUndo`).

@@ -88,7 +88,7 @@ impl Stack {
             return self.cx.dropped(None, DropReason::OutOfWindow);
         };
         if let Some(connection) = self.sockets.connection_mut(id) {
-            connection.on_fragmentation_needed(usize::try_from(mtu).unwrap_or(usize::MAX));
+            connection.on_fragmentation_needed(&mut self.cx, usize::try_from(mtu).unwrap_or(usize::MAX));
         }
         self.settle(id);
     }

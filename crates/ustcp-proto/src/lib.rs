@@ -23,6 +23,7 @@ mod ingress;
 mod keys;
 mod listeners;
 mod memory;
+mod path_mtus;
 mod ports;
 mod reassembly;
 mod report;

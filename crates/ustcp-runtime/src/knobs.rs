@@ -24,10 +24,12 @@ const TABLE: &[(&str, Field)] = &[
     // As in /proc/sys/net/ipv4 and /proc/sys/net/core.
     ("ip_default_ttl", |config| Knob::Octet(&mut config.default_ttl, 1..=255)),
     ("ip_local_port_range", |config| Knob::Ports(&mut config.ephemeral_ports)),
+    ("mtu_expires", |config| Knob::Seconds(&mut config.mtu_expires)),
     ("somaxconn", |config| Knob::Size(&mut config.accept_backlog, 0..=MOST)),
     ("tcp_abort_on_overflow", |config| {
         Knob::Flag(&mut config.abort_on_overflow)
     }),
+    ("tcp_base_mss", |config| Knob::Size(&mut config.base_mss, 48..=65_495)),
     ("tcp_congestion_control", |config| {
         Knob::Congestion(&mut config.congestion)
     }),
@@ -48,10 +50,15 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_moderate_rcvbuf", |config| {
         Knob::Flag(&mut config.moderate_receive_buffer)
     }),
+    ("tcp_mtu_probe_floor", |config| {
+        Knob::Size(&mut config.mtu_probe_floor, 48..=65_495)
+    }),
+    ("tcp_mtu_probing", |config| Knob::Octet(&mut config.mtu_probing, 0..=2)),
     ("tcp_notsent_lowat", |config| {
         Knob::Word(&mut config.notsent_low, 0..=u32::MAX)
     }),
     ("tcp_orphan_retries", |config| Knob::Count(&mut config.orphan_retries)),
+    ("tcp_probe_interval", |config| Knob::Seconds(&mut config.probe_interval)),
     ("tcp_recovery", |config| Knob::Count(&mut config.recovery)),
     ("tcp_retries2", |config| Knob::Count(&mut config.retries)),
     ("tcp_rfc1337", |config| Knob::Flag(&mut config.rfc1337)),

@@ -50,6 +50,7 @@ impl Connection {
         let ack = header.ack;
         let acknowledged = self.snd.in_flight.acknowledge(ack, cx.now, progress.answers_before);
         self.snd.advance(ack);
+        self.take_answer_to_mtu_probe();
         self.bytes_acked += acknowledged.bytes as u64;
         progress.acked = acknowledged.bytes;
         progress.resent = acknowledged.resent;
@@ -141,7 +142,7 @@ impl Connection {
 
     /// Fast recovery, when something is lost and it is not being repaired already.
     pub(super) fn begin_recovery_if_lost(&mut self, cx: &mut Context, progress: &Progress) {
-        if self.snd.in_flight.lost() == 0 || self.congestion.is_recovering() {
+        if self.snd.in_flight.lost() == 0 || self.congestion.is_recovering() || self.forgives_lost_probe() {
             return;
         }
         self.recover = self.snd.nxt;

@@ -7,6 +7,8 @@ use super::congestion::{Congestion, Pacer};
 use super::cork::Cork;
 use super::delayed_ack::DelayedAck;
 use super::ecn::EcnFeedback;
+use super::mtu_probing::MtuProbing;
+use super::path::Path;
 use super::receive::Receive;
 use super::rtt::Rtt;
 use super::send::Send;
@@ -36,9 +38,6 @@ pub(crate) enum Disposal {
     /// It is gone.
     Closed,
 }
-
-/// RFC 1191 §7: sizes that paths have.
-const PLATEAUS: [usize; 6] = [32_000, 17_914, 8166, 4352, 1492, 1006];
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -114,10 +113,8 @@ pub(crate) struct Connection {
     pub(crate) last_received: Instant,
     /// When the last acknowledgement of an unacceptable segment or challenge was sent, RFC 5961 §5.3 and §10.
     pub(crate) last_challenge: Option<Instant>,
-    /// What routers and the device let through, in bytes of IP packet.
-    pub(crate) path_mtu: usize,
-    /// Our packets may be fragmented on their way (no DF).
-    pub(crate) fragmentable: bool,
+    pub(crate) path: Path,
+    pub(super) mtu_probing: MtuProbing,
     identification: u16,
     pub(crate) peer_mss: usize,
     pub(crate) window_scaling: bool,
@@ -133,12 +130,12 @@ pub(crate) struct Connection {
 
 impl Connection {
     fn new(cx: &Context, flow: Flow, options: Options, iss: SeqNum, opening: Opening) -> Connection {
-        let path_mtu = cx.config.mtu;
+        let path = Path::towards(cx, flow.remote.ip());
         let family = Family::of(flow.local.ip());
         let peer_mss = usize::from(family.default_mss());
         let limits = Limits::of(&cx.config);
         let our_mss = usize::from(announced_mss(&cx.config, family, &options)).max(1);
-        let mss = peer_mss.min(path_mtu.saturating_sub(family.headers())).max(MIN_MSS);
+        let mss = peer_mss.min(path.mtu.saturating_sub(family.headers())).max(MIN_MSS);
         Connection {
             flow,
             state: State::Closed,
@@ -194,8 +191,8 @@ impl Connection {
             last_text_received: cx.now,
             last_received: cx.now,
             last_challenge: None,
-            path_mtu,
-            fragmentable: false,
+            path,
+            mtu_probing: MtuProbing::default(),
             identification: 0,
             peer_mss,
             window_scaling: true,
@@ -248,6 +245,7 @@ impl Connection {
     /// Both SYNs' options are known, RFC 7323 §2.2, RFC 2018 §2.
     pub(crate) fn accept_offer(&mut self, cx: &Context, offer: Offer) {
         self.peer_mss = usize::from(offer.mss);
+        self.mtu_probing = MtuProbing::begin(&cx.config);
         self.update_mss();
         self.congestion = Congestion::new(
             self.options.congestion,
@@ -268,46 +266,6 @@ impl Connection {
         Family::of(self.flow.local.ip())
     }
 
-    /// What the path carries in one packet, headers without options taken off.
-    pub(super) fn largest_segment(&self) -> usize {
-        self.path_mtu.saturating_sub(self.family().headers())
-    }
-
-    /// RFC 9293 MUST-16: the peer's MSS, the path and the user all have a say.
-    pub(crate) fn update_mss(&mut self) {
-        let user = self.options.max_segment.map_or(usize::MAX, usize::from);
-        let mss = self.peer_mss.min(self.largest_segment()).min(user).max(MIN_MSS);
-        self.snd.mss = mss - self.timestamps.overhead(); // no packet goes without them
-    }
-
-    /// RFC 1191 §6.4: a router says that the path carries less. What is in flight was too large for it and goes again,
-    /// without blame on congestion.
-    pub(crate) fn on_fragmentation_needed(&mut self, mtu: usize) {
-        // Routers older than RFC 1191 name no size: its §7 table, the step below.
-        let named = if mtu == 0 {
-            PLATEAUS.into_iter().find(|step| *step < self.path_mtu)
-        } else {
-            Some(mtu)
-        };
-        // As Linux: below the least we believe in, routers may cut our packets instead; in IPv6 no router does.
-        let least = self.family().min_path_mtu();
-        self.fragmentable |= self.family() == Family::V4 && named.is_some_and(|named| named < least);
-        let mtu = named.unwrap_or(least).max(least);
-        if mtu >= self.path_mtu {
-            return;
-        }
-        self.path_mtu = mtu;
-        let before = self.snd.mss;
-        self.update_mss();
-        if self.snd.mss == before {
-            return; // what is in flight fits
-        }
-        self.snd.in_flight.mark_all_lost();
-        drop(self.snd.in_flight.take_losses());
-        self.congestion.repair_without_blame(self.snd.nxt);
-        self.retransmit_pending = true;
-    }
-
     /// The IP identification of the next packet, when it may be fragmented: then it needs one (RFC 6864 §4.1).
     pub(crate) fn next_identification(&mut self, text: usize) -> Option<u16> {
         let packets = u16::try_from(text.div_ceil(self.snd.mss.max(1)))
@@ -315,7 +273,7 @@ impl Connection {
             .max(1);
         let identification = self.identification;
         self.identification = identification.wrapping_add(packets);
-        self.fragmentable.then_some(identification)
+        self.path.fragmentable.then_some(identification)
     }
 
     /// Follows Figure 5's arrow for `cause`, if there is one. The only place where `state` changes.

@@ -13,7 +13,9 @@ mod fast_open;
 #[cfg(test)]
 mod footprint;
 mod half_open;
+mod mtu_probing;
 mod pages;
+mod path;
 mod patience;
 mod progress;
 mod rack;

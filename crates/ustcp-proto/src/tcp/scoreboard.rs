@@ -346,6 +346,18 @@ impl Scoreboard {
         self.mark_lost(0);
     }
 
+    /// All before `end` that is not SACKed is lost.
+    pub(crate) fn mark_lost_before(&mut self, end: SeqNum) {
+        self.split_at(end);
+        let beyond = self.ranges.partition_point(|range| range.end.at_or_before(end));
+        (0..beyond).for_each(|index| self.mark_lost(index));
+    }
+
+    /// Bytes of the first range in flight.
+    pub(crate) fn first_len(&self) -> usize {
+        self.ranges.front().map_or(0, SentRange::len)
+    }
+
     /// The first range in flight is SACKed, which no receiver that keeps its word would say of it (RFC 2018 §8).
     pub(crate) fn is_reneged_on(&self) -> bool {
         self.ranges.front().is_some_and(|range| range.sacked)

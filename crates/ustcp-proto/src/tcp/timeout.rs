@@ -79,6 +79,7 @@ impl Connection {
     }
 
     fn repair_after_timeout(&mut self, cx: &mut Context) {
+        self.suspect_black_hole(&cx.config);
         let begins = !self.congestion.is_recovering();
         let first = self.timeouts == 1;
         if begins {

@@ -1,5 +1,7 @@
 //! What a connection sends next, and whether it may.
 
+use core::ops::ControlFlow;
+
 use ustcp_wire::SeqNum;
 
 use super::congestion::{Restart, quantum};
@@ -11,6 +13,7 @@ use crate::{Instant, State};
 impl Connection {
     /// The next segment; `None` when there is none to send now.
     pub(crate) fn poll_transmit(&mut self, cx: &mut Context) -> Option<Outgoing> {
+        self.follow_path(cx);
         let outgoing = self.next_segment(cx);
         self.heed_user_timeout();
         self.keep_time(cx.now);
@@ -85,6 +88,7 @@ impl Connection {
     /// `[start, end)`, part of one range, once more.
     pub(super) fn resend(&mut self, cx: &mut Context, start: SeqNum, end: SeqNum) -> Outgoing {
         self.snd.in_flight.resent(start, end, cx.now);
+        self.mtu_probing.on_resent();
         cx.counters.retrans_segs += 1;
         self.retransmissions = self.retransmissions.wrapping_add(1);
         self.bytes_retransmitted += end.distance_from(start) as u64;
@@ -111,6 +115,9 @@ impl Connection {
             return None;
         }
         self.restart_after_idle(cx);
+        if let ControlFlow::Break(outgoing) = self.transmit_mtu_probe(cx) {
+            return outgoing;
+        }
         let Some((len, fin)) = self.sendable(cx) else {
             self.arm_persist(cx);
             return None;

@@ -90,7 +90,7 @@ impl Connection {
             rcv_mss: count32(self.rcv.largest_text.min(self.largest_segment())),
             advmss: u32::from(announced_mss(config, self.family(), &self.options))
                 .saturating_sub(count32(self.timestamps.overhead())),
-            pmtu: count32(self.path_mtu),
+            pmtu: count32(self.path.mtu),
             snd_wnd: count32(self.snd.wnd),
             rcv_wnd: count32(self.rcv.window()),
             unacked: segments(self.snd.in_flight.outstanding()),

@@ -58,6 +58,8 @@ mod loopback;
 #[cfg(test)]
 mod low_water;
 #[cfg(test)]
+mod mtu_probing;
+#[cfg(test)]
 mod nagle;
 #[cfg(test)]
 mod offload;

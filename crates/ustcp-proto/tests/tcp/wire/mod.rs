@@ -93,6 +93,8 @@ pub(crate) fn config() -> Config {
         receive_buffer_max: 0,
         send_buffer_min: 0,
         send_buffer_max: 0,
+        // Segments that stay as large as they are, however often they are lost.
+        mtu_probing: 0,
         // And acknowledgements that are always held back for as long.
         delayed_ack_max: ms(40),
         quick_acks: 0,
