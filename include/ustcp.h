@@ -702,7 +702,8 @@ int ustcp_poll(struct pollfd *fds,
  * - `SO_LINGER` (struct linger, seconds): what `ustcp_close` does; on with 0 seconds sends RST.
  * - `SO_RCVTIMEO`, `SO_SNDTIMEO` (struct timeval): longest wait of one call; zero: as long as it takes.
  * - `SO_RCVBUF`, `SO_SNDBUF` (int, bytes): room for bytes received and not read, sent and not acknowledged. At least
- *   1152 and 2304, at most 16 MiB; a figure beyond counts as the nearest. Told doubled, as in Linux.
+ *   1152 and 2304, at most 16 MiB; a figure beyond counts as the nearest. Told doubled, as in Linux. A size that is
+ *   set stays; one that is not grows with what the path carries.
  * - `SO_RCVBUFFORCE`, `SO_SNDBUFFORCE` (int, bytes): the same up to 1 GiB, and for everybody. Cannot be told.
  * - `SO_RCVLOWAT` (int, bytes): poll says readable, and a recv that waits returns, from so many on (recv: or as many as
  *   it has room for). 1 at least, half of `SO_RCVBUF` at most.
