@@ -1,14 +1,16 @@
 /* The parts of a SYN flood, on kernel sockets. Who is flooded serves sink :7001 and echo :7003, as the bench's server.
  *
+ *   flood serve                              the same two on the kernel's own TCP: who is flooded for comparison
  *   flood syns ADDRESS PORT RATE SECONDS     so many SYNs a second from everywhere in 198.18.0.0/15
  *   flood flow ADDRESS SECONDS BITS          one flow into the sink, paced at so many bits a second
  *   flood connects ADDRESS COUNT             clients one after the other: connect, one byte there and back, close
  *
- * Prints: SYNs sent and seconds; Mbit/s; how many clients were served, and p50 and p99 of the time it took, in ms. */
+ * Prints: "up"; SYNs sent and seconds; Mbit/s; how many clients were served, and p50 and p99 of the time it took, in ms. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +22,7 @@
 
 #include <linux/sockios.h>
 
-enum { SINK = 7001, ECHO = 7003, BATCH = 100, PACKET = 60, MOST_CLIENTS = 10000 };
+enum { SINK = 7001, ECHO = 7003, BATCH = 100, PACKET = 60, BLOCK = 128 * 1024, MOST_CLIENTS = 10000 };
 
 static double now(void)
 {
@@ -193,9 +195,62 @@ static void connects(const char *address, int count)
     printf("%d %.2f %.2f\n", served, times[served / 2], times[served * 99 / 100]);
 }
 
+struct service {
+    int fd, port;
+};
+
+static void *serve_one(void *argument)
+{
+    struct service s = *(struct service *)argument;
+    char *block = malloc(BLOCK);
+    ssize_t n;
+    free(argument);
+    while ((n = read(s.fd, block, BLOCK)) > 0)
+        if (s.port == ECHO && write(s.fd, block, (size_t)n) != n)
+            break;
+    close(s.fd);
+    free(block);
+    return NULL;
+}
+
+static void *serve_port(void *argument)
+{
+    struct service *listener = argument;
+    int fd;
+    while ((fd = accept(listener->fd, NULL, NULL)) >= 0) {
+        struct service *s = malloc(sizeof *s);
+        pthread_t thread;
+        *s = (struct service){fd, listener->port};
+        if (pthread_create(&thread, NULL, serve_one, s) != 0)
+            break;
+        pthread_detach(thread);
+    }
+    fail("accept");
+    return NULL;
+}
+
+static void serve(void)
+{
+    static struct service listeners[] = {{0, SINK}, {0, ECHO}};
+    for (int i = 0; i < 2; i++) {
+        struct sockaddr_in to = name("0.0.0.0", listeners[i].port);
+        pthread_t thread;
+        int fd = listeners[i].fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+        if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+            bind(fd, (struct sockaddr *)&to, sizeof to) < 0 || listen(fd, 128) < 0)
+            fail("listen");
+        pthread_create(&thread, NULL, serve_port, &listeners[i]);
+    }
+    puts("up");
+    fflush(stdout);
+    pause();
+}
+
 int main(int argc, char **argv)
 {
-    if (argc == 6 && strcmp(argv[1], "syns") == 0)
+    if (argc == 2 && strcmp(argv[1], "serve") == 0)
+        serve();
+    else if (argc == 6 && strcmp(argv[1], "syns") == 0)
         send_syns(argv[2], atoi(argv[3]), atof(argv[4]), atof(argv[5]));
     else if (argc == 5 && strcmp(argv[1], "flow") == 0)
         flow(argv[2], atof(argv[3]), atof(argv[4]));
