@@ -52,7 +52,7 @@ def test_manual_link_shows_a_handshake_and_a_close(language: str):
         "LAST-ACK <-- server FIN+ACK FIN-WAIT-2, now TIME-WAIT",
         "TIME-WAIT client --> ACK LAST-ACK, now CLOSED",
     ]
-    assert "60040.0 ms  TIME-WAIT, now CLOSED (TwoMslPassed)" in output
+    assert "60080.0 ms  TIME-WAIT, now CLOSED (TwoMslPassed)" in output
     assert run(*LINK[language], "1") == output
 
 
