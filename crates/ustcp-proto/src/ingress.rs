@@ -321,6 +321,7 @@ impl Stack {
             None => Timestamps::OFF,
         };
         timestamps.accept(now, &syn.options);
+        let our_mss = announced_mss(config, family, options);
         HalfOpen {
             listener,
             serial: self.cx.counters.passive_opens,
@@ -330,10 +331,10 @@ impl Stack {
             offer: Offer::from_options(config, family, &syn.options),
             timestamps,
             peer_window: usize::from(syn.window),
-            our_mss: announced_mss(config, family, options),
+            our_mss,
             our_window: initial_window(
                 receive_buffer(config, options).min(options.window_clamp.unwrap_or(usize::MAX)),
-                usize::from(announced_mss(config, family, options)),
+                usize::from(our_mss).saturating_sub(timestamps.overhead()), // full segments fill it
             ),
             our_scale: window_scale(config, options),
             ecn: false,

@@ -108,7 +108,7 @@ impl Connection {
             return ControlFlow::Break(None);
         }
         self.note_received(cx);
-        self.rcv.synchronize(header.seq);
+        self.rcv.synchronize(header.seq, self.rcv.initial_window());
         self.timestamps.accept(cx.now, &header.options);
         self.accept_offer(cx, Offer::from_options(&cx.config, self.family(), &header.options));
         self.snd.set_window(header.seq, header.ack, usize::from(header.window)); // RFC 7323 §2.2: not scaled

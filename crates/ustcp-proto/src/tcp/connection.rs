@@ -231,7 +231,7 @@ impl Connection {
         let mut connection = Connection::new(cx, half.flow, options, half.iss, Opening::Passive);
         connection.state = State::SynReceived;
         connection.rcv.scale = half.our_scale;
-        connection.rcv.synchronize(half.irs);
+        connection.rcv.synchronize(half.irs, half.our_window);
         connection.timestamps = half.timestamps;
         connection.accept_offer(cx, half.offer);
         connection.snd.nxt = half.iss + 1;

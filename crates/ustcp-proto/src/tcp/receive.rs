@@ -87,11 +87,11 @@ impl Receive {
     }
 
     /// The peer's SYN has come; the window that our SYN or SYN-ACK carries is the first we announce.
-    pub(crate) fn synchronize(&mut self, irs: SeqNum) {
+    pub(crate) fn synchronize(&mut self, irs: SeqNum, window: u16) {
         self.irs = irs;
         self.nxt = irs + 1;
         self.last_ack_sent = self.nxt;
-        self.right = self.nxt + usize::from(self.initial_window());
+        self.right = self.nxt + usize::from(window);
     }
 
     /// The window field of a SYN: never scaled, RFC 7323 §2.2.
@@ -315,6 +315,11 @@ impl Receive {
         u16::try_from(window >> self.scale).unwrap_or(u16::MAX)
     }
 
+    /// The window field of a segment that announces nothing: what the peer knows of.
+    pub(crate) fn window_as_known(&self) -> u16 {
+        u16::try_from(self.window().div_ceil(1 << self.scale)).unwrap_or(u16::MAX)
+    }
+
     /// Silly-window avoidance: the edge moves only by a segment or half the buffer, RFC 9293 §3.8.6.2.2, MUST-39.
     fn is_worth_announcing(&self) -> bool {
         self.offerable() >= self.window() + self.mss.min(self.ring.limit().min(self.clamp) / 2).max(1)
@@ -375,7 +380,7 @@ mod tests {
     #[test]
     fn the_earlier_story_is_believed() {
         let mut rcv = Receive::new(1000, 100, None);
-        rcv.synchronize(SeqNum(0));
+        rcv.synchronize(SeqNum(0), 1000);
         for (seq, text) in [
             (11, b"aaaaaaaaaa"),
             (16, b"bbbbbbbbbb"),

@@ -189,6 +189,7 @@ impl Connection {
             seq: self.snd.nxt,
             ack: self.rcv.nxt,
             flags: Flags::RST | Flags::ACK,
+            window: self.rcv.window_as_known(), // of no use to anybody, but Linux's have it
             options: TcpOptions {
                 timestamps: self.timestamps.option(now),
                 ..TcpOptions::default()

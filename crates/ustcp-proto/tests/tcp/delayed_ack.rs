@@ -161,3 +161,16 @@ fn a_user_who_wants_quick_acknowledgements() {
         assert_eq!(w.stack.quick_ack(id), Ok(stays));
     }
 }
+
+/// As Linux, where every write is as small as the other: each is the end of one. A sender under Nagle's rule waits for
+/// the acknowledgement, and would for 40 ms each time.
+#[test]
+fn a_reader_of_tiny_writes_acknowledges() {
+    let mut w = Wire::connected();
+    for next in [1, 101, 201, 301] {
+        w.peer(&format!("P. {next}:{}(100) ack 1", next + 100));
+        w.quiet();
+        assert_eq!(w.read(1000), Ok(100));
+        w.sees(&format!(". 1:1(0) ack {}", next + 100));
+    }
+}

@@ -34,6 +34,8 @@ mod ecn;
 #[cfg(test)]
 mod fast_open;
 #[cfg(test)]
+mod habits;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod icmp;
