@@ -282,20 +282,6 @@ impl Stack {
         result
     }
 
-    /// As [`send`](Stack::send), and the last byte taken is urgent (`MSG_OOB`), RFC 9293 §3.8.5.
-    pub fn send_urgent(&mut self, now: Instant, id: SocketId, data: &[u8]) -> Result<usize, Error> {
-        self.cx.now = now;
-        let taken = match &mut self.sockets.held_mut(id)?.kind {
-            Kind::Connection(connection) => connection.send(&self.cx.config, data, Framing::default()),
-            Kind::Fresh | Kind::Listener(_) => Err(Error::BrokenPipe),
-        };
-        if let (Ok(1..), Some(connection)) = (taken, self.sockets.connection_mut(id)) {
-            connection.mark_urgent();
-        }
-        self.settle(id);
-        taken
-    }
-
     /// Takes the urgent byte, or only looks at it (`MSG_OOB`); `None` at the end of the stream. `InvalidArgument` when
     /// there is none, or it is in the stream; `WouldBlock` while it is announced and has not come.
     pub fn recv_urgent(&mut self, now: Instant, id: SocketId, peek: bool) -> Result<Option<u8>, Error> {

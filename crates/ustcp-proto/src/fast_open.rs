@@ -165,19 +165,18 @@ impl Stack {
         if let Some(lesson) = connection.lesson.take() {
             self.passes.learn(now, connection.flow.remote.ip(), lesson);
         }
-        let Some(connection) = self.sockets.connection_mut(id) else {
+        let FastOpen::Early(listener) = connection.fast_open else {
             return;
         };
-        if let FastOpen::Early(listener) = connection.fast_open
-            && connection.state != State::SynReceived
-        {
-            let was_reset = connection.state == State::Closed && connection.error.is_some();
-            connection.fast_open = FastOpen::Off;
-            if let Some(listener) = self.sockets.listener_mut(listener) {
-                listener.early.pending = listener.early.pending.saturating_sub(1);
-                if was_reset {
-                    listener.early.resets.push_back(now + RESET_COUNTS_FOR);
-                }
+        if connection.state == State::SynReceived {
+            return;
+        }
+        let was_reset = connection.state == State::Closed && connection.error.is_some();
+        connection.fast_open = FastOpen::Off;
+        if let Some(listener) = self.sockets.listener_mut(listener) {
+            listener.early.pending = listener.early.pending.saturating_sub(1);
+            if was_reset {
+                listener.early.resets.push_back(now + RESET_COUNTS_FOR);
             }
         }
     }

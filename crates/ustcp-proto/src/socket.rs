@@ -89,6 +89,8 @@ pub struct Framing {
     pub more: bool,
     /// `MSG_EOR`: a record ends here, and what follows shares no segment with it.
     pub ends_record: bool,
+    /// `MSG_OOB`: the last byte taken is urgent, RFC 9293 §3.8.5.
+    pub urgent: bool,
 }
 
 /// What poll would say, in Linux's terms.

@@ -112,14 +112,13 @@ impl<'a> Sending<'a> {
 
     /// Of a call's bytes, those before the last do not go in small pieces.
     fn offer(&self, stack: &mut Stack, now: Instant, id: SocketId, bytes: &[u8]) -> Result<usize, Error> {
-        if self.flags.urgent {
-            return stack.send_urgent(now, id, bytes);
-        }
         let all: usize = self.data.iter().map(|slice| slice.len()).sum();
         let last = self.taken + bytes.len() >= all;
+        let urgent = self.flags.urgent; // and then nothing waits for more
         let framing = Framing {
-            more: self.flags.more || !last,
-            ends_record: self.flags.end_of_record && last,
+            more: !urgent && (self.flags.more || !last),
+            ends_record: !urgent && self.flags.end_of_record && last,
+            urgent,
         };
         stack.send_framed(now, id, bytes, framing)
     }

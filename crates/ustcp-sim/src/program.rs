@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::rc::Rc;
 
-use ustcp_proto::{Error, Family, Instant, Options, Readiness, Shutdown, SocketId, Stack};
+use ustcp_proto::{Error, Family, Framing, Instant, Options, Readiness, Shutdown, SocketId, Stack};
 
 use crate::Rng;
 use crate::scenario::{Ending, LEAST, Side};
@@ -297,12 +297,11 @@ impl Program {
         let Some(piece) = left.get(..size.min(left.len())).filter(|piece| !piece.is_empty()) else {
             return Ok(false);
         };
-        let outcome = if self.rng.chance(self.side.urgent) {
-            stack.send_urgent(now, self.socket, piece)
-        } else {
-            stack.send(now, self.socket, piece)
+        let framing = Framing {
+            urgent: self.rng.chance(self.side.urgent),
+            ..Framing::default()
         };
-        match outcome {
+        match stack.send_framed(now, self.socket, piece, framing) {
             Ok(count) if (1..=piece.len()).contains(&count) => {
                 self.sent += count;
                 self.change_options(now, stack)?;

@@ -165,7 +165,7 @@ impl Connection {
     }
 
     /// The last byte written so far is urgent.
-    pub(crate) fn mark_urgent(&mut self) {
+    pub(super) fn mark_urgent(&mut self) {
         self.snd.up = self.snd.text_end();
     }
 

@@ -9,8 +9,16 @@ use crate::context::Context;
 use crate::{Cause, Config, Error, Framing, Instant, Options, Shutdown, State};
 
 impl Connection {
-    /// SEND: as much of `data` as there is room for.
+    /// SEND: as much of `data` as there is room for, and what the user says of it.
     pub(crate) fn send(&mut self, config: &Config, data: &[u8], framing: Framing) -> Result<usize, Error> {
+        let taken = self.append(config, data, framing)?;
+        if framing.urgent && taken > 0 {
+            self.mark_urgent();
+        }
+        Ok(taken)
+    }
+
+    fn append(&mut self, config: &Config, data: &[u8], framing: Framing) -> Result<usize, Error> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }

@@ -7,11 +7,13 @@ use crate::wire::*;
 const MORE: Framing = Framing {
     more: true,
     ends_record: false,
+    urgent: false,
 };
 
 const RECORD: Framing = Framing {
     more: false,
     ends_record: true,
+    urgent: false,
 };
 
 fn corked() -> Wire {

@@ -1,12 +1,16 @@
 //! Urgent data: RFC 9293 §3.8.5, with Linux's meaning.
 
-use ustcp_proto::Error;
+use ustcp_proto::{Error, Framing};
 
 use crate::wire::*;
 
 fn write_urgent(w: &mut Wire, seq: i64, len: usize) {
     let (now, id) = (w.now, w.id());
-    assert_eq!(w.stack.send_urgent(now, id, &text(seq, len)), Ok(len));
+    let framing = Framing {
+        urgent: true,
+        ..Framing::default()
+    };
+    assert_eq!(w.stack.send_framed(now, id, &text(seq, len), framing), Ok(len));
 }
 
 fn take_urgent(w: &mut Wire) -> Result<Option<u8>, Error> {
