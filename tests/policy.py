@@ -25,14 +25,18 @@ IMPORTS = {
     "ustcp-wire": set(),
     "ustcp-proto": {"ustcp-wire"},
     "ustcp-sim": {"ustcp-proto", "ustcp-wire"},
+    "ustcp-client": set(),
     "ustcp-runtime": {"ustcp-proto", "ustcp-sim", "ustcp-wire"},
-    "ustcp-capi": {"ustcp-runtime"},
-    "ustcp-cli": {"ustcp-proto", "ustcp-runtime", "ustcp-sim", "ustcp-wire"},
-    "ustcp-python": {"ustcp-runtime"},
+    "ustcp-engine": {"ustcp-client", "ustcp-proto", "ustcp-runtime"},
+    "ustcp-preload": {"ustcp-client"},
+    "ustcp-capi": {"ustcp-client", "ustcp-runtime"},
+    "ustcp-cli": {"ustcp-client", "ustcp-engine", "ustcp-proto", "ustcp-runtime", "ustcp-sim", "ustcp-wire"},
+    "ustcp-python": {"ustcp-client", "ustcp-runtime"},
 }
 
 # Where unsafe has its place: system calls, the tests that judge by them, and what other languages hand in.
-UNSAFE = ("crates/ustcp-runtime/src/sys/", "crates/ustcp-runtime/tests/", "crates/ustcp-capi/", "bindings/python/src/")
+UNSAFE = ("crates/ustcp-runtime/src/sys/", "crates/ustcp-runtime/tests/", "crates/ustcp-capi/", "crates/ustcp-client/src/sys.rs",
+          "crates/ustcp-preload/", "bindings/python/src/")
 # The pure crates promise it to the compiler as well.
 FORBIDDING = ("crates/ustcp-wire", "crates/ustcp-proto", "crates/ustcp-sim")
 
