@@ -38,7 +38,7 @@ rust-tests:
 	@echo "== Rust: unit tests, the state table, 10,000 seeds of simulated weather"
 	USTCP_SECRET=none $(CARGO) test --locked --workspace --exclude ustcp-python
 
-pytest: examples test-programs build/tests/puppet-kernel build/tests/puppet-ustcp python-module \
+pytest: examples c-tests build/tests/puppet-kernel build/tests/puppet-ustcp python-module \
 		build/bench/flow-kernel build/bench/flow-ustcp
 	@echo "== C and Python programs against the kernel's TCP, in network namespaces"
 	$(PYTHON) -m pytest tests $(PYTEST)

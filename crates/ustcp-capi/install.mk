@@ -21,7 +21,7 @@ CAPI_CFLAGS  := -std=c11 -D_GNU_SOURCE -O2 -g -pedantic -Wall -Wextra -Werror
 # pkg-config as a user has it whose installation is under build/prefix.
 CAPI_PKG_CONFIG := PKG_CONFIG_PATH=$(CAPI_PREFIX)/lib/pkgconfig pkg-config
 
-.PHONY: header check-header check-abi install examples test-programs capi-build capi-prefix
+.PHONY: header check-header check-abi install examples c-tests capi-build capi-prefix
 
 # ---- the header
 
@@ -76,7 +76,7 @@ build/examples/%: examples/%.c capi-prefix
 
 # The programs of tests/c; the same on the kernel's sockets, where Linux judges them; and under build/tests/planted the
 # library that panics on demand: see tests/c/panic.c.
-test-programs: $(CAPI_TESTS) build/tests/api-kernel build/tests/options-kernel build/tests/threads-kernel build/tests/planted/$(CAPI_SONAME)
+c-tests: $(CAPI_TESTS) build/tests/api-kernel build/tests/options-kernel build/tests/threads-kernel build/tests/planted/$(CAPI_SONAME)
 
 build/tests/%: tests/c/%.c $(wildcard tests/c/*.h) capi-prefix
 	@mkdir -p $(@D)
