@@ -5,4 +5,7 @@
 //! inside hooks of other people's programs, in children of vfork and between threads: it allocates nothing, locks
 //! nothing, starts nothing and keeps no descriptor.
 
+pub mod place;
 pub mod protocol;
+pub mod sys;
+pub mod whereabouts;

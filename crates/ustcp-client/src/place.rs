@@ -1,0 +1,352 @@
+//! Where an engine is: its directory, and the files in it. docs/engine.md has the rules.
+//!
+//! What programs need of it allocates nothing: it runs in constructors of other people's programs.
+
+use core::fmt;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, mkdirat, openat};
+use rustix::io::Errno;
+use rustix::net::SocketAddrUnix;
+
+use crate::whereabouts::{Listener, Whereabouts};
+
+/// The engine's name where nobody said another.
+pub const DEFAULT: &[u8] = b"default";
+
+/// Most bytes of a directory's name: a socket's path in it (`/streams`, `/control`) with its zero must fit `sun_path`.
+pub const DIRECTORY_MAX: usize = 108 - 1 - "/streams".len();
+
+/// An engine's directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    bytes: [u8; DIRECTORY_MAX],
+    len: usize,
+    /// How much of it is the directory in which engines of this user are, where we have chosen that.
+    parent: Option<usize>,
+}
+
+/// Who looks for an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seeker<'a> {
+    /// Its effective uid.
+    pub uid: u32,
+    /// `XDG_RUNTIME_DIR`.
+    pub runtime_directory: Option<&'a [u8]>,
+}
+
+/// Why a place is none, or its engine is not to be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceError {
+    /// The name is empty, has a zero in it, or is `.` or `..`.
+    Name,
+    /// The directory has more than [`DIRECTORY_MAX`] bytes: its sockets would have no address.
+    TooLong,
+    /// It is not a directory: a symbolic link, for one.
+    NotADirectory,
+    /// It belongs to another user, so what it says is that user's word.
+    Foreign,
+    /// Others than its owner may look into it.
+    Open,
+    /// No engine runs there.
+    NoEngine,
+    /// Its `engine` file is none of this version.
+    Malformed,
+    /// The system's answer.
+    System(Errno),
+}
+
+impl fmt::Display for PlaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlaceError::Name => f.write_str("an engine's name is a file's name or an absolute directory"),
+            PlaceError::TooLong => write!(
+                f,
+                "an engine's directory may have {DIRECTORY_MAX} bytes, for its sockets' sake"
+            ),
+            PlaceError::NotADirectory => f.write_str("not a directory (a symbolic link will not do)"),
+            PlaceError::Foreign => f.write_str("the directory belongs to another user"),
+            PlaceError::Open => f.write_str("the directory is open to others: its mode must be 0700"),
+            PlaceError::NoEngine => f.write_str("no engine runs there"),
+            PlaceError::Malformed => f.write_str("its engine is of another version of ustcp"),
+            PlaceError::System(errno) => errno.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PlaceError {}
+
+impl From<Errno> for PlaceError {
+    fn from(errno: Errno) -> PlaceError {
+        match errno {
+            Errno::NOENT => PlaceError::NoEngine,
+            // O_NOFOLLOW of a link, O_DIRECTORY of anything else.
+            Errno::LOOP | Errno::NOTDIR => PlaceError::NotADirectory,
+            other => PlaceError::System(other),
+        }
+    }
+}
+
+impl Place {
+    /// The place of the engine called `name` (`USTCP_ENGINE`, `--engine`): a name with a `/` in it is the directory itself,
+    /// and must be absolute; any other is one of this user's engines.
+    pub fn of(name: Option<&[u8]>, seeker: Seeker<'_>) -> Result<Place, PlaceError> {
+        let name = name.filter(|name| !name.is_empty()).unwrap_or(DEFAULT);
+        if name.contains(&0) || name == b"." || name == b".." {
+            return Err(PlaceError::Name);
+        }
+        if name.contains(&b'/') {
+            return Place::by_directory(name);
+        }
+        let mut digits = [0; 10];
+        let runtime = seeker.runtime_directory.filter(|directory| directory.starts_with(b"/"));
+        match (seeker.uid, runtime) {
+            (0, _) => Place::below(&[b"/run/ustcp"], name),
+            (_, Some(directory)) => Place::below(&[directory, b"/ustcp"], name),
+            (uid, None) => Place::below(&[b"/tmp/ustcp-", decimal(uid, &mut digits)], name),
+        }
+    }
+
+    fn by_directory(name: &[u8]) -> Result<Place, PlaceError> {
+        let mut place = Place::empty();
+        name.starts_with(b"/").then_some(()).ok_or(PlaceError::Name)?;
+        place.push(name)?;
+        Ok(place)
+    }
+
+    fn below(parent: &[&[u8]], name: &[u8]) -> Result<Place, PlaceError> {
+        let mut place = Place::empty();
+        parent.iter().try_for_each(|piece| place.push(piece))?;
+        place.parent = Some(place.len);
+        place.push(b"/")?;
+        place.push(name)?;
+        Ok(place)
+    }
+
+    fn empty() -> Place {
+        Place {
+            bytes: [0; DIRECTORY_MAX],
+            len: 0,
+            parent: None,
+        }
+    }
+
+    fn push(&mut self, piece: &[u8]) -> Result<(), PlaceError> {
+        let end = self.len + piece.len();
+        let room = self.bytes.get_mut(self.len..end).ok_or(PlaceError::TooLong)?;
+        room.copy_from_slice(piece);
+        self.len = end;
+        Ok(())
+    }
+
+    fn prefix(&self, len: usize) -> &Path {
+        Path::new(OsStr::from_bytes(self.bytes.get(..len).unwrap_or_default()))
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.prefix(self.len)
+    }
+
+    /// A file in it: `lock`, `engine`, `log`.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory().join(name)
+    }
+
+    /// A listener's address by path.
+    pub fn address(&self, listener: Listener) -> Result<SocketAddrUnix, Errno> {
+        let mut path = [0; DIRECTORY_MAX + "/streams".len()];
+        let pieces = self
+            .bytes
+            .iter()
+            .take(self.len)
+            .chain(b"/")
+            .chain(listener.file().as_bytes());
+        let used = path.iter_mut().zip(pieces).map(|(to, from)| *to = *from).count();
+        SocketAddrUnix::new(path.get(..used).unwrap_or_default())
+    }
+
+    /// Makes the directory, and the one that holds this user's engines; what is there already must be safe.
+    pub fn create(&self, uid: u32) -> Result<(), PlaceError> {
+        for len in self.parent.into_iter().chain([self.len]) {
+            match mkdirat(CWD, self.prefix(len), Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => drop(self.opened(len, uid)?),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The engine that runs there, as its `engine` file says.
+    pub fn whereabouts(&self, uid: u32) -> Result<Whereabouts, PlaceError> {
+        self.parent.map(|len| self.opened(len, uid)).transpose()?;
+        let directory = self.opened(self.len, uid)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = openat(&directory, "engine", flags, Mode::empty())?;
+        let mut line = [0; 128];
+        let used = rustix::io::read(&file, &mut line)?;
+        Whereabouts::from_line(line.get(..used).unwrap_or_default()).ok_or(PlaceError::Malformed)
+    }
+
+    /// A directory on the way, if nobody but its owner has a say in it, who is this user or root.
+    fn opened(&self, len: usize, uid: u32) -> Result<OwnedFd, PlaceError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = openat(CWD, self.prefix(len), flags, Mode::empty())?;
+        safe(&fstat(&directory)?, uid)?;
+        Ok(directory)
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.directory().fmt(f)
+    }
+}
+
+fn safe(directory: &Stat, uid: u32) -> Result<(), PlaceError> {
+    if directory.st_uid != uid && directory.st_uid != 0 {
+        return Err(PlaceError::Foreign);
+    }
+    let others = Mode::RWXG | Mode::RWXO;
+    if Mode::from_raw_mode(directory.st_mode).intersects(others) {
+        return Err(PlaceError::Open);
+    }
+    Ok(())
+}
+
+fn decimal(number: u32, digits: &mut [u8; 10]) -> &[u8] {
+    let mut rest = number;
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        used += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    digits.get(10 - used..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn seeker(uid: u32, runtime_directory: Option<&[u8]>) -> Seeker<'_> {
+        Seeker { uid, runtime_directory }
+    }
+
+    #[test]
+    fn an_engine_has_a_directory_for_each_kind_of_user() {
+        let place =
+            |name, uid, runtime| Place::of(name, seeker(uid, runtime)).map(|place| place.directory().to_owned());
+        let at = |path: &str| Ok(PathBuf::from(path));
+        assert_eq!(place(None, 0, Some(b"/run/user/0")), at("/run/ustcp/default"));
+        assert_eq!(place(Some(b"web"), 0, None), at("/run/ustcp/web"));
+        assert_eq!(
+            place(Some(b""), 1000, Some(b"/run/user/1000")),
+            at("/run/user/1000/ustcp/default")
+        );
+        assert_eq!(place(None, 4_294_967_295, None), at("/tmp/ustcp-4294967295/default"));
+        assert_eq!(place(Some(b"/srv/e"), 7, None), at("/srv/e"));
+        assert_eq!(place(None, 7, Some(b"run")), at("/tmp/ustcp-7/default"));
+        for wrong in [&b"."[..], b"..", b"a/b", b"a\0b"] {
+            assert_eq!(place(Some(wrong), 0, None), Err(PlaceError::Name));
+        }
+    }
+
+    #[test]
+    fn a_directory_too_long_for_its_sockets_is_refused_and_the_longest_is_not() {
+        let longest = format!("/{}", "d".repeat(DIRECTORY_MAX - 1));
+        let place = Place::of(Some(longest.as_bytes()), seeker(0, None)).unwrap();
+        let address = place.address(Listener::Control).unwrap();
+        assert_eq!(address.path_bytes(), Some(format!("{longest}/control").as_bytes()));
+        let longer = format!("{longest}d");
+        assert_eq!(
+            Place::of(Some(longer.as_bytes()), seeker(0, None)),
+            Err(PlaceError::TooLong)
+        );
+    }
+
+    /// A directory of this test alone, gone with it.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Scratch {
+            let path = std::env::temp_dir().join(format!("ustcp-place-{name}-{}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Scratch(path)
+        }
+
+        fn place(&self, name: &str) -> Place {
+            Place::of(Some(self.0.join(name).as_os_str().as_bytes()), seeker(0, None)).unwrap()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn this_user() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    #[test]
+    fn what_an_engine_writes_a_program_finds() {
+        let scratch = Scratch::new("finds");
+        let place = scratch.place("engine");
+        assert_eq!(place.whereabouts(this_user()), Err(PlaceError::NoEngine));
+        place.create(this_user()).unwrap();
+        place.create(this_user()).unwrap();
+        assert_eq!(place.whereabouts(this_user()), Err(PlaceError::NoEngine));
+        let written = Whereabouts {
+            id: [1; 16],
+            token: [2; 16],
+            pid: Some(3),
+        };
+        fs::write(place.file("engine"), written.line().to_string()).unwrap();
+        assert_eq!(place.whereabouts(this_user()), Ok(written));
+        fs::write(place.file("engine"), "ustcp-engine 2 what comes\n").unwrap();
+        assert_eq!(place.whereabouts(this_user()), Err(PlaceError::Malformed));
+    }
+
+    #[test]
+    fn what_others_may_have_a_say_in_is_refused() {
+        let scratch = Scratch::new("others");
+        let place = scratch.place("open");
+        place.create(this_user()).unwrap();
+        fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o750)).unwrap();
+        assert_eq!(place.create(this_user()), Err(PlaceError::Open));
+        assert_eq!(place.whereabouts(this_user()), Err(PlaceError::Open));
+
+        symlink("/", scratch.0.join("link")).unwrap();
+        assert_eq!(
+            scratch.place("link").create(this_user()),
+            Err(PlaceError::NotADirectory)
+        );
+    }
+
+    #[test]
+    fn a_directory_of_another_user_is_refused_and_one_of_roots_is_not() {
+        let of = |st_uid, st_mode| {
+            let mut stat = fstat(fs::File::open("/").unwrap()).unwrap();
+            (stat.st_uid, stat.st_mode) = (st_uid, st_mode);
+            safe(&stat, 1000)
+        };
+        assert_eq!(of(1000, 0o40700), Ok(()));
+        assert_eq!(of(0, 0o40700), Ok(()));
+        assert_eq!(of(1001, 0o40700), Err(PlaceError::Foreign));
+        assert_eq!(of(1000, 0o40710), Err(PlaceError::Open));
+        assert_eq!(of(1000, 0o40704), Err(PlaceError::Open));
+    }
+}
