@@ -1,5 +1,6 @@
 //! What a runtime is told: from a caller, or from the environment.
 
+mod spelled;
 mod variables;
 
 use std::ffi::OsString;
@@ -51,7 +52,7 @@ pub enum SecretFile {
 }
 
 /// Everything a [`Runtime`](crate::Runtime) is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// `USTCP_TUN`: name of the device, 1 to 15 bytes.
     pub tun: String,
