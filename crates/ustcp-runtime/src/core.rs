@@ -6,135 +6,15 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ustcp_proto::{Instant, Readiness, SocketId, Stack};
+use ustcp_proto::{Instant, Readiness, SocketId};
 
 use crate::Errno;
-use crate::device::Device;
-use crate::journal::Journal;
+use crate::machine::{Held, Machine};
 use crate::mirror::{Mirror, Sinks};
-use crate::sys::fork;
-use crate::transfer::Outlet;
 use crate::waiter::{Interest, Waiter};
-
-/// Packets taken from the device before the lock is let go: the last of a burst is then less than about 2 ms old.
-const BURST: usize = 256;
 
 /// A mirror that stayed behind tries again after this long, should no turn come before.
 const RETRY: Duration = Duration::from_millis(50);
-
-/// Room for the largest packet and what a device puts before it.
-const PACKET_ROOM: usize = 65_536 + 64;
-
-/// A device whose descriptor a child made by fork closes.
-pub(crate) struct Held(Box<dyn Device>);
-
-impl Held {
-    fn new(device: Box<dyn Device>) -> Held {
-        fork::mark_private(device.fd());
-        Held(device)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        fork::unmark_private(self.0.fd()); // before the number is someone else's
-    }
-}
-
-/// The stack and its device.
-pub(crate) struct Live {
-    pub(crate) stack: Stack,
-    /// `None` once it is gone.
-    device: Option<Held>,
-    journal: Option<Journal>,
-    packet: Box<[u8]>,
-    /// A device that has gone, and nobody has been told yet.
-    departed: Option<Held>,
-}
-
-impl Live {
-    pub(crate) fn new(stack: Stack, device: Box<dyn Device>, journal: Option<Journal>) -> Live {
-        Live {
-            stack,
-            device: Some(Held::new(device)),
-            journal,
-            packet: vec![0; PACKET_ROOM].into_boxed_slice(),
-            departed: None,
-        }
-    }
-
-    /// The device's descriptor, while there is one.
-    pub(crate) fn device_fd(&self) -> Option<RawFd> {
-        self.device.as_ref().map(|Held(device)| device.fd())
-    }
-
-    /// Takes what time and the device have brought. `false`: the device has more.
-    fn receive(&mut self, now: Instant) -> bool {
-        if self.stack.poll_timeout().is_some_and(|(due, _)| due <= now) {
-            self.stack.on_timeout(now);
-        }
-        if let Some(journal) = &mut self.journal
-            && journal.poll_timeout().is_some_and(|due| due <= now)
-        {
-            journal.on_timeout(now);
-        }
-        let Some(Held(device)) = &mut self.device else {
-            return true;
-        };
-        if device.poll_timeout().is_some_and(|due| due <= now) && device.on_timeout(now).is_err() {
-            self.device_is_gone(now);
-            return true;
-        }
-        for _ in 0..BURST {
-            let Some(Held(device)) = &mut self.device else {
-                return true;
-            };
-            match device.receive(now, &mut self.packet) {
-                Ok(Some(received)) => self.stack.on_packet(now, received.packet, received.checksum),
-                Ok(None) => return true,
-                Err(_) => self.device_is_gone(now),
-            }
-        }
-        false
-    }
-
-    fn device_is_gone(&mut self, now: Instant) {
-        self.departed = self.device.take();
-        self.stack.on_network_down(now);
-    }
-
-    fn poll_timeout(&mut self) -> Option<Instant> {
-        let device = self.device.as_ref().and_then(|Held(device)| device.poll_timeout());
-        let journal = self.journal.as_ref().and_then(Journal::poll_timeout);
-        let stack = self.stack.poll_timeout().map(|(due, _)| due);
-        [device, journal, stack].into_iter().flatten().min()
-    }
-}
-
-impl Outlet for Live {
-    fn stack(&mut self) -> &mut Stack {
-        &mut self.stack
-    }
-
-    /// Also writes down what happened.
-    fn transmit(&mut self, now: Instant) {
-        let mut gone = false;
-        while let Some(packet) = self.stack.poll_transmit(now) {
-            gone |= self
-                .device
-                .as_mut()
-                .is_some_and(|Held(device)| device.transmit(now, &packet).is_err());
-        }
-        if gone {
-            self.device_is_gone(now);
-        }
-        if let Some(journal) = &mut self.journal {
-            while let Some(event) = self.stack.poll_event() {
-                journal.record(&event);
-            }
-        }
-    }
-}
 
 /// A socket as the runtime knows it.
 struct Entry {
@@ -173,7 +53,7 @@ pub(crate) struct Errands {
 /// Everything behind the lock.
 pub(crate) struct Core {
     /// `None` once the stack has stopped or died.
-    pub(crate) live: Option<Live>,
+    pub(crate) live: Option<Machine>,
     /// No new calls: the stack is being stopped.
     pub(crate) stopping: bool,
     /// When the background thread wakes by itself.
@@ -191,7 +71,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(live: Live, mirror_key: u64) -> io::Result<Core> {
+    pub(crate) fn new(live: Machine, mirror_key: u64) -> io::Result<Core> {
         Ok(Core {
             live: Some(live),
             stopping: false,
@@ -224,7 +104,7 @@ impl Core {
     }
 
     /// The stack, for a call on a socket: `EBADF` once the socket is closed.
-    pub(crate) fn stack_for(&mut self, id: SocketId) -> Result<&mut Live, Errno> {
+    pub(crate) fn stack_for(&mut self, id: SocketId) -> Result<&mut Machine, Errno> {
         if !self.entries.contains_key(&id) {
             return Err(Errno(libc::EBADF));
         }
@@ -267,7 +147,7 @@ impl Core {
         while let Some(id) = self.live.as_mut().and_then(|live| live.stack.poll_ready()) {
             self.show(id, me);
         }
-        if let Some(departed) = self.live.as_mut().and_then(|live| live.departed.take()) {
+        if let Some(departed) = self.live.as_mut().and_then(|live| live.take_departed()) {
             self.errands.close = Some(departed);
             self.wake_all();
             self.break_mirrors();
@@ -284,7 +164,7 @@ impl Core {
         let next = self
             .live
             .as_mut()
-            .and_then(Live::poll_timeout)
+            .and_then(Machine::poll_timeout)
             .into_iter()
             .chain(retry)
             .min();
@@ -324,7 +204,7 @@ impl Core {
     }
 
     fn readiness(&self, id: SocketId) -> Option<Readiness> {
-        let live = self.live.as_ref().filter(|live| live.device.is_some())?;
+        let live = self.live.as_ref().filter(|live| live.device_fd().is_some())?;
         live.stack.readiness(id).ok()
     }
 
@@ -391,8 +271,8 @@ impl Core {
         if !self.is_driver(waiter) {
             return Sleep::Following;
         }
-        let device = self.live.as_ref().and_then(Live::device_fd);
-        let until = self.live.as_mut().and_then(Live::poll_timeout);
+        let device = self.live.as_ref().and_then(Machine::device_fd);
+        let until = self.live.as_mut().and_then(Machine::poll_timeout);
         Sleep::Driving { device, until }
     }
 
@@ -400,12 +280,7 @@ impl Core {
 
     /// No stack any more. After a panic its memory is left as it is, for nobody knows what is in it.
     pub(crate) fn end(&mut self, panicked: bool) {
-        if let Some(Live { stack, device, .. }) = self.live.take() {
-            self.errands.close = device;
-            if panicked {
-                std::mem::forget(stack);
-            }
-        }
+        self.errands.close = self.live.take().and_then(|live| live.into_device(panicked));
         self.wake_all();
         self.break_mirrors();
     }

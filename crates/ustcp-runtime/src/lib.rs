@@ -15,6 +15,7 @@ mod identity;
 mod ioctl;
 mod journal;
 pub mod knobs;
+mod machine;
 pub mod manual;
 mod mirror;
 mod panics;
@@ -35,6 +36,7 @@ mod waiter;
 
 pub use errno::Errno;
 pub use flags::{RecvFlags, SendFlags};
+pub use machine::Machine;
 pub use poll::PollRequest;
 pub use runtime::{Runtime, StartError};
 pub use settings::{ExitWait, Offload, SecretFile, Settings};

@@ -283,12 +283,7 @@ impl ManualStack {
             match (level, name) {
                 (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => Ok(sockopt::timeval(entry.receive_timeout)),
                 (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => Ok(sockopt::timeval(entry.send_timeout)),
-                (libc::SOL_SOCKET, libc::SO_ERROR) => {
-                    let error = live.stack.take_error(entry.id)?;
-                    let number = error.map_or(0, |error| Errno::from(error).0);
-                    Ok(number.to_ne_bytes().to_vec())
-                }
-                _ => sockopt::get(&live.stack, live.now, entry.id, (level, name)),
+                _ => sockopt::tell(&mut live.stack, live.now, entry.id, (level, name)),
             }
         })
     }

@@ -8,27 +8,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use ustcp_proto::{Census, Config, Counters, Family, Secret, Stack};
+use ustcp_proto::{Census, Counters, Family, Stack};
 
 use crate::background;
-use crate::clock::Clock;
-use crate::core::{Core, Live};
-use crate::device::{self, Device};
+use crate::core::Core;
 use crate::drive::{Blocking, Shared, Step};
-use crate::identity;
-use crate::journal::Journal;
-use crate::panics;
+use crate::machine::Machine;
 use crate::stderr::complain;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::fork;
 use crate::{Errno, ExitWait, Settings, Socket, Wait};
-
-/// Buffers a socket begins with where the device takes super-segments: enough for what arrives while the reader sleeps.
-/// More is slower, for bytes then leave the cache between the two copies (4 MiB: 0.6 of the throughput of 1 MiB).
-const OFFLOADED_BUFFER: usize = 1024 * 1024;
-
-/// The same on a plain device: what is in flight stays below a TUN queue of 500 packets.
-const PLAIN_BUFFER: usize = 256 * 1024;
 
 /// Why a runtime did not start: an errno, and one line for people that says what to do.
 #[derive(Clone, Debug)]
@@ -40,7 +29,7 @@ pub struct StartError {
 }
 
 impl StartError {
-    fn new(what: &str, error: &io::Error) -> StartError {
+    pub(crate) fn new(what: &str, error: &io::Error) -> StartError {
         StartError {
             errno: Errno::from(error),
             message: format!("{what}: {error}"),
@@ -72,26 +61,22 @@ impl Runtime {
     /// Opens or makes the device and starts the stack on it.
     pub fn start(settings: &Settings) -> Result<Arc<Runtime>, StartError> {
         let _uncancelled = Uncancelled::new();
-        panics::install();
         fork::install();
-        let device = device::open(settings)?;
-        let journal = settings.log.as_deref().and_then(Journal::open);
-        Runtime::start_on(device, journal, settings)
+        let machine = Machine::open(settings)?;
+        Runtime::start_on(machine, settings.exit_wait)
             .map_err(|error| StartError::new("the stack does not start", &error))
     }
 
-    fn start_on(device: Box<dyn Device>, journal: Option<Journal>, settings: &Settings) -> io::Result<Arc<Runtime>> {
-        let descriptor = device.fd();
-        let mut key = [0; 8];
-        fill_random(&mut key)?;
-        let stack = Stack::new(config(device.as_ref(), settings, journal.is_some())?);
-        let core = Core::new(Live::new(stack, device, journal), u64::from_ne_bytes(key))?;
-        let shared = Arc::new(Shared::new(Clock::new(), core)?);
+    fn start_on(machine: Machine, exit_wait: ExitWait) -> io::Result<Arc<Runtime>> {
+        let descriptor = machine.device_fd().unwrap_or(-1); // it is there: nothing was received yet
+        let clock = machine.clock();
+        let core = Core::new(machine, random_number()?)?;
+        let shared = Arc::new(Shared::new(clock, core)?);
         let background = background::start(&shared, descriptor)?;
         Ok(Arc::new(Runtime {
             shared,
             background: Mutex::new(Some(background)),
-            exit_wait: settings.exit_wait,
+            exit_wait,
         }))
     }
 
@@ -199,31 +184,8 @@ impl Drop for Runtime {
     }
 }
 
-fn config(device: &dyn Device, settings: &Settings, trace: bool) -> io::Result<Config> {
-    let mut secret = [0; 32];
-    fill_random(&mut secret)?;
-    let segmentation_offload = device.segmentation_offload();
-    let buffer = if segmentation_offload > 0 {
-        OFFLOADED_BUFFER
-    } else {
-        PLAIN_BUFFER
-    };
-    Ok(Config {
-        addresses: settings.addresses.clone(),
-        mtu: device.mtu(),
-        segmentation_offload,
-        checksum: device.checksum(),
-        secret: Secret(secret),
-        identity: identity::of(&settings.secret),
-        time_wait: settings.time_wait,
-        receive_buffer: buffer,
-        send_buffer: buffer,
-        congestion: settings.congestion,
-        trace,
-        ..Config::default()
-    })
-}
-
-fn fill_random(into: &mut [u8]) -> io::Result<()> {
-    getrandom::fill(into).map_err(|error| io::Error::other(error.to_string()))
+fn random_number() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(u64::from_ne_bytes(bytes))
 }

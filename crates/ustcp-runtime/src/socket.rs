@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use ustcp_proto::{Error, ErrorReport, Family, Info, Options, Readiness, Shutdown, SocketId, Stack, State};
 
-use crate::core::{Core, Live};
+use crate::core::Core;
 use crate::drive::{Blocking, Shared, Step, Unmet};
+use crate::machine::Machine;
 use crate::mirror::Mirror;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::signal;
@@ -337,7 +338,7 @@ impl Socket {
         &self,
         interest: Interest,
         wait: Wait,
-        mut step: impl FnMut(&mut Live, ustcp_proto::Instant, Option<Unmet>) -> Step<T>,
+        mut step: impl FnMut(&mut Machine, ustcp_proto::Instant, Option<Unmet>) -> Step<T>,
     ) -> Result<T, Errno> {
         self.block_on_core(interest, wait, |core, now, unmet| match core.stack_for(self.0.id) {
             Ok(live) => step(live, now, unmet),
@@ -436,7 +437,7 @@ impl Drop for Inner {
 }
 
 /// `None`: close does not wait. Unread data makes it an abort, which has nothing to wait for.
-fn linger_time(live: &Live, id: SocketId) -> Option<Duration> {
+fn linger_time(live: &Machine, id: SocketId) -> Option<Duration> {
     let time = live.stack.options(id).ok()?.linger?;
     let unread = live.stack.queued_in(id).unwrap_or(0);
     (!time.is_zero() && unread == 0).then_some(time)

@@ -108,7 +108,21 @@ pub(crate) fn set(
     Ok(stack.set_options(now, id, options)?)
 }
 
-/// getsockopt(2) on a socket of a stack, but for the times that its calls wait, and `SO_ERROR`, which changes it.
+/// getsockopt(2) on a socket of a stack, but for the times that its calls wait.
+pub(crate) fn tell(
+    stack: &mut Stack,
+    now: Instant,
+    id: SocketId,
+    (level, name): (c_int, c_int),
+) -> Result<Vec<u8>, Errno> {
+    if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) {
+        let number = stack.take_error(id)?.map_or(0, |error| Errno::from(error).0);
+        return Ok(number.to_ne_bytes().to_vec());
+    }
+    get(stack, now, id, (level, name))
+}
+
+/// The same without `SO_ERROR`, which changes the socket.
 pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_int, c_int)) -> Result<Vec<u8>, Errno> {
     let number = match (level, name) {
         (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,

@@ -10,6 +10,12 @@ use libc::{c_int, c_void, sa_family_t, socklen_t};
 use super::wait::{self, PollFd};
 use super::{check, signal};
 
+/// `fd`, which `owner` keeps open as long as it lives.
+pub(crate) fn of_owner<T: ?Sized>(_owner: &T, fd: RawFd) -> BorrowedFd<'_> {
+    // SAFETY: the caller says that the owner, which is borrowed as long as the result, keeps it open.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
 /// An abstract AF_UNIX address of fixed length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name(pub(crate) [u8; Name::LEN]);
