@@ -5,6 +5,7 @@
 # make attacks   measures the figures of docs/attacks.md anew
 # make mutations  takes rules out of the code, one at a time, and sees their tests fail (20 minutes)
 # make differential  records Linux's answers to the scripts of tests/differential (root), compares ours: docs/differential.md
+# make test-programs  real programs (curl, nginx, postgres, ...) with ustcp in place of the kernel's TCP; WRITE=1 writes docs/programs.md
 # make bench     speed, side by side with the kernel
 # make goodput   goodput over a lossy line of 100 Mbit/s, side by side with the kernel (25 minutes)
 # make flood     100,000 SYNs a second at a listener, while a flow runs and clients connect
@@ -23,7 +24,10 @@ APT_TEST := $(APT_DEMO) binutils g++ iproute2 python3-venv tshark util-linux
 # Themes or scripts for make differential; all of them when empty.
 DIFFERENTIAL ?=
 
-.PHONY: demo test check requirements check-requirements attacks mutations differential bench goodput flood sim clean
+# Debian packages besides the programs themselves, which tests/programs names.
+APT_PROGRAMS := iproute2 python3 util-linux
+
+.PHONY: demo test check test-programs requirements check-requirements attacks mutations differential bench goodput flood sim clean
 .PHONY: apt-demo apt-test rust-tests python-module pytest
 
 demo: apt-demo
@@ -68,6 +72,12 @@ check: apt-test $(VENV)/ready
 differential: apt-test python-module
 	cd tests && ../$(PYTHON) -m differential record $(DIFFERENTIAL)
 	cd tests && ../$(PYTHON) -m differential compare $(DIFFERENTIAL)
+
+# PROGRAMS="--only nginx curl" for some of it.
+test-programs: capi-prefix
+	@echo "== real programs, unchanged, on ustcp"
+	tests/programs/install $(APT_PROGRAMS) $$(cd tests && python3 -m programs packages)
+	cd tests && python3 -m programs run $(if $(WRITE),--write) $(PROGRAMS)
 
 bench: examples build/bench/load build/bench/server
 	python3 tests/bench/run.py $(BENCH)

@@ -1,0 +1,81 @@
+"""Clients of the web: nginx on the other side."""
+
+from __future__ import annotations
+
+import re
+
+from . import nginx
+from .catalogue import BOTH, CLIENT, program
+from .stage import Side, Stage
+
+CURL = program("curl", "curl nginx-light", "curl --version", "8 MiB down and up, 20 downloads in parallel, ranges, a refused port")
+WGET = program("wget", "wget nginx-light", "wget --version", "8 MiB down, a list of files over one connection, a refused port")
+WRK = program("wrk", "wrk nginx-light", "wrk -v", "20 connections from 2 threads for a second, no socket errors")
+AB = program("ab", "apache2-utils nginx-light", "ab -V", "2,000 requests by 20 clients, with and without keep-alive")
+
+
+def url(stage: Stage, path: str) -> str:
+    return f"http://{stage.server.host}:{nginx.PORT}/{path}"
+
+
+def downloads(stage: Stage, side: Side, count: int, path: str = "sample-2") -> None:
+    """That many at once, each by its own connection, each compared."""
+    outputs = [stage.directory / f"download-{number}" for number in range(count)]
+    words = [word for output in outputs for word in ("-o", output, url(stage, path))]
+    side.run("curl", "-sSf", "-Z", "--parallel-immediate", "--parallel-max", count, *words)
+    for output in outputs:
+        stage.same(output, stage.sample(2), "a parallel download")
+        output.unlink()
+
+
+@CURL.scenario(CLIENT, BOTH)
+def curl(stage: Stage) -> None:
+    server = nginx.start(stage, stage.server)
+    client = stage.client
+    client.run("curl", "-sSf", "-o", "down", url(stage, "sample-8"))
+    stage.same(stage.directory / "down", stage.sample(8), "the download")
+    client.run("curl", "-sSf", "-T", stage.sample(8), url(stage, "put/up"))
+    stage.same(stage.directory / "put/up", stage.sample(8), "the upload")
+    part = client.run("curl", "-sSf", "-r", "1000-2999", url(stage, "sample-1"))
+    stage.same(part.out, stage.sample(1).read_bytes()[1000:3000], "the range")
+    downloads(stage, client, 20)
+    client.run("curl", "-sS", f"http://{stage.server.host}:9/", code=7)
+    client.run("curl", "-sSf", url(stage, "nowhere"), code=22)
+    nginx.tell(stage, stage.server, "quit")
+    server.ends()
+
+
+@WGET.scenario(CLIENT)
+def wget(stage: Stage) -> None:
+    server = nginx.start(stage, stage.server)
+    stage.client.run("wget", "-nv", "-O", "down", url(stage, "sample-8"))
+    stage.same(stage.directory / "down", stage.sample(8), "the download")
+    listed = stage.file("list", "\n".join(url(stage, "sample-1") for _ in range(5)) + "\n")
+    stage.client.run("wget", "-nv", "-i", listed, "-O", "five")
+    stage.same(stage.directory / "five", stage.sample(1).read_bytes() * 5, "five files")
+    stage.client.run("wget", "-nv", "-t", "1", f"http://{stage.server.host}:9/", code=4)
+    server.stop()
+
+
+@WRK.scenario(CLIENT)
+def wrk(stage: Stage) -> None:
+    server = nginx.start(stage, stage.server)
+    told = stage.client.run("wrk", "-t2", "-c20", "-d1s", url(stage, "small")).text
+    stage.holds("Socket errors" not in told and "Non-2xx" not in told, told)
+    stage.holds(int(re.search(r"(\d+) requests in", told)[1]) > 100, told)
+    server.stop()
+
+
+@AB.scenario(CLIENT)
+def ab(stage: Stage) -> None:
+    server = nginx.start(stage, stage.server)
+    for keep_alive in ([], ["-k"]):
+        load(stage, stage.client, *keep_alive)
+    server.stop()
+
+
+def load(stage: Stage, side: Side, *words: object, requests: int = 2000) -> None:
+    told = side.run("ab", "-q", "-n", requests, "-c", 20, *words, url(stage, "small")).text
+    for line in (f"Complete requests: *{requests}", "Failed requests: *0"):
+        stage.holds(re.search(line, told), told)
+    stage.holds("Non-2xx" not in told, told)
