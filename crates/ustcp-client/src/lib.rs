@@ -5,6 +5,8 @@
 //! inside hooks of other people's programs, in children of vfork and between threads: it allocates nothing, locks
 //! nothing, starts nothing and keeps no descriptor.
 
+pub mod calls;
+pub mod engine;
 pub mod place;
 pub mod protocol;
 pub mod sys;

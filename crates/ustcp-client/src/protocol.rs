@@ -30,7 +30,9 @@ pub enum Operation {
     /// listen(2). `a`: the backlog.
     Listen = 3,
     /// connect(2). Payload: an [`Address`]. `a` = 1: answered when the attempt is over; 0: at once, `EINPROGRESS` where it
-    /// has begun.
+    /// has begun. As [`Bind`](Operation::Bind) and [`Listen`](Operation::Listen), answered `ESTALE` where the socket's stream
+    /// is spent (a former attempt has failed and been told of, or it was disconnected): the client attaches a fresh one
+    /// under the same number, which takes the place, the options and the bound address of the other, and asks again.
     Connect = 4,
     /// connect(2) with `AF_UNSPEC`.
     Disconnect = 5,
@@ -46,7 +48,8 @@ pub enum Operation {
     Shutdown = 10,
     /// ioctl(2) where the answer is a number. `a`: the request. Answered with an `i32`.
     Ioctl = 11,
-    /// send(2) with `MSG_OOB`: the last byte of the payload is urgent. Answered with how many were taken, as a `u32`.
+    /// send(2) with `MSG_OOB`: the last byte of the payload is urgent. Answered with how many were taken, as a `u32`. `a` =
+    /// 1: answered when there is room; 0: at once, `EAGAIN` where there is none.
     SendUrgent = 12,
     /// The true errno of a connection that ended, which the descriptor can only tell as `ECONNRESET`; it is not
     /// consumed. Answered with an `i32`, 0 for none.
@@ -54,7 +57,8 @@ pub enum Operation {
     /// A program is about to be started, or runs: the engine stays while this connection is open. Answered with the
     /// number of the run, a `u32` that goes into its greetings.
     Lease = 14,
-    /// A socket of the program is not on the engine. `a`: [`PassedBy`]; payload: an [`Address`], if there is one.
+    /// A socket of the program is not on the engine. `a`: [`PassedBy`], `b`: the number of the program's run; payload: an
+    /// [`Address`], if there is one.
     PassedBy = 15,
     /// What there is, for `ustcp ss`: JSON, a packet for each line; an empty payload ends them. `a`: a run's number, 0 for all.
     List = 16,
@@ -355,6 +359,8 @@ pub struct Tag {
 
 impl Tag {
     const MAGIC: u64 = 0x5b1d;
+    /// Instead of the other, once it listens: accept(2) of any other socket is `EINVAL`, and nobody else may be asked.
+    const LISTENING: u64 = 0x5b1e;
     /// The bits of a number.
     pub const SOCKET_MASK: u64 = (1 << 47) - 1;
 
@@ -364,10 +370,22 @@ impl Tag {
         Tag::MAGIC << 48 | u64::from(self.is_v6) << 47 | self.socket & Tag::SOCKET_MASK
     }
 
+    /// As the option's value of a socket that listens, which the client sets.
+    #[must_use]
+    pub fn to_listening_rate(self) -> u64 {
+        self.to_rate() & ((1 << 48) - 1) | Tag::LISTENING << 48
+    }
+
+    /// Whether the option's value is the tag of a socket that listens.
+    #[must_use]
+    pub fn is_listening(rate: u64) -> bool {
+        rate >> 48 == Tag::LISTENING
+    }
+
     /// From the option's value; `None` where it is no tag.
     #[must_use]
     pub fn from_rate(rate: u64) -> Option<Tag> {
-        (rate >> 48 == Tag::MAGIC).then_some(Tag {
+        (rate >> 48 == Tag::MAGIC || Tag::is_listening(rate)).then_some(Tag {
             socket: rate & Tag::SOCKET_MASK,
             is_v6: rate >> 47 & 1 == 1,
         })
@@ -467,6 +485,8 @@ mod tests {
             is_v6: true,
         };
         assert_eq!(Tag::from_rate(tag.to_rate()), Some(tag));
+        assert_eq!(Tag::from_rate(tag.to_listening_rate()), Some(tag));
+        assert!(Tag::is_listening(tag.to_listening_rate()) && !Tag::is_listening(tag.to_rate()));
         assert_eq!(Tag::from_rate(u64::MAX), None);
         assert_eq!(Tag::from_rate(1_000_000_000), None);
     }

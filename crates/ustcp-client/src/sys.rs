@@ -1,77 +1,395 @@
 //! The system calls that need `unsafe`: those on descriptors and pointers of the program, which may be anything.
+//!
+//! None of them goes through a symbol that a preloaded library hooks. The C library's `syscall` leaves its mark on errno;
+//! whoever must not change that saves it.
 #![allow(unsafe_code, reason = "the syscall file: each block says why it is sound")]
 
-use libc::{c_int, c_void, socklen_t};
+use core::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use libc::{c_int, c_long, c_void, iovec, msghdr, socklen_t};
 use rustix::io::Errno;
 
 use crate::protocol::Tag;
 
-/// The tag of a socket; `None` where it is a socket of the kernel's own, no socket or no descriptor.
-#[must_use]
-pub fn tag(fd: c_int) -> Option<Tag> {
-    let mut rate = 0_u64;
-    let mut len = size_of::<u64>() as socklen_t;
-    let into = (&raw mut rate).cast::<c_void>();
-    let name = libc::SO_MAX_PACING_RATE;
-    // SAFETY: `into` has room for `len` bytes, and both live across the call.
-    unsafe {
-        call(
-            libc::SYS_getsockopt,
-            [
-                fd as usize,
-                libc::SOL_SOCKET as usize,
-                name as usize,
-                into as usize,
-                &raw mut len as usize,
-                0,
-            ],
-        )
-    }
-    .ok()
-    .filter(|_| len as usize == size_of::<u64>())
-    .and_then(|_| Tag::from_rate(rate))
+pub mod memory;
+pub mod message;
+
+pub use memory::{Sink, Source};
+
+const PTHREAD_CANCEL_ASYNCHRONOUS: c_int = 1;
+
+/// What `_pthread_cleanup_push` keeps of a handler, in a place of its caller's.
+#[repr(C)]
+struct Cleanup {
+    routine: Option<extern "C" fn(*mut c_void)>,
+    argument: *mut c_void,
+    cancel_type: c_int,
+    before: *mut Cleanup,
 }
 
-/// Tags a socket.
-pub fn set_tag(fd: c_int, tag: Tag) -> Result<(), Errno> {
-    let rate = tag.to_rate();
-    let from = &raw const rate as usize;
-    let name = libc::SO_MAX_PACING_RATE;
-    // SAFETY: 8 bytes are read from `rate`, which lives across the call.
-    unsafe {
-        call(
-            libc::SYS_setsockopt,
-            [
-                fd as usize,
-                libc::SOL_SOCKET as usize,
-                name as usize,
-                from,
-                size_of::<u64>(),
-                0,
-            ],
-        )
-    }
-    .map(drop)
+unsafe extern "C-unwind" {
+    fn syscall(number: c_long, ...) -> c_long;
+    fn pthread_setcanceltype(kind: c_int, before: *mut c_int) -> c_int;
+    fn _pthread_cleanup_push(place: *mut Cleanup, routine: extern "C" fn(*mut c_void), argument: *mut c_void);
+    fn _pthread_cleanup_pop(place: *mut Cleanup, execute: c_int);
 }
 
-/// A system call, not through a symbol that anyone hooks.
+// ---- any system call
+
+/// A system call. Not a cancellation point.
 ///
 /// # Safety
 /// As of the system call itself.
-unsafe fn call(number: libc::c_long, [a, b, c, d, e, f]: [usize; 6]) -> Result<usize, Errno> {
+pub unsafe fn call(number: c_long, [a, b, c, d, e, f]: [usize; 6]) -> Result<usize, Errno> {
     // SAFETY: the caller's promise.
-    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    let result = unsafe { syscall(number, a, b, c, d, e, f) };
     usize::try_from(result).map_err(|_| errno())
 }
 
-fn errno() -> Errno {
+/// A system call that waits: a thread that is cancelled in it ends there, as in the C library's own.
+///
+/// # Safety
+/// As of the system call itself; and no frame of Rust between here and C has anything to drop, as cancellation unwinds
+/// through them.
+pub unsafe fn wait_in(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
+    let mut before = 0;
+    // SAFETY: `before` lives across the call.
+    unsafe { pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &raw mut before) };
+    // SAFETY: the caller's promise.
+    let result = unsafe { call(number, arguments) };
+    let mut ignored = 0;
+    // SAFETY: `ignored` lives across the call; the type is what the call above gave.
+    unsafe { pthread_setcanceltype(before, &raw mut ignored) };
+    result
+}
+
+/// This thread's errno.
+#[must_use]
+pub fn errno() -> Errno {
     // SAFETY: the place of this thread's errno is always there.
-    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+    checked(unsafe { *libc::__errno_location() })
+}
+
+/// Sets this thread's errno.
+pub fn set_errno(errno: Errno) {
+    // SAFETY: the place of this thread's errno is always there.
+    unsafe { *libc::__errno_location() = errno.raw_os_error() };
+}
+
+/// Runs `body` and leaves errno as it was.
+pub fn without_errno<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: the place of this thread's errno is always there.
+    let before = unsafe { *libc::__errno_location() };
+    let result = body();
+    // SAFETY: the same.
+    unsafe { *libc::__errno_location() = before };
+    result
+}
+
+/// A number as an error's; one that no error has is `EPROTO`.
+#[must_use]
+pub fn checked(number: c_int) -> Errno {
+    match number {
+        1..4096 => Errno::from_raw_os_error(number),
+        _ => Errno::PROTO,
+    }
+}
+
+/// What a write to a connection that takes no more does beside `EPIPE`.
+pub fn raise_sigpipe() {
+    // SAFETY: no pointers; the process and the thread are this one.
+    unsafe {
+        let (process, thread) = (call(libc::SYS_getpid, [0; 6]), call(libc::SYS_gettid, [0; 6]));
+        if let (Ok(process), Ok(thread)) = (process, thread) {
+            let _ = call(libc::SYS_tgkill, [process, thread, libc::SIGPIPE as usize, 0, 0, 0]);
+        }
+    }
+}
+
+// ---- what the process was started with
+
+/// A variable of the environment. The C library's, and as valid as that: for constructors.
+#[must_use]
+pub fn variable(name: &CStr) -> Option<&'static [u8]> {
+    // SAFETY: `name` ends with a zero; what is found lives until the program changes its environment, which no
+    // constructor runs beside.
+    unsafe {
+        let value = libc::getenv(name.as_ptr());
+        (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
+    }
+}
+
+/// Whether the program has rights its user has not (set-user-ID, set-group-ID, file capabilities): then the user's
+/// environment is not to be trusted. getauxval(3), AT_SECURE.
+#[must_use]
+pub fn has_borrowed_rights() -> bool {
+    // SAFETY: takes a number and reads what the kernel left in this process at its start.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+// ---- a socket that the engine is to carry, or carries
+
+/// A tagged descriptor of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Socket {
+    fd: c_int,
+    /// What its tag says.
+    pub tag: Tag,
+    /// Whether it listens.
+    pub listens: bool,
+}
+
+impl Socket {
+    /// The socket behind a descriptor; `None` where it is a socket of the kernel's own, no socket or no descriptor.
+    #[must_use]
+    pub fn of(fd: c_int) -> Option<Socket> {
+        let mut rate = 0_u64;
+        let mut len = size_of::<u64>() as socklen_t;
+        // SAFETY: `rate` has room for `len` bytes, and both live across the call.
+        let told = unsafe {
+            let into = (&raw mut rate as usize, &raw mut len as usize);
+            call(libc::SYS_getsockopt, option(fd, libc::SO_MAX_PACING_RATE, into))
+        };
+        told.ok().filter(|_| len as usize == size_of::<u64>())?;
+        let listens = Tag::is_listening(rate);
+        Tag::from_rate(rate).map(|tag| Socket { fd, tag, listens })
+    }
+
+    /// Tags a descriptor.
+    pub fn tagged(fd: c_int, tag: Tag) -> Result<Socket, Errno> {
+        set_rate(fd, tag.to_rate())?;
+        let listens = false;
+        Ok(Socket { fd, tag, listens })
+    }
+
+    /// Has the tag say whether it listens.
+    pub fn mark(&self, listens: bool) -> Result<(), Errno> {
+        let tag = self.tag;
+        set_rate(
+            self.fd,
+            if listens {
+                tag.to_listening_rate()
+            } else {
+                tag.to_rate()
+            },
+        )
+    }
+
+    /// Its descriptor's number.
+    #[must_use]
+    pub fn number(&self) -> c_int {
+        self.fd
+    }
+
+    /// Sets `SO_RCVLOWAT` of the descriptor itself.
+    pub fn set_low(&self, bytes: c_int) -> Result<(), Errno> {
+        let value = (&raw const bytes as usize, size_of::<c_int>());
+        // SAFETY: an int is read from `bytes`, which lives across the call.
+        unsafe { call(libc::SYS_setsockopt, option(self.fd, libc::SO_RCVLOWAT, value)) }.map(drop)
+    }
+
+    /// Whether it is attached, or was: it has a peer, even one that has gone.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        let mut name = [0_u8; size_of::<libc::sockaddr_un>()];
+        let mut len = name.len() as socklen_t;
+        // SAFETY: `name` has room for `len` bytes, and both live across the call.
+        let told = unsafe {
+            let (name, len) = (name.as_mut_ptr() as usize, &raw mut len as usize);
+            call(libc::SYS_getpeername, [self.fd as usize, name, len, 0, 0, 0])
+        };
+        told.is_ok()
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: a socket was behind the number, so it is not -1. That it stays open is the program's to see to; where it
+        // does not, the kernel says EBADF.
+        unsafe { BorrowedFd::borrow_raw(self.fd) }
+    }
+}
+
+fn set_rate(fd: c_int, rate: u64) -> Result<(), Errno> {
+    let value = (&raw const rate as usize, size_of::<u64>());
+    // SAFETY: 8 bytes are read from `rate`, which lives across the call.
+    unsafe { call(libc::SYS_setsockopt, option(fd, libc::SO_MAX_PACING_RATE, value)) }.map(drop)
+}
+
+fn option(fd: c_int, name: c_int, (value, len): (usize, usize)) -> [usize; 6] {
+    [fd as usize, libc::SOL_SOCKET as usize, name as usize, value, len, 0]
+}
+
+/// A descriptor that lives as long as a call of ours, or until it becomes the program's.
+#[derive(Debug)]
+pub struct Transient(c_int);
+
+impl Transient {
+    /// An AF_UNIX socket; `kind`: its type with flags.
+    pub fn socket(kind: c_int) -> Result<Transient, Errno> {
+        // SAFETY: no pointers.
+        let fd = unsafe { call(libc::SYS_socket, [libc::AF_UNIX as usize, kind as usize, 0, 0, 0, 0]) }?;
+        Ok(Transient(fd as c_int))
+    }
+
+    /// Two of them, connected, that keep messages apart.
+    pub(crate) fn pair() -> Result<[Transient; 2], Errno> {
+        let mut pair = [0; 2];
+        let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+        let at = pair.as_mut_ptr() as usize;
+        // SAFETY: `pair` has room for two descriptors.
+        unsafe {
+            call(
+                libc::SYS_socketpair,
+                [libc::AF_UNIX as usize, kind as usize, 0, at, 0, 0],
+            )
+        }?;
+        Ok(pair.map(Transient))
+    }
+
+    /// Makes sure that there is a free number.
+    pub fn probe(of: c_int) -> Result<(), Errno> {
+        // SAFETY: no pointers.
+        let fd = unsafe {
+            call(
+                libc::SYS_fcntl,
+                [of as usize, libc::F_DUPFD_CLOEXEC as usize, 0, 0, 0, 0],
+            )
+        }?;
+        drop(Transient(fd as c_int));
+        Ok(())
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> c_int {
+        self.0
+    }
+
+    /// Hands it to the program.
+    #[must_use]
+    pub fn keep(self) -> c_int {
+        let fd = self.0;
+        core::mem::forget(self);
+        fd
+    }
+
+    /// Puts it under the number of a descriptor of the program, whose file loses that; dup3(2).
+    pub fn replace(self, fd: c_int, close_on_exec: bool) -> Result<(), Errno> {
+        let flags = if close_on_exec { libc::O_CLOEXEC } else { 0 };
+        // SAFETY: no pointers; the number is the program's, which called to have this done.
+        unsafe { call(libc::SYS_dup3, [self.0 as usize, fd as usize, flags as usize, 0, 0, 0]) }.map(drop)
+    }
+}
+
+impl AsFd for Transient {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: open as long as `self` is.
+        unsafe { BorrowedFd::borrow_raw(self.0) }
+    }
+}
+
+/// Not with the C library's close, which is a cancellation point.
+impl Drop for Transient {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is ours alone.
+        let _ = unsafe { call(libc::SYS_close, [self.0 as usize, 0, 0, 0, 0, 0]) };
+    }
+}
+
+// ---- messages of our own, with pieces of the program's
+
+/// Sends the pieces as one message, without SIGPIPE; `EFAULT` where one of them is nowhere.
+pub fn send<const N: usize>(fd: BorrowedFd<'_>, pieces: &[Source; N], flags: c_int) -> Result<usize, Errno> {
+    let mut vectors = pieces.map(|piece| piece.vector());
+    let message = message(&mut vectors);
+    let (fd, flags) = (fd.as_raw_fd() as usize, (flags | libc::MSG_NOSIGNAL) as usize);
+    // SAFETY: `message` and its vectors live across the call; the pieces are the call's to read.
+    unsafe { call(libc::SYS_sendmsg, [fd, &raw const message as usize, flags, 0, 0, 0]) }
+}
+
+/// Waits for the answer that comes back on `control`, and closes that; so does the cancellation of this thread.
+pub fn wait_for_reply(control: Transient, into: &mut [u8]) -> Result<usize, Errno> {
+    let mut place = Cleanup {
+        routine: None,
+        argument: core::ptr::null_mut(),
+        cancel_type: 0,
+        before: core::ptr::null_mut(),
+    };
+    // Cancellation runs no destructors, so there is none here while it may happen.
+    let number = control.keep();
+    let arguments = [number as usize, into.as_mut_ptr() as usize, into.len(), 0, 0, 0];
+    // SAFETY: `place` stays until it is popped; the call has room for what it writes; nothing is to be dropped meanwhile.
+    let received = unsafe {
+        _pthread_cleanup_push(
+            &raw mut place,
+            close,
+            core::ptr::without_provenance_mut(number as usize),
+        );
+        let received = wait_in(libc::SYS_recvfrom, arguments);
+        _pthread_cleanup_pop(&raw mut place, 0);
+        received
+    };
+    drop(Transient(number));
+    received
+}
+
+extern "C" fn close(number: *mut c_void) {
+    drop(Transient(number.addr() as c_int));
+}
+
+/// What came with a message: how many bytes of it, and the descriptor beside it.
+#[derive(Debug)]
+pub struct Received {
+    /// Bytes; 0: the other end is closed.
+    pub bytes: usize,
+    /// The descriptor, if there was one and a number free for it.
+    pub descriptor: Option<Transient>,
+}
+
+#[repr(C)]
+struct Control {
+    head: libc::cmsghdr,
+    descriptor: c_int,
+}
+
+/// Bytes of a control message with one descriptor, and room for no other.
+const WITH_DESCRIPTOR: usize = core::mem::offset_of!(Control, descriptor) + size_of::<c_int>();
+
+/// Receives a message with a descriptor, waiting as the socket's own flags say. A cancellation point.
+pub fn receive_descriptor(socket: &Socket, into: &mut [u8], close_on_exec: bool) -> Result<Received, Errno> {
+    // SAFETY: integers.
+    let mut control: Control = unsafe { core::mem::zeroed() };
+    let mut vectors = [iovec {
+        iov_base: into.as_mut_ptr().cast(),
+        iov_len: into.len(),
+    }];
+    let mut message = message(&mut vectors);
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = WITH_DESCRIPTOR as _;
+    let flags = if close_on_exec { libc::MSG_CMSG_CLOEXEC } else { 0 };
+    let arguments = [socket.fd as usize, &raw mut message as usize, flags as usize, 0, 0, 0];
+    // SAFETY: `message` and what it points to live across the call; nothing in this frame and those up to C is to be dropped.
+    let bytes = unsafe { wait_in(libc::SYS_recvmsg, arguments) }?;
+    let rights = (control.head.cmsg_level, control.head.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS);
+    let whole = control.head.cmsg_len as usize == WITH_DESCRIPTOR;
+    Ok(Received {
+        bytes,
+        descriptor: (rights && whole).then_some(Transient(control.descriptor)),
+    })
+}
+
+fn message(vectors: &mut [iovec]) -> msghdr {
+    // SAFETY: all-zero is a message of nothing.
+    let mut message: msghdr = unsafe { core::mem::zeroed() };
+    message.msg_iov = vectors.as_mut_ptr();
+    message.msg_iovlen = vectors.len() as _;
+    message
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -79,15 +397,39 @@ mod tests {
     #[test]
     fn a_tag_is_read_back_from_every_descriptor_of_the_socket() {
         let (socket, other) = UnixStream::pair().unwrap();
-        let ours = Tag {
+        let tag = Tag {
             socket: 0x1234_5678_9abc,
             is_v6: true,
         };
-        set_tag(socket.as_raw_fd(), ours).unwrap();
-        assert_eq!(tag(socket.as_raw_fd()), Some(ours));
-        assert_eq!(tag(socket.try_clone().unwrap().as_raw_fd()), Some(ours));
-        assert_eq!(tag(other.as_raw_fd()), None);
-        assert_eq!(tag(-1), None);
-        assert_eq!(set_tag(-1, ours), Err(Errno::BADF));
+        Socket::tagged(socket.as_raw_fd(), tag).unwrap();
+        let read = |fd| Socket::of(fd).map(|socket| socket.tag);
+        assert_eq!(read(socket.as_raw_fd()), Some(tag));
+        assert_eq!(read(socket.try_clone().unwrap().as_raw_fd()), Some(tag));
+        assert_eq!(read(other.as_raw_fd()), None);
+        assert_eq!(read(-1), None);
+        assert_eq!(Socket::tagged(-1, tag), Err(Errno::BADF));
+    }
+
+    #[test]
+    fn a_socket_is_attached_as_long_as_it_had_a_peer() {
+        let fresh = Transient::socket(libc::SOCK_STREAM).unwrap();
+        let tag = Tag {
+            socket: 1,
+            is_v6: false,
+        };
+        assert!(!Socket::tagged(fresh.number(), tag).unwrap().is_attached());
+        let (socket, peer) = UnixStream::pair().unwrap();
+        let socket = Socket::tagged(socket.as_raw_fd(), tag).unwrap();
+        assert!(socket.is_attached());
+        drop(peer);
+        assert!(socket.is_attached());
+    }
+
+    #[test]
+    fn numbers_that_are_no_errors_are_one() {
+        assert_eq!(checked(libc::ECONNREFUSED), Errno::CONNREFUSED);
+        for number in [0, -1, 4096, c_int::MIN, c_int::MAX] {
+            assert_eq!(checked(number), Errno::PROTO);
+        }
     }
 }

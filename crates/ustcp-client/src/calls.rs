@@ -1,0 +1,24 @@
+//! What each socket call becomes, in a hook and in the libraries alike.
+//!
+//! The calls are [`Engine`]'s, on a [`Socket`](crate::sys::Socket), with the errno of their namesakes. What is not here is
+//! native: the descriptor is the kernel's own.
+
+mod accept;
+mod address;
+mod attach;
+mod connect;
+mod faults;
+mod life;
+mod names;
+mod numbers;
+mod options;
+mod receive;
+mod send;
+
+pub use address::AddressRoom;
+pub use faults::{Direction, fault};
+pub use life::{Kind, kind};
+pub use numbers::is_asked;
+pub use options::is_native;
+pub use receive::{OTHERWISE as RECEIVED_OTHERWISE, receive, receive_message};
+pub use send::OTHERWISE as SENT_OTHERWISE;

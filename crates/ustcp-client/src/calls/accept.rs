@@ -1,0 +1,68 @@
+//! accept(2): a record of the listener's stream, with the connection's descriptor beside it.
+
+use std::os::fd::AsFd;
+
+use libc::c_int;
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
+
+use super::address::AddressRoom;
+use crate::engine::Engine;
+use crate::protocol::Arrival;
+use crate::sys::{self, Socket, Source, Transient};
+
+/// The new socket's first byte, which the engine leaves where it is: the poison.
+const CONFIRMED: [u8; 1] = [0];
+
+impl Engine {
+    /// accept4(2); waits as the listener's own flags say. A cancellation point.
+    ///
+    /// Where there is no descriptor left, nothing is taken: the engine offers again what was not confirmed.
+    pub fn accept(&self, listener: &Socket, room: AddressRoom, flags: c_int) -> Result<c_int, Errno> {
+        if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 || !listener.listens {
+            return Err(Errno::INVAL);
+        }
+        if !room.is_unwanted() {
+            room.room()?;
+        }
+        Transient::probe(listener.number())?;
+        let mut record = [0; Arrival::LEN];
+        let close_on_exec = flags & libc::SOCK_CLOEXEC != 0;
+        let received = sys::receive_descriptor(listener, &mut record, close_on_exec).map_err(gone)?;
+        let connection = match (received.bytes, received.descriptor) {
+            (0, _) => return Err(Errno::INVAL), // shut down, by another thread perhaps
+            (_, None) => return Err(Errno::MFILE),
+            (_, Some(connection)) => connection,
+        };
+        let arrival = Arrival::from_bytes(&record).ok_or(Errno::NETDOWN)?;
+        take(listener, &connection, flags)?;
+        if !room.is_unwanted() {
+            room.write(arrival.peer.0)?;
+        }
+        Ok(connection.keep())
+    }
+}
+
+/// A listener's stream breaks only with its engine.
+fn gone(errno: Errno) -> Errno {
+    match errno {
+        Errno::CONNRESET => Errno::NETDOWN,
+        other => other,
+    }
+}
+
+/// Makes the connection the program's: confirmed, with what it inherits from its listener's descriptor.
+fn take(listener: &Socket, connection: &Transient, flags: c_int) -> Result<(), Errno> {
+    for time in [Timeout::Recv, Timeout::Send] {
+        if let Some(inherited) = socket_timeout(listener, time)? {
+            set_socket_timeout(connection, time, Some(inherited))?;
+        }
+    }
+    // One that was reset meanwhile says so when it is read.
+    let _ = sys::send(connection.as_fd(), &[Source::of(&CONFIRMED)], libc::MSG_DONTWAIT);
+    if flags & libc::SOCK_NONBLOCK != 0 {
+        fcntl_setfl(connection, OFlags::RDWR | OFlags::NONBLOCK)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! A descriptor becomes a socket of the engine: connected to it, greeted, and full.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::{Errno, FdFlags, fcntl_getfd};
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
+
+use crate::engine::Engine;
+use crate::protocol::Greeting;
+use crate::sys::{self, Socket, Source, Transient};
+use crate::whereabouts::Listener;
+
+/// What fills a socket until it is connected; nobody looks at it.
+static JUNK: [u8; 64 << 10] = [0; 64 << 10];
+
+impl Engine {
+    /// Attaches a socket, unless it is. Until the engine says otherwise it is neither readable nor writable.
+    pub(super) fn attach(&self, socket: &Socket) -> Result<(), Errno> {
+        if socket.is_attached() {
+            return Ok(());
+        }
+        match self.reach(Listener::Streams, |to| connect_at_once(socket, to)) {
+            // Another thread was faster.
+            Err(Errno::ISCONN) => return Ok(()),
+            result => result?,
+        }
+        self.greet(socket)
+    }
+
+    fn greet(&self, socket: &Socket) -> Result<(), Errno> {
+        let greeting = Greeting {
+            token: self.token(),
+            socket: socket.tag.socket,
+            is_v6: socket.tag.is_v6,
+            run: self.run(),
+        };
+        sys::send(socket.as_fd(), &[Source::of(&greeting.to_bytes())], libc::MSG_DONTWAIT)?;
+        // One that the engine turns away hangs up in the midst of it; the request to come will say so.
+        let junk = [Source::of(&JUNK); 8];
+        while sys::send(socket.as_fd(), &junk, libc::MSG_DONTWAIT).is_ok() {}
+        Ok(())
+    }
+
+    /// Puts a fresh socket under the number of one whose stream is spent, with its number at the engine, its flags and its
+    /// times. The file is another one: who polls it by epoll has to add it again. Nothing else would do, as a stream of
+    /// AF_UNIX is connected once.
+    pub(super) fn renew(&self, socket: &Socket) -> Result<(), Errno> {
+        let flags = fcntl_getfl(socket)?;
+        let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+        let fresh = Transient::socket(kind)?;
+        let renewed = Socket::tagged(fresh.number(), socket.tag)?;
+        for time in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(renewed, time, socket_timeout(socket, time)?)?;
+        }
+        self.attach(&renewed)?;
+        fcntl_setfl(renewed, flags & OFlags::NONBLOCK)?;
+        let close_on_exec = fcntl_getfd(socket)?.contains(FdFlags::CLOEXEC);
+        fresh.replace(socket.number(), close_on_exec)
+    }
+}
+
+/// connect(2) that waits for room in the engine's queue whatever the program has set: no call of a TCP socket would be
+/// `EAGAIN` here.
+fn connect_at_once(socket: &Socket, to: &rustix::net::SocketAddrUnix) -> Result<(), Errno> {
+    match rustix::net::connect(socket, to) {
+        Err(Errno::AGAIN) => {}
+        result => return result,
+    }
+    let flags = fcntl_getfl(socket)?;
+    fcntl_setfl(socket, flags - OFlags::NONBLOCK)?;
+    let result = rustix::net::connect(socket, to);
+    fcntl_setfl(socket, flags)?;
+    result
+}

@@ -1,0 +1,56 @@
+//! connect(2).
+
+use core::net::SocketAddr;
+
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::Errno;
+
+use super::address::{self, Named};
+use crate::engine::{Engine, Question};
+use crate::protocol::{Address, Operation};
+use crate::sys::{Socket, Source};
+
+impl Engine {
+    /// connect(2). A cancellation point.
+    pub fn connect(&self, socket: &Socket, address: Source) -> Result<(), Errno> {
+        match address::of_connect(address, socket.tag.is_v6)? {
+            Named::Somebody(peer) => self.connect_to(socket, peer),
+            Named::Nobody => self.disconnect(socket),
+        }
+    }
+
+    fn connect_to(&self, socket: &Socket, peer: SocketAddr) -> Result<(), Errno> {
+        self.ask_fresh(socket, || match fcntl_getfl(socket)?.contains(OFlags::NONBLOCK) {
+            true => self.ask(question(socket, 0), &Address(peer).to_bytes()).map(drop),
+            false => self.connect_and_wait(socket, peer),
+        })
+    }
+
+    /// The attempt goes on when the wait has ended, by a signal or by `SO_SNDTIMEO`.
+    fn connect_and_wait(&self, socket: &Socket, peer: SocketAddr) -> Result<(), Errno> {
+        let payload = Address(peer).to_bytes();
+        match self.ask_and_wait(socket, question(socket, 1), Source::of(&payload)) {
+            Err(Errno::AGAIN) => Err(Errno::INPROGRESS),
+            result => result.map(drop),
+        }
+    }
+
+    /// connect(2) with `AF_UNSPEC`. What was connected or listened has a spent stream, and gets a fresh one.
+    fn disconnect(&self, socket: &Socket) -> Result<(), Errno> {
+        if !socket.is_attached() {
+            return Ok(());
+        }
+        match self.ask(Question::of(socket, Operation::Disconnect), &[]) {
+            Err(Errno::STALE) => {}
+            result => drop(result?),
+        }
+        self.renew(socket)
+    }
+}
+
+fn question(socket: &Socket, waits: u32) -> Question {
+    Question {
+        a: waits,
+        ..Question::of(socket, Operation::Connect)
+    }
+}

@@ -1,0 +1,62 @@
+//! The errno of a read or a write that has failed: the stream's own is not always what TCP would say.
+
+use rustix::io::Errno;
+
+use super::options::native_error;
+use crate::engine::{Engine, Question};
+use crate::protocol::Operation;
+use crate::sys::{self, Socket};
+
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// A read.
+    Reading,
+    /// A write; `quiet`: no SIGPIPE goes with its `EPIPE`.
+    Writing {
+        /// `MSG_NOSIGNAL`.
+        quiet: bool,
+    },
+}
+
+/// The errno to tell instead of `native`. Looks at the descriptor only where the two may differ, so that a failing call
+/// on any other file costs next to nothing.
+#[must_use]
+pub fn fault(engine: &Engine, fd: libc::c_int, native: Errno, direction: Direction) -> Errno {
+    let may_differ = match direction {
+        Direction::Reading => matches!(native, Errno::CONNRESET | Errno::INVAL),
+        Direction::Writing { .. } => matches!(native, Errno::CONNRESET | Errno::PIPE | Errno::NOTCONN),
+    };
+    match Socket::of(fd).filter(|_| may_differ) {
+        Some(socket) => engine.fault(&socket, native, direction),
+        None => native,
+    }
+}
+
+impl Engine {
+    fn fault(&self, socket: &Socket, native: Errno, direction: Direction) -> Errno {
+        match (direction, native) {
+            // Never connected.
+            (Direction::Reading, Errno::INVAL) if !socket.is_attached() => Errno::NOTCONN,
+            (Direction::Writing { quiet }, Errno::NOTCONN) => {
+                if !quiet {
+                    sys::raise_sigpipe();
+                }
+                Errno::PIPE
+            }
+            (_, Errno::CONNRESET) => self.true_errno(socket),
+            // The first write after a reset says so; what the descriptor knows of it is gone then.
+            (Direction::Writing { .. }, Errno::PIPE) if native_error(socket) != 0 => self.true_errno(socket),
+            _ => native,
+        }
+    }
+
+    /// Why the connection ended. With its engine it was reset.
+    fn true_errno(&self, socket: &Socket) -> Errno {
+        let asked = self.ask(Question::of(socket, Operation::Fault), &[]);
+        match asked.and_then(|answer| answer.number()) {
+            Ok(0) | Err(_) => Errno::CONNRESET,
+            Ok(number) => sys::checked(number),
+        }
+    }
+}

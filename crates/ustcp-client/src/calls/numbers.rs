@@ -1,0 +1,45 @@
+//! ioctl(2) where a socket of TCP would answer otherwise than one of AF_UNIX.
+
+use rustix::io::Errno;
+
+use crate::engine::{Engine, Question};
+use crate::protocol::Operation;
+use crate::sys::{Sink, Socket};
+
+/// `SIOCINQ` is `FIONREAD` and `SIOCOUTQ` is `TIOCOUTQ` on a socket.
+const SIOCINQ: u32 = 0x541b;
+const SIOCOUTQ: u32 = 0x5411;
+/// Of `<linux/sockios.h>`: what was never sent.
+const SIOCOUTQNSD: u32 = 0x894b;
+
+/// Whether ioctl with this request may be other than native. What can be read natively is what there is, but for a
+/// listener; the urgent mark (`SIOCATMARK`) is the stream's own.
+#[must_use]
+pub fn is_asked(request: u64) -> bool {
+    u32::try_from(request).is_ok_and(|request| matches!(request, SIOCINQ | SIOCOUTQ | SIOCOUTQNSD))
+}
+
+impl Engine {
+    /// ioctl(2) of such a request; `None`: the native one is right.
+    pub fn number(&self, socket: &Socket, request: u64, to: Sink) -> Option<Result<(), Errno>> {
+        let request = u32::try_from(request).ok()?;
+        match request {
+            SIOCINQ if socket.listens => Some(Err(Errno::INVAL)),
+            SIOCINQ => None,
+            _ if !socket.is_attached() => Some(write(to, 0)),
+            _ => Some(self.ask_number(socket, request).and_then(|number| write(to, number))),
+        }
+    }
+
+    fn ask_number(&self, socket: &Socket, request: u32) -> Result<i32, Errno> {
+        let question = Question {
+            a: request,
+            ..Question::of(socket, Operation::Ioctl)
+        };
+        self.ask(question, &[])?.number()
+    }
+}
+
+fn write(to: Sink, number: i32) -> Result<(), Errno> {
+    to.write(&number.to_ne_bytes()).map(drop)
+}

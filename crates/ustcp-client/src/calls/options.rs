@@ -1,0 +1,134 @@
+//! setsockopt(2) and getsockopt(2). The engine keeps the options; a few are the descriptor's own, or both's.
+
+use libc::{c_int, socklen_t};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_oobinline, socket_error};
+
+use crate::engine::{Engine, Question};
+use crate::protocol::Operation;
+use crate::sys::{Sink, Socket, Source};
+
+/// No option's value is longer than this; of a longer one the beginning is looked at, as in Linux.
+const LONGEST_VALUE: usize = 256;
+
+/// `SO_RCVTIMEO_NEW`, `SO_SNDTIMEO_NEW`: the two for a 64-bit time where `time_t` has 32 bits.
+const TIMES: [c_int; 4] = [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO, 66, 67];
+
+/// Whether an option is the descriptor's own, and the native call right: how long reading and writing wait.
+#[must_use]
+pub fn is_native(level: c_int, name: c_int) -> bool {
+    level == libc::SOL_SOCKET && TIMES.contains(&name)
+}
+
+impl Engine {
+    /// setsockopt(2) of an option that is not native.
+    pub fn set_option(
+        &self,
+        socket: &Socket,
+        (level, name): (c_int, c_int),
+        value: Source,
+        length: socklen_t,
+    ) -> Result<(), Errno> {
+        // Linux reads the length as an int.
+        let length = usize::try_from(length.cast_signed()).map_err(|_| Errno::INVAL)?;
+        self.attach(socket)?;
+        self.ask_with(
+            question(socket, Operation::SetOption, level, name),
+            value.first(length.min(LONGEST_VALUE)),
+        )?;
+        follow(socket, (level, name), value)
+    }
+
+    /// getsockopt(2) of an option that is not native.
+    pub fn option(
+        &self,
+        socket: &Socket,
+        (level, name): (c_int, c_int),
+        value: Sink,
+        length: Sink,
+    ) -> Result<(), Errno> {
+        let room = room(length)?;
+        match own(socket, level, name) {
+            Some(number) => tell(&number.to_ne_bytes(), room, value, length),
+            None if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) => {
+                tell(&self.take_error(socket).to_ne_bytes(), room, value, length)
+            }
+            None => {
+                self.attach(socket)?;
+                let answer = self.ask(question(socket, Operation::GetOption, level, name), &[])?;
+                tell(answer.payload(), room, value, length)
+            }
+        }
+    }
+
+    /// `SO_ERROR`: the engine's word where it has one; the descriptor's is taken too, so that its mask changes with it.
+    pub(super) fn take_error(&self, socket: &Socket) -> i32 {
+        let native = native_error(socket);
+        if !socket.is_attached() {
+            return native;
+        }
+        let asked = self.ask(
+            question(socket, Operation::GetOption, libc::SOL_SOCKET, libc::SO_ERROR),
+            &[],
+        );
+        asked.and_then(|answer| answer.number()).unwrap_or(native)
+    }
+}
+
+/// The error that the descriptor itself has; it has it no more.
+pub(super) fn native_error(socket: &Socket) -> i32 {
+    match socket_error(socket) {
+        Ok(Err(errno)) => errno.raw_os_error(),
+        Ok(Ok(())) | Err(_) => 0,
+    }
+}
+
+fn question(socket: &Socket, operation: Operation, level: c_int, name: c_int) -> Question {
+    Question {
+        a: level.cast_unsigned(),
+        b: name.cast_unsigned(),
+        ..Question::of(socket, operation)
+    }
+}
+
+/// What the tag itself says.
+fn own(socket: &Socket, level: c_int, name: c_int) -> Option<c_int> {
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_TYPE) => Some(libc::SOCK_STREAM),
+        (libc::SOL_SOCKET, libc::SO_PROTOCOL) => Some(libc::IPPROTO_TCP),
+        (libc::SOL_SOCKET, libc::SO_DOMAIN) if socket.tag.is_v6 => Some(libc::AF_INET6),
+        (libc::SOL_SOCKET, libc::SO_DOMAIN) => Some(libc::AF_INET),
+        (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => Some(c_int::from(socket.listens)),
+        _ => None,
+    }
+}
+
+/// What the engine has taken and the descriptor has a part in: whether the urgent byte stays in the stream, and how much
+/// a read waits for.
+fn follow(socket: &Socket, option: (c_int, c_int), value: Source) -> Result<(), Errno> {
+    let mut bytes = [0; size_of::<c_int>()];
+    match option {
+        (libc::SOL_SOCKET, libc::SO_OOBINLINE) => {
+            value.read(&mut bytes)?;
+            set_socket_oobinline(socket, c_int::from_ne_bytes(bytes) != 0)
+        }
+        (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => {
+            value.read(&mut bytes)?;
+            socket.set_low(c_int::from_ne_bytes(bytes))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn room(length: Sink) -> Result<usize, Errno> {
+    let mut bytes = [0; size_of::<c_int>()];
+    length.read(&mut bytes)?;
+    usize::try_from(c_int::from_ne_bytes(bytes)).map_err(|_| Errno::INVAL)
+}
+
+/// Writes what was told, as far as there is room.
+fn tell(told: &[u8], room: usize, value: Sink, length: Sink) -> Result<(), Errno> {
+    let count = value.first(room).write(told)?;
+    let count = c_int::try_from(count).unwrap_or(c_int::MAX);
+    length.write(&count.to_ne_bytes()).map(drop)
+}

@@ -1,0 +1,241 @@
+//! The engine as a program sees it: who it is, and how it is asked.
+
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
+use rustix::process::geteuid;
+
+use crate::place::{Place, PlaceError, Seeker};
+use crate::protocol::{Operation, PassedBy, Reply, Request};
+use crate::sys::{self, Socket, Source, Transient};
+use crate::whereabouts::{Listener, Whereabouts};
+
+/// An engine that serves this program.
+#[derive(Clone, Copy, Debug)]
+pub struct Engine {
+    whereabouts: Whereabouts,
+    /// Its directory, for its listeners by path; `None` where it has no name that fits.
+    place: Option<Place>,
+    /// The run this program belongs to; 0: none.
+    run: u32,
+}
+
+/// What is asked of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// For what.
+    pub operation: Operation,
+    /// The socket's number; 0: of none.
+    pub socket: u64,
+    /// As the operation says.
+    pub a: u32,
+    /// As the operation says.
+    pub b: u32,
+}
+
+/// Room for an answer's payload: no option's value and no address is longer.
+const ANSWER_MAX: usize = 512;
+
+/// What came back.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    packet: [u8; Reply::LEN + ANSWER_MAX],
+    len: usize,
+}
+
+impl Answer {
+    /// What the operation says.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.packet.get(Reply::LEN..self.len).unwrap_or_default()
+    }
+
+    /// The payload as a number.
+    pub fn number(&self) -> Result<i32, Errno> {
+        let bytes = self.payload().first_chunk();
+        bytes.map(|bytes| i32::from_ne_bytes(*bytes)).ok_or(Errno::PROTO)
+    }
+}
+
+impl Engine {
+    /// The engine that the environment names. With `USTCP_TOKEN` that is its word; otherwise what the engine's directory
+    /// says, and somebody must answer there.
+    pub fn from_environment() -> Result<Engine, PlaceError> {
+        let uid = geteuid().as_raw();
+        let runtime_directory = sys::variable(c"XDG_RUNTIME_DIR");
+        let place = Place::of(sys::variable(c"USTCP_ENGINE"), Seeker { uid, runtime_directory });
+        let run = sys::variable(c"USTCP_RUN").and_then(number).unwrap_or(0);
+        let told = sys::variable(c"USTCP_TOKEN").and_then(Whereabouts::from_variable);
+        if let Some(whereabouts) = told {
+            let place = place.ok();
+            return Ok(Engine {
+                whereabouts,
+                place,
+                run,
+            });
+        }
+        let place = place?;
+        let whereabouts = place.whereabouts(uid)?;
+        let engine = Engine::at(place, whereabouts, run);
+        engine
+            .ask(Question::of_none(Operation::Hello), &[])
+            .map_err(|errno| match errno {
+                Errno::NETDOWN => PlaceError::NoEngine,
+                other => PlaceError::System(other),
+            })?;
+        Ok(engine)
+    }
+
+    /// The engine of that place.
+    #[must_use]
+    pub fn at(place: Place, whereabouts: Whereabouts, run: u32) -> Engine {
+        let place = Some(place);
+        Engine {
+            whereabouts,
+            place,
+            run,
+        }
+    }
+
+    /// Asks, and has the answer at once. `ENETDOWN`: the engine is not there.
+    pub fn ask(&self, question: Question, payload: &[u8]) -> Result<Answer, Errno> {
+        self.ask_with(question, Source::of(payload))
+    }
+
+    /// The same with a payload of the program's memory; `EFAULT`.
+    pub fn ask_with(&self, question: Question, payload: Source) -> Result<Answer, Errno> {
+        let control = self.put(question, payload)?;
+        let mut packet = [0; Reply::LEN + ANSWER_MAX];
+        loop {
+            match rustix::net::recv(&control, &mut packet, rustix::net::RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                Err(_) => return Err(Errno::NETDOWN),
+                Ok((len, _)) => return answer(packet, len),
+            }
+        }
+    }
+
+    /// Asks, and waits for the answer as long as the socket's `SO_SNDTIMEO` says: `EAGAIN` after it; `EINTR`. What was
+    /// asked for goes on. A cancellation point.
+    pub(crate) fn ask_and_wait(&self, socket: &Socket, question: Question, payload: Source) -> Result<Answer, Errno> {
+        let control = self.put(question, payload)?;
+        if let Some(time) = socket_timeout(socket, Timeout::Send)? {
+            set_socket_timeout(&control, Timeout::Recv, Some(time))?;
+        }
+        let mut packet = [0; Reply::LEN + ANSWER_MAX];
+        match sys::wait_for_reply(control, &mut packet) {
+            Ok(len) => answer(packet, len),
+            Err(errno @ (Errno::AGAIN | Errno::INTR)) => Err(errno),
+            Err(_) => Err(Errno::NETDOWN),
+        }
+    }
+
+    /// Tells the engine of a socket that stays the kernel's, for `ustcp run --explain`.
+    pub fn passed_by(&self, why: PassedBy) {
+        let a = why as u32;
+        let b = self.run;
+        // Nobody waits for this: where it is lost, the table has one line less.
+        let _ = self.ask(
+            Question {
+                a,
+                b,
+                ..Question::of_none(Operation::PassedBy)
+            },
+            &[],
+        );
+    }
+
+    pub(crate) fn token(&self) -> crate::protocol::Token {
+        self.whereabouts.token
+    }
+
+    pub(crate) fn run(&self) -> u32 {
+        self.run
+    }
+
+    fn put(&self, question: Question, payload: Source) -> Result<Transient, Errno> {
+        let Question {
+            operation,
+            socket,
+            a,
+            b,
+        } = question;
+        let token = self.whereabouts.token;
+        let head = Request {
+            operation,
+            token,
+            socket,
+            a,
+            b,
+        };
+        let control = Transient::socket(libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC)?;
+        self.reach(Listener::Control, |to| rustix::net::connect(&control, to))?;
+        use std::os::fd::AsFd;
+        match sys::send(control.as_fd(), &[Source::of(&head.to_bytes()), payload], 0) {
+            Ok(_) => Ok(control),
+            Err(errno @ (Errno::FAULT | Errno::NOBUFS | Errno::NOMEM)) => Err(errno),
+            Err(_) => Err(Errno::NETDOWN),
+        }
+    }
+
+    /// Connects to a listener: by its abstract name, which survives chroot, else by path, which reaches other network
+    /// namespaces. `ENETDOWN` where neither is there.
+    pub(crate) fn reach(
+        &self,
+        listener: Listener,
+        connect: impl Fn(&rustix::net::SocketAddrUnix) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let connect = |to: &_| loop {
+            match connect(to) {
+                Err(Errno::INTR) => {}
+                result => return result,
+            }
+        };
+        match connect(&self.whereabouts.address(listener)?) {
+            Err(Errno::CONNREFUSED) => {}
+            result => return result,
+        }
+        let path = self
+            .place
+            .and_then(|place| place.address(listener).ok())
+            .ok_or(Errno::NETDOWN)?;
+        connect(&path).map_err(|errno| match errno {
+            Errno::AGAIN | Errno::ISCONN => errno,
+            _ => Errno::NETDOWN,
+        })
+    }
+}
+
+impl Question {
+    /// A question about a socket.
+    #[must_use]
+    pub fn of(socket: &Socket, operation: Operation) -> Question {
+        let socket = socket.tag.socket;
+        Question {
+            socket,
+            ..Question::of_none(operation)
+        }
+    }
+
+    /// A question about no socket.
+    #[must_use]
+    pub fn of_none(operation: Operation) -> Question {
+        Question {
+            operation,
+            socket: 0,
+            a: 0,
+            b: 0,
+        }
+    }
+}
+
+fn answer(packet: [u8; Reply::LEN + ANSWER_MAX], len: usize) -> Result<Answer, Errno> {
+    let reply = packet.get(..len).and_then(Reply::from_bytes).ok_or(Errno::NETDOWN)?;
+    match reply.errno {
+        0 => Ok(Answer { packet, len }),
+        errno => Err(sys::checked(errno)),
+    }
+}
+
+fn number(text: &[u8]) -> Option<u32> {
+    core::str::from_utf8(text).ok()?.parse().ok()
+}

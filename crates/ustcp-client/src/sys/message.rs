@@ -1,0 +1,163 @@
+//! `struct msghdr` of the program, and its bytes natively in and out.
+
+use libc::{c_int, iovec, msghdr};
+use rustix::io::Errno;
+
+use super::{Sink, Socket, Source, wait_in};
+
+/// A message's header as the program has it. What it points to is the program's, and may be anything.
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    header: msghdr,
+    len: usize,
+}
+
+impl Message {
+    /// Copies it in. `EFAULT`.
+    pub fn read(from: Source) -> Result<Message, Errno> {
+        let mut bytes = [0; size_of::<msghdr>()];
+        from.read(&mut bytes)?;
+        // SAFETY: of one size, and any bytes are pointers and numbers as long as nobody follows them.
+        let header: msghdr = unsafe { core::mem::transmute(bytes) };
+        let len = header.msg_iovlen as usize;
+        Ok(Message { header, len })
+    }
+
+    /// Whether a socket of TCP and one of AF_UNIX do the same with it: it has no name and nothing beside it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.header.msg_name.is_null() && self.header.msg_control.is_null()
+    }
+
+    /// Whether it has a name.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        !self.header.msg_name.is_null()
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> Source {
+        // SAFETY: what the header names is the call's to read.
+        unsafe { Source::new(self.header.msg_name, self.header.msg_namelen as usize) }
+    }
+
+    /// How many pieces it has.
+    #[must_use]
+    pub fn pieces(&self) -> usize {
+        self.len
+    }
+
+    /// One of its pieces. `EFAULT`.
+    pub fn piece(&self, index: usize) -> Result<Source, Errno> {
+        let mut bytes = [0; size_of::<iovec>()];
+        // SAFETY: what the header points to is the call's to read.
+        unsafe { Source::new(self.header.msg_iov.wrapping_add(index).cast(), bytes.len()) }.read(&mut bytes)?;
+        // SAFETY: of one size, and any bytes are a pointer and a number.
+        let piece: iovec = unsafe { core::mem::transmute(bytes) };
+        // SAFETY: what a piece points to is the call's to read.
+        Ok(unsafe { Source::new(piece.iov_base, piece.iov_len) })
+    }
+
+    /// sendmsg(2) of its pieces alone. A cancellation point.
+    pub fn send(&self, socket: &Socket, flags: c_int) -> Result<usize, Errno> {
+        let mut header = self.bare();
+        header.msg_control = core::ptr::null_mut();
+        header.msg_controllen = 0;
+        let arguments = [
+            socket.number() as usize,
+            &raw const header as usize,
+            flags as usize,
+            0,
+            0,
+            0,
+        ];
+        // SAFETY: `header` lives across the call, and the kernel checks what it points to; nothing is to be dropped.
+        unsafe { wait_in(libc::SYS_sendmsg, arguments) }
+    }
+
+    /// recvmsg(2) without a name; what else the call has written into the header goes to the program's. A cancellation
+    /// point.
+    pub fn receive(&self, socket: &Socket, flags: c_int, program: Sink) -> Result<usize, Errno> {
+        let mut header = self.bare();
+        let arguments = [
+            socket.number() as usize,
+            &raw mut header as usize,
+            flags as usize,
+            0,
+            0,
+            0,
+        ];
+        // SAFETY: as in `send`.
+        let bytes = unsafe { wait_in(libc::SYS_recvmsg, arguments) }?;
+        header.msg_name = self.header.msg_name;
+        // SAFETY: `header` is ours.
+        program.write_from(unsafe { Source::new((&raw const header).cast(), size_of::<msghdr>()) })?;
+        Ok(bytes)
+    }
+
+    fn bare(&self) -> msghdr {
+        let mut header = self.header;
+        header.msg_name = core::ptr::null_mut();
+        header.msg_namelen = 0;
+        header
+    }
+}
+
+/// send(2) of the program's bytes. A cancellation point.
+pub fn transmit(socket: &Socket, bytes: Source, flags: c_int) -> Result<usize, Errno> {
+    let piece = bytes.vector();
+    let arguments = [
+        socket.number() as usize,
+        piece.iov_base as usize,
+        piece.iov_len,
+        flags as usize,
+        0,
+        0,
+    ];
+    // SAFETY: the bytes are the call's to read, and the kernel checks them; nothing is to be dropped.
+    unsafe { wait_in(libc::SYS_sendto, arguments) }
+}
+
+/// recv(2) into the program's memory. A cancellation point.
+pub fn receive(socket: &Socket, into: Sink, flags: c_int) -> Result<usize, Errno> {
+    let piece = into.vector();
+    let arguments = [
+        socket.number() as usize,
+        piece.iov_base as usize,
+        piece.iov_len,
+        flags as usize,
+        0,
+        0,
+    ];
+    // SAFETY: the room is the call's to write, and the kernel checks it; nothing is to be dropped.
+    unsafe { wait_in(libc::SYS_recvfrom, arguments) }
+}
+
+/// Where the bytes of `MSG_TRUNC` go; nobody looks at them, so it does not matter who writes.
+static mut BIN: [u8; 64 << 10] = [0; 64 << 10];
+
+/// recv(2) of `len` bytes to nowhere: what `MSG_TRUNC` is on TCP. A cancellation point.
+pub fn discard(socket: &Socket, len: usize, flags: c_int) -> Result<usize, Errno> {
+    let bin = iovec {
+        iov_base: (&raw mut BIN).cast(),
+        iov_len: size_of::<[u8; 64 << 10]>(),
+    };
+    let mut vectors = [bin; 16];
+    let mut rest = len;
+    for vector in &mut vectors {
+        vector.iov_len = vector.iov_len.min(rest);
+        rest -= vector.iov_len;
+    }
+    let mut message = super::message(&mut vectors);
+    let arguments = [
+        socket.number() as usize,
+        &raw mut message as usize,
+        flags as usize,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: `message` and its vectors live across the call; the bin is the kernel's to write; nothing is to be dropped.
+    unsafe { wait_in(libc::SYS_recvmsg, arguments) }
+}
