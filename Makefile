@@ -19,7 +19,7 @@ PYTHON := $(VENV)/bin/python
 
 # Debian packages: what `make demo` needs, and what the tests need besides.
 APT_DEMO := gcc make pkg-config python3
-APT_TEST := $(APT_DEMO) binutils g++ iproute2 python3-venv tshark util-linux
+APT_TEST := $(APT_DEMO) binutils g++ iproute2 openssl python3-venv tshark util-linux
 
 # Themes or scripts for make differential; all of them when empty.
 DIFFERENTIAL ?=

@@ -41,7 +41,7 @@ class Link:
             self.client.advance(self.now)
             self.server.advance(self.now)
 
-    def connect(self) -> tuple[ustcp.ManualSocket, ustcp.ManualSocket]:
+    def connect(self) -> tuple[ustcp.socket, ustcp.ManualSocket]:
         listener = self.server.socket()
         listener.bind(SERVER)
         listener.listen()

@@ -438,7 +438,7 @@ def test_source_address(stack):
 def test_a_foreign_descriptor_is_no_socket_of_ours(stack):
     with open(os.devnull) as other, pytest.raises(OSError) as refused:
         ustcp.socket(fileno=other.fileno())
-    assert refused.value.errno == errno.EBADF
+    assert refused.value.errno == errno.ENOTSOCK
 
 
 def test_no_descriptor_is_left_over(stack):

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use libc::c_int;
-use pyo3::exceptions::{PyOSError, PyTimeoutError};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use ustcp_runtime::Errno;
 
@@ -33,10 +33,19 @@ impl From<Failure> for PyErr {
     fn from(failure: Failure) -> PyErr {
         match failure {
             Failure::System(Errno(number)) => system_error(number),
-            Failure::TimedOut => PyTimeoutError::new_err("timed out"),
+            Failure::TimedOut => timed_out(),
             Failure::Raised(raised) => raised,
         }
     }
+}
+
+/// `socket.timeout`, which is `TimeoutError` from Python 3.10 on.
+fn timed_out() -> PyErr {
+    let raised = |py: Python<'_>| -> PyResult<PyErr> {
+        let kind = py.import("socket")?.getattr("timeout")?;
+        Ok(PyErr::from_value(kind.call1(("timed out",))?))
+    };
+    Python::attach(|py| raised(py).unwrap_or_else(|error| error))
 }
 
 /// The process that made the last socket.
@@ -53,7 +62,9 @@ pub(crate) fn system_error(number: c_int) -> PyErr {
     let text = text.split(" (os error").next().unwrap_or_default();
     let owner = OWNER.load(Ordering::Relaxed);
     if number == libc::EBADF && owner != 0 && owner != std::process::id() {
-        let text = format!("{text}: sockets made before fork belong to the parent, process {owner}");
+        let text = format!(
+            "{text}: sockets made before fork belong to the parent, process {owner}; a server that forks needs USTCP_ENGINE"
+        );
         return PyOSError::new_err((number, text));
     }
     PyOSError::new_err((number, text.to_owned()))

@@ -2,12 +2,13 @@
 //! typed face over it.
 
 mod address;
+mod end;
 mod failure;
 mod manual;
 mod patience;
 mod payload;
-mod process;
 mod socket;
+mod stack;
 
 use pyo3::prelude::*;
 
@@ -17,7 +18,7 @@ mod _ustcp {
     #[pymodule_export]
     use crate::manual::ManualStack;
     #[pymodule_export]
-    use crate::process::{fini, init};
-    #[pymodule_export]
     use crate::socket::Socket;
+    #[pymodule_export]
+    use crate::stack::{Stack, fini, init, knows};
 }

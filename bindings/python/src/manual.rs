@@ -1,23 +1,43 @@
-//! The class under `ustcp.ManualStack`. Its sockets are numbers here, and objects in the package.
+//! The class under `ustcp.ManualStack`.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::sync::Arc;
 
-use libc::{c_int, c_ulong};
 use parking_lot::{Mutex, MutexGuard};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use ustcp_runtime::State;
 use ustcp_runtime::manual::{Checksum, Handle, Instant, Kind, Report};
-use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Shutdown, State};
 
 use crate::address;
-use crate::failure::{Failure, system_error};
-use crate::payload::{Room, View, gather};
-use crate::socket::{family_of, option_bytes, option_value};
+use crate::failure::Failure;
+use crate::payload::View;
 
 /// A stack without device, thread or clock.
 #[pyclass(frozen, subclass, module = "ustcp._ustcp")]
-pub(crate) struct ManualStack(Mutex<ustcp_runtime::manual::ManualStack>);
+pub(crate) struct ManualStack(Arc<Shared>);
+
+/// What the stack and its sockets share.
+pub(crate) struct Shared {
+    stack: Mutex<ustcp_runtime::manual::ManualStack>,
+    waiter: Mutex<Option<Py<PyAny>>>,
+}
+
+impl Shared {
+    /// Every call holds the GIL, so nobody waits here.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ustcp_runtime::manual::ManualStack> {
+        self.stack.lock()
+    }
+
+    /// Who lets time pass; nobody where a call that would wait fails.
+    pub(crate) fn waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.waiter.lock().as_ref().map(|waiter| waiter.clone_ref(py))
+    }
+
+    /// Whether its sockets need numbers that nothing else in the process has.
+    pub(crate) fn keeps_places(&self) -> bool {
+        self.waiter.lock().is_some()
+    }
+}
 
 type Packet = (u64, Py<PyBytes>, u16, u8);
 type Segment = (u8, u32, u32, u32, u32, u16);
@@ -39,7 +59,10 @@ impl ManualStack {
     #[pyo3(signature = (*, seed = None, **_knobs))]
     fn new(seed: Option<u64>, _knobs: Option<&Bound<'_, PyDict>>) -> PyResult<ManualStack> {
         let stack = ustcp_runtime::manual::ManualStack::new(seed).map_err(Failure::from)?;
-        Ok(ManualStack(Mutex::new(stack)))
+        Ok(ManualStack(Arc::new(Shared {
+            stack: Mutex::new(stack),
+            waiter: Mutex::new(None),
+        })))
     }
 
     /// A packet has arrived.
@@ -109,129 +132,15 @@ impl ManualStack {
         Ok(self.stack().knob(name).map_err(Failure::from)?)
     }
 
-    fn _socket(&self, family: c_int) -> PyResult<Handle> {
-        let family = family_of(family)?;
-        Ok(self.stack().socket(family).map_err(Failure::from)?)
-    }
-
-    fn _bind(&self, handle: Handle, address: &Bound<'_, PyAny>) -> PyResult<()> {
-        let address = address::from_python(self.family(handle)?, address)?;
-        Ok(self.stack().bind(handle, address).map_err(Failure::from)?)
-    }
-
-    fn _listen(&self, handle: Handle, backlog: c_int) -> PyResult<()> {
-        Ok(self.stack().listen(handle, backlog).map_err(Failure::from)?)
-    }
-
-    fn _accept(&self, py: Python<'_>, handle: Handle) -> PyResult<(Handle, Py<PyAny>)> {
-        let (accepted, peer) = self.stack().accept(handle).map_err(Failure::from)?;
-        Ok((accepted, address::to_python(py, peer)?))
-    }
-
-    /// The error's number; 0 when connected.
-    fn _connect(&self, handle: Handle, address: &Bound<'_, PyAny>) -> PyResult<c_int> {
-        let address = address::from_python(self.family(handle)?, address)?;
-        match self.stack().connect(handle, address) {
-            Ok(()) => Ok(0),
-            Err(Errno(number)) => Ok(number),
-        }
-    }
-
-    fn _send(&self, handle: Handle, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<usize> {
-        let bytes = bytes_of(data)?;
-        self.send(handle, bytes.as_bytes(), SendFlags::from_bits(flags))
-    }
-
-    fn _open_with(
-        &self,
-        handle: Handle,
-        data: &Bound<'_, PyAny>,
-        flags: c_int,
-        address: &Bound<'_, PyAny>,
-    ) -> PyResult<usize> {
-        let bytes = bytes_of(data)?;
-        let mut flags = SendFlags::from_bits(flags);
-        flags.towards = Some(address::from_python(self.family(handle)?, address)?);
-        self.send(handle, bytes.as_bytes(), flags)
-    }
-
-    fn _sendmsg(&self, handle: Handle, buffers: &Bound<'_, PyAny>, flags: c_int) -> PyResult<usize> {
-        self.send(handle, &gather(buffers)?, SendFlags::from_bits(flags))
-    }
-
-    fn _recv(&self, py: Python<'_>, handle: Handle, bufsize: isize, flags: c_int) -> PyResult<Py<PyBytes>> {
-        let most = usize::try_from(bufsize).map_err(|_| PyValueError::new_err("negative buffersize in recv"))?;
-        let mut room = Room::new();
-        let count = self.recv(handle, room.part(0, self.fitting(handle, most))?, flags)?;
-        if flags & libc::MSG_TRUNC != 0 {
-            room.part(0, count)?.fill(0); // not what was there from some other call
-        }
-        Ok(PyBytes::new(py, room.part(0, count)?).unbind())
-    }
-
-    fn _recv_into(&self, handle: Handle, buffer: &Bound<'_, PyAny>, most: usize, flags: c_int) -> PyResult<usize> {
-        let view = View::writable(buffer)?;
-        let mut room = Room::new();
-        let most = self.fitting(handle, most.min(view.len()?));
-        let count = self.recv(handle, room.part(0, most)?, flags)?;
-        if flags & libc::MSG_TRUNC == 0 {
-            view.write(room.part(0, count)?)?;
-        }
-        Ok(count)
-    }
-
-    fn _shutdown(&self, handle: Handle, how: c_int) -> PyResult<()> {
-        let how = match how {
-            libc::SHUT_RD => Shutdown::Read,
-            libc::SHUT_WR => Shutdown::Write,
-            libc::SHUT_RDWR => Shutdown::Both,
-            _ => return Err(system_error(libc::EINVAL)),
-        };
-        Ok(self.stack().shutdown(handle, how).map_err(Failure::from)?)
-    }
-
-    fn _close(&self, handle: Handle) -> PyResult<()> {
-        Ok(self.stack().close(handle).map_err(Failure::from)?)
-    }
-
-    fn _getsockname(&self, py: Python<'_>, handle: Handle) -> PyResult<Py<PyAny>> {
-        let address = self.stack().local_address(handle).map_err(Failure::from)?;
-        address::to_python(py, address)
-    }
-
-    fn _getpeername(&self, py: Python<'_>, handle: Handle) -> PyResult<Py<PyAny>> {
-        let address = self.stack().peer_address(handle).map_err(Failure::from)?;
-        address::to_python(py, address)
-    }
-
-    fn _setsockopt(&self, handle: Handle, level: c_int, option: c_int, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let bytes = option_bytes(value)?;
-        let result = self.stack().set_option(handle, level, option, &bytes);
-        Ok(result.map_err(Failure::from)?)
-    }
-
-    fn _getsockopt(
-        &self,
-        py: Python<'_>,
-        handle: Handle,
-        level: c_int,
-        option: c_int,
-        buflen: isize,
-    ) -> PyResult<Py<PyAny>> {
-        option_value(py, buflen, || self.stack().option(handle, level, option))
-    }
-
-    fn _ioctl(&self, handle: Handle, request: c_ulong) -> PyResult<c_int> {
-        Ok(self.stack().ask_number(handle, request).map_err(Failure::from)?)
-    }
-
     fn _poll(&self, handle: Handle, events: i16) -> PyResult<i16> {
         Ok(self.stack().poll(handle, events).map_err(Failure::from)?)
     }
 
-    /// The state's name in RFC 9293.
-    fn _state(&self, handle: Handle) -> PyResult<String> {
-        Ok(self.stack().state(handle).map_err(Failure::from)?.to_string())
+    /// Who lets time pass when a blocking call has to wait: `waiter(handle, events, deadline)` returns true when the
+    /// call may be tried again, false when the deadline (nanoseconds, or `None`) has passed. Sockets made from now on
+    /// have numbers of the process's own, for whoever polls them.
+    fn _set_waiter(&self, waiter: Option<Py<PyAny>>) {
+        *self.0.waiter.lock() = waiter;
     }
 
     /// Makes the next call panic inside the stack, for the test that Python survives it.
@@ -245,25 +154,8 @@ impl ManualStack {
         self.0.lock()
     }
 
-    fn family(&self, handle: Handle) -> Result<Family, Failure> {
-        Ok(self.stack().family(handle)?)
-    }
-
-    /// Room for what is there, where more is asked for; for one byte where nothing is, to be told so.
-    fn fitting(&self, handle: Handle, most: usize) -> usize {
-        let there = self.stack().ask_number(handle, libc::FIONREAD).unwrap_or(0);
-        most.min(usize::try_from(there).unwrap_or(0).max(1))
-    }
-
-    fn send(&self, handle: Handle, bytes: &[u8], flags: SendFlags) -> PyResult<usize> {
-        let result = self.stack().send(handle, &[IoSlice::new(bytes)], flags);
-        Ok(result.map_err(Failure::from)?)
-    }
-
-    fn recv(&self, handle: Handle, into: &mut [u8], flags: c_int) -> PyResult<usize> {
-        let flags = RecvFlags::from_bits(flags).map_err(Failure::from)?;
-        let result = self.stack().recv(handle, &mut [IoSliceMut::new(into)], flags);
-        Ok(result.map_err(Failure::from)?)
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.0)
     }
 }
 

@@ -1,5 +1,5 @@
 //! How long a call waits: without the GIL, and in slices, so that the main thread sees Ctrl-C wherever the signal
-//! was delivered.
+//! was delivered. A socket of a stack by hand waits as its owner's clock has it.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use ustcp_runtime::{Errno, Wait};
 
+use crate::end::{End, Manual};
 use crate::failure::Failure;
 
 /// Longest time that the main thread waits without looking for signals.
@@ -16,12 +17,20 @@ thread_local! {
     static IS_MAIN: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
+/// What a call waits for, in the bits of poll(2).
+#[derive(Clone, Copy)]
+#[repr(i16)]
+pub(crate) enum Interest {
+    Read = libc::POLLIN | libc::POLLRDHUP,
+    Write = libc::POLLOUT,
+}
+
 /// How long a call may wait, and what its end means.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience {
     limit: Wait,
-    /// The limit is that of `settimeout`: its end is `TimeoutError`, not `EAGAIN`.
-    of_timeout: bool,
+    /// What `settimeout` said: its end is `TimeoutError`, not `EAGAIN`.
+    timeout: Option<Duration>,
     /// Waits in one piece, because the call must not be cut into several.
     whole: bool,
 }
@@ -30,27 +39,21 @@ impl Patience {
     /// `MSG_DONTWAIT`.
     pub(crate) const NONE: Patience = Patience {
         limit: Wait::Never,
-        of_timeout: false,
+        timeout: None,
         whole: false,
     };
 
     /// Of a socket with this timeout; when it has none, its calls wait as `blocking` says.
     pub(crate) fn new(timeout: Option<Duration>, blocking: Wait) -> Patience {
-        match timeout {
-            None => Patience {
-                limit: blocking,
-                of_timeout: false,
-                whole: false,
-            },
-            Some(Duration::ZERO) => Patience::NONE,
-            Some(timeout) => {
-                let limit = Instant::now().checked_add(timeout).map_or(Wait::Forever, Wait::Until);
-                Patience {
-                    limit,
-                    of_timeout: true,
-                    whole: false,
-                }
-            }
+        let limit = match timeout {
+            None => blocking,
+            Some(Duration::ZERO) => return Patience::NONE,
+            Some(timeout) => Instant::now().checked_add(timeout).map_or(Wait::Forever, Wait::Until),
+        };
+        Patience {
+            limit,
+            timeout,
+            whole: false,
         }
     }
 
@@ -63,16 +66,62 @@ impl Patience {
     pub(crate) fn wait<T: Send>(
         self,
         py: Python<'_>,
+        end: &End,
+        interest: Interest,
         mut attempt: impl FnMut(Wait) -> Result<T, Errno> + Send,
     ) -> Result<T, Failure> {
+        if let End::Manual(manual) = end {
+            return self.wait_by_hand(py, manual, interest, attempt);
+        }
         let sliced = !self.whole && is_main_thread(py)?;
         loop {
             match py.detach(|| attempt(self.next(sliced))) {
                 Ok(value) => return Ok(value),
                 Err(errno) if self.is_worth_another(errno) => py.check_signals()?,
-                Err(errno) if self.of_timeout && is_not_yet(errno) => return Err(Failure::TimedOut),
-                Err(errno) => return Err(Failure::System(errno)),
+                Err(errno) => return Err(self.over(errno)),
             }
+        }
+    }
+
+    /// The owner of the stack lets time pass until the socket is ready, where it does that at all.
+    fn wait_by_hand<T>(
+        self,
+        py: Python<'_>,
+        manual: &Manual,
+        interest: Interest,
+        mut attempt: impl FnMut(Wait) -> Result<T, Errno>,
+    ) -> Result<T, Failure> {
+        let mut deadline = None;
+        loop {
+            let errno = match attempt(Wait::Never) {
+                Ok(value) => return Ok(value),
+                Err(errno) => errno,
+            };
+            let waiter = manual
+                .stack()
+                .waiter(py)
+                .filter(|_| self.limit != Wait::Never && is_not_yet(errno));
+            let Some(waiter) = waiter else {
+                return Err(self.over(errno));
+            };
+            if deadline.is_none()
+                && let Some(timeout) = self.timeout
+            {
+                deadline = Some((manual.stack().lock().now()? + timeout).as_nanos());
+            }
+            if !waiter
+                .call1(py, (manual.handle(), interest as i16, deadline))?
+                .is_truthy(py)?
+            {
+                return Err(self.over(errno));
+            }
+        }
+    }
+
+    fn over(self, errno: Errno) -> Failure {
+        match self.timeout {
+            Some(_) if is_not_yet(errno) => Failure::TimedOut,
+            _ => Failure::System(errno),
         }
     }
 

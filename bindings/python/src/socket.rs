@@ -1,10 +1,9 @@
 //! The class under `ustcp.socket`.
 
-use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use libc::c_int;
+use libc::{c_int, c_ulong};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -12,18 +11,23 @@ use pyo3::types::{PyBytes, PyFloat, PyInt, PyTuple};
 use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Shutdown, Wait, process};
 
 use crate::address;
+use crate::end::{End, Origin};
 use crate::failure::{self, Failure, system_error};
-use crate::patience::Patience;
+use crate::manual::ManualStack;
+use crate::patience::{Interest, Patience};
 use crate::payload::{PIECE, Room, View, gather};
+use crate::stack::Stack;
 
 /// Most bytes that getsockopt is asked for, as in CPython.
 const OPTION_MAX: usize = 1024;
 
-/// A TCP socket of this process's stack.
+/// A TCP socket of one of this process's stacks.
 #[pyclass(frozen, subclass, module = "ustcp._ustcp")]
 pub(crate) struct Socket {
     /// `None` once closed.
-    open: Mutex<Option<ustcp_runtime::Socket>>,
+    open: Mutex<Option<End>>,
+    family: Family,
+    proto: c_int,
     /// `None`: blocking; zero: non-blocking.
     timeout: Mutex<Option<Duration>>,
     /// The process that made it.
@@ -47,59 +51,81 @@ struct Receive {
 #[pymethods]
 impl Socket {
     #[new]
-    #[pyo3(signature = (family = libc::AF_INET, r#type = libc::SOCK_STREAM, proto = 0, fileno = None))]
-    fn new(py: Python<'_>, family: c_int, r#type: c_int, proto: c_int, fileno: Option<c_int>) -> PyResult<Socket> {
-        if let Some(fd) = fileno {
-            let open = py.detach(|| process::socket(fd)).map_err(Failure::from)?;
-            return Ok(Socket {
-                open: Mutex::new(Some(open)),
-                timeout: Mutex::new(None),
-                owner: std::process::id(),
-            });
+    #[pyo3(signature = (family = -1, r#type = -1, proto = -1, fileno = None, *, stack = None, _take = None))]
+    fn new(
+        py: Python<'_>,
+        family: c_int,
+        r#type: c_int,
+        proto: c_int,
+        fileno: Option<&Bound<'_, PyAny>>,
+        stack: Option<&Bound<'_, PyAny>>,
+        _take: Option<&Bound<'_, Socket>>,
+    ) -> PyResult<Socket> {
+        if let Some(other) = _take {
+            return Ok(other.get().given_up()?);
         }
-        let family = family_of(family)?;
+        let origin = stack.map(origin_of).transpose()?;
+        if let Some(fileno) = fileno {
+            let end = py.detach({
+                let number = descriptor(fileno)?;
+                move || End::adopt(origin.as_ref(), number)
+            });
+            let end = end.map_err(Failure::from)?;
+            let proto = if proto == -1 { libc::IPPROTO_TCP } else { proto };
+            return Ok(Socket::around(end, proto, None));
+        }
+        let family = if family == -1 { Family::V4 } else { family_of(family)? };
+        let r#type = if r#type == -1 { libc::SOCK_STREAM } else { r#type };
         if r#type & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != libc::SOCK_STREAM {
             return Err(system_error(libc::ESOCKTNOSUPPORT));
         }
+        let proto = proto.max(0);
         if !matches!(proto, 0 | libc::IPPROTO_TCP) {
             return Err(system_error(libc::EPROTONOSUPPORT));
         }
         failure::sockets_are_of_this_process();
-        let open = py.detach(|| make(family)).map_err(Failure::from)?;
+        let end = py.detach(|| make(origin, family)).map_err(Failure::from)?;
         let timeout = (r#type & libc::SOCK_NONBLOCK != 0).then_some(Duration::ZERO);
-        Ok(Socket {
-            open: Mutex::new(Some(open)),
-            timeout: Mutex::new(timeout),
-            owner: std::process::id(),
-        })
+        Ok(Socket::around(end, proto, timeout))
     }
 
-    /// The file descriptor, good for select, poll and epoll and for nothing else; -1 once closed.
+    /// The file descriptor, good for select, poll and epoll and for nothing else; of a stack by hand a number; -1 once
+    /// closed.
     fn fileno(&self) -> c_int {
-        self.open.lock().as_ref().map_or(-1, ustcp_runtime::Socket::fd)
+        self.open.lock().as_ref().map_or(-1, End::number)
+    }
+
+    /// Gives the number up: the socket lives on under it, for another object to be made of.
+    fn detach(&self) -> c_int {
+        self.open.lock().take().map_or(-1, |end| end.given_up())
+    }
+
+    /// The same socket once more, under another number.
+    fn _dup(&self, py: Python<'_>) -> PyResult<Socket> {
+        let end = self.end()?;
+        let copy = py.detach(|| end.duplicate()).map_err(Failure::from)?;
+        Ok(Socket::around(copy, self.proto, *self.timeout.lock()))
     }
 
     fn bind(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> PyResult<()> {
-        let socket = self.socket()?;
-        let address = address::from_python(socket.family(), address)?;
-        Ok(py.detach(|| socket.bind(address)).map_err(Failure::from)?)
+        let end = self.end()?;
+        let address = address::from_python(end.family(), address)?;
+        Ok(py.detach(|| end.bind(address)).map_err(Failure::from)?)
     }
 
     #[pyo3(signature = (backlog = 128))]
     fn listen(&self, py: Python<'_>, backlog: c_int) -> PyResult<()> {
-        let socket = self.socket()?;
-        Ok(py.detach(|| socket.listen(backlog)).map_err(Failure::from)?)
+        let end = self.end()?;
+        Ok(py.detach(|| end.listen(backlog)).map_err(Failure::from)?)
     }
 
-    /// The descriptor of the oldest waiting connection, and the peer's address.
-    fn _accept(&self, py: Python<'_>) -> PyResult<(c_int, Py<PyAny>)> {
-        let socket = self.socket()?;
-        let patience = Patience::new(*self.timeout.lock(), socket.receive_wait());
-        let (fd, peer) = patience.wait(py, |wait| {
-            let (connection, peer) = socket.accept(wait)?;
-            Ok((process::register(connection), peer))
-        })?;
-        Ok((fd, address::to_python(py, peer)?))
+    /// The oldest waiting connection, and the peer's address.
+    fn _accept(&self, py: Python<'_>) -> PyResult<(Socket, Py<PyAny>)> {
+        let end = self.end()?;
+        let patience = Patience::new(*self.timeout.lock(), end.receive_wait());
+        let (accepted, peer) = patience.wait(py, &end, Interest::Read, |wait| end.accept(wait))?;
+        let accepted = Socket::around(accepted, self.proto, None);
+        Ok((accepted, address::to_python(py, peer)?))
     }
 
     fn connect(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -164,26 +190,32 @@ impl Socket {
         if flags & libc::MSG_FASTOPEN == 0 {
             return self.send(py, data, flags);
         }
-        match self.open_with(py, data, flags, &address)? {
-            Some(taken) => Ok(taken),
-            None => self.send(py, data, flags & !libc::MSG_FASTOPEN),
-        }
+        self.sendto_with(py, data, flags, &address)
     }
 
-    /// send of several buffers as one; there is no ancillary data on TCP.
-    #[pyo3(signature = (buffers, ancdata = None, flags = 0, /))]
+    /// send of several buffers as one; there is no ancillary data on TCP, and the address is of no use without
+    /// `MSG_FASTOPEN`.
+    #[pyo3(signature = (buffers, ancdata = None, flags = 0, address = None, /))]
     fn sendmsg(
         &self,
         py: Python<'_>,
         buffers: &Bound<'_, PyAny>,
         ancdata: Option<&Bound<'_, PyAny>>,
         flags: c_int,
+        address: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
-        if ancdata.map_or(Ok(false), PyAnyMethods::is_truthy)? {
+        let bytes = gather(buffers)?;
+        if ancdata.map_or(Ok(0), count_messages)? > 0 {
             return Err(system_error(libc::EOPNOTSUPP));
         }
+        if let Some(address) = address {
+            address::from_python(self.family, address)?;
+            if flags & libc::MSG_FASTOPEN != 0 {
+                return self.sendto_with(py, PyBytes::new(py, &bytes).as_any(), flags, address);
+            }
+        }
         let plan = self.send_plan(flags)?;
-        Ok(self.send_some(py, &gather(buffers)?, plan)?)
+        Ok(self.send_some(py, &bytes, plan)?)
     }
 
     #[pyo3(signature = (bufsize, flags = 0, /))]
@@ -211,33 +243,33 @@ impl Socket {
             libc::SHUT_RDWR => Shutdown::Both,
             _ => return Err(system_error(libc::EINVAL)),
         };
-        let socket = self.socket()?;
-        Ok(py.detach(|| socket.shutdown(how)).map_err(Failure::from)?)
+        let end = self.end()?;
+        Ok(py.detach(|| end.shutdown(how)).map_err(Failure::from)?)
     }
 
     /// Closes it; once more does nothing. After a fork the child only forgets it: the connection is its parent's, and
     /// the number may be that of a socket of its own.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(socket) = self.open.lock().take() else {
+    fn _real_close(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(end) = self.open.lock().take() else {
             return Ok(());
         };
         if self.owner != std::process::id() {
             return Ok(());
         }
-        match py.detach(|| process::close(socket.fd())) {
+        match py.detach(|| end.close()) {
             Ok(()) | Err(Errno(libc::ECONNRESET)) => Ok(()), // the peer was faster: closed all the same, as in CPython
             Err(errno) => Err(Failure::from(errno).into()),
         }
     }
 
     fn getsockname(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let socket = self.socket()?;
-        address::to_python(py, py.detach(|| socket.local_address()).map_err(Failure::from)?)
+        let end = self.end()?;
+        address::to_python(py, py.detach(|| end.local_address()).map_err(Failure::from)?)
     }
 
     fn getpeername(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let socket = self.socket()?;
-        address::to_python(py, py.detach(|| socket.peer_address()).map_err(Failure::from)?)
+        let end = self.end()?;
+        address::to_python(py, py.detach(|| end.peer_address()).map_err(Failure::from)?)
     }
 
     /// `None`: blocking; 0: non-blocking; else seconds.
@@ -254,8 +286,7 @@ impl Socket {
                     .map_err(|_| PyOverflowError::new_err("timeout doesn't fit into C timeval"))?,
             ),
         };
-        *self.timeout.lock() = timeout;
-        Ok(())
+        self.set_timeout(timeout)
     }
 
     fn gettimeout(&self) -> Option<f64> {
@@ -264,8 +295,7 @@ impl Socket {
 
     #[pyo3(signature = (flag, /))]
     fn setblocking(&self, flag: &Bound<'_, PyAny>) -> PyResult<()> {
-        *self.timeout.lock() = if flag.is_truthy()? { None } else { Some(Duration::ZERO) };
-        Ok(())
+        self.set_timeout(if flag.is_truthy()? { None } else { Some(Duration::ZERO) })
     }
 
     fn getblocking(&self) -> bool {
@@ -276,34 +306,104 @@ impl Socket {
     #[pyo3(signature = (level, option, value, /))]
     fn setsockopt(&self, py: Python<'_>, level: c_int, option: c_int, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let bytes = option_bytes(value)?;
-        let socket = self.socket()?;
+        let end = self.end()?;
         Ok(py
-            .detach(|| socket.set_option(level, option, &bytes))
+            .detach(|| end.set_option(level, option, &bytes))
             .map_err(Failure::from)?)
     }
 
     /// An int, or with `buflen` the bytes of the option's struct, at most so many.
     #[pyo3(signature = (level, option, buflen = 0, /))]
     fn getsockopt(&self, py: Python<'_>, level: c_int, option: c_int, buflen: isize) -> PyResult<Py<PyAny>> {
-        let socket = self.socket()?;
-        option_value(py, buflen, || py.detach(|| socket.option(level, option)))
+        let end = self.end()?;
+        option_value(py, buflen, || py.detach(|| end.option(level, option)))
     }
 
-    /// `AF_INET` or `AF_INET6`, as a number; -1 once closed.
+    /// The number that ioctl(2) would write: of `termios.FIONREAD` the bytes that can be read, of `termios.TIOCOUTQ`
+    /// those written and not acknowledged, of 0x8905 (`SIOCATMARK`) whether the next one is urgent.
+    #[pyo3(signature = (request, /))]
+    fn ioctl(&self, request: c_ulong) -> PyResult<c_int> {
+        Ok(self.end()?.ask_number(request).map_err(Failure::from)?)
+    }
+
+    /// What poll(2) of this socket would answer now: those of `events` that hold, and unasked POLLERR, POLLHUP and, once
+    /// closed, POLLNVAL.
+    #[pyo3(signature = (events, /))]
+    fn poll(&self, py: Python<'_>, events: i16) -> PyResult<i16> {
+        match self.end() {
+            Ok(end) => Ok(py.detach(|| end.poll(events)).map_err(Failure::from)?),
+            Err(_) => Ok(libc::POLLNVAL),
+        }
+    }
+
+    /// With `TCP_INQ`, how much is left to read, and 1 at the end of the stream.
+    fn _left_to_read(&self) -> PyResult<Option<i32>> {
+        Ok(self.end()?.left_to_read().map_err(Failure::from)?)
+    }
+
+    /// The connection's state, by its name in RFC 9293; "LISTEN" of a listener, "CLOSED" before and after.
+    #[getter]
+    fn state(&self) -> PyResult<String> {
+        match self.end() {
+            Ok(end) => Ok(end.state().map_err(Failure::from)?.to_string()),
+            Err(_) => Ok("CLOSED".to_owned()),
+        }
+    }
+
     #[getter]
     fn _family(&self) -> c_int {
-        match self.open.lock().as_ref().map(ustcp_runtime::Socket::family) {
-            Some(Family::V4) => libc::AF_INET,
-            Some(Family::V6) => libc::AF_INET6,
-            None => -1,
+        match self.family {
+            Family::V4 => libc::AF_INET,
+            Family::V6 => libc::AF_INET6,
         }
+    }
+
+    #[getter]
+    fn proto(&self) -> c_int {
+        self.proto
     }
 }
 
 impl Socket {
-    /// The socket, `EBADF` once closed.
-    fn socket(&self) -> Result<ustcp_runtime::Socket, Failure> {
+    fn around(end: End, proto: c_int, timeout: Option<Duration>) -> Socket {
+        Socket {
+            family: end.family(),
+            open: Mutex::new(Some(end)),
+            proto,
+            timeout: Mutex::new(timeout),
+            owner: std::process::id(),
+        }
+    }
+
+    /// `EBADF` once closed, as where the timeout is a flag of the descriptor.
+    fn set_timeout(&self, timeout: Option<Duration>) -> PyResult<()> {
+        self.end()?.check().map_err(Failure::from)?;
+        *self.timeout.lock() = timeout;
+        Ok(())
+    }
+
+    /// Its successor: this object is closed from then on.
+    fn given_up(&self) -> Result<Socket, Failure> {
+        let end = self.open.lock().take().ok_or(Failure::System(Errno(libc::EBADF)))?;
+        Ok(Socket::around(end, self.proto, *self.timeout.lock()))
+    }
+
+    /// What it holds, `EBADF` once closed.
+    fn end(&self) -> Result<End, Failure> {
         self.open.lock().clone().ok_or(Failure::System(Errno(libc::EBADF)))
+    }
+
+    fn sendto_with(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        flags: c_int,
+        address: &Bound<'_, PyAny>,
+    ) -> PyResult<usize> {
+        match self.open_with(py, data, flags, address)? {
+            Some(taken) => Ok(taken),
+            None => self.send(py, data, flags & !libc::MSG_FASTOPEN),
+        }
     }
 
     /// `MSG_FASTOPEN`: what was taken to go with the SYN; `None` when nothing could, but there is a connection now.
@@ -314,18 +414,18 @@ impl Socket {
         flags: c_int,
         address: &Bound<'_, PyAny>,
     ) -> Result<Option<usize>, Failure> {
-        let socket = self.socket()?;
-        let towards = address::from_python(socket.family(), address)?;
+        let end = self.end()?;
+        let towards = address::from_python(end.family(), address)?;
         let plan = self.send_plan(flags)?;
         let flags = SendFlags {
             towards: Some(towards),
             ..plan.flags
         };
         let bytes = View::new(data)?.piece(0)?;
-        match socket.send(&[IoSlice::new(bytes.as_bytes())], flags, Wait::Never) {
+        match end.send(bytes.as_bytes(), flags, Wait::Never) {
             Ok(taken) => Ok(Some(taken)),
             Err(Errno(libc::EINPROGRESS)) if !flags.dont_wait => {
-                self.finish_connect(py, &socket, towards, true)?;
+                self.finish_connect(py, &end, towards, true)?;
                 Ok(None)
             }
             Err(errno) => Err(Failure::System(errno)),
@@ -333,22 +433,16 @@ impl Socket {
     }
 
     fn attempt_connect(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> Result<(), Failure> {
-        let socket = self.socket()?;
-        let address = address::from_python(socket.family(), address)?;
-        self.finish_connect(py, &socket, address, false)
+        let end = self.end()?;
+        let address = address::from_python(end.family(), address)?;
+        self.finish_connect(py, &end, address, false)
     }
 
     /// Waits for a connection. `begun`: by this very call.
-    fn finish_connect(
-        &self,
-        py: Python<'_>,
-        socket: &ustcp_runtime::Socket,
-        address: SocketAddr,
-        mut begun: bool,
-    ) -> Result<(), Failure> {
-        let patience = Patience::new(*self.timeout.lock(), socket.send_wait());
-        patience.wait(py, |wait| {
-            let outcome = socket.connect(address, wait);
+    fn finish_connect(&self, py: Python<'_>, end: &End, address: SocketAddr, mut begun: bool) -> Result<(), Failure> {
+        let patience = Patience::new(*self.timeout.lock(), end.send_wait());
+        patience.wait(py, end, Interest::Write, |wait| {
+            let outcome = end.connect(address, wait);
             match outcome {
                 // A later slice of the same call: still the attempt that this call began.
                 Err(Errno(libc::EALREADY)) if begun => Err(Errno(libc::EINPROGRESS)),
@@ -365,15 +459,15 @@ impl Socket {
         let flags = SendFlags::from_bits(flags | libc::MSG_NOSIGNAL);
         let patience = match flags.dont_wait {
             true => Patience::NONE,
-            false => Patience::new(*self.timeout.lock(), self.socket()?.send_wait()),
+            false => Patience::new(*self.timeout.lock(), self.end()?.send_wait()),
         };
         Ok(Sending { flags, patience })
     }
 
     fn send_some(&self, py: Python<'_>, bytes: &[u8], sending: Sending) -> Result<usize, Failure> {
-        let socket = self.socket()?;
+        let end = self.end()?;
         let Sending { flags, patience } = sending;
-        patience.wait(py, |wait| socket.send(&[IoSlice::new(bytes)], flags, wait))
+        patience.wait(py, &end, Interest::Write, |wait| end.send(bytes, flags, wait))
     }
 
     fn send_whole(&self, py: Python<'_>, mut rest: &[u8], sending: Sending) -> PyResult<()> {
@@ -393,21 +487,22 @@ impl Socket {
         flags: c_int,
         make: impl FnOnce(&[u8]) -> PyResult<T>,
     ) -> PyResult<T> {
-        let socket = self.socket()?;
-        let receive = self.plan(&socket, most, flags)?;
+        let end = self.end()?;
+        let receive = self.plan(&end, most, flags)?;
         let mut room = Room::new();
-        let len = receive.fill(py, &socket, &mut room)?;
-        make(room.part(0, len)?)
+        let len = receive.fill(py, &end, &mut room)?;
+        let bytes = room.part(0, len)?;
+        if receive.flags.truncate {
+            bytes.fill(0); // not what was there from some other call
+        }
+        make(bytes)
     }
 
-    fn plan(&self, socket: &ustcp_runtime::Socket, most: usize, flags: c_int) -> Result<Receive, Failure> {
+    fn plan(&self, end: &End, most: usize, flags: c_int) -> Result<Receive, Failure> {
         let flags = RecvFlags::from_bits(flags)?;
-        if flags.truncate {
-            return Err(Failure::System(Errno(libc::EOPNOTSUPP)));
-        }
         let patience = match flags.dont_wait {
             true => Patience::NONE,
-            false => Patience::new(*self.timeout.lock(), socket.receive_wait()),
+            false => Patience::new(*self.timeout.lock(), end.receive_wait()),
         };
         Ok(Receive {
             most: if flags.wait_all && !flags.peek {
@@ -424,23 +519,29 @@ impl Socket {
 impl Receive {
     /// Receives by pieces, so that memory is taken as bytes come and not as they are asked for. A piece that is not
     /// full ends it: that is all there is, or all that could be waited for.
-    fn fill(&self, py: Python<'_>, socket: &ustcp_runtime::Socket, room: &mut Room) -> PyResult<usize> {
+    fn fill(&self, py: Python<'_>, end: &End, room: &mut Room) -> PyResult<usize> {
         let mut len = 0;
         loop {
-            let end = self.most.min(len + PIECE);
-            let into = room.part(len, end)?;
+            let limit = self.most.min(len + PIECE);
+            let into = room.part(len, limit)?;
             let received = self
                 .patience
-                .wait(py, |wait| socket.recv(&mut [IoSliceMut::new(into)], self.flags, wait));
-            match received {
-                Ok(count) => len += count,
+                .wait(py, end, Interest::Read, |wait| end.recv(into, self.flags, wait));
+            let count = match received {
+                Ok(count) => count,
                 Err(Failure::System(_) | Failure::TimedOut) if len > 0 => return Ok(len),
                 Err(failure) => return Err(failure.into()),
-            }
-            if len < end || end == self.most {
+            };
+            len += count;
+            if count == 0 || len == self.most || len < limit && !self.goes_on(end) {
                 return Ok(len);
             }
         }
+    }
+
+    /// A stack by hand tells what is there; on a device the call itself waits for all of it.
+    fn goes_on(&self, end: &End) -> bool {
+        matches!(end, End::Manual(_)) && self.flags.wait_all && !self.flags.peek && !self.flags.urgent
     }
 }
 
@@ -471,6 +572,24 @@ pub(crate) fn option_value(
     Ok(number.into_pyobject(py)?.into_any().unbind())
 }
 
+/// How many messages of ancillary data: `(level, type, bytes)` each, and `TypeError` for anything else.
+fn count_messages(ancdata: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let mut count = 0;
+    for message in ancdata.try_iter()? {
+        let message = message?;
+        if message.len()? != 3 {
+            return Err(PyTypeError::new_err(
+                "sendmsg() expects ancillary data as (level, type, bytes)",
+            ));
+        }
+        message.get_item(0)?.extract::<c_int>()?;
+        message.get_item(1)?.extract::<c_int>()?;
+        View::new(&message.get_item(2)?)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
 /// A float or an integer and nothing else, as CPython takes a timeout.
 fn seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
     match value.cast::<PyFloat>() {
@@ -487,9 +606,31 @@ pub(crate) fn family_of(number: c_int) -> PyResult<Family> {
     }
 }
 
-/// A socket of the process-wide stack, which starts with the first one, entered under its descriptor.
-fn make(family: Family) -> Result<ustcp_runtime::Socket, Errno> {
-    let socket = process::runtime()?.socket(family)?;
-    process::register(socket.clone());
-    Ok(socket)
+/// A new socket; without a stack of its own one of the process-wide stack, which starts with the first.
+fn make(origin: Option<Origin>, family: Family) -> Result<End, Errno> {
+    match origin {
+        Some(origin) => End::new(&origin, family),
+        None => End::new(&Origin::Device(process::runtime()?), family),
+    }
+}
+
+fn origin_of(stack: &Bound<'_, PyAny>) -> PyResult<Origin> {
+    if let Ok(stack) = stack.cast::<Stack>() {
+        return Ok(Origin::Device(stack.get().runtime()));
+    }
+    if let Ok(stack) = stack.cast::<ManualStack>() {
+        return Ok(Origin::Manual(stack.get().shared()));
+    }
+    let kind = stack.get_type().name()?;
+    Err(PyTypeError::new_err(format!(
+        "a socket is made on a Stack or a ManualStack, not on {kind}"
+    )))
+}
+
+/// A descriptor's number, as CPython takes it.
+fn descriptor(fileno: &Bound<'_, PyAny>) -> PyResult<c_int> {
+    match fileno.extract::<c_int>()? {
+        number if number < 0 => Err(PyValueError::new_err("negative file descriptor")),
+        number => Ok(number),
+    }
 }

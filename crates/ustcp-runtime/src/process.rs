@@ -1,6 +1,6 @@
 //! The process-wide runtime, and which descriptor is which socket.
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
@@ -9,16 +9,23 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::poll::{self, Ours};
 use crate::sys::cancel::Uncancelled;
-use crate::sys::fork;
+use crate::sys::{fd, fork};
 use crate::{Errno, PollRequest, Runtime, Settings, Socket, StartError};
 
 /// What one process has. A child made by fork gets one of its own: its parent's may be locked for ever.
 struct Process {
     generation: u32,
     runtime: Mutex<Option<Arc<Runtime>>>,
-    sockets: RwLock<Vec<Option<Socket>>>,
+    sockets: RwLock<Vec<Option<Entry>>>,
     /// The process of a descendant that uses the library too.
     next: OnceLock<Box<Process>>,
+}
+
+/// What a descriptor is.
+struct Entry {
+    socket: Socket,
+    /// The descriptor, where it is a further one of the socket.
+    copy: Option<OwnedFd>,
 }
 
 impl Process {
@@ -95,17 +102,34 @@ pub fn fini() {
 
 /// Enters a socket under its descriptor.
 pub fn register(socket: Socket) -> RawFd {
-    let fd = socket.fd();
+    enter(socket.fd(), Entry { socket, copy: None })
+}
+
+/// A further descriptor of the same socket, close-on-exec: dup(2). The connection ends with the last of them.
+pub fn duplicate(fd: RawFd) -> Result<RawFd, Errno> {
+    let socket = socket(fd)?;
+    let copy = fd::duplicate(fd).map_err(|error| Errno::from(&error))?;
+    socket.share();
+    let number = copy.as_raw_fd();
+    let copy = Some(copy);
+    Ok(enter(number, Entry { socket, copy }))
+}
+
+fn enter(fd: RawFd, entry: Entry) -> RawFd {
     let Ok(index) = usize::try_from(fd) else { return fd };
     let before = {
         let mut sockets = Process::this().sockets.write();
         if sockets.len() <= index {
-            sockets.resize(index + 1, None);
+            sockets.resize_with(index + 1, || None);
         }
-        sockets.get_mut(index).and_then(|entry| entry.replace(socket))
+        sockets.get_mut(index).and_then(|place| place.replace(entry))
     };
-    if let Some(before) = before {
-        before.close_without_descriptor(); // somebody closed it natively, or the number would not be free
+    // Somebody closed it natively, or the number would not be free.
+    if let Some(Entry { socket, copy }) = before {
+        let _ = copy.map(OwnedFd::into_raw_fd);
+        if socket.unshare() {
+            socket.close_without_descriptor();
+        }
     }
     fd
 }
@@ -114,15 +138,18 @@ pub fn register(socket: Socket) -> RawFd {
 pub fn socket(fd: RawFd) -> Result<Socket, Errno> {
     let index = usize::try_from(fd).map_err(|_| Errno(libc::EBADF))?;
     let sockets = Process::this().sockets.read();
-    sockets.get(index).cloned().flatten().ok_or(Errno(libc::EBADF))
+    let entry = sockets.get(index).and_then(Option::as_ref);
+    entry.map(|entry| entry.socket.clone()).ok_or(Errno(libc::EBADF))
 }
 
-/// Takes the socket out of the table and closes it.
+/// Takes a descriptor out of the table; the socket is closed with its last one.
 pub fn close(fd: RawFd) -> Result<(), Errno> {
     let index = usize::try_from(fd).map_err(|_| Errno(libc::EBADF))?;
     // Out of the table first: once the descriptor is closed its number may be a new socket's.
-    let socket = Process::this().sockets.write().get_mut(index).and_then(Option::take);
-    socket.ok_or(Errno(libc::EBADF))?.close()
+    let entry = Process::this().sockets.write().get_mut(index).and_then(Option::take);
+    let Entry { socket, copy } = entry.ok_or(Errno(libc::EBADF))?;
+    drop(copy);
+    if socket.unshare() { socket.close() } else { Ok(()) }
 }
 
 /// poll(2) over ustcp and foreign descriptors together: the caller drives the stack while it waits. Returns how many

@@ -4,7 +4,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ustcp_proto::{Error, ErrorReport, Family, Info, Options, Readiness, Shutdown, SocketId, Stack, State};
@@ -48,6 +48,8 @@ struct Inner {
     /// Nanoseconds, or [`FOREVER`].
     receive_timeout: AtomicU64,
     send_timeout: AtomicU64,
+    /// Descriptors besides the first that the program has of it.
+    copies: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -61,6 +63,7 @@ impl Socket {
             nonblocking: AtomicBool::new(false),
             receive_timeout: AtomicU64::new(FOREVER),
             send_timeout: AtomicU64::new(FOREVER),
+            copies: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         }))
     }
@@ -68,6 +71,18 @@ impl Socket {
     /// The file descriptor: good for poll, select, epoll and fstat; for nothing else.
     pub fn fd(&self) -> RawFd {
         self.0.fd
+    }
+
+    /// One more descriptor of it is about.
+    pub(crate) fn share(&self) {
+        self.0.copies.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One descriptor of it is gone: whether it was the last.
+    pub(crate) fn unshare(&self) -> bool {
+        let fewer = |copies: usize| copies.checked_sub(1);
+        let before = self.0.copies.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer);
+        before.is_err()
     }
 
     /// The runtime it belongs to.

@@ -1,33 +1,196 @@
-"""`ustcp.socket` and the two functions that make one ready for use."""
+"""`ustcp.socket`, and the two functions that make one ready for use."""
 
 from __future__ import annotations
 
+import builtins
+import os
 import socket as _host
+import sys
+import threading
 import warnings
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Optional, Union
+from typing import IO, TYPE_CHECKING, Any, Optional, Union, cast, overload
 
-from . import _ustcp
+from . import _engine, _ustcp
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+    Stack = Union[_ustcp.Stack, _ustcp.ManualStack]
 
 Address = Union[tuple[str, int], tuple[str, int, int, int]]
 _Kind = Optional[type[BaseException]]
 
+# Of <netinet/tcp.h>: what TCP_INQ has recvmsg tell.
+_TCP_CM_INQ = 36
+_BACKLOG = 128
+
+# What CPython's own class does in Python over the calls of a socket is the same here.
+_HOST = cast(Any, _host.socket)
+_DEFAULT_TIMEOUT = cast(Any, _host)._GLOBAL_DEFAULT_TIMEOUT
+
+
+class _Here(threading.local):
+    """The stack of this thread's new sockets; `None` is the process's own. A host of a `Network` sets it."""
+
+    stack: Stack | None = None
+
+
+here = _Here()
+
 
 class socket(_ustcp.Socket):
-    """A TCP socket of this process's own stack, with the methods and errors of `socket.socket`.
+    """A TCP socket of a stack of this process, with the methods and errors of `socket.socket`.
 
     `fileno()` is good for select, poll, epoll and `selectors`; reading or writing goes through the methods. After a
     fork the child's copy may be closed; everything else is `OSError` EBADF there.
+
+    `stack` is the `Stack` or `ManualStack` to make it on; without one, it is the stack of the process.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_closed", "_io_refs")
+
+    def __new__(
+        cls,
+        family: int = -1,
+        type: int = -1,
+        proto: int = -1,
+        fileno: int | None = None,
+        *,
+        stack: Stack | None = None,
+        _take: _ustcp.Socket | None = None,
+    ) -> socket:
+        return super().__new__(cls, family, type, proto, fileno, stack=stack or here.stack, _take=_take)
+
+    def __init__(
+        self,
+        family: int = -1,
+        type: int = -1,
+        proto: int = -1,
+        fileno: int | None = None,
+        *,
+        stack: Stack | None = None,
+        _take: _ustcp.Socket | None = None,
+    ) -> None:
+        self._io_refs = 0
+        self._closed = False
+        default = _host.getdefaulttimeout()
+        if default is not None and _take is None and not (type > 0 and type & _host.SOCK_NONBLOCK):
+            self.settimeout(default)
 
     def accept(self) -> tuple[socket, Address]:
-        """A connection, blocking and without timeout, and the peer's address."""
-        fd, address = self._accept()
-        return socket(fileno=fd), address
+        """A connection, blocking unless there is a default timeout, and the peer's address."""
+        accepted, address = self._accept()
+        sock = socket(_take=accepted)
+        sock.settimeout(_host.getdefaulttimeout())
+        return sock, address
+
+    def dup(self) -> socket:
+        """The same connection once more, under another descriptor; it ends when both are closed."""
+        return self.__class__(_take=self._dup())
+
+    def makefile(
+        self,
+        mode: str = "r",
+        buffering: int | None = None,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[Any]:
+        """A file over the socket, as of `open`; the connection is closed with the last of them."""
+        made = _HOST.makefile(self, mode, buffering, encoding=encoding, errors=errors, newline=newline)
+        return cast("IO[Any]", made)
+
+    def _decref_socketios(self) -> None:
+        _HOST._decref_socketios(self)
+
+    def close(self) -> None:
+        """Closes it, and the connection once no file of `makefile` is open; once more does nothing."""
+        self._closed = True
+        if self._io_refs <= 0:
+            self._real_close()
+
+    def detach(self) -> int:
+        """Closes the object and nothing else: `socket(fileno=...)` has the connection again."""
+        self._closed = True
+        return super().detach()
+
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, None]:
+        """As recv; a connection tells no address here."""
+        return self.recv(bufsize, flags), None
+
+    def recvfrom_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> tuple[int, None]:
+        """As recv_into; a connection tells no address here."""
+        return self.recv_into(buffer, nbytes, flags), None
+
+    def recvmsg(
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
+        """As recv, in the form of recvmsg: with the option TCP_INQ what is left to read, and `MSG_OOB` with an urgent
+        byte."""
+        if ancbufsize < 0:
+            raise ValueError("invalid ancillary data buffer length")
+        data = self.recv(bufsize, flags)
+        ancillary, told = self._ancillary(ancbufsize, bool(data), flags)
+        return data, ancillary, told, None
+
+    def recvmsg_into(
+        self, buffers: Iterable[WriteableBuffer], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[tuple[int, int, bytes]], int, None]:
+        """As recvmsg, into several buffers, one after the other."""
+        if ancbufsize < 0:
+            raise ValueError("invalid ancillary data buffer length")
+        views = [_writable(buffer) for buffer in buffers]
+        data = memoryview(self.recv(sum(map(len, views)), flags))
+        at = 0
+        for view in views:
+            piece = data[at : at + len(view)]
+            view[: len(piece)] = piece
+            at += len(piece)
+        ancillary, told = self._ancillary(ancbufsize, bool(data), flags)
+        return len(data), ancillary, told, None
+
+    def _ancillary(self, room: int, some: bool, flags: int) -> tuple[list[tuple[int, int, bytes]], int]:
+        told = flags & _host.MSG_OOB if some else 0
+        left = self._left_to_read()
+        if left is None:
+            return [], told
+        if room < _host.CMSG_LEN(4):
+            return [], told | _host.MSG_CTRUNC
+        return [(_host.IPPROTO_TCP, _TCP_CM_INQ, left.to_bytes(4, sys.byteorder, signed=True))], told
+
+    def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
+        """Sends a file from `offset` on, all or `count` bytes, by send: how many; the file's position is behind them."""
+        return self._sendfile_use_send(file, offset, count)
+
+    def _sendfile_use_send(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
+        return cast(int, _HOST._sendfile_use_send(self, file, offset, count))
+
+    def _check_sendfile_params(self, file: IO[bytes], offset: int, count: int | None) -> None:
+        _HOST._check_sendfile_params(self, file, offset, count)
+
+    @overload
+    def getsockopt(self, level: int, option: int, /) -> int: ...
+    @overload
+    def getsockopt(self, level: int, option: int, buflen: int, /) -> bytes: ...
+    def getsockopt(self, level: int, option: int, buflen: int = 0, /) -> int | bytes:
+        """An int, or with `buflen` the bytes of the option's struct, at most so many."""
+        if option == _host.SO_TYPE and level == _host.SOL_SOCKET and _is_asked_by("ssl"):
+            # The first thing that ssl's own class asks of a socket whose descriptor it is to take over.
+            raise _engine.needed(
+                "wrap_socket of ssl", "set the context's sslsocket_class to ustcp.SSLSocket, or call ustcp.patch()"
+            )
+        return super().getsockopt(level, option, buflen)
+
+    def get_inheritable(self) -> bool:
+        """Whether programs that are executed get the descriptor, of which they have no use."""
+        return os.get_inheritable(self.fileno())
+
+    def set_inheritable(self, inheritable: bool) -> None:
+        """Sets the descriptor's flag; the connection is this process's all the same."""
+        os.set_inheritable(self.fileno(), inheritable)
 
     @property
     def family(self) -> _host.AddressFamily:
@@ -40,37 +203,32 @@ class socket(_ustcp.Socket):
         return _host.SOCK_STREAM
 
     @property
-    def proto(self) -> int:
-        """`IPPROTO_TCP`."""
-        return _host.IPPROTO_TCP
-
-    @property
     def timeout(self) -> float | None:
         """What `settimeout` set, in seconds."""
         return self.gettimeout()
 
-    def __enter__(self) -> socket:
+    def __enter__(self) -> Any:
         return self
 
     def __exit__(self, kind: _Kind, value: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
+        if not self._closed:
+            self.close()
 
     def __repr__(self) -> str:
-        text = f"<ustcp.socket fd={self.fileno()}"
-        if self.fileno() == -1:
-            return text + " [closed]>"
-        text += f", family={self._family}, type={int(self.type)}, proto={self.proto}"
+        kind = f"{self.__class__.__module__}.{self.__class__.__qualname__}".replace("._socket.", ".")
+        text = f"<{kind}{' [closed]' if self._closed else ''} fd={self.fileno()}"
+        text += f", family={int(self.family)}, type={int(self.type)}, proto={self.proto}"
         return text + _end("laddr", self.getsockname) + _end("raddr", self.getpeername) + ">"
 
     def __reduce__(self) -> Any:
-        raise TypeError("cannot pickle 'ustcp.socket' object")
+        raise TypeError(f"cannot pickle {self.__class__.__name__!r} object")
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if self.fileno() == -1:
             return
         _warn(f"unclosed {self!r}", ResourceWarning, source=self)
         try:
-            self.close()
+            self._real_close()
         except OSError:
             pass
 
@@ -82,58 +240,111 @@ def _end(name: str, ask: Callable[[], Any]) -> str:
         return ""
 
 
-def create_connection(address: Address, timeout: float | None = None, source_address: Address | None = None) -> socket:
-    """A connection to the first of the host's addresses, of either family, that answers, or the error of the first.
-    `timeout` holds for each attempt and stays set on the socket; `source_address` is bound to before."""
+def _writable(buffer: WriteableBuffer) -> memoryview:
+    view = memoryview(buffer)
+    if view.readonly:
+        raise TypeError(f"a read-write bytes-like object is required, not {type(buffer).__name__!r}")
+    return view.cast("B")
+
+
+def _is_asked_by(module: str) -> bool:
+    return sys._getframe(2).f_globals.get("__name__") == module
+
+
+def fromfd(fd: int, family: int, type: int, proto: int = 0) -> socket:
+    """One more object of the connection under a descriptor of ours."""
+    there = socket(family, type, proto, fileno=fd)
+    try:
+        return there.dup()
+    finally:
+        there.detach()
+
+
+def close(fd: int) -> None:
+    """Closes the socket under a descriptor of ours."""
+    socket(fileno=fd).close()
+
+
+def create_connection(
+    address: tuple[str | None, int] | Address,
+    timeout: float | None = _DEFAULT_TIMEOUT,
+    source_address: Address | None = None,
+    *,
+    all_errors: bool = False,
+    stack: Stack | None = None,
+) -> socket:
+    """A connection to the first of the host's addresses, of either family, that answers, or the error of the last;
+    with `all_errors` (Python 3.11 and later) an ExceptionGroup of all. `timeout` holds for each attempt and stays set on
+    the socket; `source_address` is bound to before."""
     host, port, *_ = address
-
-    def prepare(candidate: str, sock: socket) -> None:
-        sock.settimeout(timeout)
-        if source_address is not None:
-            sock.bind(source_address)
-        sock.connect((candidate, port))
-
-    first: OSError | None = None
-    for family, candidate in _candidates(host):
+    errors: list[Exception] = []
+    for family, candidate in _candidates(host or "localhost"):
+        sock = None
         try:
-            return _make(family, partial(prepare, candidate))
+            sock = socket(family, stack=stack)
+            if timeout is not _DEFAULT_TIMEOUT:
+                sock.settimeout(timeout)
+            if source_address:
+                sock.bind(source_address)
+            sock.connect((candidate, port))
+            return sock
         except OSError as error:
-            first = first or error
-    raise first or OSError(f"{host} has no address")
+            errors.append(error)
+            if sock is not None:
+                sock.close()
+        except BaseException:
+            if sock is not None:
+                sock.close()
+            raise
+    try:
+        if all_errors and errors:
+            raise cast(Any, builtins).ExceptionGroup("create_connection failed", errors)
+        raise errors[-1] if errors else OSError("getaddrinfo returns an empty list")
+    finally:
+        errors.clear()  # a reference cycle less
 
 
 def create_server(
-    address: Address, *, family: int = _host.AF_INET, backlog: int = 128, dualstack_ipv6: bool = False
+    address: Address | tuple[str, int],
+    *,
+    family: int = _host.AF_INET,
+    backlog: int | None = None,
+    reuse_port: bool = False,
+    dualstack_ipv6: bool = False,
+    stack: Stack | None = None,
 ) -> socket:
     """A listener at the address; host "" is every address of the stack. With `AF_INET6`, IPv4 is taken too where
     `dualstack_ipv6` says so."""
     if dualstack_ipv6 and family != _host.AF_INET6:
-        raise ValueError("dualstack_ipv6 goes with AF_INET6")
-
-    def prepare(sock: socket) -> None:
+        raise ValueError("dualstack_ipv6 requires AF_INET6 family")
+    sock = socket(family, stack=stack)
+    try:
         sock.setsockopt(_host.SOL_SOCKET, _host.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(_host.SOL_SOCKET, _host.SO_REUSEPORT, 1)
         if family == _host.AF_INET6:
             sock.setsockopt(_host.IPPROTO_IPV6, _host.IPV6_V6ONLY, not dualstack_ipv6)
-        sock.bind(address)
-        sock.listen(backlog)
-
-    return _make(family, prepare)
-
-
-def _make(family: int, prepare: Callable[[socket], None]) -> socket:
-    """A socket made ready, or closed again."""
-    sock = socket(family)
-    try:
-        prepare(sock)
+        try:
+            sock.bind(address)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise OSError(error.errno, f"{error.strerror} (while attempting to bind on address {address!r})") from None
+        sock.listen(_BACKLOG if backlog is None else backlog)
+        return sock
     except BaseException:
         sock.close()
         raise
-    return sock
+
+
+def has_dualstack_ipv6() -> bool:
+    """One listener can serve both families."""
+    return True
 
 
 def _candidates(host: str) -> list[tuple[int, str]]:
     """The host's addresses and their families; what the stack itself knows is left to it."""
-    if host in ("", "localhost"):
+    if host == "localhost":
         return [(_host.AF_INET, "localhost"), (_host.AF_INET6, "localhost")]
     answers = _host.getaddrinfo(host, None, _host.AF_UNSPEC, _host.SOCK_STREAM)
     return [(answer[0], str(answer[4][0])) for answer in answers]

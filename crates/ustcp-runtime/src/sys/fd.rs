@@ -142,6 +142,14 @@ pub(crate) fn replace(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()
     check(unsafe { libc::dup3(from.as_raw_fd(), to.as_raw_fd(), libc::O_CLOEXEC) }).map(drop)
 }
 
+/// A further descriptor of the file, close-on-exec.
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let copy = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: the kernel has just made it for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 /// A descriptor that only this library knows: a child made by fork closes it at once (see [`super::fork`]).
 #[derive(Debug)]
 pub(crate) struct PrivateFd(OwnedFd);

@@ -1,0 +1,425 @@
+"""`ustcp.SSLSocket`: TLS over a socket of ours, by an `ssl.SSLObject` whose records we move ourselves."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from socket import timeout as timed_out
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+
+from ._socket import Address, socket
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+T = TypeVar("T")
+_HEADER = 5  # bytes before a record: type, version, length
+_RECORD = 16 * 1024
+_RECORDS = 16  # of sendall, encrypted before they are sent together
+_NOT_HERE = "ustcp.SSLSocket has no {}: TLS is a stream of bytes"
+
+
+class SSLSocket(socket):
+    """A socket of ours with TLS, with the methods of `ssl.SSLSocket`.
+
+    `SSLContext.wrap_socket` makes it where the context's `sslsocket_class` is this class, which `ustcp.patch()` sees to.
+    One thread may read while another writes.
+    """
+
+    def __new__(cls, *arguments: Any, **options: Any) -> SSLSocket:
+        raise TypeError("ustcp.SSLSocket has no public constructor: it is made by SSLContext.wrap_socket()")
+
+    def __init__(self) -> None:
+        """For `_create`."""
+        super().__init__(_take=self)
+
+    @classmethod
+    def _create(
+        cls,
+        sock: Any,
+        server_side: bool = False,
+        do_handshake_on_connect: bool = True,
+        suppress_ragged_eofs: bool = True,
+        server_hostname: str | bytes | None = None,
+        context: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> Any:
+        """What `SSLContext.wrap_socket` calls. A socket of the system's gets the system's `ssl.SSLSocket`."""
+        if not isinstance(sock, socket):
+            made = cast(Any, ssl.SSLSocket)._create
+            return made(
+                sock, server_side, do_handshake_on_connect, suppress_ragged_eofs, server_hostname, context, session
+            )
+        if context is None:
+            raise ValueError("a TLS socket needs a context")
+        if server_side and (server_hostname or session is not None):
+            raise ValueError("server_hostname and session can only be specified in client mode")
+        if context.check_hostname and not server_side and not server_hostname:
+            raise ValueError("check_hostname requires server_hostname")
+        connected = _is_connected(sock)
+        if connected and do_handshake_on_connect and sock.gettimeout() == 0.0:
+            raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
+        self = cast(SSLSocket, socket.__new__(cls, _take=sock))
+        sock._closed = True
+        self.__init__()  # type: ignore[misc]
+        self._set_up(context, server_side, server_hostname, session, suppress_ragged_eofs, do_handshake_on_connect)
+        if connected:
+            try:
+                self._begin()
+            except (OSError, ValueError):
+                self.close()
+                raise
+        return self
+
+    def _set_up(
+        self,
+        context: ssl.SSLContext,
+        server_side: bool,
+        server_hostname: str | bytes | None,
+        session: ssl.SSLSession | None,
+        suppress_ragged_eofs: bool,
+        do_handshake_on_connect: bool,
+    ) -> None:
+        self._context = context
+        self.server_side = server_side
+        self.server_hostname = server_hostname
+        self._asked_session = session
+        self.suppress_ragged_eofs = suppress_ragged_eofs
+        self.do_handshake_on_connect = do_handshake_on_connect
+        self._tls: ssl.SSLObject | None = None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._turn = threading.Lock()  # at the TLS object and its buffers; nobody waits with it
+        self._receiving, self._sending = threading.RLock(), threading.RLock()
+        self._arrivals = 0
+        self._header, self._missing = b"", 0
+        self._unsent = memoryview(b"")
+        self._owed = 0
+
+    def _begin(self) -> None:
+        self._tls = self._context.wrap_bio(
+            self._incoming,
+            self._outgoing,
+            server_side=self.server_side,
+            server_hostname=self.server_hostname,
+            session=self._asked_session,
+        )
+        if self.do_handshake_on_connect:
+            self.do_handshake()
+
+    # Records.
+
+    def _perform(self, call: Callable[[], T]) -> T:
+        """Does something with the TLS object, and moves records for it until it is done. `SSLWantReadError` and
+        `SSLWantWriteError` where that would wait; a timeout is one of the whole, give or take one wait."""
+        timeout = self.gettimeout()
+        end = None if not timeout else time.monotonic() + timeout
+        while True:
+            with self._turn:
+                seen = self._arrivals
+                result, failure = _outcome(call)
+            if failure is None or isinstance(failure, ssl.SSLWantReadError):
+                self._flush()
+            else:
+                self._flush_at_best()  # the alert that says why
+                raise failure
+            if failure is None:
+                return cast(T, result)
+            if end is not None and time.monotonic() > end:
+                raise timed_out("The operation timed out")
+            self._fetch(seen)
+
+    def _flush(self) -> None:
+        """Sends what the TLS object has made. What does not go stays for the next call."""
+        with self._sending:
+            while True:
+                if not self._unsent:
+                    with self._turn:
+                        self._unsent = memoryview(self._outgoing.read())
+                if not self._unsent:
+                    return
+                try:
+                    sent = super().send(self._unsent)
+                except BlockingIOError:
+                    raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)") from None
+                self._unsent = self._unsent[sent:]
+
+    def _flush_at_best(self) -> None:
+        try:
+            self._flush()
+        except OSError:
+            pass
+
+    def _fetch(self, seen: int) -> None:
+        """Reads one more piece of a record, unless another thread has since `seen`. Never beyond the record, so that
+        what follows the end of TLS is there for whoever reads on without it."""
+        with self._receiving:
+            if self._arrivals != seen:
+                return
+            try:
+                piece = super().recv(self._missing or _HEADER - len(self._header))
+            except BlockingIOError:
+                raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "The operation did not complete (read)") from None
+            with self._turn:
+                self._arrivals += 1
+                if not piece:
+                    self._incoming.write_eof()
+                    return
+                self._incoming.write(piece)
+                self._count(piece)
+
+    def _count(self, piece: bytes) -> None:
+        if self._missing:
+            self._missing -= len(piece)
+            return
+        self._header += piece
+        if len(self._header) == _HEADER:
+            self._missing, self._header = int.from_bytes(self._header[3:], "big"), b""
+
+    @property
+    def _object(self) -> ssl.SSLObject:
+        """The TLS object; `ValueError` where there is none."""
+        if self._tls is None:
+            raise ValueError("No SSL wrapper around " + str(self))
+        return self._tls
+
+    # The methods of ssl.SSLSocket.
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        return self._context
+
+    @context.setter
+    def context(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._object.context = context
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        return self._tls.session if self._tls is not None else None
+
+    @session.setter
+    def session(self, session: ssl.SSLSession) -> None:
+        self._asked_session = session
+        if self._tls is not None:
+            self._tls.session = session
+
+    @property
+    def session_reused(self) -> bool | None:
+        return self._tls.session_reused if self._tls is not None else None
+
+    def do_handshake(self, block: bool = False) -> None:
+        """The handshake of TLS. `block`: waits even on a non-blocking socket."""
+        timeout = self.gettimeout()
+        if timeout != 0.0 or not block:
+            return self._perform(self._object.do_handshake)
+        self.settimeout(None)
+        try:
+            self._perform(self._object.do_handshake)
+        finally:
+            self.settimeout(timeout)
+
+    def read(self, len: int = 1024, buffer: WriteableBuffer | None = None) -> Any:
+        """At most `len` bytes, or so many into `buffer` and then their number; nothing at the end."""
+        tls = self._object
+        nothing: Any = b"" if buffer is None else 0
+
+        def call() -> Any:
+            return tls.read(len) if buffer is None else tls.read(len, cast(Any, buffer))
+
+        try:
+            return self._perform(call)
+        except ssl.SSLZeroReturnError:
+            return nothing
+        except ssl.SSLError as error:
+            if error.args[0] == ssl.SSL_ERROR_EOF and self.suppress_ragged_eofs:
+                return nothing
+            raise
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Sends a record of `data`: how much of it. After `SSLWantWriteError` it is called again with the same."""
+        tls = self._object
+        if not self._owed:
+            self._owed = self._perform_writing(lambda: tls.write(data))
+        self._flush()
+        sent, self._owed = self._owed, 0
+        return sent
+
+    def _perform_writing(self, call: Callable[[], int]) -> int:
+        """As `_perform`; once the bytes are the TLS object's they count as taken, sent or not."""
+        taken = 0
+
+        def noted() -> int:
+            nonlocal taken
+            taken = call()
+            return taken
+
+        try:
+            return self._perform(noted)
+        except OSError:
+            self._owed = taken
+            raise
+
+    def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:
+        if self._tls is None:
+            return super().send(data, flags)
+        _no_flags(flags, "send")
+        return self.write(data)
+
+    def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
+        if self._tls is None:
+            return super().sendall(data, flags)
+        _no_flags(flags, "sendall")
+        tls, view = self._tls, memoryview(data).cast("B")
+        for start in range(0, len(view), _RECORD * _RECORDS):
+            self._perform(_Batch(tls, view[start : start + _RECORD * _RECORDS]).write)
+        return None
+
+    def recv(self, bufsize: int = 1024, flags: int = 0, /) -> bytes:
+        if self._tls is None:
+            return super().recv(bufsize, flags)
+        _no_flags(flags, "recv")
+        return cast(bytes, self.read(bufsize))
+
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
+        if self._tls is None:
+            return super().recv_into(buffer, nbytes, flags)
+        _no_flags(flags, "recv_into")
+        return cast(int, self.read(nbytes or memoryview(buffer).nbytes or 1024, buffer))
+
+    def pending(self) -> int:
+        """Bytes that are decrypted and not read."""
+        return self._tls.pending() if self._tls is not None else 0
+
+    def unwrap(self) -> socket:
+        """Ends TLS and leaves the connection: a socket for what follows in the clear."""
+        self._perform(self._object.unwrap)
+        self._tls = None
+        self._closed = True
+        return socket(_take=self)
+
+    def shutdown(self, how: int) -> None:
+        self._tls = None
+        super().shutdown(how)
+
+    def _real_close(self) -> None:
+        self._tls = None
+        super()._real_close()
+
+    def connect(self, address: Address) -> None:
+        """Connects, and begins TLS."""
+        self._check_can_connect()
+        super().connect(address)
+        self._begin()
+
+    def connect_ex(self, address: Address) -> int:
+        self._check_can_connect()
+        number = super().connect_ex(address)
+        if number == 0:
+            self._begin()
+        return number
+
+    def _check_can_connect(self) -> None:
+        if self.server_side:
+            raise ValueError("can't connect in server-side mode")
+        if self._tls is not None:
+            raise ValueError("attempt to connect already-connected SSLSocket!")
+
+    def accept(self) -> tuple[socket, Address]:
+        """A connection with TLS begun, and the peer's address."""
+        accepted, address = super().accept()
+        made = self._create(
+            accepted,
+            server_side=True,
+            do_handshake_on_connect=self.do_handshake_on_connect,
+            suppress_ragged_eofs=self.suppress_ragged_eofs,
+            context=self._context,
+        )
+        return made, address
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        return self._object.getpeercert(binary_form)
+
+    def get_channel_binding(self, cb_type: str = "tls-unique") -> bytes | None:
+        return self._tls.get_channel_binding(cb_type) if self._tls is not None else None
+
+    def selected_alpn_protocol(self) -> str | None:
+        return self._tls.selected_alpn_protocol() if self._tls is not None else None
+
+    def selected_npn_protocol(self) -> None:
+        return None
+
+    def cipher(self) -> tuple[str, str, int] | None:
+        return self._tls.cipher() if self._tls is not None else None
+
+    def shared_ciphers(self) -> list[tuple[str, str, int]] | None:
+        return self._tls.shared_ciphers() if self._tls is not None else None
+
+    def compression(self) -> str | None:
+        return self._tls.compression() if self._tls is not None else None
+
+    def version(self) -> str | None:
+        return self._tls.version() if self._tls is not None else None
+
+    def verify_client_post_handshake(self) -> None:
+        self._object.verify_client_post_handshake()
+
+    def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
+        """As of any socket of ours: by send."""
+        return super().sendfile(file, offset, count)
+
+    def dup(self) -> socket:
+        raise NotImplementedError("Can't dup() ustcp.SSLSocket instances")
+
+    def recvfrom(self, *arguments: Any) -> Any:
+        raise ValueError(_NOT_HERE.format("recvfrom"))
+
+    def recvfrom_into(self, *arguments: Any) -> Any:
+        raise ValueError(_NOT_HERE.format("recvfrom_into"))
+
+    def recvmsg(self, *arguments: Any, **options: Any) -> Any:
+        raise NotImplementedError(_NOT_HERE.format("recvmsg"))
+
+    def recvmsg_into(self, *arguments: Any, **options: Any) -> Any:
+        raise NotImplementedError(_NOT_HERE.format("recvmsg_into"))
+
+    def sendmsg(self, *arguments: Any, **options: Any) -> Any:
+        raise NotImplementedError(_NOT_HERE.format("sendmsg"))
+
+    def sendto(self, *arguments: Any) -> Any:
+        raise ValueError(_NOT_HERE.format("sendto"))
+
+
+class _Batch:
+    """Several records at once. A call that has to be repeated goes on where it was."""
+
+    def __init__(self, tls: ssl.SSLObject, data: memoryview) -> None:
+        self._tls, self._rest = tls, data
+
+    def write(self) -> None:
+        while self._rest:
+            self._rest = self._rest[self._tls.write(self._rest[:_RECORD]) :]
+
+
+def _outcome(call: Callable[[], T]) -> tuple[T | None, ssl.SSLError | None]:
+    try:
+        return call(), None
+    except ssl.SSLError as error:
+        return None, error
+
+
+def _is_connected(sock: socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
+        return False
+    return True
+
+
+def _no_flags(flags: int, call: str) -> None:
+    if flags:
+        raise ValueError(f"non-zero flags not allowed in calls to {call}() on ustcp.SSLSocket")

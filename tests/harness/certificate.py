@@ -1,0 +1,33 @@
+"""A certificate of the tests' own, made when it is asked for: no key lies in the tree."""
+
+from __future__ import annotations
+
+import functools
+import ssl
+import subprocess
+import tempfile
+from pathlib import Path
+
+from .netns import OURS, PEER
+
+
+@functools.cache
+def files() -> tuple[Path, Path]:
+    """Certificate and key of both ends, good for a day."""
+    directory = Path(tempfile.mkdtemp(prefix="ustcp-certificate-"))
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    names = f"subjectAltName=IP:{OURS},IP:{PEER},IP:10.77.0.1,IP:10.77.0.2,DNS:localhost,DNS:server"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=ustcp"
+    extra = ["-addext", names, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *extra], check=True, capture_output=True, timeout=60)
+    return certificate, key
+
+
+def of_server() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files())
+    return context
+
+
+def of_client() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(files()[0]))

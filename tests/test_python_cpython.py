@@ -1,0 +1,117 @@
+"""CPython's own tests of `socket`, `asyncio` and TLS, with ustcp in place of `socket`, inside one stack.
+
+`cpython/passes.txt` is the list of those that pass; `cpython/excluded.txt` those that are not run, each with its reason."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cpython.run import exclusions
+from harness.netns import Namespace
+
+HERE = Path(__file__).parent / "cpython"
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+# What runs side by side: each in a namespace of its own. Most of the time they wait for a clock.
+SHARES = {
+    "tcp": (
+        "test.test_socket",
+        "BasicTCPTest BasicTCPTest2 NetworkConnectionAttributesTest NetworkConnectionBehaviourTest TCPTimeoutTest "
+        "ContextManagersTest CreateServerTest CreateServerFunctionalTest NetworkConnectionNoServer TCPCloserTest",
+    ),
+    "blocking": ("test.test_socket", "NonBlockingTCPTests TestExceptions InheritanceTest NonblockConstantTest"),
+    "files": (
+        "test.test_socket",
+        "FileObjectClassTestCase UnbufferedFileObjectClassTestCase LineBufferedFileObjectClassTestCase "
+        "SmallBufferedFileObjectClassTestCase UnicodeReadFileObjectClassTestCase UnicodeWriteFileObjectClassTestCase "
+        "UnicodeReadWriteFileObjectClassTestCase",
+    ),
+    "buffers": (
+        "test.test_socket",
+        "BufferIOTest SendmsgTCPTest RecvmsgTCPTest RecvmsgIntoTCPTest SendfileUsingSendTest GeneralModuleTests",
+    ),
+    "streams": ("test.test_asyncio.test_streams", "StreamTests"),
+    "low level": ("test.test_asyncio.test_sock_lowlevel", "SelectEventLoopTests EPollEventLoopTests"),
+    "sendfile": ("test.test_asyncio.test_sendfile", "SelectEventLoopTests EPollEventLoopTests"),
+    "events": ("test.test_asyncio.test_events", "EPollEventLoopTests TestServer"),
+    "poll": ("test.test_asyncio.test_events", "PollEventLoopTests"),
+    "server": ("test.test_asyncio.test_server", "SelectorStartServerTests"),
+    "buffered": ("test.test_asyncio.test_buffered_proto", "BufferedProtocolSelectorTests"),
+    "start tls": ("test.test_asyncio.test_sslproto", "SelectorStartTLSTests"),
+    "tls": ("test.test_asyncio.test_ssl", "TestSSL"),
+    "transports": (
+        "test.test_asyncio.test_selector_events",
+        "BaseSelectorEventLoopTests SelectorTransportTests SelectorSocketTransportTests "
+        "SelectorSocketTransportBufferedProtocolTests",
+    ),
+}
+
+
+class Share:
+    def __init__(self, module: str, classes: str, directory: Path) -> None:
+        self.net = Namespace("cpython")
+        self.net.create()
+        self.output = directory / "output.txt"
+        command = [sys.executable, "-W", "ignore", str(HERE / "run.py"), module, *classes.split()]
+        environment = {**os.environ, "USTCP_TIME_WAIT": "0.2", "USTCP_TUN": "ustcp0"}
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                self.net.command(*command), stdout=output, stderr=output, env=environment, cwd=directory
+            )
+
+    def verdicts(self) -> dict[str, str]:
+        self.process.wait(timeout=100)
+        lines = [line.split() for line in self.output.read_text().splitlines() if line.startswith("test_")]
+        return {line[0]: line[1] for line in lines if len(line) == 2}
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.net.remove()
+
+
+@pytest.fixture(scope="module")
+def shares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Share]]:
+    started: dict[str, Share] = {}
+    try:
+        for name, (module, classes) in SHARES.items():
+            started[name] = Share(module, classes, tmp_path_factory.mktemp("cpython"))
+        yield started
+    finally:
+        for share in started.values():
+            share.end()
+
+
+@pytest.fixture
+def with_tests() -> None:
+    try:
+        import test.test_socket  # noqa: F401
+    except ImportError as error:
+        reason = f"the interpreter's own tests are not installed ({error})"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
+def passes() -> set[str]:
+    return set((HERE / "passes.txt").read_text().split())
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_cpythons_own_tests_pass(network, with_tests, shares, name):
+    verdicts = shares[name].verdicts()
+    wrong = {test: verdict for test, verdict in verdicts.items() if verdict not in ("ok", "skipped")}
+    assert verdicts and not wrong, shares[name].output.read_text()
+    if VERSION == "3.11":
+        passed = {test for test, verdict in verdicts.items() if verdict == "ok"}
+        module, classes = SHARES[name]
+        mine = tuple(f"{module.removeprefix('test.')}.{one}." for one in classes.split())
+        assert passed == {test for test in passes() if test.startswith(mine)}
+
+
+def test_every_exclusion_has_its_reason():
+    assert all(len(reason) > 10 for reason in exclusions().values())
