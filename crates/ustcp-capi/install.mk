@@ -45,7 +45,7 @@ check-abi: capi-build
 # ---- the installation
 
 capi-build:
-	$(CARGO) build --quiet --locked --release -p ustcp-capi -p ustcp-cli
+	$(CARGO) build --quiet --locked --release -p ustcp-capi -p ustcp-cli -p ustcp-preload
 
 install: capi-build
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig
@@ -57,6 +57,8 @@ install: capi-build
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(CAPI_VERSION)|' \
 		$(CAPI)/ustcp.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/ustcp.pc
 	$(INSTALL) -m 755 $(CAPI_RELEASE)/ustcp $(DESTDIR)$(PREFIX)/bin/ustcp
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/ustcp
+	$(INSTALL) -m 755 $(CAPI_RELEASE)/libustcp_preload.so $(DESTDIR)$(LIBDIR)/ustcp/libustcp_preload.so
 
 # ---- C programs, built as a user would
 

@@ -20,14 +20,18 @@ pub fn is_asked(request: u64) -> bool {
 }
 
 impl Engine {
-    /// ioctl(2) of such a request; `None`: the native one is right.
-    pub fn number(&self, socket: &Socket, request: u64, to: Sink) -> Option<Result<(), Errno>> {
-        let request = u32::try_from(request).ok()?;
-        match request {
-            SIOCINQ if socket.listens => Some(Err(Errno::INVAL)),
-            SIOCINQ => None,
-            _ if !socket.is_attached() => Some(write(to, 0)),
-            _ => Some(self.ask_number(socket, request).and_then(|number| write(to, number))),
+    /// Whether ioctl of such a request is to be asked for, and not native, on this socket.
+    #[must_use]
+    pub fn is_number_asked(&self, socket: &Socket, request: u64) -> bool {
+        request != u64::from(SIOCINQ) || socket.listens
+    }
+
+    /// ioctl(2) of a request that is to be asked for.
+    pub fn number(&self, socket: &Socket, request: u64, to: Sink) -> Result<(), Errno> {
+        match u32::try_from(request).unwrap_or(0) {
+            SIOCINQ if socket.listens => Err(Errno::INVAL),
+            _ if !socket.is_attached() => write(to, 0),
+            request => write(to, self.ask_number(socket, request)?),
         }
     }
 

@@ -23,18 +23,6 @@ impl Message {
         Ok(Message { header, len })
     }
 
-    /// Whether a socket of TCP and one of AF_UNIX do the same with it: it has no name and nothing beside it.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.header.msg_name.is_null() && self.header.msg_control.is_null()
-    }
-
-    /// Whether it has a name.
-    #[must_use]
-    pub fn is_named(&self) -> bool {
-        !self.header.msg_name.is_null()
-    }
-
     /// Its name.
     #[must_use]
     pub fn name(&self) -> Source {
