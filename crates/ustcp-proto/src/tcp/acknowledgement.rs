@@ -7,6 +7,7 @@ use ustcp_wire::TcpHeader;
 use super::arrival::Arrival;
 use super::connection::Connection;
 use super::progress::Progress;
+use crate::Instant;
 use crate::context::Context;
 
 /// What a peer that seems to have reneged is given at least to fill the gap: Linux's 10 ms.
@@ -58,7 +59,7 @@ impl Connection {
         progress.rtt = acknowledged
             .sample
             .map(|sent_at| cx.now.since(sent_at))
-            .or_else(|| self.round_trip_by_timestamps(cx, header, progress));
+            .or_else(|| self.round_trip_by_timestamps(cx, header, progress, acknowledged.first_sent_last));
         if let Some(rtt) = progress.rtt {
             self.rtt.sample(rtt);
         }
@@ -70,10 +71,21 @@ impl Connection {
     }
 
     /// None where the peer says that it got the second copy of what it had: TSecr is still of the first, whose
-    /// acknowledgement was lost, and our own timeouts lie in between. Yet what was sent again has been answered.
-    fn round_trip_by_timestamps(&mut self, cx: &Context, header: &TcpHeader, progress: &Progress) -> Option<Duration> {
+    /// acknowledgement was lost, and our own timeouts lie in between. Yet what was sent again has been answered. After
+    /// timeouts in a row none either where TSecr names an earlier copy than the last, sent at `last`: it may be the same
+    /// without the peer's saying so, and Karn's rule holds, with the backoff (RFC 9293 MUST-18).
+    fn round_trip_by_timestamps(
+        &mut self,
+        cx: &Context,
+        header: &TcpHeader,
+        progress: &Progress,
+        last: Option<Instant>,
+    ) -> Option<Duration> {
         if progress.duplicate_told {
             self.rtt.reset_backoff();
+            return None;
+        }
+        if progress.timeouts > 1 && progress.answers_earlier_than(last) {
             return None;
         }
         self.timestamps.round_trip(cx.now, &header.options)

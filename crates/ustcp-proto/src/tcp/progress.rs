@@ -36,6 +36,13 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// It answers something that left before `sent_at`, as far as timestamps tell.
+    pub(super) fn answers_earlier_than(&self, sent_at: Option<Instant>) -> bool {
+        sent_at
+            .zip(self.answers_before)
+            .is_some_and(|(sent_at, before)| sent_at >= before)
+    }
+
     /// RFC 9937 §5.1's DeliveredData without SACK: a segment for a duplicate, and later only what the duplicates have
     /// not said already.
     fn estimated(&self, mss: usize) -> usize {

@@ -97,6 +97,8 @@ pub(crate) struct Acknowledged {
     /// When the youngest of them was sent, if all of them were sent just once: a round-trip sample (Karn). What was sent
     /// once but acknowledged only with a retransmission had to wait for it, and says nothing of the path.
     pub(crate) sample: Option<Instant>,
+    /// When the first of them was sent last.
+    pub(crate) first_sent_last: Option<Instant>,
 }
 
 impl Scoreboard {
@@ -232,6 +234,7 @@ impl Scoreboard {
             self.sacked -= if range.sacked { covered } else { 0 };
             self.lost -= if range.lost { covered } else { 0 };
             result.resent |= range.retransmitted;
+            result.first_sent_last.get_or_insert(range.sent_at);
             if !range.counted {
                 self.sampler.on_delivered(now, &range.rate, range.sent_at, covered);
             }

@@ -2,6 +2,8 @@
 //! 3708), by what was sent once arriving after a timeout (F-RTO, RFC 5682), by timestamps (Eifel, RFC 3522). Then window
 //! and threshold are what they were (RFC 4015).
 
+use core::time::Duration;
+
 use ustcp_wire::SeqNum;
 
 use super::connection::Connection;
@@ -63,8 +65,13 @@ impl Undo {
 
     /// RFC 3522: the answer is to what left before anything was sent again.
     fn original_is_answered(&self, progress: &Progress) -> bool {
-        let times = self.first_resent.zip(progress.answers_before);
-        self.marker.is_some() && times.is_some_and(|(resent, answers_before)| resent >= answers_before)
+        self.marker.is_some() && progress.answers_earlier_than(self.first_resent)
+    }
+
+    /// The answer to anything sent again would have taken longer.
+    fn came_too_soon_for_a_copy(&self, now: Instant, min_rtt: Option<Duration>) -> bool {
+        let age = self.first_resent.map(|resent| now.since(resent));
+        age < min_rtt
     }
 
     /// The timeout may have been a mistake: look for signs of it.
@@ -143,8 +150,9 @@ impl Connection {
         let original = self.snd.in_flight.rack.original();
         let late = original.map(|range| cx.now.since(range.sent_at)).or(progress.rtt);
         // The answer to a second copy is late because that is, and tells nothing of the path; nor does one that came after
-        // timeouts in a row, when answers before it were lost.
-        let tells = !progress.duplicate_told && progress.timeouts <= 1;
+        // timeouts in a row, when answers before it were lost, or from a peer that does not say whether it is such.
+        let first_copy = self.rcv.sack || self.undo.came_too_soon_for_a_copy(cx.now, self.rtt.min());
+        let tells = first_copy && !progress.duplicate_told && progress.timeouts <= 1;
         if let Some(rtt) = late.filter(|_| tells) {
             self.rtt.adapt(rtt);
         }

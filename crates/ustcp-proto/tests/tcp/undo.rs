@@ -156,16 +156,21 @@ fn a_duplicate_is_no_loss() {
 }
 
 const STAMPING: &str = "win 65535 <mss 1012,sackOK,ts 1000 0>";
+const STAMPING_ALONE: &str = "win 65535 <mss 1012,ts 1000 0>";
 
 /// Ten segments in flight at 100 ms of our clock; the path takes as long.
 fn stamped_in_flight() -> Wire {
+    in_flight_towards(STAMPING)
+}
+
+fn in_flight_towards(offer: &str) -> Wire {
     let config = Config {
         timestamps: true,
         early_retrans: 0,
         frto: 0,
         ..config()
     };
-    let mut w = Wire::connected_over(config, STAMPING, ms(100));
+    let mut w = Wire::connected_over(config, offer, ms(100));
     w.write(20_000);
     assert_eq!(w.places().len(), 10);
     w
@@ -242,4 +247,44 @@ fn a_lost_acknowledgement_is_no_round_trip() {
         (before.srtt, before.rttvar, before.rto)
     );
     assert_eq!(after.backoff, 0);
+}
+
+/// MUST-18: the same from a peer that tells of no duplicates. TSecr names the second copy, while the third had left: the
+/// answer to that one, when the one to the second was lost, would measure our own timeout. Karn's rule then, with the
+/// backoff, until there is an answer that names what was sent last.
+#[test]
+fn an_answer_to_an_earlier_copy_is_no_round_trip() {
+    for (offer, echo, measured) in [
+        (STAMPING_ALONE, 400, false),
+        (STAMPING, 400, false),
+        (STAMPING_ALONE, 1000, true),
+        (STAMPING, 1000, true),
+    ] {
+        let mut w = in_flight_towards(offer);
+        let before = w.info();
+        w.after(ms(300));
+        w.sees(". 1:1001(1000) ack 1");
+        w.after(ms(600));
+        w.sees(". 1:1001(1000) ack 1");
+        w.after(ms(100));
+        w.peer(&format!(". 1:1(0) ack 1001 <ts 1001 {echo}>"));
+        let after = w.info();
+        assert_eq!(after.rttvar != before.rttvar, measured, "{offer}, echo {echo}");
+        assert_eq!(after.backoff, if measured { 0 } else { 2 }, "{offer}, echo {echo}");
+    }
+}
+
+/// 4015-1: without D-SACKs an answer that names the first copy, and comes a round trip after the second, may be to the
+/// second: the timeout is undone, and learns nothing.
+#[test]
+fn an_answer_that_may_be_to_the_second_copy_teaches_nothing() {
+    for (pause, adapted) in [(20, true), (100, false)] {
+        let mut w = in_flight_towards(STAMPING_ALONE);
+        w.after(ms(300));
+        w.sees(". 1:1001(1000) ack 1");
+        w.after(ms(pause));
+        w.peer(". 1:1(0) ack 1001 <ts 1001 100>");
+        assert_eq!(w.stack.counters().loss_undos, 1);
+        assert_eq!(w.info().rto >= ms(900), adapted, "{:?} after {pause} ms", w.info().rto);
+    }
 }
