@@ -169,7 +169,8 @@ pub struct Config {
     /// How long what a router says of a path counts, RFC 1191 §6.3 (`mtu_expires`).
     pub mtu_expires: Duration,
     /// Segment sizes are searched for by what comes through, RFC 4821 (`tcp_mtu_probing`): 0 never; 1 when full segments
-    /// have timed out four times in a row; 2 always. Linux's default is 0.
+    /// have timed out four times in a row, where such have come through before three times over; 2 always. Linux's
+    /// default is 0.
     pub mtu_probing: u8,
     /// The size that such a search begins with, in bytes of the MSS (`tcp_base_mss`).
     pub base_mss: usize,

@@ -51,7 +51,7 @@ impl Connection {
         let ack = header.ack;
         let acknowledged = self.snd.in_flight.acknowledge(ack, cx.now, progress.answers_before);
         self.snd.advance(ack);
-        self.take_answer_to_mtu_probe();
+        self.judge_size();
         self.bytes_acked += acknowledged.bytes as u64;
         progress.acked = acknowledged.bytes;
         progress.resent = acknowledged.resent;

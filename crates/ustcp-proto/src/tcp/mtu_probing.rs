@@ -15,6 +15,8 @@ use crate::{Config, Instant};
 const ALWAYS: u8 = 2;
 /// Timeouts in a row that may be bad luck: Linux's `tcp_retries1`.
 const PATIENCE: u8 = 3;
+/// How often so many may be, where segments of that size had come through before.
+const TRUST: u8 = 2;
 /// A range as narrow as this is not searched any more: Linux's `tcp_probe_threshold`.
 const NARROW: usize = 8;
 /// The congestion window that a probe takes at least, in segments: as Linux, so that its loss is found by what follows it.
@@ -74,29 +76,66 @@ impl Search {
 
 /// Whether a connection searches, and how far it is.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct MtuProbing(Option<Search>);
+pub(crate) struct MtuProbing {
+    search: Option<Search>,
+    /// Where the first full segment of the size at hand ends that may show that it comes through.
+    full_sent: Option<SeqNum>,
+    /// It has come through: so often may timeouts in a row be bad luck, until it does so again.
+    trust: u8,
+    /// How the search stood when those timeouts began, and the trust that is left.
+    before_timeouts: Option<(Option<Search>, u8)>,
+}
 
 impl MtuProbing {
     /// A connection's options are known.
     pub(super) fn begin(config: &Config) -> MtuProbing {
-        MtuProbing((config.mtu_probing == ALWAYS).then(|| Search::new(config.base_mss)))
+        MtuProbing {
+            search: (config.mtu_probing == ALWAYS).then(|| Search::new(config.base_mss)),
+            ..MtuProbing::default()
+        }
     }
 
     /// The size to send with where `ceiling` is the largest allowed.
     pub(super) fn limit(&self, ceiling: usize) -> usize {
-        self.0.map_or(ceiling, |search| search.low.min(ceiling))
+        self.search.map_or(ceiling, |search| search.low.min(ceiling))
     }
 
     /// Something was sent again: an acknowledgement says nothing about the probe any more.
     pub(super) fn on_resent(&mut self) {
-        if let Some(search) = &mut self.0 {
+        if let Some(search) = &mut self.search {
             search.probe = None;
         }
     }
 
+    /// A full segment, or several, were sent for the first time, up to `end`.
+    pub(super) fn on_full_segments(&mut self, end: SeqNum) {
+        self.full_sent.get_or_insert(end);
+    }
+
+    /// What was sent before `una` is acknowledged.
+    fn take_evidence(&mut self, una: SeqNum) {
+        if self.full_sent.is_some_and(|end| una.at_or_after(end)) {
+            self.full_sent = None;
+            self.trust = TRUST;
+        }
+    }
+
+    /// Full segments have timed out: what is left of the trust in them is for what comes after.
+    fn spend_trust(&mut self) {
+        if let Some(left) = self.trust.checked_sub(1) {
+            self.before_timeouts = Some((self.search, left));
+        }
+    }
+
+    /// Segments have another size from here on.
+    pub(super) fn on_new_size(&mut self) {
+        self.full_sent = None;
+        self.trust = 0;
+    }
+
     /// The probe, if nothing before it is unacknowledged.
     fn first_in_flight(&mut self, una: SeqNum) -> Option<(&mut Search, Probe)> {
-        let search = self.0.as_mut()?;
+        let search = self.search.as_mut()?;
         let probe = search.probe.filter(|probe| probe.start == una)?;
         Some((search, probe))
     }
@@ -113,27 +152,43 @@ impl Connection {
         if config.mtu_probing == 0 || self.timeouts <= PATIENCE || !full {
             return;
         }
-        let low = match self.mtu_probing.0 {
+        self.mtu_probing.spend_trust();
+        let low = match self.mtu_probing.search {
             None => config.base_mss,
             Some(search) => (search.low / 2).min(config.base_mss),
         };
         let low = low.max(config.mtu_probe_floor).max(MIN_MSS).min(self.segment_ceiling());
-        let high = self.mtu_probing.0.map_or(usize::MAX, |search| search.high);
-        self.mtu_probing = MtuProbing(Some(Search {
+        let high = self.mtu_probing.search.map_or(usize::MAX, |search| search.high);
+        self.mtu_probing.search = Some(Search {
             high,
             ..Search::new(low)
-        }));
+        });
         self.update_mss();
     }
 
+    /// Something was acknowledged. Timeouts in a row, if it ends such, may have been bad luck where segments of that size
+    /// had come through before: the size is what it was, and stays so until they have failed that often with none of
+    /// them coming through. Else a path that loses much would make them ever smaller, and a small window never lets them
+    /// grow again.
+    pub(super) fn judge_size(&mut self) {
+        if let Some((search, trust)) = self.mtu_probing.before_timeouts.take() {
+            self.mtu_probing.search = search;
+            self.update_mss();
+            self.mtu_probing.trust = trust;
+        }
+        self.mtu_probing.take_evidence(self.snd.una);
+        self.take_answer_to_mtu_probe();
+    }
+
     /// What was acknowledged may end with the probe: then its size comes through.
-    pub(super) fn take_answer_to_mtu_probe(&mut self) {
-        if let Some(search) = &mut self.mtu_probing.0
+    fn take_answer_to_mtu_probe(&mut self) {
+        if let Some(search) = &mut self.mtu_probing.search
             && let Some(probe) = search.probe.filter(|probe| self.snd.una.at_or_after(probe.end))
         {
             search.low = probe.size;
             search.probe = None;
             self.update_mss();
+            self.mtu_probing.trust = TRUST;
         }
     }
 
@@ -185,7 +240,7 @@ impl Connection {
         let board = &self.snd.in_flight;
         let repairs = self.congestion.is_recovering() || board.lost() > 0 || board.sacked() > 0;
         let ceiling = self.segment_ceiling();
-        let search = self.mtu_probing.0.as_mut()?;
+        let search = self.mtu_probing.search.as_mut()?;
         if search.probe.is_some() || repairs || self.duplicate_acks > 0 {
             return None;
         }
@@ -200,7 +255,7 @@ impl Connection {
         let mut outgoing = self.send_new(cx, start, end);
         self.snd.small_end = small_end;
         outgoing.segment_size = None; // in one piece: that is what is asked
-        if let Some(search) = &mut self.mtu_probing.0 {
+        if let Some(search) = &mut self.mtu_probing.search {
             search.probe = Some(Probe { start, end, size });
         }
         cx.counters.mtu_probes += 1;

@@ -80,7 +80,10 @@ impl Connection {
     /// The segment size to send with, which may be less while it is being searched for.
     pub(crate) fn update_mss(&mut self) {
         let mss = self.mtu_probing.limit(self.segment_ceiling()).max(MIN_MSS);
-        self.snd.mss = mss - self.timestamps.overhead(); // no packet goes without them
+        let text = mss - self.timestamps.overhead(); // no packet goes without them
+        if core::mem::replace(&mut self.snd.mss, text) != text {
+            self.mtu_probing.on_new_size();
+        }
     }
 
     /// RFC 8201 §5.2: what other connections to this destination have learnt holds here too, and as long.

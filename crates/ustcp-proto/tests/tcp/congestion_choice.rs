@@ -20,7 +20,11 @@ fn config_with(congestion: Algorithm) -> Config {
 /// A connection with plenty to send and a window that never limits. BBR knows of no round trip by which it would pace.
 fn bulk(congestion: Algorithm) -> Wire {
     let rtt = ms(if congestion == Algorithm::Bbr { 0 } else { 50 });
-    let mut w = Wire::connected_over(config_with(congestion), SACKING, rtt);
+    bulk_with(config_with(congestion), rtt)
+}
+
+fn bulk_with(config: Config, rtt: Duration) -> Wire {
+    let mut w = Wire::connected_over(config, SACKING, rtt);
     w.peer(". 1:1(0) ack 1");
     w.write(4 << 20);
     w
@@ -28,7 +32,10 @@ fn bulk(congestion: Algorithm) -> Wire {
 
 /// `segments` in flight, after round trips of 50 ms. Their acknowledgements are due.
 fn in_flight(congestion: Algorithm, segments: usize) -> (Wire, i64) {
-    let mut w = bulk(congestion);
+    in_flight_of(bulk(congestion), segments)
+}
+
+fn in_flight_of(mut w: Wire, segments: usize) -> (Wire, i64) {
     let mut una = 1;
     loop {
         let flight = w.drain();
@@ -101,6 +108,37 @@ fn the_reduction_is_spread_over_the_round_trip() {
         assert_eq!(w.info().cwnd as usize, ssthresh);
         assert_eq!(w.stack.counters().fast_retransmits, 1);
     }
+}
+
+/// 9937-5: what was SACKed before recovery began is not delivered in it. Here a path is given time to reorder, so that
+/// half of the flight is, and each SACK let a new segment go: of the 60 sent since the hole 40 are still in flight.
+#[test]
+fn the_reduction_counts_what_recovery_can_deliver() {
+    let patient = Config {
+        recovery: 5,
+        ..config_with(Algorithm::Cubic)
+    };
+    let (mut w, una) = in_flight_of(bulk_with(patient, ms(50)), 40);
+    let (mut sacked, from) = (0, una + 1000);
+    let mut deliver = |w: &mut Wire, count: i64| -> usize {
+        let mut sent = 0;
+        for _ in 0..count {
+            sacked += 1;
+            w.peer(&format!(". 1:1(0) ack {una} <sack {from}:{}>", from + sacked * 1000));
+            sent += w.drain().len();
+        }
+        sent
+    };
+    assert_eq!(deliver(&mut w, 20), 20, "no recovery yet");
+    let repaired = w.elapse(ms(13)); // a quarter of the round trip
+    assert_eq!(
+        repaired.iter().map(|(_, segment)| segment.seq).collect::<Vec<_>>(),
+        [una]
+    );
+    assert_eq!(w.info().ssthresh, 28);
+    let sent = 1 + deliver(&mut w, 30);
+    let proportional = 30 * 28 / 40;
+    assert!(sent.abs_diff(proportional) <= 1, "{sent} of {proportional}");
 }
 
 /// BBR: segments leave one by one at the pacing rate, which comes from the first round trip, and a timer brings the next.

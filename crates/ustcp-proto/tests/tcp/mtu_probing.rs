@@ -211,6 +211,46 @@ fn a_black_hole_is_found_by_timeouts() {
     }
 }
 
+/// 4821-1: where full segments have come through before, timeouts in a row may be bad luck: what answers in the end is no
+/// sign that a smaller size helped, and the next segments are as large as before. The third time the path has changed, unless
+/// they have come through in between.
+#[test]
+fn a_size_that_came_through_is_tried_again() {
+    let mut w = Wire::connected_over(probing(1), NO_SACK, ROUND_TRIP);
+    let mut una = 1;
+    let mut acknowledge = |w: &mut Wire, len: i64| {
+        una += len;
+        w.peer(&format!(". 1:1(0) ack {una}"));
+        w.drain();
+    };
+    let four_timeouts = |w: &mut Wire| {
+        let sizes = [(); 4].map(|()| {
+            let rto = w.info().rto;
+            w.elapse(rto)[0].1.len
+        });
+        assert_eq!(sizes, [1460, 1460, 1460, 1024]);
+    };
+    for _ in 0..4 {
+        w.write(1460);
+        w.drain();
+        w.after(ROUND_TRIP);
+        acknowledge(&mut w, 1460);
+        w.write(2920);
+        w.drain();
+        for _ in 0..2 {
+            four_timeouts(&mut w);
+            acknowledge(&mut w, 1024);
+            assert_eq!(w.info().snd_mss, 1460);
+            acknowledge(&mut w, 436);
+        }
+    }
+    w.write(1460);
+    w.drain();
+    four_timeouts(&mut w);
+    acknowledge(&mut w, 1024);
+    assert!(w.info().snd_mss <= 1024, "{}", w.info().snd_mss);
+}
+
 /// 4821-1: where it is switched off they stay as they are; and so do segments that are small anyway, which no size of
 /// ours would help.
 #[test]
@@ -307,6 +347,22 @@ fn the_search_begins_again() {
     w.elapse(secs(10));
     (0..4).for_each(|_| path.carry(&mut w, 200_000));
     assert!(w.info().snd_mss > 1460 - 8, "{}", w.info().snd_mss);
+}
+
+/// 4821-2: while there is room for a segment, but none for the probe, new text waits.
+#[test]
+fn new_text_waits_for_room_for_the_probe() {
+    let mut w = Wire::connected_over(probing(2), SACKING, ROUND_TRIP);
+    w.write(11 * 1024);
+    assert_eq!(w.drain().len(), 10);
+    w.after(ROUND_TRIP);
+    w.peer(". 1:1(0) ack 1025");
+    assert_eq!(w.places(), [1 + 10 * 1024], "too little is left for a probe");
+    assert_eq!((w.info().cwnd, w.info().unacked), (11, 10));
+    w.write(100_000);
+    w.quiet();
+    w.peer(". 1:1(0) ack 2049");
+    assert_eq!(w.drain()[0].len, 1242);
 }
 
 /// 4821-2: no probe where little is to be sent, where the peer's window is small, or before the congestion window has
