@@ -282,6 +282,14 @@ impl Stack {
         result
     }
 
+    /// How many bytes [`send`](Stack::send) would take now; 0 where it would fail.
+    pub fn room(&self, id: SocketId) -> Result<usize, Error> {
+        Ok(match &self.sockets.held(id)?.kind {
+            Kind::Connection(connection) => connection.room(&self.cx.config),
+            Kind::Fresh | Kind::Listener(_) => 0,
+        })
+    }
+
     /// Takes the urgent byte, or only looks at it (`MSG_OOB`); `None` at the end of the stream. `InvalidArgument` when
     /// there is none, or it is in the stream; `WouldBlock` while it is announced and has not come.
     pub fn recv_urgent(&mut self, now: Instant, id: SocketId, peek: bool) -> Result<Option<u8>, Error> {

@@ -18,6 +18,20 @@ impl Connection {
         Ok(taken)
     }
 
+    /// How many bytes SEND would take now.
+    pub(crate) fn room(&self, config: &Config) -> usize {
+        let space = self.snd.ring.space();
+        match self.state {
+            _ if self.error.is_some() => 0,
+            State::SynSent if matches!(self.fast_open, FastOpen::Deferred(_)) => space,
+            _ if self.is_opening() => 0,
+            State::SynReceived | State::Established | State::CloseWait if !self.snd.fin_queued => {
+                self.admits(config, space)
+            }
+            _ => 0,
+        }
+    }
+
     fn append(&mut self, config: &Config, data: &[u8], framing: Framing) -> Result<usize, Error> {
         if let Some(error) = self.error.take() {
             return Err(error);

@@ -1,0 +1,224 @@
+//! How a socket goes on and how it ends: attempts that succeed or fail, programs that let go, resets.
+
+use rustix::event::epoll::EventFlags;
+use rustix::net::sockopt::socket_error;
+use ustcp_proto::{Error, Shutdown};
+use ustcp_runtime::Errno;
+
+use crate::departed::Departed;
+use crate::engine::Engine;
+use crate::socket::Phase;
+use crate::stream;
+
+impl Engine {
+    /// Something has changed at a socket's stream.
+    pub(crate) fn hear_stream(&mut self, number: u64, flags: EventFlags) {
+        let Some(socket) = self.sockets.get_mut(number) else {
+            return;
+        };
+        socket.program_shut |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP);
+        socket.program_gone |= flags.contains(EventFlags::HUP);
+        if flags.contains(EventFlags::ERR) && socket_error(&socket.stream) != Ok(Ok(())) {
+            socket.program_deaf = true;
+        }
+        self.call(number);
+    }
+
+    /// Lets a socket go on as far as it goes.
+    pub(crate) fn look_at(&mut self, number: u64) {
+        let Some(socket) = self.sockets.get(number) else { return };
+        match socket.phase {
+            Phase::Idle if socket.program_gone => self.close(number),
+            Phase::Idle => {}
+            Phase::Connecting { .. } => self.look_at_attempt(number),
+            Phase::Connected => self.look_at_connection(number),
+            Phase::Offered { .. } => self.look_at_offer(number),
+            Phase::Listening(_) if socket.program_gone => self.close(number),
+            Phase::Listening(_) => self.offer(number),
+        }
+    }
+
+    fn look_at_attempt(&mut self, number: u64) {
+        let Some(socket) = self.sockets.get(number) else { return };
+        let (Phase::Connecting { to, .. }, id) = (&socket.phase, socket.id) else {
+            return;
+        };
+        if socket.program_gone {
+            self.close(number);
+            return;
+        }
+        match self.machine.stack().connect(self.now, id, *to) {
+            Ok(()) => self.attempt_succeeded(number),
+            Err(Error::AlreadyInProgress) => {}
+            Err(error) => self.attempt_failed(number, error.into()),
+        }
+    }
+
+    fn attempt_succeeded(&mut self, number: u64) {
+        let Some(socket) = self.sockets.get_mut(number) else {
+            return;
+        };
+        let Phase::Connecting { waiting, .. } = std::mem::replace(&mut socket.phase, Phase::Connected) else {
+            return;
+        };
+        socket.connect_untold = waiting.is_empty();
+        self.connected(number);
+        for control in waiting {
+            self.answer(control, Ok(Vec::new()));
+        }
+    }
+
+    /// The stream is closed with its junk unread: it shows what a socket shows whose attempt has failed.
+    fn attempt_failed(&mut self, number: u64, Errno(errno): Errno) {
+        let Some(socket) = self.sockets.get_mut(number) else {
+            return;
+        };
+        socket.fault = Some(errno);
+        let Phase::Connecting { waiting, .. } = std::mem::replace(&mut socket.phase, Phase::Idle) else {
+            return;
+        };
+        self.part(number, waiting.is_empty());
+        for control in waiting {
+            self.answer(control, Err(Errno(errno)));
+        }
+    }
+
+    /// Undoes connect or listen: whoever waits for it hears `errno`.
+    pub(crate) fn leave_attempt(&mut self, number: u64, errno: i32) {
+        let Some(socket) = self.sockets.get_mut(number) else {
+            return;
+        };
+        (socket.shut, socket.end_told) = (false, false);
+        match std::mem::replace(&mut socket.phase, Phase::Idle) {
+            Phase::Connecting { waiting, .. } => {
+                for control in waiting {
+                    self.answer(control, Err(Errno(errno)));
+                }
+            }
+            Phase::Listening(listening) => self.reset_all(listening.returned),
+            Phase::Idle | Phase::Connected | Phase::Offered { .. } => {}
+        }
+    }
+
+    fn look_at_connection(&mut self, number: u64) {
+        self.note_error(number);
+        if self.is_given_up(number) {
+            self.abort(number);
+            return;
+        }
+        let all_taken = self.pump_out(number);
+        self.pump_in(number);
+        let Some(socket) = self.sockets.get_mut(number) else {
+            return;
+        };
+        if socket.program_deaf && socket.program_gone {
+            self.abort(number); // it has left bytes unread, or some have come since it went
+        } else if socket.fault.is_some() && !self.has_more_for(number) {
+            self.part(number, true);
+        } else if all_taken {
+            self.conclude(number);
+        }
+    }
+
+    /// An error that no call has told yet.
+    fn note_error(&mut self, number: u64) {
+        let Some(socket) = self.sockets.get(number) else { return };
+        let id = socket.id;
+        if self
+            .machine
+            .stack()
+            .readiness(id)
+            .is_ok_and(|readiness| readiness.error)
+            && let Ok(Some(error)) = self.machine.stack().take_error(id)
+        {
+            self.on_error(number, error);
+        }
+    }
+
+    /// The program has let it go and what it left is thrown away: it had bytes unread, or wants no lingering.
+    fn is_given_up(&mut self, number: u64) -> bool {
+        let Some(socket) = self.sockets.get(number) else {
+            return false;
+        };
+        let options = self.machine.stack().options(socket.id);
+        let no_linger = options.is_ok_and(|options| options.linger.is_some_and(|time| time.is_zero()));
+        socket.program_gone && (socket.program_deaf || (no_linger && !socket.end_told))
+    }
+
+    /// Whether the connection has received what the program can still be given.
+    fn has_more_for(&mut self, number: u64) -> bool {
+        let Some(socket) = self.sockets.get(number) else {
+            return false;
+        };
+        let deaf = socket.program_deaf || socket.program_gone;
+        !deaf && self.machine.stack().queued_in(socket.id).is_ok_and(|count| count > 0)
+    }
+
+    /// The program's own end of the stream, once everything before it has been taken; and the end of both.
+    fn conclude(&mut self, number: u64) {
+        let Some(socket) = self.sockets.get_mut(number) else {
+            return;
+        };
+        let id = socket.id;
+        if socket.program_shut && !std::mem::replace(&mut socket.shut, true) {
+            // It fails where the connection has ended, which shows elsewhere.
+            let _ = self.machine.stack().shutdown(self.now, id, Shutdown::Write);
+        }
+        if socket.program_gone || (socket.shut && socket.end_told) {
+            self.close(number);
+        }
+    }
+
+    /// RST to the peer.
+    fn abort(&mut self, number: u64) {
+        if let Some(socket) = self.sockets.get(number) {
+            // It fails where the stack has no such connection any more.
+            let _ = self.machine.stack().abort(self.now, socket.id);
+        }
+        self.close(number);
+    }
+
+    /// The connection goes on without its program, or there was none. What is in the stream has been taken.
+    fn close(&mut self, number: u64) {
+        if let Some(socket) = self
+            .sockets
+            .get(number)
+            .filter(|socket| matches!(socket.phase, Phase::Connected))
+        {
+            let _ = stream::take(&socket.stream, &mut [0]); // the poison, or the program hears of a reset
+        }
+        self.part(number, false);
+    }
+
+    /// The stream is closed, and with what is unread in it the program hears of a reset. The stack's socket goes as well.
+    /// `tells`: the program has yet to ask why.
+    fn part(&mut self, number: u64, tells: bool) {
+        let Some(socket) = self.sockets.remove(number) else {
+            return;
+        };
+        let stack = self.machine.stack();
+        if let (Ok(local), Ok(options)) = (stack.local_address(socket.id), stack.options(socket.id)) {
+            let departed = Departed {
+                fault: socket.fault,
+                pending: socket.fault.filter(|_| tells),
+                family: socket.family,
+                local,
+                options,
+            };
+            self.departed.enter(number, departed);
+        }
+        let _ = stack.close(self.now, socket.id); // it fails for none
+        match socket.phase {
+            Phase::Listening(listening) => self.reset_all(listening.returned),
+            Phase::Connecting { waiting, .. } => {
+                for control in waiting {
+                    self.answer(control, Err(Errno(libc::ECONNABORTED)));
+                }
+            }
+            Phase::Idle | Phase::Connected | Phase::Offered { .. } => {}
+        }
+        for listener in std::mem::take(&mut self.starved) {
+            self.call(listener); // there is a descriptor again
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The engine: one thread that waits for the device, for programs and for time, and takes turns.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use ustcp_client::protocol::Tag;
+use ustcp_proto::Instant;
+use ustcp_runtime::{Machine, Settings, StartError};
+
+use crate::control::Control;
+use crate::departed::Departure;
+use crate::greeting::Greetings;
+use crate::key::Key;
+use crate::lifetime::Life;
+use crate::options::Options;
+use crate::site::Site;
+use crate::socket::Sockets;
+
+/// Bytes that are moved between a stream and a connection in one go.
+pub(crate) const CHUNK: usize = 256 * 1024;
+
+/// Events taken from the system at once.
+const EVENTS: usize = 256;
+
+/// How often in one turn what became ready because of others is looked at: connections inside the stack answer each other.
+const ROUNDS: usize = 16;
+
+/// The stack, its device, and everybody's sockets.
+pub struct Engine {
+    pub(crate) site: Site,
+    pub(crate) options: Options,
+    pub(crate) machine: Machine,
+    /// The time of this turn.
+    pub(crate) now: Instant,
+    pub(crate) epoll: OwnedFd,
+    pub(crate) sockets: Sockets,
+    pub(crate) departed: Departure,
+    pub(crate) greetings: Greetings,
+    pub(crate) controls: HashMap<u64, Control>,
+    /// Sockets to be looked at.
+    pub(crate) called: Vec<u64>,
+    /// Listeners that could not offer a connection for want of descriptors.
+    pub(crate) starved: Vec<u64>,
+    /// Where bytes are between a stream and a connection.
+    pub(crate) chunk: Box<[u8]>,
+    /// The last number that was given to a greeting or a control connection.
+    pub(crate) last_number: u64,
+    /// Makes the numbers of sockets that listeners bring forth.
+    pub(crate) numbers: RandomState,
+    pub(crate) life: Life,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("site", &self.site)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Takes its place, opens or makes the device, and is ready for programs, which wait until it [runs](Engine::run).
+    /// `EBUSY` where an engine lives at that place.
+    pub fn start(settings: &Settings, options: &Options) -> Result<Engine, StartError> {
+        let site = Site::take(options.place)?;
+        let machine = Machine::open(settings)?;
+        let engine = Engine::on(site, machine, options).map_err(|error| StartError {
+            errno: ustcp_runtime::Errno::from(&error),
+            message: format!("the engine does not start: {error}"),
+        })?;
+        engine.site.announce()?;
+        Ok(engine)
+    }
+
+    fn on(site: Site, machine: Machine, options: &Options) -> io::Result<Engine> {
+        let engine = Engine {
+            now: machine.now(),
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            sockets: Sockets::default(),
+            departed: Departure::new(options.quotas.departed),
+            greetings: Greetings::default(),
+            controls: HashMap::new(),
+            called: Vec::new(),
+            starved: Vec::new(),
+            chunk: vec![0; CHUNK].into_boxed_slice(),
+            last_number: 0,
+            numbers: RandomState::new(),
+            life: Life::new(options.lifetime, machine.now()),
+            options: options.clone(),
+            site,
+            machine,
+        };
+        engine.watch_all()?;
+        Ok(engine)
+    }
+
+    fn watch_all(&self) -> io::Result<()> {
+        let watch = |descriptor: &dyn AsFd, key: Key| {
+            let data = EventData::new_u64(key.data());
+            epoll::add(&self.epoll, descriptor.as_fd(), data, EventFlags::IN)
+        };
+        if let Some(device) = self.machine.fd() {
+            watch(&device, Key::Device)?;
+        }
+        for (index, (streams, controls)) in (0..).zip(self.site.streams.iter().zip(&self.site.controls)) {
+            watch(streams, Key::Streams(index))?;
+            watch(controls, Key::Controls(index))?;
+        }
+        Ok(())
+    }
+
+    /// Serves programs until its time is over.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Vec::with_capacity(EVENTS);
+        while !self.is_over() {
+            self.sleep(&mut events)?;
+            self.turn(&events);
+        }
+        Ok(())
+    }
+
+    fn sleep(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+        let due = [self.machine.poll_timeout(), self.life.poll_timeout()];
+        let until = match self.called.is_empty() {
+            true => due.into_iter().flatten().min().map(|at| self.machine.until(at)),
+            false => Some(Duration::ZERO),
+        };
+        let timeout = until.map(|time| Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(time.subsec_nanos()),
+        });
+        events.clear();
+        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes what the device and programs have brought, and lets everything go on as far as it goes.
+    fn turn(&mut self, events: &[Event]) {
+        self.now = self.machine.now();
+        let brought = events.iter().any(|event| event.data.u64() == Key::Device.data());
+        if brought || self.machine.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.machine.receive(self.now);
+        }
+        for event in events {
+            let (flags, data) = (event.flags, event.data);
+            self.on_event(Key::from_data(data.u64()), flags);
+        }
+        self.settle();
+    }
+
+    fn on_event(&mut self, key: Option<Key>, flags: EventFlags) {
+        match key {
+            Some(Key::Streams(_)) => self.take_streams(),
+            Some(Key::Controls(_)) => self.take_controls(),
+            Some(Key::Greeting(number)) => self.hear_greeting(number),
+            Some(Key::Control(number)) => self.hear_control(number, flags),
+            Some(Key::Socket(number)) => self.hear_stream(number, flags),
+            Some(Key::Device) | None => {}
+        }
+    }
+
+    /// Looks at everyone who was called, and sends what comes of it, until nobody calls or this has gone on for long.
+    fn settle(&mut self) {
+        for _ in 0..ROUNDS {
+            self.call_ready();
+            for number in std::mem::take(&mut self.called) {
+                if let Some(socket) = self.sockets.get_mut(number) {
+                    socket.called = false;
+                    self.look_at(number);
+                }
+            }
+            self.machine.transmit(self.now);
+            self.call_ready();
+            if self.called.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Those whose connections can do something that they could not before.
+    fn call_ready(&mut self) {
+        while let Some(id) = self.machine.stack().poll_ready() {
+            if let Some(number) = self.sockets.number(id) {
+                self.call(number);
+            }
+        }
+    }
+
+    /// The socket is to be looked at in this turn.
+    pub(crate) fn call(&mut self, number: u64) {
+        if let Some(socket) = self.sockets.get_mut(number)
+            && !std::mem::replace(&mut socket.called, true)
+        {
+            self.called.push(number);
+        }
+    }
+
+    /// A number for a socket that no program has chosen.
+    pub(crate) fn new_socket_number(&mut self) -> u64 {
+        loop {
+            let serial = self.new_number();
+            let number = self.numbers.hash_one(serial) & Tag::SOCKET_MASK;
+            if number != 0 && !self.sockets.contains(number) {
+                return number;
+            }
+        }
+    }
+
+    pub(crate) fn new_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Has epoll tell of a descriptor, of changes only.
+    pub(crate) fn watch(&self, descriptor: impl AsFd, key: Key, flags: EventFlags) -> rustix::io::Result<()> {
+        epoll::add(
+            &self.epoll,
+            descriptor,
+            EventData::new_u64(key.data()),
+            flags | EventFlags::ET,
+        )
+    }
+}

@@ -1,0 +1,70 @@
+//! What epoll tells us of each descriptor: whose it is, in 64 bits.
+
+/// Whose descriptor it is. Numbers have 56 bits; those of sockets have 47.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// The device.
+    Device,
+    /// A listener for streams.
+    Streams(u64),
+    /// A listener for control connections.
+    Controls(u64),
+    /// A stream whose greeting is not complete.
+    Greeting(u64),
+    /// A control connection.
+    Control(u64),
+    /// The stream of a socket.
+    Socket(u64),
+}
+
+const SHIFT: u32 = 56;
+const NUMBER: u64 = (1 << SHIFT) - 1;
+
+impl Key {
+    /// As epoll keeps it.
+    pub(crate) fn data(self) -> u64 {
+        let (kind, number) = match self {
+            Key::Device => (0, 0),
+            Key::Streams(number) => (1, number),
+            Key::Controls(number) => (2, number),
+            Key::Greeting(number) => (3, number),
+            Key::Control(number) => (4, number),
+            Key::Socket(number) => (5, number),
+        };
+        kind << SHIFT | number & NUMBER
+    }
+
+    /// From what epoll kept.
+    pub(crate) fn from_data(data: u64) -> Option<Key> {
+        let number = data & NUMBER;
+        Some(match data >> SHIFT {
+            0 => Key::Device,
+            1 => Key::Streams(number),
+            2 => Key::Controls(number),
+            3 => Key::Greeting(number),
+            4 => Key::Control(number),
+            5 => Key::Socket(number),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_epoll_keeps_says_whose_it_is() {
+        for key in [
+            Key::Device,
+            Key::Streams(1),
+            Key::Controls(0),
+            Key::Greeting(7),
+            Key::Control(NUMBER),
+            Key::Socket((1 << 47) - 1),
+        ] {
+            assert_eq!(Key::from_data(key.data()), Some(key));
+        }
+        assert_eq!(Key::from_data(u64::MAX), None);
+    }
+}

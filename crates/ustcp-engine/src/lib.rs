@@ -1,0 +1,25 @@
+//! The stack as a process of its own: one device, one stack, many programs.
+//!
+//! A socket of a program is one end of an AF_UNIX stream; the engine holds the other end, *E*, and moves the bytes between
+//! it and a connection. One thread, one epoll, no locks. docs/engine.md tells the story; `ustcp_client::protocol` has the
+//! words.
+#![forbid(unsafe_code)]
+
+mod control;
+mod departed;
+mod ending;
+mod engine;
+mod greeting;
+mod key;
+mod lifetime;
+mod listener;
+mod options;
+mod pump;
+mod request;
+mod site;
+mod socket;
+mod stream;
+
+pub use engine::Engine;
+pub use options::{Lifetime, Options, Quotas};
+pub use ustcp_runtime::StartError;

@@ -1,0 +1,108 @@
+//! When the engine ends.
+
+use std::time::Duration;
+
+use ustcp_proto::Instant;
+
+use crate::control::Answer;
+use crate::engine::Engine;
+use crate::options::Lifetime;
+
+/// How long one that ends when it is idle waits for its first lease.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How the engine has been told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Not at all.
+    None,
+    /// When its last connection is gone.
+    WhenIdle,
+    /// At once.
+    Now,
+}
+
+/// What keeps an engine.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) stop: Stop,
+    /// Before this nothing is idle.
+    grace: Option<Instant>,
+    /// Leases that are open.
+    pub(crate) leases: usize,
+    last_run: u32,
+}
+
+impl Life {
+    pub(crate) fn new(lifetime: Lifetime, now: Instant) -> Life {
+        Life {
+            stop: Stop::None,
+            grace: (lifetime == Lifetime::UntilIdle).then_some(now + GRACE),
+            leases: 0,
+            last_run: 0,
+        }
+    }
+
+    /// When to look whether it is over, should nothing happen before.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.grace
+    }
+}
+
+impl Engine {
+    /// A program is about to be started: its number.
+    pub(crate) fn lease(&mut self, control: u64) -> Answer {
+        let Some(control) = self.controls.get_mut(&control) else {
+            return Ok(Vec::new());
+        };
+        if control.lease.is_none() {
+            self.life.last_run = self.life.last_run.wrapping_add(1).max(1);
+            self.life.leases += 1;
+        }
+        self.life.grace = None;
+        let run = *control.lease.get_or_insert(self.life.last_run);
+        Ok(run.to_ne_bytes().to_vec())
+    }
+
+    /// It is to end, and programs that look for an engine find it no longer.
+    pub(crate) fn stop(&mut self, at_once: bool) -> Answer {
+        self.life.stop = if at_once { Stop::Now } else { Stop::WhenIdle };
+        self.site.withdraw();
+        Ok(Vec::new())
+    }
+
+    /// Whether its time is over. It looks once more for those who come just then.
+    pub(crate) fn is_over(&mut self) -> bool {
+        match self.life.stop {
+            Stop::Now => return true,
+            Stop::WhenIdle => return self.has_no_connection(),
+            Stop::None => {}
+        }
+        if !self.is_idle() {
+            return false;
+        }
+        self.site.withdraw();
+        self.take_controls();
+        self.take_streams();
+        let over = self.is_idle();
+        // Whoever came late is served; an engine that cannot be found is of use to those who have found it.
+        let _ = over || self.site.announce().is_ok();
+        over
+    }
+
+    fn is_idle(&mut self) -> bool {
+        if self.life.grace.is_some_and(|until| until <= self.now) {
+            self.life.grace = None;
+        }
+        let may_end = self.options.lifetime == Lifetime::UntilIdle && self.life.grace.is_none();
+        may_end && self.life.leases == 0 && self.has_no_connection()
+    }
+
+    /// No socket of a program, and nothing that goes on without one: TIME-WAIT has passed.
+    fn has_no_connection(&mut self) -> bool {
+        self.sockets.is_empty() && {
+            let census = self.machine.stack().census();
+            census.sockets + census.orphans + census.half_open + census.time_wait + census.unaccepted == 0
+        }
+    }
+}

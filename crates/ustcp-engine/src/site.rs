@@ -1,0 +1,148 @@
+//! The engine's directory: the lock, the listeners, the file that says where it is.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, chmod, flock, openat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use ustcp_client::place::Place;
+use ustcp_client::whereabouts::{Listener, Whereabouts};
+use ustcp_runtime::StartError;
+
+/// Connections that may wait to be taken in, each a program in `connect`.
+const BACKLOG: i32 = 4096;
+
+/// Its place among the programs of this host.
+#[derive(Debug)]
+pub(crate) struct Site {
+    place: Place,
+    /// Held as long as the engine lives.
+    _lock: OwnedFd,
+    pub(crate) whereabouts: Whereabouts,
+    /// By abstract name, then by path.
+    pub(crate) streams: [OwnedFd; 2],
+    pub(crate) controls: [OwnedFd; 2],
+}
+
+impl Site {
+    /// Takes the place; `EBUSY` where an engine lives there already.
+    pub(crate) fn take(place: Place) -> Result<Site, StartError> {
+        let uid = rustix::process::geteuid().as_raw();
+        let at = |what: &str| format!("{}: {what}", place.directory().display());
+        place
+            .create(uid)
+            .map_err(|error| failed(libc::EACCES, at(&error.to_string())))?;
+        let lock = lock(&place)?;
+        let opened = Site::open(place, lock);
+        opened.map_err(|error| {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            failed(errno, at(&error.to_string()))
+        })
+    }
+
+    fn open(place: Place, lock: OwnedFd) -> io::Result<Site> {
+        let whereabouts = Whereabouts {
+            id: random()?,
+            token: random()?,
+            pid: Some(std::process::id()),
+        };
+        clear(&place)?; // what one that was killed has left
+        let listeners = |which, kind| -> io::Result<[OwnedFd; 2]> {
+            let by_name = listener(kind, &whereabouts.address(which)?)?;
+            let by_path = listener(kind, &place.address(which)?)?;
+            chmod(place.file(which.file()), Mode::RUSR | Mode::WUSR)?;
+            Ok([by_name, by_path])
+        };
+        Ok(Site {
+            streams: listeners(Listener::Streams, SocketType::STREAM)?,
+            controls: listeners(Listener::Control, SocketType::SEQPACKET)?,
+            place,
+            _lock: lock,
+            whereabouts,
+        })
+    }
+
+    /// Programs find it from now on.
+    pub(crate) fn announce(&self) -> Result<(), StartError> {
+        let write = || -> io::Result<()> {
+            let new = self.place.file("engine.new");
+            write_private(&new, &self.whereabouts.line().to_string())?;
+            fs::rename(new, self.place.file("engine"))
+        };
+        write().map_err(|error| failed(error.raw_os_error().unwrap_or(libc::EIO), error.to_string()))
+    }
+
+    /// Programs that look for it find it no longer; those that know it still reach it.
+    pub(crate) fn withdraw(&self) {
+        let _ = fs::remove_file(self.place.file("engine")); // whoever finds it there finds the lock free, too
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = clear(&self.place); // the lock says that nobody is here, whatever else is left
+    }
+}
+
+fn failed(errno: i32, message: String) -> StartError {
+    StartError {
+        errno: ustcp_runtime::Errno(errno),
+        message,
+    }
+}
+
+fn lock(place: &Place) -> Result<OwnedFd, StartError> {
+    let path = place.file("lock");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let told = |errno: Errno| {
+        let message = match errno {
+            Errno::WOULDBLOCK => format!("an engine runs already at {}", place.directory().display()),
+            other => format!("{}: {other}", path.display()),
+        };
+        match errno {
+            Errno::WOULDBLOCK => failed(libc::EBUSY, message),
+            other => failed(other.raw_os_error(), message),
+        }
+    };
+    let lock = openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR).map_err(told)?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(told)?;
+    Ok(lock)
+}
+
+fn listener(kind: SocketType, address: &SocketAddrUnix) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let listener = socket_with(AddressFamily::UNIX, kind, flags, None)?;
+    bind(&listener, address)?;
+    listen(&listener, BACKLOG)?;
+    Ok(listener)
+}
+
+fn clear(place: &Place) -> io::Result<()> {
+    let files = [
+        "engine",
+        "engine.new",
+        Listener::Streams.file(),
+        Listener::Control.file(),
+    ];
+    files
+        .iter()
+        .try_for_each(|name| match fs::remove_file(place.file(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = openat(CWD, path, flags, Mode::RUSR | Mode::WUSR)?;
+    io::Write::write_all(&mut fs::File::from(file), text.as_bytes())
+}
+
+fn random() -> io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes)
+}

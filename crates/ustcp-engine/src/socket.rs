@@ -1,0 +1,162 @@
+//! One socket of a program: its stream, its connection, its client, and how far the two are.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use ustcp_proto::{Family, SocketId};
+
+/// What a socket is doing.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Nothing: neither connected nor listening.
+    Idle,
+    /// It connects; the control connections that wait to hear of it.
+    Connecting { to: SocketAddr, waiting: Vec<u64> },
+    /// It is connected.
+    Connected,
+    /// Its connection waits in a listener's stream to be confirmed.
+    Offered {
+        listener: u64,
+        peer: SocketAddr,
+        /// So many bytes have been shown to whoever confirms it.
+        shown: usize,
+    },
+    /// It listens.
+    Listening(Listening),
+}
+
+/// A listener's connections on their way to the program.
+#[derive(Debug, Default)]
+pub(crate) struct Listening {
+    /// How many may be offered at once.
+    pub(crate) limit: usize,
+    /// How many are, and are not confirmed.
+    pub(crate) offered: usize,
+    /// Those that were offered and whose descriptor was lost.
+    pub(crate) returned: Vec<Arrived>,
+}
+
+/// A connection that a listener has brought forth.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) id: SocketId,
+    /// Its peer, which the stack no longer tells once it has ended.
+    pub(crate) peer: SocketAddr,
+}
+
+/// A socket of a program. Its flags only ever go from `false` to `true`.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) stream: OwnedFd,
+    pub(crate) id: SocketId,
+    pub(crate) family: Family,
+    /// The process that attached it, or its listener.
+    pub(crate) client: u32,
+    pub(crate) run: u32,
+    pub(crate) phase: Phase,
+    /// A connect that did not wait has succeeded, and the program may ask once more.
+    pub(crate) connect_untold: bool,
+    /// The first byte in the stream's queue has been taken already: the poison, which stays there so that closing the stream
+    /// tells the program of a reset.
+    pub(crate) head_taken: bool,
+    /// epoll tells when the stream takes more.
+    pub(crate) watches_room: bool,
+    /// The program writes no more (RDHUP).
+    pub(crate) program_shut: bool,
+    /// The program has let it go (HUP).
+    pub(crate) program_gone: bool,
+    /// It has let it go with bytes unread, or reads no more.
+    pub(crate) program_deaf: bool,
+    /// The connection has been told that the program writes no more.
+    pub(crate) shut: bool,
+    /// The program has been told that the peer writes no more.
+    pub(crate) end_told: bool,
+    /// `SO_OOBINLINE`, which is the stream's to obey.
+    pub(crate) urgent_inline: bool,
+    /// Why the connection has ended; what it received before still goes to the program.
+    pub(crate) fault: Option<i32>,
+    /// What ICMP said of a connection that goes on.
+    pub(crate) soft_fault: Option<i32>,
+    /// It is among those to be looked at.
+    pub(crate) called: bool,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: OwnedFd, id: SocketId, family: Family, client: u32, run: u32) -> Socket {
+        Socket {
+            stream,
+            id,
+            family,
+            client,
+            run,
+            phase: Phase::Idle,
+            connect_untold: false,
+            head_taken: false,
+            watches_room: false,
+            program_shut: false,
+            program_gone: false,
+            program_deaf: false,
+            shut: false,
+            end_told: false,
+            urgent_inline: false,
+            fault: None,
+            soft_fault: None,
+            called: false,
+        }
+    }
+}
+
+/// All of them, by number and by the connection's.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    by_number: HashMap<u64, Socket>,
+    numbers: HashMap<SocketId, u64>,
+    /// How many each client has.
+    by_client: HashMap<u32, usize>,
+}
+
+impl Sockets {
+    pub(crate) fn insert(&mut self, number: u64, socket: Socket) {
+        self.numbers.insert(socket.id, number);
+        *self.by_client.entry(socket.client).or_default() += 1;
+        self.by_number.insert(number, socket);
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Option<&Socket> {
+        self.by_number.get(&number)
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Socket> {
+        self.by_number.get_mut(&number)
+    }
+
+    pub(crate) fn number(&self, id: SocketId) -> Option<u64> {
+        self.numbers.get(&id).copied()
+    }
+
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Socket> {
+        let socket = self.by_number.remove(&number)?;
+        self.numbers.remove(&socket.id);
+        if let Some(count) = self.by_client.get_mut(&socket.client) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_client.remove(&socket.client);
+            }
+        }
+        Some(socket)
+    }
+
+    /// How many sockets a client has.
+    pub(crate) fn of_client(&self, client: u32) -> usize {
+        self.by_client.get(&client).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
+    }
+
+    pub(crate) fn contains(&self, number: u64) -> bool {
+        self.by_number.contains_key(&number)
+    }
+}

@@ -1,0 +1,66 @@
+//! The system calls on a socket's stream. None of them waits.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::{Errno, Result, ioctl_fionread};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
+    recv, send, sendmsg, shutdown, socketpair,
+};
+
+const GIVE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+/// Bytes that wait to be taken.
+pub(crate) fn queued(e: impl AsFd) -> usize {
+    ioctl_fionread(e).map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// Takes bytes out.
+pub(crate) fn take(e: impl AsFd, into: &mut [u8]) -> Result<usize> {
+    recv(e, into, RecvFlags::DONTWAIT).map(|(_, len)| len)
+}
+
+/// Looks at bytes and leaves them.
+pub(crate) fn look(e: impl AsFd, into: &mut [u8]) -> Result<usize> {
+    recv(e, into, RecvFlags::DONTWAIT | RecvFlags::PEEK).map(|(_, len)| len)
+}
+
+/// Gives bytes to the program: how many it has room for, 0 for none.
+pub(crate) fn give(e: impl AsFd, bytes: &[u8]) -> Result<usize> {
+    or_none(send(e, bytes, GIVE))
+}
+
+/// Gives it an urgent byte: 0 when it has no room for it.
+pub(crate) fn give_urgent(e: impl AsFd, byte: u8) -> Result<usize> {
+    or_none(send(e, &[byte], GIVE | SendFlags::OOB))
+}
+
+/// Gives it a record with a descriptor beside it. `AGAIN`, `TOOMANYREFS`: later.
+pub(crate) fn give_descriptor(e: impl AsFd, record: &[u8], descriptor: impl AsFd) -> Result<()> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut beside = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [descriptor.as_fd()];
+    beside.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(e, &[std::io::IoSlice::new(record)], &mut beside, GIVE).map(drop)
+}
+
+/// No more bytes come to the program: it reads to the end of the stream.
+pub(crate) fn end(e: impl AsFd) {
+    // It fails when the program has gone, which the stream says itself.
+    let _ = shutdown(e, Shutdown::Write);
+}
+
+/// A stream with both its ends: the engine's and the program's.
+pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::io::ioctl_fionbio(&ours, true)?;
+    Ok((ours, theirs))
+}
+
+fn or_none(sent: Result<usize>) -> Result<usize> {
+    match sent {
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        other => other,
+    }
+}
