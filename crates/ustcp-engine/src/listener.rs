@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno as SystemErrno;
 use rustix::net::sockopt::set_socket_oobinline;
 use ustcp_client::protocol::{Address, Arrival, Tag};
-use ustcp_client::sys::set_tag;
+use ustcp_client::sys;
 use ustcp_proto::{Error, Family};
 
 use crate::engine::Engine;
@@ -165,7 +165,7 @@ fn made_pair(number: u64, family: Family, urgent_inline: bool) -> rustix::io::Re
         socket: number,
         is_v6: family == Family::V6,
     };
-    set_tag(theirs.as_raw_fd(), tag)?;
+    sys::Socket::tagged(theirs.as_raw_fd(), tag)?;
     if urgent_inline {
         set_socket_oobinline(&theirs, true)?;
     }

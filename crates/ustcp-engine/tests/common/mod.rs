@@ -21,7 +21,7 @@ use rustix::net::{
 };
 use ustcp_client::place::{Place, Seeker};
 use ustcp_client::protocol::{Address, Arrival, Greeting, Operation, Reply, Request, Tag};
-use ustcp_client::sys::set_tag;
+use ustcp_client::sys;
 use ustcp_client::whereabouts::{Listener, Whereabouts};
 use ustcp_engine::{Engine, Options};
 use ustcp_runtime::{Cidr, Settings, namespace};
@@ -154,7 +154,7 @@ impl Reach {
         let stream = unix(SocketType::STREAM);
         let number = u64::from_ne_bytes(random()) & Tag::SOCKET_MASK;
         let tag = Tag { socket: number, is_v6 };
-        set_tag(stream.as_raw_fd(), tag).unwrap();
+        sys::Socket::tagged(stream.as_raw_fd(), tag).unwrap();
         connect(&stream, &self.whereabouts.address(Listener::Streams).unwrap()).unwrap();
         let greeting = Greeting {
             token: self.whereabouts.token,
@@ -327,7 +327,7 @@ impl Program {
         });
         let arrival = Arrival::from_bytes(&bytes).unwrap();
         let stream = UnixStream::from(descriptor.unwrap());
-        let tag = ustcp_client::sys::tag(stream.as_raw_fd()).unwrap();
+        let tag = sys::Socket::of(stream.as_raw_fd()).unwrap().tag;
         assert_eq!(tag.socket, arrival.socket);
         let program = Program {
             engine: self.engine,
