@@ -69,7 +69,7 @@ impl fmt::Debug for Engine {
 
 impl Engine {
     /// Takes its place, opens or makes the device, and is ready for programs, which wait until it [runs](Engine::run).
-    /// `EBUSY` where an engine lives at that place.
+    /// `EALREADY` where an engine lives at that place, `EBUSY` where somebody else has the device.
     pub fn start(settings: &Settings, options: &Options) -> Result<Engine, StartError> {
         let site = Site::take(options.place)?;
         let machine = Machine::open(settings)?;

@@ -28,7 +28,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Takes the place; `EBUSY` where an engine lives there already.
+    /// Takes the place; `EALREADY` where an engine lives there already.
     pub(crate) fn take(place: Place) -> Result<Site, StartError> {
         let uid = rustix::process::geteuid().as_raw();
         let at = |what: &str| format!("{}: {what}", place.directory().display());
@@ -103,7 +103,7 @@ fn lock(place: &Place) -> Result<OwnedFd, StartError> {
             other => format!("{}: {other}", path.display()),
         };
         match errno {
-            Errno::WOULDBLOCK => failed(libc::EBUSY, message),
+            Errno::WOULDBLOCK => failed(libc::EALREADY, message),
             other => failed(other.raw_os_error(), message),
         }
     };
