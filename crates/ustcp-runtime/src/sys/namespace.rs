@@ -48,10 +48,22 @@ fn unshare_as_user() -> io::Result<()> {
     // SAFETY: both only read the process's credentials and cannot fail.
     let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
     unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET)?;
+    map((0, user), (0, group))
+}
+
+/// Makes this process `user` and `group` again, after [`unshare_network`] has made it root in a user namespace: in one more,
+/// which has no rights over the network. For processes of one thread.
+pub fn become_user(user: u32, group: u32) -> io::Result<()> {
+    unshare(libc::CLONE_NEWUSER)?;
+    map((user, 0), (group, 0))
+}
+
+/// Says who this process's user and group are inside its new user namespace, and outside.
+fn map((user, user_outside): (u32, u32), (group, group_outside): (u32, u32)) -> io::Result<()> {
     // user_namespaces(7): a group may be mapped without privilege only once setgroups is given up.
     fs::write("/proc/self/setgroups", "deny")?;
-    fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
-    fs::write("/proc/self/gid_map", format!("0 {group} 1"))
+    fs::write("/proc/self/uid_map", format!("{user} {user_outside} 1"))?;
+    fs::write("/proc/self/gid_map", format!("{group} {group_outside} 1"))
 }
 
 fn unshare(namespaces: c_int) -> io::Result<()> {
