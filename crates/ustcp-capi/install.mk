@@ -44,8 +44,9 @@ check-abi: capi-build
 
 # ---- the installation
 
+# The command looks for the preload library where it is installed.
 capi-build:
-	$(CARGO) build --quiet --locked --release -p ustcp-capi -p ustcp-cli -p ustcp-preload
+	USTCP_LIBDIR=$(LIBDIR) $(CARGO) build --quiet --locked --release -p ustcp-capi -p ustcp-cli -p ustcp-preload
 
 install: capi-build
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig

@@ -156,8 +156,8 @@ impl Demo<'_> {
             (diagram::with_inferred_peer(rows), linux_titles(flow))
         })?;
         judge(status, server.pages(), closed).map_err(|failure| match failure {
-            Failure::Told(why) if !is_on_ustcp => Failure::Told(format!("{why}; {NOT_ON_USTCP}")),
-            other => other,
+            failure if is_on_ustcp => failure,
+            failure => Failure::new(format!("{failure}; {NOT_ON_USTCP}")),
         })
     }
 

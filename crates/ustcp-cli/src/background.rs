@@ -1,0 +1,72 @@
+//! Engines in the background: processes of their own, in a session of their own, that hold nothing of who started them.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Command, Stdio};
+
+use ustcp_client::place::Place;
+use ustcp_engine::Lifetime;
+
+use crate::control;
+use crate::handshake::{self, NotStarted};
+use crate::options::EngineOptions;
+use crate::sys;
+
+/// Starts an engine, and returns when it is ready or has said why not. What it has to say besides goes to its `log`, and
+/// until it is ready to our standard error as well.
+pub(crate) fn start(place: &Place, options: &EngineOptions, lifetime: Lifetime) -> Result<(), NotStarted> {
+    let at = |error: &dyn std::fmt::Display| format!("{}: {error}", place.directory().display());
+    let unusable = |error: &dyn std::fmt::Display| NotStarted {
+        errno: 0,
+        message: at(error),
+    };
+    place.create(control::uid()).map_err(|error| unusable(&error))?;
+    let log = log(place).map_err(|error| unusable(&error))?;
+    let (reader, writer) = io::pipe()?;
+    let mut command = command(place, options, lifetime);
+    command.arg("--away").stdin(Stdio::null()).stdout(writer).stderr(log);
+    // It is the child of a child: the program that we are about to become would not know what to do with one.
+    command.status()?;
+    drop(command); // and with it the pipe's end, which would keep it open
+    let outcome = handshake::hear(reader);
+    if let Ok(said) = fs::read(place.file("log")) {
+        let _ = io::stderr().write_all(&said); // nobody is there to be told otherwise
+    }
+    outcome
+}
+
+/// This command as an engine at `place` that reports on its standard output.
+pub(crate) fn command(place: &Place, options: &EngineOptions, lifetime: Lifetime) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["up", "--report", "--engine"]).arg(place.directory());
+    command.args(options.arguments());
+    if lifetime == Lifetime::UntilIdle {
+        command.arg("--until-idle");
+    }
+    command
+}
+
+/// Goes on as a process in the background, in the child of this one.
+pub(crate) fn go_away(body: impl FnOnce() -> u8) -> io::Result<()> {
+    // A jobserver's pipe, a lock that somebody waits for: none of it may live as long as we do.
+    sys::close_all_but_standard();
+    let in_session = || {
+        let _ = rustix::process::setsid(); // fails only for who leads a group, and we have just been born
+        body()
+    };
+    sys::fork(in_session).map(drop)
+}
+
+/// Standard error of the engine, empty.
+fn log(place: &Place) -> io::Result<File> {
+    let mut options = File::options();
+    options
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW);
+    let log = options.open(place.file("log"))?;
+    log.set_len(0)?;
+    Ok(log)
+}

@@ -1,0 +1,158 @@
+//! An engine as this command speaks to it: requests on its control listener.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with};
+use rustix::process::geteuid;
+use ustcp_client::place::{Place, PlaceError, Seeker};
+use ustcp_client::protocol::{Operation, PAYLOAD_MAX, Reply, Request};
+use ustcp_client::whereabouts::{Listener, Whereabouts};
+
+use crate::Failure;
+
+/// How long an engine may take to answer: it does nothing that takes time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The place of the engine that is meant: the option, else `USTCP_ENGINE`, else this user's `default`.
+pub(crate) fn place(named: Option<&OsStr>) -> Result<Place, Failure> {
+    let from_environment = std::env::var_os("USTCP_ENGINE");
+    let name = named.or(from_environment.as_deref()).unwrap_or_default();
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR");
+    let seeker = Seeker {
+        uid: uid(),
+        runtime_directory: runtime.as_deref().map(OsStrExt::as_bytes),
+    };
+    Place::of(Some(name.as_bytes()), seeker).map_err(|error| Failure::new(format!("{}: {error}", name.display())))
+}
+
+/// This user, as far as engines are concerned.
+pub(crate) fn uid() -> u32 {
+    geteuid().as_raw()
+}
+
+/// A control connection.
+pub(crate) struct Control {
+    socket: OwnedFd,
+    pub(crate) whereabouts: Whereabouts,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub(crate) enum NoControl {
+    /// There is no engine, or none any more.
+    NoEngine,
+    /// It is there and cannot be used.
+    Unusable(String),
+}
+
+impl Control {
+    /// Speaks to the engine at `place`. That it answers is not asked yet.
+    pub(crate) fn open(place: &Place) -> Result<Control, NoControl> {
+        let whereabouts = match place.whereabouts(uid()) {
+            Ok(whereabouts) => whereabouts,
+            Err(PlaceError::NoEngine) => return Err(NoControl::NoEngine),
+            Err(error) => return Err(unusable(place, error)),
+        };
+        let socket = dial(place, &whereabouts).map_err(|errno| match errno {
+            // Its file is there and it is not: it was killed, or ends just now.
+            Errno::CONNREFUSED | Errno::NOENT => NoControl::NoEngine,
+            other => unusable(place, other),
+        })?;
+        Ok(Control { socket, whereabouts })
+    }
+
+    /// One request and its answer's payload.
+    pub(crate) fn ask(&self, operation: Operation, a: u32) -> Result<Vec<u8>, Errno> {
+        self.tell(operation, a)?;
+        self.answer()
+    }
+
+    /// Takes the program in. The engine stays as long as this connection does. The run's number.
+    pub(crate) fn lease(&self) -> Result<u32, Errno> {
+        let payload = self.ask(Operation::Lease, 0)?;
+        let number = payload.first_chunk().ok_or(Errno::PROTO)?;
+        Ok(u32::from_ne_bytes(*number))
+    }
+
+    /// The lines of a list, each of which is a `T`.
+    pub(crate) fn list<T>(&self, run: u32, read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> io::Result<Vec<T>> {
+        self.tell(Operation::List, run)?;
+        let mut lines = Vec::new();
+        loop {
+            let line = self.answer()?;
+            if line.is_empty() {
+                return Ok(lines);
+            }
+            lines.push(read(&line)?);
+        }
+    }
+
+    /// The engine's end of this connection has been closed, once this returns.
+    pub(crate) fn wait_for_end(&self) {
+        let patient = set_socket_timeout(&self.socket, Timeout::Recv, None);
+        while patient.is_ok() && self.answer().is_ok() {}
+    }
+
+    pub(crate) fn into_descriptor(self) -> OwnedFd {
+        self.socket
+    }
+
+    fn tell(&self, operation: Operation, a: u32) -> Result<(), Errno> {
+        let request = Request {
+            operation,
+            token: self.whereabouts.token,
+            socket: 0,
+            a,
+            b: 0,
+        };
+        send(&self.socket, &request.to_bytes(), SendFlags::NOSIGNAL).map(drop)
+    }
+
+    fn answer(&self) -> Result<Vec<u8>, Errno> {
+        let mut packet = vec![0; Reply::LEN + PAYLOAD_MAX];
+        let (len, _) = recv(&self.socket, packet.as_mut_slice(), RecvFlags::empty())?;
+        packet.truncate(len);
+        let reply = Reply::from_bytes(&packet).ok_or(Errno::CONNRESET)?;
+        match reply.errno {
+            0 => Ok(packet.split_off(Reply::LEN)),
+            errno => Err(Errno::from_raw_os_error(errno)),
+        }
+    }
+}
+
+impl NoControl {
+    /// What the user is told, where an engine was needed.
+    pub(crate) fn into_failure(self, place: &Place) -> Failure {
+        match self {
+            NoControl::NoEngine => Failure::new(format!("no engine runs in {}", place.directory().display())),
+            NoControl::Unusable(why) => Failure::new(why),
+        }
+    }
+}
+
+/// By the abstract name, which is there in the engine's network namespace; else by path.
+fn dial(place: &Place, whereabouts: &Whereabouts) -> Result<OwnedFd, Errno> {
+    let socket = || socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+    let by_name = socket()?;
+    let connected = match connect(&by_name, &whereabouts.address(Listener::Control)?) {
+        Ok(()) => by_name,
+        Err(_) => {
+            let by_path = socket()?;
+            connect(&by_path, &place.address(Listener::Control)?)?;
+            by_path
+        }
+    };
+    set_socket_timeout(&connected, Timeout::Recv, Some(PATIENCE))?;
+    set_socket_timeout(&connected, Timeout::Send, Some(PATIENCE))?;
+    Ok(connected)
+}
+
+fn unusable(place: &Place, why: impl std::fmt::Display) -> NoControl {
+    NoControl::Unusable(format!("the engine {}: {why}", place.directory().display()))
+}

@@ -1,0 +1,83 @@
+//! After the end: where each of the program's TCP sockets was.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use ustcp_proto::State;
+
+use crate::listing::{Place, Socket};
+
+/// The table. `obstacle`: what was known before the start.
+pub(crate) fn write(out: &mut impl Write, sockets: &[Socket], obstacle: Option<&str>) -> io::Result<()> {
+    if sockets.is_empty() {
+        let reason = obstacle.unwrap_or("it made none; or children did that are statically linked or of Go");
+        return writeln!(out, "ustcp: no TCP socket of it came to ustcp: {reason}");
+    }
+    writeln!(out, "ustcp: its TCP sockets:")?;
+    let lines: Vec<[String; 4]> = sockets.iter().map(line).collect();
+    let widest = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(String::len).max();
+    let widths: Vec<usize> = (0..3).map(|column| widest(column).unwrap_or(0)).collect();
+    for [place, local, peer, why] in &lines {
+        let [first, second, third] = widths[..] else { continue };
+        let text = format!("  {place:<first$}  {local:>second$}  {peer:<third$}  {why}");
+        writeln!(out, "{}", text.trim_end())?;
+    }
+    Ok(())
+}
+
+fn line(socket: &Socket) -> [String; 4] {
+    let place = match socket.place {
+        Place::Ustcp => "on ustcp",
+        Place::Relay => "relayed to the kernel's TCP",
+        Place::PassedBy => "passed by",
+    };
+    let peer = match (socket.state, socket.peer) {
+        (State::Listen, _) => "(listener)".to_owned(),
+        (_, peer) => format!("-> {}", end(peer)),
+    };
+    let why = socket.why.clone().unwrap_or_default();
+    [place.to_owned(), end(socket.local), peer, why]
+}
+
+fn end(end: Option<SocketAddr>) -> String {
+    end.map_or_else(|| "*".to_owned(), |end| end.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(lines: &[&str], obstacle: Option<&str>) -> String {
+        let sockets: Vec<Socket> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let mut out = Vec::new();
+        write(&mut out, &sockets, obstacle).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_socket_has_its_place_and_why() {
+        let table = written(
+            &[
+                r#"{"place":"ustcp","family":4,"state":"CLOSED","local":"10.77.0.2:40000","peer":"10.77.0.1:80"}"#,
+                r#"{"place":"relay","why":"loopback","family":4,"state":"CLOSED","peer":"127.0.0.1:80"}"#,
+                r#"{"place":"ustcp","family":6,"state":"LISTEN","local":"[::]:80"}"#,
+                r#"{"place":"passed by","why":"protocol","family":4,"state":"CLOSED"}"#,
+            ],
+            None,
+        );
+        let expected = "\
+ustcp: its TCP sockets:
+  on ustcp                     10.77.0.2:40000  -> 10.77.0.1:80
+  relayed to the kernel's TCP                *  -> 127.0.0.1:80  loopback
+  on ustcp                             [::]:80  (listener)
+  passed by                                  *  -> *             protocol
+";
+        assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn where_there_was_none_the_likely_reason_stands() {
+        assert!(written(&[], Some("it is statically linked")).ends_with("came to ustcp: it is statically linked\n"));
+        assert!(written(&[], None).contains("it made none"));
+    }
+}

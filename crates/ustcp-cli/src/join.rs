@@ -1,0 +1,104 @@
+//! Finding the engine that a program is to use: one that is up, or one that is started for it.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ustcp_client::place::Place;
+use ustcp_engine::Lifetime;
+
+use crate::Failure;
+use crate::background;
+use crate::control::{Control, NoControl};
+use crate::handshake::NotStarted;
+use crate::listing::{Engine, Listing};
+use crate::options::EngineOptions;
+
+/// How long an engine that is ending may take: it waits for its last connections.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long the device of an engine that has just ended may still be in use.
+const DEVICE_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+/// After which the user is told what is waited for.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// A place in an engine, held as long as this lives.
+pub(crate) struct Joined {
+    pub(crate) control: Control,
+    pub(crate) run: u32,
+}
+
+/// Joins the engine at `place`, or starts one there. Somebody else who starts one at the same time, and one that is just
+/// ending, are waited for.
+pub(crate) fn join(place: &Place, options: &EngineOptions) -> Result<Joined, NotStarted> {
+    let begun = Instant::now();
+    let mut told = false;
+    loop {
+        if let Some(joined) = enter(place, options)? {
+            return Ok(joined);
+        }
+        let why = match background::start(place, options, Lifetime::UntilIdle) {
+            Ok(()) => continue,
+            Err(why) => why,
+        };
+        let patience = match why.errno {
+            libc::EALREADY => PATIENCE,
+            libc::EBUSY => DEVICE_PATIENCE,
+            _ => return Err(why),
+        };
+        if begun.elapsed() > patience {
+            return Err(why);
+        }
+        if begun.elapsed() > SILENCE && !std::mem::replace(&mut told, true) {
+            eprintln!("ustcp: waiting for an engine that is ending: {}", why.message);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// A lease of the engine that is there; `None` where none is, or none any more.
+pub(crate) fn enter(place: &Place, options: &EngineOptions) -> Result<Option<Joined>, NotStarted> {
+    let control = match Control::open(place) {
+        Ok(control) => control,
+        Err(NoControl::NoEngine) => return Ok(None),
+        Err(other) => return Err(other.into_failure(place).into()),
+    };
+    match take_place(place, options, &control) {
+        Ok((run, None)) => Ok(Some(Joined { control, run })),
+        Ok((_, Some(disagreement))) => Err(disagreement.into()),
+        Err(error) if has_ended(&error) => Ok(None),
+        Err(error) => Err(unusable(place, &error).into()),
+    }
+}
+
+/// The run's number, and what the engine is that it should not be.
+fn take_place(place: &Place, options: &EngineOptions, control: &Control) -> io::Result<(u32, Option<Failure>)> {
+    let run = control.lease()?;
+    if options.given().is_empty() {
+        return Ok((run, None));
+    }
+    let engine = Listing::of(control, u32::MAX)?.engine;
+    let what = options.disagreement(&engine);
+    Ok((run, what.map(|what| disagreement(place, &engine, &what))))
+}
+
+fn disagreement(place: &Place, engine: &Engine, what: &str) -> Failure {
+    let (directory, pid) = (place.directory().display(), engine.pid);
+    Failure::new(format!(
+        "the engine {directory} (pid {pid}) runs with {what}: end it (ustcp down), or name another (--engine NAME)"
+    ))
+}
+
+fn unusable(place: &Place, error: &io::Error) -> Failure {
+    Failure::new(format!("the engine {}: {error}", place.directory().display()))
+}
+
+/// It may end between two words of ours; then it is as if it had not been there.
+fn has_ended(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+    )
+}

@@ -1,0 +1,82 @@
+//! Who takes it back: a process beside the engine, which gives up its rights once its device is open.
+
+use std::io;
+use std::process::Stdio;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, waitpid};
+use ustcp_client::place::Place;
+use ustcp_engine::Lifetime;
+
+use crate::Failure;
+use crate::background;
+use crate::handshake::{self, NotStarted};
+use crate::options::EngineOptions;
+use crate::serve::ENDING;
+use crate::sys::{self, Signals};
+
+/// Has an engine as a child, and forwards for it until it ends.
+pub(crate) fn serve(
+    place: &Place,
+    options: &EngineOptions,
+    lifetime: Lifetime,
+    ready: impl FnOnce(Result<(), &NotStarted>),
+) -> Result<(), Failure> {
+    let signals = Signals::hold(ENDING.into_iter().chain([libc::SIGCHLD]));
+    let (engine, started) = match start(place, options, lifetime, &signals) {
+        Ok(started) => started,
+        Err(why) => {
+            ready(Err(&why));
+            return Err(why.into());
+        }
+    };
+    match &started {
+        Ok(()) => ready(Ok(())),
+        Err(why) => {
+            ready(Err(why));
+            sys::send(engine, libc::SIGTERM);
+        }
+    }
+    watch(engine, &signals)?;
+    super::take_back(place)?;
+    started.map_err(Failure::from)
+}
+
+/// The engine, and whether there is forwarding for it.
+fn start(
+    place: &Place,
+    options: &EngineOptions,
+    lifetime: Lifetime,
+    signals: &Signals,
+) -> Result<(Pid, Result<(), NotStarted>), NotStarted> {
+    let settings = options.settings()?;
+    let (reader, writer) = io::pipe()?;
+    let mut command = background::command(place, &options.without_nat(), lifetime);
+    command.stdin(Stdio::null()).stdout(writer);
+    let child = command.spawn()?; // with no signal held: the child of Rust's spawn holds none
+    drop(command);
+    let engine = Pid::from_child(&child);
+    if let Err(why) = handshake::hear(reader) {
+        watch(engine, signals)?;
+        return Err(why);
+    }
+    // The place is ours now, and so is what an engine before us may have left there.
+    let set_up = super::take_back(place).and_then(|_| super::set_up(place, &settings));
+    Ok((engine, set_up.map_err(NotStarted::from)))
+}
+
+/// Hands signals on until the engine has ended.
+fn watch(engine: Pid, signals: &Signals) -> io::Result<()> {
+    loop {
+        match waitpid(Some(engine), WaitOptions::NOHANG) {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let arrived = signals.next();
+        // What a terminal sends the engine gets itself.
+        if arrived.signal != libc::SIGCHLD && !arrived.is_kernels {
+            sys::send(engine, arrived.signal);
+        }
+    }
+}

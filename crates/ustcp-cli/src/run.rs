@@ -1,0 +1,194 @@
+//! `ustcp run`: a program as it is, on our TCP.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use ustcp_client::place::Place;
+
+use crate::Failure;
+use crate::explain::{self, Explanation};
+use crate::join::{Joined, enter, join};
+use crate::listing::{self, Listing};
+use crate::options::{EngineOptions, Named};
+use crate::rootless::Rootless;
+use crate::{control, holder, preload, supervise, sys};
+
+const NOTES: &str = "\
+The engine: the one that --engine or USTCP_ENGINE names, else this user's `default`. Where it is not up it is started in the
+background and stays until its last program and connection are gone and TIME-WAIT has passed; where it is up, the options
+above must agree with it.
+
+What is on our TCP: TCP sockets, IPv4 and IPv6, of dynamically linked programs of glibc and all their children. What is not:
+statically linked programs, those of Go, and set-user-ID programs that change the user; they run unharmed on the kernel's TCP.
+
+Exit status: the program's; of one that a signal ends, 128 and the signal's number; 126 when the program cannot be executed,
+127 when it is not found, 125 when `ustcp run` itself fails, 2 for wrong usage.
+
+Examples:
+  ustcp run -- curl http://10.77.0.1/
+  ustcp run --weather loss=2%,delay=30ms -- curl -O http://10.77.0.1/large
+  ustcp run -- nginx -g 'daemon off;'";
+
+/// What `ustcp run` itself fails with.
+pub(crate) const FAILED: u8 = 125;
+
+/// Run a program, unchanged, on ustcp.
+#[derive(clap::Args)]
+#[command(after_long_help = NOTES)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    named: Named,
+
+    #[command(flatten)]
+    engine: EngineOptions,
+
+    /// Say before the start what of the program will be on ustcp and what not, and why; after its end, where each of its
+    /// TCP sockets was. On standard error
+    #[arg(long)]
+    explain: bool,
+
+    /// Fail with status 125 where something of the program escapes: before the start, where nothing of it can be on ustcp;
+    /// after its end, where a TCP socket of it was passed by
+    #[arg(long)]
+    strict: bool,
+
+    /// Start the engine, and run the program, in a network namespace of this user's own: there only the stack and the
+    /// namespace's own end of its device are to be reached. Done without being asked where the device of that name cannot
+    /// be made otherwise. An engine that is up is joined as it is
+    #[arg(long, conflicts_with = "nat")]
+    rootless: bool,
+
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    program: Vec<OsString>,
+}
+
+/// Becomes the program, or, where there is something to say after it, its parent.
+pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    start(options).map_err(|failure| failure.with_status(FAILED))
+}
+
+fn start(options: &Options) -> Result<ExitCode, Failure> {
+    let Some((program, arguments)) = options.program.split_first() else {
+        return Err(Failure::new("no program is named"));
+    };
+    let library = preload::library()?;
+    let place = control::place(options.named.engine.as_deref())?;
+    let watched = options.explain || options.strict;
+    let explanation = watched.then(|| explain::explain(program));
+    if let Some(explanation) = &explanation {
+        options.before(explanation)?;
+    }
+    let joined = options.join(&place)?;
+    let environment = environment(&library, &place, &joined);
+    let Some(explanation) = explanation else {
+        // In this process's place, not below it: its signals, its terminal, its parent and its end are then as they would
+        // be without us. So somebody else must hold the lease.
+        holder::hold(joined.control.into_descriptor())?;
+        return Err(execute(program, arguments, environment));
+    };
+    let status = supervise::run(|| {
+        let failure = execute(program, arguments, environment);
+        eprintln!("ustcp: {failure}");
+        failure.status()
+    })?;
+    options.after(&joined, &explanation)?;
+    Ok(ExitCode::from(status))
+}
+
+impl Options {
+    fn before(&self, explanation: &Explanation) -> Result<(), Failure> {
+        if self.explain {
+            explanation.lines.iter().for_each(|line| eprintln!("ustcp: {line}"));
+        }
+        match &explanation.obstacle {
+            Some(why) if self.strict => Err(Failure::new(format!("--strict: nothing of it can be on ustcp: {why}"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn after(&self, joined: &Joined, explanation: &Explanation) -> Result<(), Failure> {
+        let listing = Listing::of(&joined.control, joined.run)
+            .map_err(|error| Failure::new(format!("what became of its sockets the engine does not say: {error}")))?;
+        if self.explain {
+            explain::write_table(&mut io::stderr(), &listing.sockets, explanation.obstacle.as_deref())?;
+        }
+        let escaped = listing
+            .sockets
+            .iter()
+            .filter(|socket| socket.place == listing::Place::PassedBy)
+            .count();
+        match escaped {
+            0 => Ok(()),
+            count if self.strict => Err(Failure::new(format!("--strict: {count} TCP sockets were passed by"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// In a network of this user's own where that is asked for, or where the machine's is closed to it.
+    fn join(&self, place: &Place) -> Result<Joined, Failure> {
+        let closed = match self.rootless {
+            true => enter(place, &self.engine).transpose(),
+            false => Some(join(place, &self.engine)),
+        };
+        match closed {
+            Some(Ok(joined)) => Ok(joined),
+            Some(Err(why)) if why.errno == libc::EPERM => {
+                let message = why.message.clone();
+                let rootless = Rootless::enter().map_err(|_| Failure::from(why))?;
+                eprintln!(
+                    "ustcp: {message}\nustcp: until then it runs in a network namespace of its own, as by --rootless"
+                );
+                self.join_inside(place, rootless)
+            }
+            Some(Err(why)) => Err(why.into()),
+            None => self.join_inside(place, Rootless::enter().map_err(no_namespace)?),
+        }
+    }
+
+    fn join_inside(&self, place: &Place, rootless: Rootless) -> Result<Joined, Failure> {
+        let joined = join(place, &self.engine)?;
+        rootless.leave_root()?;
+        Ok(joined)
+    }
+}
+
+fn no_namespace(error: io::Error) -> Failure {
+    Failure::new(format!("no network namespace of this user's own can be had: {error}"))
+}
+
+fn execute(program: &OsStr, arguments: &[OsString], environment: Vec<(OsString, OsString)>) -> Failure {
+    let error = sys::execute(program, arguments, environment);
+    not_executed(program, &error)
+}
+
+/// The program's environment: ours, and what lets it in.
+fn environment(library: &Path, place: &Place, joined: &Joined) -> Vec<(OsString, OsString)> {
+    let before = std::env::var_os("LD_PRELOAD");
+    let set: [(&str, OsString); 4] = [
+        ("LD_PRELOAD", preload::variable(library, before.as_deref())),
+        ("USTCP_ENGINE", place.directory().into()),
+        ("USTCP_TOKEN", joined.control.whereabouts.variable().to_string().into()),
+        ("USTCP_RUN", joined.run.to_string().into()),
+    ];
+    let others = std::env::vars_os().filter(|(name, _)| set.iter().all(|(ours, _)| name != ours));
+    let set = set.clone().into_iter().map(|(name, value)| (name.into(), value));
+    others.chain(set).collect()
+}
+
+/// As a shell has it: 127 for what is not there, 126 for what is and cannot be run.
+fn not_executed(program: &OsStr, error: &io::Error) -> Failure {
+    let is_there = Path::new(program).components().count() > 1 && Path::new(program).exists();
+    let status = match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) if !is_there => 127,
+        _ => 126,
+    };
+    let why = match error.raw_os_error() {
+        Some(libc::ENOENT) if is_there => "its interpreter is not there".to_owned(),
+        Some(libc::ENOENT) if !program.as_encoded_bytes().contains(&b'/') => "not found in PATH".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::new(format!("cannot run {}: {why}", program.display())).with_status(status)
+}

@@ -1,0 +1,55 @@
+//! The engine in this process, until it ends or a signal ends it.
+
+use std::io;
+use std::thread;
+
+use ustcp_client::place::Place;
+use ustcp_client::protocol::Operation;
+use ustcp_engine::{Engine, Lifetime};
+use ustcp_runtime::Settings;
+
+use crate::Failure;
+use crate::control::Control;
+use crate::handshake::NotStarted;
+use crate::sys::Signals;
+
+/// What ends an engine in order.
+pub(crate) const ENDING: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// Is an engine at `place`. `ready` is called once programs find it.
+pub(crate) fn serve(
+    place: &Place,
+    settings: &Settings,
+    lifetime: Lifetime,
+    ready: impl FnOnce(Result<(), &NotStarted>),
+) -> Result<(), Failure> {
+    // Before there is a second thread, so that no thread takes one for itself.
+    let signals = Signals::hold(ENDING);
+    let mut options = ustcp_engine::Options::at(*place);
+    options.lifetime = lifetime;
+    let engine = match Engine::start(settings, &options) {
+        Ok(engine) => engine,
+        Err(error) => {
+            let why = NotStarted::from(error);
+            ready(Err(&why));
+            return Err(why.into());
+        }
+    };
+    let stopper = Control::open(place).map_err(|none| none.into_failure(place))?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || stop(&stopper, &signals))?;
+    ready(Ok(()));
+    engine
+        .run()
+        .map_err(|error: io::Error| Failure::new(format!("the engine: {error}")))
+}
+
+/// The first signal has the engine close everything as the end of a process does; the second does not wait for that.
+fn stop(control: &Control, signals: &Signals) {
+    signals.next();
+    // Where it does not answer it is ending already.
+    let _ = control.ask(Operation::Stop, 1);
+    let second = signals.next();
+    std::process::exit(128 + second.signal);
+}
