@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from . import _engine, _ustcp
-from ._socket import close, fromfd, here, socket
+from ._socket import Address, close, fromfd, here, socket
 from ._tls import SSLSocket
 
 _TCP = (0, -1, _host.IPPROTO_TCP)
@@ -32,10 +32,8 @@ class _Choice(type):
     def __call__(
         cls, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, **more: Any
     ) -> Any:
-        if cls is not Socket:
+        if cls is not Socket or more or _is_ours(family, type, proto, fileno):
             return super().__call__(family, type, proto, fileno, **more)
-        if more or _is_ours(family, type, proto, fileno):
-            return socket(family, type, proto, fileno, **more)
         return _SYSTEM(family, type, proto, fileno)
 
     def __instancecheck__(cls, instance: object) -> bool:
@@ -49,6 +47,12 @@ class Socket(socket, metaclass=_Choice):
     """Stands for `socket.socket`; a class derived from it is one of sockets of ours."""
 
     __slots__ = ()
+    __module__ = "ustcp"
+
+    def accept(self) -> tuple[socket, Address]:
+        """A connection, of the class that stands for `socket.socket`: some look at the very type."""
+        sock, address = super().accept()
+        return Socket(_take=sock), address
 
 
 Socket.__name__ = Socket.__qualname__ = "socket"

@@ -50,6 +50,7 @@ class socket(_ustcp.Socket):
     """
 
     __slots__ = ("__weakref__", "_closed", "_io_refs")
+    __module__ = "ustcp"
 
     def __new__(
         cls,
@@ -215,8 +216,8 @@ class socket(_ustcp.Socket):
             self.close()
 
     def __repr__(self) -> str:
-        kind = f"{self.__class__.__module__}.{self.__class__.__qualname__}".replace("._socket.", ".")
-        text = f"<{kind}{' [closed]' if self._closed else ''} fd={self.fileno()}"
+        kind = self.__class__
+        text = f"<{kind.__module__}.{kind.__qualname__}{' [closed]' if self._closed else ''} fd={self.fileno()}"
         text += f", family={int(self.family)}, type={int(self.type)}, proto={self.proto}"
         return text + _end("laddr", self.getsockname) + _end("raddr", self.getpeername) + ">"
 

@@ -29,6 +29,8 @@ class SSLSocket(socket):
     One thread may read while another writes.
     """
 
+    __module__ = "ustcp"
+
     def __new__(cls, *arguments: Any, **options: Any) -> SSLSocket:
         raise TypeError("ustcp.SSLSocket has no public constructor: it is made by SSLContext.wrap_socket()")
 
