@@ -31,7 +31,7 @@ IMPORTS = {
     "ustcp-preload": {"ustcp-client"},
     "ustcp-capi": {"ustcp-client", "ustcp-runtime"},
     "ustcp-cli": {"ustcp-client", "ustcp-engine", "ustcp-proto", "ustcp-runtime", "ustcp-sim", "ustcp-wire"},
-    "ustcp-python": {"ustcp-client", "ustcp-runtime"},
+    "ustcp-python": {"ustcp-client", "ustcp-runtime", "ustcp-sim", "ustcp-wire"},
 }
 
 # Where unsafe has its place: system calls, the tests that judge by them, and what other languages hand in.

@@ -60,6 +60,9 @@ impl Manual {
 
     fn of(connection: Arc<Connection>) -> Result<Arc<Manual>, Errno> {
         let place = connection.stack.keeps_places().then(place).transpose()?;
+        if let Some(place) = &place {
+            connection.stack.places().insert(place.as_raw_fd(), connection.handle);
+        }
         connection.holds.fetch_add(1, Ordering::SeqCst);
         Ok(Arc::new(Manual { connection, place }))
     }
@@ -72,6 +75,14 @@ impl Manual {
     /// The socket's number in its stack.
     pub(crate) fn handle(&self) -> Handle {
         self.connection.handle
+    }
+}
+
+impl Drop for Manual {
+    fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            self.stack().places().remove(&place.as_raw_fd());
+        }
     }
 }
 

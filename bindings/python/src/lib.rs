@@ -4,6 +4,7 @@
 mod address;
 mod end;
 mod failure;
+mod link;
 mod manual;
 mod patience;
 mod payload;
@@ -15,6 +16,8 @@ use pyo3::prelude::*;
 /// The private native module of the package ustcp.
 #[pymodule]
 mod _ustcp {
+    #[pymodule_export]
+    use crate::link::{Link, describe, destination};
     #[pymodule_export]
     use crate::manual::ManualStack;
     #[pymodule_export]

@@ -1,7 +1,9 @@
 //! The class under `ustcp.ManualStack`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use libc::c_int;
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -20,6 +22,7 @@ pub(crate) struct ManualStack(Arc<Shared>);
 pub(crate) struct Shared {
     stack: Mutex<ustcp_runtime::manual::ManualStack>,
     waiter: Mutex<Option<Py<PyAny>>>,
+    places: Mutex<HashMap<c_int, Handle>>,
 }
 
 impl Shared {
@@ -36,6 +39,11 @@ impl Shared {
     /// Whether its sockets need numbers that nothing else in the process has.
     pub(crate) fn keeps_places(&self) -> bool {
         self.waiter.lock().is_some()
+    }
+
+    /// Which socket has that number.
+    pub(crate) fn places(&self) -> MutexGuard<'_, HashMap<c_int, Handle>> {
+        self.places.lock()
     }
 }
 
@@ -62,6 +70,7 @@ impl ManualStack {
         Ok(ManualStack(Arc::new(Shared {
             stack: Mutex::new(stack),
             waiter: Mutex::new(None),
+            places: Mutex::new(HashMap::new()),
         })))
     }
 
@@ -134,6 +143,12 @@ impl ManualStack {
 
     fn _poll(&self, handle: Handle, events: i16) -> PyResult<i16> {
         Ok(self.stack().poll(handle, events).map_err(Failure::from)?)
+    }
+
+    /// The same of the socket under a number of the process's own; `None` where there is none.
+    fn _poll_place(&self, number: c_int, events: i16) -> PyResult<Option<i16>> {
+        let handle = self.0.places().get(&number).copied();
+        handle.map(|handle| self._poll(handle, events)).transpose()
     }
 
     /// Who lets time pass when a blocking call has to wait: `waiter(handle, events, deadline)` returns true when the

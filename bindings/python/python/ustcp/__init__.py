@@ -127,7 +127,10 @@ from ._socket import Address, close, create_connection, create_server, fromfd, h
 from ._stack import Stack, fini, init
 
 if TYPE_CHECKING:
+    from ._network import Host, Network
     from ._patch import patch, unpatch
+    from ._schedule import NetworkClosed, Stuck, Task
+    from ._timeline import Arrival, Entry, Timeline
     from ._tls import SSLSocket
 
 error = OSError
@@ -135,7 +138,15 @@ SocketType = socket
 
 # What needs more of the standard library than a socket does is imported when it is used.
 _LATER = {
+    "Arrival": "_timeline",
+    "Entry": "_timeline",
+    "Host": "_network",
+    "Network": "_network",
+    "NetworkClosed": "_schedule",
     "SSLSocket": "_tls",
+    "Stuck": "_schedule",
+    "Task": "_schedule",
+    "Timeline": "_timeline",
     "patch": "_patch",
     "unpatch": "_patch",
 }
@@ -161,6 +172,7 @@ __all__ = [
     "AI_V4MAPPED",
     "Address",
     "AddressFamily",
+    "Arrival",
     "CMSG_LEN",
     "CMSG_SPACE",
     "EAI_AGAIN",
@@ -168,7 +180,9 @@ __all__ = [
     "EAI_FAMILY",
     "EAI_NONAME",
     "EAI_SERVICE",
+    "Entry",
     "Event",
+    "Host",
     "INADDR_ANY",
     "INADDR_LOOPBACK",
     "IPPROTO_IP",
@@ -192,6 +206,8 @@ __all__ = [
     "ManualStack",
     "NI_NUMERICHOST",
     "NI_NUMERICSERV",
+    "Network",
+    "NetworkClosed",
     "Packet",
     "SHUT_RD",
     "SHUT_RDWR",
@@ -224,6 +240,7 @@ __all__ = [
     "SocketKind",
     "SocketType",
     "Stack",
+    "Stuck",
     "TCP_CONGESTION",
     "TCP_CORK",
     "TCP_DEFER_ACCEPT",
@@ -240,6 +257,8 @@ __all__ = [
     "TCP_SYNCNT",
     "TCP_USER_TIMEOUT",
     "TCP_WINDOW_CLAMP",
+    "Task",
+    "Timeline",
     "close",
     "create_connection",
     "create_server",

@@ -63,7 +63,7 @@ def _is_ours(family: int, type: int, proto: int, fileno: int | None) -> bool:
         return isinstance(fileno, int) and fileno >= 0 and _ustcp.knows(fileno)
     kind = _host.SOCK_STREAM if type == -1 else type & ~(_host.SOCK_NONBLOCK | _host.SOCK_CLOEXEC)
     tcp = family in (-1, _host.AF_INET, _host.AF_INET6) and kind == _host.SOCK_STREAM and proto in _TCP
-    return tcp and (_standing.whole_process or here.stack is not None)
+    return tcp and (standing.whole_process or here.stack is not None)
 
 
 def _sendfile_of_the_system(out_fd: int, in_fd: int, *arguments: Any, **options: Any) -> int:
@@ -125,7 +125,7 @@ class _Standing:
             sys.meta_path.remove(self.finder)
 
 
-_standing = _Standing()
+standing = _Standing()
 
 
 def _set(place: Any, name: str, value: Any) -> None:
@@ -142,15 +142,15 @@ def patch() -> None:
     """
     if "uvloop" in sys.modules:
         raise RuntimeError(str(_engine.needed("uvloop", "use asyncio's own event loop")))
-    with _standing.lock:
-        if not _standing.whole_process:
-            _standing.whole_process = True
-            _standing.enter()
+    with standing.lock:
+        if not standing.whole_process:
+            standing.whole_process = True
+            standing.enter()
 
 
 def unpatch() -> None:
     """Undoes `patch`; sockets that were made meanwhile stay what they are. Once more does nothing."""
-    with _standing.lock:
-        if _standing.whole_process:
-            _standing.whole_process = False
-            _standing.leave()
+    with standing.lock:
+        if standing.whole_process:
+            standing.whole_process = False
+            standing.leave()

@@ -1,0 +1,184 @@
+"""A timeline as text, as a Mermaid diagram and as an SVG ladder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._timeline import Arrival, Entry, Packet, Timeline
+
+
+def segment(timeline: Timeline, packet: Packet) -> str:
+    """A packet in a few words, with numbers counted from the SYNs."""
+    if not packet.flags:
+        return f"{packet.name}, {len(packet.data)} bytes"
+    seq, ack = timeline.relative(packet)
+    words = [packet.name, f"seq {seq}"]
+    if packet.flags & 16:
+        words.append(f"ack {ack}")
+    if packet.length:
+        words.append(f"{packet.length} bytes")
+    return " ".join(words)
+
+
+def remarks(packet: Packet) -> str:
+    """What is special about it."""
+    kinds = ("retransmission", "duplicated", "corrupted", "reordered")
+    return ", ".join(kind for kind in kinds if getattr(packet, kind))
+
+
+def states(before: str | None, after: str | None) -> str:
+    if before is None or after is None:
+        return ""
+    return before if before == after else f"{before}, now {after}"
+
+
+def end_of(arrival: Arrival) -> str:
+    return f"dropped: {arrival.dropped}" if arrival.dropped else states(arrival.before, arrival.after)
+
+
+_TIMERS = ("Retransmission", "LossProbe", "Persist", "Keepalive")
+
+
+def _alone(entry: Entry) -> bool:
+    """What happened without a packet: what the user did, and the timers that are worth a line."""
+    return entry.packet is None and (entry.kind == "transition" or entry.cause in _TIMERS)
+
+
+def _cause(entry: Entry) -> str:
+    return f"{entry.cause} timer" if entry.kind == "expired" else str(entry.cause)
+
+
+# ---- text
+
+
+def text(timeline: Timeline) -> str:
+    rows = [("seconds", "host", "state", "segment", "to", "seconds", "state")]
+    for entry in timeline:
+        if entry.kind == "sent" and entry.packet is not None:
+            rows += _packet_rows(timeline, entry.packet)
+        elif _alone(entry):
+            rows.append((f"{entry.time:.6f}", entry.host, states(entry.before, entry.after), f"({_cause(entry)})", "", "", ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+    return "\n".join(lines) + "\n"
+
+
+def _packet_rows(timeline: Timeline, packet: Packet) -> Iterator[tuple[str, str, str, str, str, str, str]]:
+    what = segment(timeline, packet)
+    notes = remarks(packet)
+    what = f"{what} [{notes}]" if notes else what
+    to = packet.destination.name if packet.destination is not None else "?"
+    beginning = (f"{packet.time:.6f}", packet.source.name, packet.state or "", what)
+    if packet.lost:
+        yield (*beginning, f"x {to}", "", f"lost: {packet.lost}")
+    elif not packet.arrivals:
+        yield (*beginning, f"> {to}", "", "on the way")
+    for arrival in packet.arrivals:
+        yield (*beginning, f"> {to}", f"{arrival.time:.6f}", end_of(arrival))
+
+
+# ---- Mermaid
+
+
+def mermaid(timeline: Timeline) -> str:
+    lines = ["sequenceDiagram", *(f"    participant {host}" for host in timeline.hosts)]
+    for entry in timeline:
+        packet = entry.packet
+        if entry.kind == "sent" and packet is not None and packet.destination is not None:
+            what, notes = segment(timeline, packet), remarks(packet)
+            what += f" ({notes})" if notes else ""
+            arrow, end = ("-x", f" (lost: {packet.lost})") if packet.lost else ("->>", "")
+            lines.append(f"    {packet.source.name}{arrow}{packet.destination.name}: {what}{end}")
+        elif entry.kind == "transition":
+            lines.append(f"    Note over {entry.host}: {entry.after}")
+    return "\n".join(lines) + "\n"
+
+
+# ---- SVG
+
+_ROW, _LANE, _MARGIN, _TOP = 26, 340, 190, 60
+_STYLE = (
+    "text{font:12px ui-monospace,monospace;fill:#222} .host{font-weight:bold;text-anchor:middle}"
+    ".lane{stroke:#999} .way{stroke:#1565c0;stroke-width:1.5} .lost{stroke:#c62828;stroke-width:1.5;stroke-dasharray:5 4}"
+    ".state{fill:#2e7d32} .time{fill:#777;text-anchor:end} .middle{text-anchor:middle}"
+    "svg{background:#fff}"
+)
+
+
+class _Rows:
+    """Which row a moment on a host has: moments in order, each with a row of its own. Time between them is not to
+    scale, for 60 s of TIME-WAIT would leave nothing of the handshake."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        moments: list[tuple[float, int, str, str]] = []
+        for place, entry in enumerate(timeline):
+            if entry.kind == "sent" and entry.packet is not None:
+                packet = entry.packet
+                moments.append((packet.time, place, f"sent {packet.number}", ""))
+                moments += [
+                    (arrival.time, place, f"arrived {packet.number} {index}", "")
+                    for index, arrival in enumerate(packet.arrivals)
+                ]
+            elif _alone(entry):
+                moments.append((entry.time, place, f"entry {place}", ""))
+        moments.sort()
+        self._row = {name: row for row, (_, _, name, _) in enumerate(moments)}
+        self.times = [time for time, _, _, _ in moments]
+
+    def height(self, name: str) -> int:
+        return _TOP + _ROW * (self._row[name] + 1)
+
+
+def svg(timeline: Timeline) -> str:
+    rows = _Rows(timeline)
+    lanes = {host: _MARGIN + _LANE * index for index, host in enumerate(timeline.hosts)}
+    width = 2 * _MARGIN + _LANE * max(len(lanes) - 1, 0)
+    height = _TOP + _ROW * (len(rows.times) + 2)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
+        f"<style>{_STYLE}</style>",
+    ]
+    for host, x in lanes.items():
+        parts.append(f'<text class="host" x="{x}" y="30">{escape(host)}</text>')
+        parts.append(f'<line class="lane" x1="{x}" y1="40" x2="{x}" y2="{height - 10}"/>')
+    for row, time in enumerate(rows.times):
+        parts.append(f'<text class="time" x="75" y="{_TOP + _ROW * (row + 1) + 4}">{time:.6f}</text>')
+    for place, entry in enumerate(timeline):
+        if entry.kind == "sent" and entry.packet is not None:
+            parts += _arrows(timeline, entry.packet, rows, lanes)
+        elif _alone(entry):
+            y = rows.height(f"entry {place}") + 4
+            label = f"{states(entry.before, entry.after)} ({_cause(entry)})".strip()
+            parts.append(_beside(lanes[entry.host], y, label, lanes))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _arrows(timeline: Timeline, packet: Packet, rows: _Rows, lanes: dict[str, int]) -> Iterator[str]:
+    if packet.destination is None:
+        return
+    x1, x2 = lanes[packet.source.name], lanes[packet.destination.name]
+    y1 = rows.height(f"sent {packet.number}")
+    notes = remarks(packet)
+    label = escape(segment(timeline, packet) + (f" ({notes})" if notes else ""))
+    yield _beside(x1, y1 + 4, packet.state or "", lanes)
+    if packet.lost or not packet.arrivals:
+        middle = (x1 + x2) // 2
+        yield f'<line class="lost" x1="{x1}" y1="{y1}" x2="{middle}" y2="{y1 + _ROW // 2}"/>'
+        yield f'<text class="middle" x="{middle}" y="{y1 - 4}">{label}: {escape(packet.lost or "on the way")}</text>'
+    for index, arrival in enumerate(packet.arrivals):
+        y2 = rows.height(f"arrived {packet.number} {index}")
+        yield f'<line class="way" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>'
+        tip = 8 if x2 > x1 else -8
+        yield f'<path d="M{x2} {y2} l{-tip} -4 l0 8 z" fill="#1565c0"/>'
+        yield f'<text class="middle" x="{(x1 + x2) // 2}" y="{(y1 + y2) // 2 - 4}">{label}</text>'
+        yield _beside(x2, y2 + 4, end_of(arrival), lanes)
+
+
+def _beside(x: int, y: int, label: str, lanes: dict[str, int]) -> str:
+    """A state beside its host's line: outside where there is an outside."""
+    leftmost = x == min(lanes.values())
+    anchor, at = ("end", x - 8) if leftmost else ("start", x + 8)
+    return f'<text class="state" style="text-anchor:{anchor}" x="{at}" y="{y}">{escape(label)}</text>'

@@ -1,0 +1,207 @@
+"""Threads that take turns: of the tasks of a network exactly one runs at a time, and time passes when none can."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Optional, Protocol, cast
+
+# Turns at one instant before it is held to be a loop.
+_TURNS = 10_000
+# Seconds of the real clock that a task has to end in once the network is closed.
+_FAREWELL = 5.0
+
+
+class World(Protocol):
+    """What changes while nobody runs."""
+
+    @property
+    def now(self) -> int: ...
+    def settle(self) -> None: ...
+    def next_instant(self) -> int | None: ...
+    def advance(self, to: int) -> None: ...
+
+
+class NetworkClosed(BaseException):
+    """Raised in what still waits when its network is closed: it ends the task."""
+
+
+class Stuck(RuntimeError):
+    """Every task waits, and nothing is left that could happen."""
+
+
+class Task:
+    """A function that runs on a host, in turns with the others."""
+
+    def __init__(self, schedule: Schedule, network: Any, host: Any, name: str) -> None:
+        self._schedule = schedule
+        self.network = network
+        self.host = host
+        self.name = name
+        self.ready: Optional[Callable[[], Any]] = None
+        self.deadline: int | None = None
+        self.gate = threading.Semaphore(0)
+        self.ended = False
+        self.woken = True
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.told = False
+        self.thread: threading.Thread | None = None
+
+    def join(self, timeout: float | None = None) -> Any:
+        """Waits until it has ended, in the network's time: what the function returned, or its exception."""
+        if not self.ended and not self._schedule.wait(lambda: self.ended, self._schedule.after(timeout)):
+            raise TimeoutError(f"{self!r} has not ended")
+        self.told = True
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    def __repr__(self) -> str:
+        return f"<ustcp task {self.name} on {self.host.name if self.host else 'no host'}>"
+
+
+class _This(threading.local):
+    """The task that this thread is."""
+
+    task: Task | None = None
+
+
+_this = _This()
+
+
+def current() -> Task | None:
+    """The task that calls; `None` for a thread of no network."""
+    return _this.task
+
+
+class Schedule:
+    """Who runs: the task that was ready first, the longest waiting before others; else time goes on to the next thing
+    that happens."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.tasks: list[Task] = []
+        self._closing = False
+
+    def open(self, network: Any) -> Task:
+        """The calling thread becomes the first task."""
+        task = Task(self, network, None, "main")
+        _this.task = task
+        self.tasks.append(task)
+        return task
+
+    def start(self, task: Task, function: Callable[[], Any]) -> None:
+        """A thread for a new task, which has its turn when somebody waits."""
+        thread = threading.Thread(target=self.carry, args=(task, function), name=task.name, daemon=True)
+        self.enter(task, thread)
+        thread.start()
+
+    def enter(self, task: Task, thread: threading.Thread) -> None:
+        task.thread = thread
+        cast(Any, thread)._ustcp_task = task
+        self.tasks.append(task)
+
+    def carry(self, task: Task, function: Callable[[], Any]) -> None:
+        """The life of a task, in its thread."""
+        task.gate.acquire()
+        _this.task = task
+        try:
+            if not self._closing:
+                task.result = function()
+        except NetworkClosed:
+            pass
+        except BaseException as error:
+            task.error = error
+        task.ended = True
+        self.tasks.remove(task)
+        self._choose().gate.release()
+
+    def after(self, seconds: float | None) -> int | None:
+        return None if seconds is None else self._world.now + round(seconds * 1e9)
+
+    def wait(self, ready: Callable[[], Any], deadline: int | None = None) -> bool:
+        """Lets others run until `ready()`, or until the deadline: whether it is ready. `NetworkClosed` when the network
+        is closed meanwhile."""
+        me = _this.task
+        if me is None or me._schedule is not self:
+            raise RuntimeError("only the tasks of a network can wait in its time: start them by Host.run")
+        if self._closing:
+            raise NetworkClosed
+        me.ready, me.deadline = ready, deadline
+        chosen = self._choose()
+        if chosen is not me:
+            chosen.gate.release()
+            me.gate.acquire()
+        me.ready = me.deadline = None
+        if self._closing:
+            raise NetworkClosed
+        if me.error is not None:
+            error, me.error = me.error, None
+            raise error
+        return me.woken
+
+    def _choose(self) -> Task:
+        """The next to run. Where nobody ever will, or the world fails, it is the main task, with an error."""
+        try:
+            return self._next()
+        except Exception as error:
+            return self._fail(error)
+
+    def _next(self) -> Task:
+        turns, instant = 0, self._world.now
+        while True:
+            self._world.settle()
+            task = self._able()
+            if task is not None:
+                # Behind all others from now on.
+                self.tasks.remove(task)
+                self.tasks.append(task)
+                return task
+            following = self._next_instant()
+            turns = turns + 1 if following == instant else 0
+            if following is None or turns > _TURNS:
+                raise self._stuck(following)
+            self._world.advance(following)
+            instant = following
+
+    def _able(self) -> Task | None:
+        for task in self.tasks:
+            if self._closing or task.ready is None or task.ready():
+                task.woken = True
+                return task
+        for task in self.tasks:
+            if task.deadline is not None and task.deadline <= self._world.now:
+                task.woken = False
+                return task
+        return None
+
+    def _next_instant(self) -> int | None:
+        instants = [task.deadline for task in self.tasks if task.deadline is not None]
+        world = self._world.next_instant()
+        if world is not None:
+            instants.append(world)
+        return max(min(instants), self._world.now) if instants else None
+
+    def _stuck(self, following: int | None) -> Stuck:
+        what = "nothing is left to happen" if following is None else f"{_TURNS} turns while time stood still"
+        waiting = ", ".join(map(repr, self.tasks))
+        return Stuck(f"{what} after {self._world.now / 1e9:.6f} s, and these wait: {waiting}")
+
+    def _fail(self, error: Exception) -> Task:
+        main = next(task for task in self.tasks if task.host is None)
+        main.error = error
+        return main
+
+    def close(self, main: Task) -> None:
+        """Ends the tasks that are left; the calling one is the main task."""
+        others = [task for task in self.tasks if task is not main]
+        self._closing = True
+        self.tasks = [main]
+        for task in others:
+            self.tasks.append(task)
+            task.gate.release()
+            # It comes back here when it has ended; a task that hangs outside of the network is left behind.
+            if not main.gate.acquire(timeout=_FAREWELL):
+                self.tasks.remove(task)
+        _this.task = None
