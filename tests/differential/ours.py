@@ -13,8 +13,9 @@ from .player import Player
 from .wire import OURS, OURS_V6
 
 SECOND = 1_000_000_000
-# As `kernel.SYSCTLS` has them: the window scale follows the largest buffer.
-KNOBS = {"tcp_rmem": "4096 131072 6291456", "tcp_wmem": "4096 16384 4194304"}
+# As `kernel.SYSCTLS` has them: the window scale follows the largest buffer. And as the kernel does without being asked:
+# soft ICMP errors end an attempt to connect, which RFC 9293 MUST-56 forbids, and we do not by default.
+KNOBS = {"tcp_rmem": "4096 131072 6291456", "tcp_wmem": "4096 16384 4194304", "soft_errors_end_connect": "1"}
 
 
 def play(script: Script) -> list[str]:

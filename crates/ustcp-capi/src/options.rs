@@ -21,7 +21,7 @@ const LONGEST_VALUE: usize = 256;
 ///   set stays; one that is not grows with what the path carries.
 /// - `SO_RCVBUFFORCE`, `SO_SNDBUFFORCE` (int, bytes): the same up to 1 GiB, and for everybody. Cannot be told.
 /// - `SO_RCVLOWAT` (int, bytes): poll says readable, and a recv that waits returns, from so many on (recv: or as many as
-///   it has room for). 1 at least, half of `SO_RCVBUF` at most.
+///   it has room for). 1 at least, at most what `SO_RCVBUF` was set to; where it was not, the buffer grows for it.
 ///
 /// `IPPROTO_TCP`:
 /// - `TCP_NODELAY` (int): no Nagle algorithm, RFC 9293 §3.7.4. Setting it lets out what `TCP_CORK` holds.
@@ -39,7 +39,8 @@ const LONGEST_VALUE: usize = 256;
 /// - `TCP_WINDOW_CLAMP` (int, at least 1152 bytes; 0, before there is a connection: none): largest window to announce.
 /// - `TCP_THIN_LINEAR_TIMEOUTS` (int, 0 or 1): the first six retransmission timeouts are not doubled while less than four
 ///   segments are in flight. `TCP_THIN_DUPACK` (int, 0 or 1): no effect, as in Linux.
-/// - `TCP_MAXSEG` (int, 88 to 32767 bytes; 0: none): largest segment to announce and to send.
+/// - `TCP_MAXSEG` (int, 88 to 32767 bytes; 0: none): largest segment to announce and to send. Without effect on a
+///   connection.
 /// - `TCP_CONGESTION` (name, at most 15 bytes): `cubic`, `reno` or `bbr`, also for a connection at work. Told as 16
 ///   bytes, with zeros behind the name.
 /// - `TCP_KEEPIDLE`, `TCP_KEEPINTVL` (int, 1 to 32767 seconds), `TCP_KEEPCNT` (int, 1 to 127).

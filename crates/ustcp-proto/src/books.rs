@@ -1,6 +1,7 @@
 //! The books of a stack: which connection is under which ends, who waits for which time, who has something to send, who
 //! has something to tell.
 
+use crate::ports::Claim;
 use crate::schedule::Owner;
 use crate::stack::{ANSWER_LIMIT, Control, Target};
 use crate::table::{Kind, Socket};
@@ -97,6 +98,7 @@ impl Stack {
     /// The connection is over: it leaves every book but its user's.
     fn detach(&mut self, id: SocketId) {
         self.unschedule(id);
+        self.release_shared_port(id);
         let Some(socket) = self.sockets.get(id) else { return };
         let Kind::Connection(connection) = &socket.kind else {
             return;
@@ -122,6 +124,15 @@ impl Stack {
     pub(crate) fn release_port(&mut self, socket: &Socket, id: SocketId) {
         if let Some(local) = socket.local {
             self.ports.release(local, id, socket.claim);
+        }
+    }
+
+    /// A port that bind did not give the socket is its connection's, and not kept longer.
+    pub(crate) fn release_shared_port(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if let (Claim::Shared { .. }, Some(local)) = (socket.claim, socket.local) {
+            let claim = core::mem::replace(&mut socket.claim, Claim::None);
+            self.ports.release(local, id, claim);
         }
     }
 
@@ -152,6 +163,7 @@ impl Stack {
             self.answer(Control::of_remains(&remains, remains.acknowledgement(self.cx.now)));
         }
         self.unschedule(id);
+        self.release_shared_port(id);
         if self.sockets.get(id).is_some_and(|socket| !socket.held) && self.is_orphan(id) {
             self.remove(id);
         }

@@ -39,7 +39,7 @@ impl Stack {
         self.check_up()?;
         let socket = self.sockets.held(id)?;
         let address = address::inward(socket, address, Error::InvalidArgument)?;
-        if socket.local.is_some() || !matches!(socket.kind, Kind::Fresh) {
+        if !socket.may_be_bound() {
             return Err(Error::InvalidArgument);
         }
         let ip = address.ip();
@@ -185,19 +185,29 @@ impl Stack {
         match &mut socket.kind {
             Kind::Listener(_) => Err(Error::AlreadyConnected),
             Kind::Fresh => self.open(id, address, fast_open),
-            Kind::Connection(connection) => match connection.state {
-                State::SynSent if connection.connect_told => Err(Error::AlreadyConnected), // `TCP_FASTOPEN_CONNECT`
-                State::SynSent | State::SynReceived => Err(Error::AlreadyInProgress),
-                _ if connection.was_established => {
-                    let told = core::mem::replace(&mut connection.connect_told, true);
-                    if told { Err(Error::AlreadyConnected) } else { Ok(()) }
-                }
-                _ => {
-                    let error = connection.error.take().unwrap_or(Error::ConnectionAborted);
-                    self.forget_attempt(id);
-                    Err(error)
-                }
-            },
+            Kind::Connection(_) => self.connected(id),
+        }
+    }
+
+    /// What became of the attempt that [`connect`](Stack::connect) began, told as connect tells it when called again, but
+    /// none is begun: an attempt that was undone meanwhile has failed.
+    pub fn connected(&mut self, id: SocketId) -> Result<(), Error> {
+        let socket = self.sockets.held_mut(id)?;
+        let Kind::Connection(connection) = &mut socket.kind else {
+            return Err(socket.error.take().unwrap_or(Error::ConnectionAborted));
+        };
+        match connection.state {
+            State::SynSent if connection.connect_told => Err(Error::AlreadyConnected), // `TCP_FASTOPEN_CONNECT`
+            State::SynSent | State::SynReceived => Err(Error::AlreadyInProgress),
+            _ if connection.was_established => {
+                let told = core::mem::replace(&mut connection.connect_told, true);
+                if told { Err(Error::AlreadyConnected) } else { Ok(()) }
+            }
+            _ => {
+                let error = connection.error.take().unwrap_or(Error::ConnectionAborted);
+                self.forget_attempt(id);
+                Err(error)
+            }
         }
     }
 
@@ -252,11 +262,9 @@ impl Stack {
     pub(crate) fn forget_attempt(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         socket.kind = Kind::Fresh;
-        let (local, claim) = (socket.local, socket.claim);
-        socket.local = socket.bound;
-        if let (Some(local), Claim::Shared { .. }) = (local, claim) {
-            socket.claim = Claim::None;
-            self.ports.release(local, id, claim);
+        self.release_shared_port(id);
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.local = socket.bound;
         }
         self.notify(id);
     }
@@ -303,11 +311,10 @@ impl Stack {
         result
     }
 
-    /// Whether the next byte to read is the urgent one (`SIOCATMARK`); `InvalidArgument` for a listener.
+    /// Whether the next byte to read is the urgent one (`SIOCATMARK`); without a connection it is not.
     pub fn at_mark(&self, id: SocketId) -> Result<bool, Error> {
         match &self.sockets.held(id)?.kind {
-            Kind::Fresh => Ok(false),
-            Kind::Listener(_) => Err(Error::InvalidArgument),
+            Kind::Fresh | Kind::Listener(_) => Ok(false),
             Kind::Connection(connection) => Ok(connection.at_mark()),
         }
     }
@@ -380,11 +387,7 @@ impl Stack {
             Kind::Connection(connection) => match connection.state {
                 // As Linux, where a socket has nothing to do with the 2 MSL of its ports.
                 State::Closed | State::TimeWait => Err(Error::NotConnected),
-                State::SynSent => {
-                    connection.fail(&mut self.cx, Cause::Aborted, Error::ConnectionAborted);
-                    self.settle(id);
-                    Ok(())
-                }
+                State::SynSent => self.disconnect(now, id), // as Linux, whichever half it is about
                 _ => {
                     connection.shutdown(&mut self.cx, how);
                     self.settle(id);

@@ -131,6 +131,10 @@ pub struct Config {
     pub sack: bool,
     /// Timestamps of RFC 7323 (`tcp_timestamps`): offered in SYNs, and used when the peer offers them too.
     pub timestamps: bool,
+    /// Window scaling of RFC 7323 (`tcp_window_scaling`): offered in SYNs, and used when the peer offers it too.
+    pub window_scaling: bool,
+    /// The urgent pointer names the urgent byte itself and not the one after it, as RFC 1122 had it (`tcp_stdurg`).
+    pub urgent_pointer_names_last: bool,
     /// An RST does not end TIME-WAIT, RFC 1337 (`tcp_rfc1337`). Linux's default is that it does.
     pub rfc1337: bool,
     /// Whether connect may take a pair of ends in TIME-WAIT (`tcp_tw_reuse`).
@@ -146,8 +150,11 @@ pub struct Config {
     /// Retransmissions of a SYN before connect gives up (`tcp_syn_retries`): 7 is 247 s, for RFC 9293 MUST-23 wants 3
     /// minutes at least. Linux's own 6 is 127 s.
     pub syn_retries: u8,
+    /// Retransmissions of a SYN, before those, that do not double the timeout (`tcp_syn_linear_timeouts`). RFC 6298 (5.5)
+    /// has none; Linux's default is 4.
+    pub syn_linear_timeouts: u8,
     /// Whether an ICMP error that RFC 9293 calls soft (network or host unreachable, time exceeded, parameter problem) ends
-    /// an attempt to connect. MUST-56 says no; Linux does so, and RFC 5461 §4 says why.
+    /// an attempt to connect, and in IPv4 a half-open connection. MUST-56 says no; Linux does so, and RFC 5461 §4 says why.
     pub soft_errors_end_connect: bool,
     /// Retransmissions of a SYN-ACK before the half-open connection is forgotten (`tcp_synack_retries`).
     pub syn_ack_retries: u8,
@@ -250,6 +257,8 @@ impl Default for Config {
             identity: None,
             sack: true,
             timestamps: true,
+            window_scaling: true,
+            urgent_pointer_names_last: false,
             rfc1337: true,
             time_wait_reuse: TimeWaitReuse::Loopback,
             time_wait: Duration::from_secs(60),
@@ -257,6 +266,7 @@ impl Default for Config {
             rto_max: Duration::from_secs(120),
             rto_initial: Duration::from_secs(1),
             syn_retries: 7,
+            syn_linear_timeouts: 0,
             soft_errors_end_connect: false,
             syn_ack_retries: 5,
             retries: 15,

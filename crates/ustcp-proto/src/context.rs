@@ -1,5 +1,7 @@
 //! What every part of the stack needs at hand: the time of this turn, the configuration, the books.
 
+use core::net::IpAddr;
+
 use crate::event::EventLog;
 use crate::path_mtus::PathMtus;
 use crate::{Config, Counters, DropReason, Event, EventKind, Flow, Instant};
@@ -26,6 +28,12 @@ impl Context {
             buffered: 0,
             paths: PathMtus::default(),
         }
+    }
+
+    /// Bytes of the largest IP packet on the way to `destination`, as far as the device and routers have said.
+    pub(crate) fn path_mtu(&self, destination: IpAddr) -> usize {
+        let known = self.paths.of(self.now, destination);
+        known.map_or(self.config.mtu, |path| path.mtu.min(self.config.mtu))
     }
 
     /// Records an event at the time of this turn.

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use ustcp_wire::{IcmpError, IcmpMessage, IpPacket, Malformed, Quoted};
 
-use crate::report::{ErrorReport, detail, meaning};
+use crate::report::{ErrorReport, Severity, detail, meaning};
 use crate::stack::Target;
-use crate::{DropReason, Family, Flow, Instant, SocketId, Stack, route};
+use crate::{Cause, DropReason, Family, Flow, Instant, SocketId, Stack, route};
 
 /// How many errors we send: this many at once, and one more in each interval (Linux's `icmp_msgs_burst` and
 /// `icmp_msgs_per_sec`).
@@ -70,17 +70,22 @@ impl Stack {
         }
     }
 
-    /// The connection an ICMP error quotes, if the quoted segment is in flight: RFC 5927 §4.1, MUST-54.
+    /// The connection an ICMP error quotes, if the quoted segment may be in flight: RFC 5927 §4.1, MUST-54. As Linux, SND.NXT
+    /// itself counts too.
     fn quoted_connection(&mut self, quoted: &Quoted) -> Option<SocketId> {
-        let flow = Flow {
-            local: quoted.source,
-            remote: quoted.destination,
-        };
-        let Some(&Target::Connection(id)) = self.demux.get(&flow) else {
+        let Some(&Target::Connection(id)) = self.demux.get(&quoted_flow(quoted)) else {
             return None;
         };
         let snd = &self.sockets.connection(id)?.snd;
-        (quoted.seq.at_or_after(snd.una) && quoted.seq.before(snd.nxt)).then_some(id)
+        (quoted.seq.at_or_after(snd.una) && quoted.seq.at_or_before(snd.nxt)).then_some(id)
+    }
+
+    /// The half-open connection whose SYN-ACK an ICMP error quotes.
+    fn quoted_half_open(&self, quoted: &Quoted) -> Option<usize> {
+        let Some(&Target::HalfOpen(key)) = self.demux.get(&quoted_flow(quoted)) else {
+            return None;
+        };
+        (self.half_open.get(key)?.iss == quoted.seq).then_some(key)
     }
 
     fn on_fragmentation_needed(&mut self, quoted: &Quoted, mtu: u32) {
@@ -95,12 +100,18 @@ impl Stack {
 
     /// RFC 9293 MUST-56, SHLD-25, SHLD-26, MUST-47: what ends an attempt to connect, and what is only told.
     fn on_icmp_error(&mut self, ip: &IpPacket<'_>, quoted: &Quoted) {
-        let Some(id) = self.quoted_connection(quoted) else {
-            return self.cx.dropped(None, DropReason::OutOfWindow);
-        };
         let [kind, code, _, _, word @ ..] = ip.payload.first_chunk::<8>().copied().unwrap_or_default();
         let family = Family::of(ip.header.source);
         let (error, severity) = meaning(family, kind, code);
+        if let Some(key) = self.quoted_half_open(quoted) {
+            if ends_half_open(family, severity, self.cx.config.soft_errors_end_connect) {
+                self.forget_half_open(key, Cause::Aborted);
+            }
+            return;
+        }
+        let Some(id) = self.quoted_connection(quoted) else {
+            return self.cx.dropped(None, DropReason::OutOfWindow);
+        };
         let report = ErrorReport {
             error,
             family,
@@ -141,6 +152,23 @@ impl Stack {
         for _ in core::mem::replace(&mut self.fragments_lost, lost)..lost {
             self.cx.dropped(None, DropReason::Fragment);
         }
+    }
+}
+
+/// The flow of ours that a quoted segment belongs to.
+fn quoted_flow(quoted: &Quoted) -> Flow {
+    Flow {
+        local: quoted.source,
+        remote: quoted.destination,
+    }
+}
+
+/// Whether an error about a SYN-ACK is the end of it. As Linux: in IPv6 hard ones are (RFC 9293 SHLD-26), and in IPv4, where
+/// that is asked for, the soft ones.
+fn ends_half_open(family: Family, severity: Severity, soft_ones_end: bool) -> bool {
+    match family {
+        Family::V4 => severity == Severity::Soft && soft_ones_end,
+        Family::V6 => severity == Severity::Hard,
     }
 }
 

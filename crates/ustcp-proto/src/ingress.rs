@@ -321,7 +321,7 @@ impl Stack {
             None => Timestamps::OFF,
         };
         timestamps.accept(now, &syn.options);
-        let our_mss = announced_mss(config, family, options);
+        let our_mss = announced_mss(self.cx.path_mtu(flow.remote.ip()), family, options);
         HalfOpen {
             listener,
             serial: self.cx.counters.passive_opens,

@@ -96,7 +96,7 @@ pub struct Framing {
 /// What poll would say, in Linux's terms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// `POLLIN`: data, end of stream, a connection to accept, or an error to fetch.
+    /// `POLLIN`: data, end of stream, or a connection to accept.
     pub readable: bool,
     /// `POLLOUT`.
     pub writable: bool,
@@ -152,6 +152,8 @@ pub struct Options {
     pub thin_linear: bool,
     /// `SO_LINGER`: `Some(0)` makes close send RST. Longer times are the runtime's to wait.
     pub linger: Option<Duration>,
+    /// What `SO_LINGER` said when it was last switched on: as Linux, told while it is off.
+    pub linger_kept: Duration,
     /// `TCP_LINGER2`: how long a closed user's connection may stay in FIN-WAIT-2. `None`: as the configuration says;
     /// zero: not at all, the peer gets RST.
     pub fin_timeout: Option<Duration>,
@@ -222,6 +224,7 @@ impl Default for Options {
             receive_low: 1,
             thin_linear: false,
             linger: None,
+            linger_kept: Duration::ZERO,
             fin_timeout: None,
             syn_retries: None,
             defer_accept: 0,

@@ -9,7 +9,7 @@ use slab::Slab;
 use crate::fast_open::EarlyCount;
 use crate::ports::Claim;
 use crate::tcp::Connection;
-use crate::{Error, Family, Instant, Options, SocketId};
+use crate::{Error, Family, Instant, Options, SocketId, State};
 
 /// What a socket is at the moment.
 #[derive(Debug)]
@@ -64,6 +64,17 @@ impl Socket {
     /// Its local address, and whether it wants nothing of IPv4: what decides which other sockets it meets.
     pub(crate) fn place(&self) -> Option<(IpAddr, bool)> {
         Some((self.local?.ip(), self.options.v6_only))
+    }
+
+    /// bind gives it an address: when it has none, or, as in Linux, when that was its connection's and this is over.
+    pub(crate) fn may_be_bound(&self) -> bool {
+        match &self.kind {
+            Kind::Fresh => self.local.is_none(),
+            Kind::Listener(_) => false,
+            Kind::Connection(connection) => {
+                self.bound.is_none() && matches!(connection.state, State::Closed | State::TimeWait)
+            }
+        }
     }
 
     pub(crate) fn new(family: Family, options: Options) -> Socket {

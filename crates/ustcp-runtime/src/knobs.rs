@@ -78,6 +78,10 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_slow_start_after_idle", |config| {
         Knob::Flag(&mut config.slow_start_after_idle)
     }),
+    ("tcp_stdurg", |config| Knob::Flag(&mut config.urgent_pointer_names_last)),
+    ("tcp_syn_linear_timeouts", |config| {
+        Knob::Count(&mut config.syn_linear_timeouts)
+    }),
     ("tcp_syn_retries", |config| Knob::Count(&mut config.syn_retries)),
     ("tcp_synack_retries", |config| Knob::Count(&mut config.syn_ack_retries)),
     ("tcp_syncookies", |config| Knob::SynCookies(&mut config.syn_cookies)),
@@ -85,6 +89,7 @@ const TABLE: &[(&str, Field)] = &[
     ("tcp_tw_reuse", |config| {
         Knob::TimeWaitReuse(&mut config.time_wait_reuse)
     }),
+    ("tcp_window_scaling", |config| Knob::Flag(&mut config.window_scaling)),
     ("tcp_wmem", |config| {
         Knob::Buffer(Buffer {
             unit: 1,

@@ -175,7 +175,11 @@ impl Socket {
     pub fn connect(&self, address: SocketAddr, wait: Wait) -> Result<(), Errno> {
         let mut begun = false;
         self.block(Interest::Connect, wait, |live, now, unmet| {
-            match live.stack.connect(now, self.0.id, address) {
+            let told = match begun {
+                false => live.stack.connect(now, self.0.id, address),
+                true => live.stack.connected(self.0.id),
+            };
+            match told {
                 Err(Error::InProgress) => {
                     begun = true;
                     wait_or(unmet, libc::EINPROGRESS)

@@ -83,7 +83,7 @@ pub(crate) fn set(
         (libc::IPPROTO_IP | libc::IPPROTO_IPV6, _) => ip::set_field(&mut options, (level, name), value)?,
         (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => options.congestion = algorithm(value)?,
         (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => {
-            options.receive_low = receive_low(stack.buffers(id)?.0, int_at(value, 0)?)
+            options.receive_low = receive_low(largest_mark(stack, id)?, int_at(value, 0)?);
         }
         (libc::IPPROTO_TCP, libc::TCP_QUICKACK) => return Ok(stack.set_quick_ack(now, id, int_at(value, 0)?)?),
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => options.fast_open_backlog = fast_open_backlog(stack, id, value)?,
@@ -220,7 +220,10 @@ fn set_field(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> 
         (libc::SOL_SOCKET, libc::SO_REUSEADDR) => options.reuse_address = number != 0,
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => options.keepalive = number != 0,
         (libc::SOL_SOCKET, libc::SO_OOBINLINE) => options.urgent_inline = number != 0,
-        (libc::SOL_SOCKET, libc::SO_LINGER) => options.linger = linger(value)?,
+        (libc::SOL_SOCKET, libc::SO_LINGER) => {
+            options.linger = linger(value)?;
+            options.linger_kept = options.linger.unwrap_or(options.linger_kept);
+        }
         (libc::SOL_SOCKET, libc::SO_RCVBUF) => {
             options.receive_buffer = Some(buffer(number, RECEIVE_BUFFER_MIN, BUFFER_MAX));
         }
@@ -257,7 +260,7 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
         (libc::SOL_SOCKET, libc::SO_REUSEADDR) => c_int::from(options.reuse_address),
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => c_int::from(options.keepalive),
         (libc::SOL_SOCKET, libc::SO_OOBINLINE) => c_int::from(options.urgent_inline),
-        (libc::SOL_SOCKET, libc::SO_LINGER) => return Ok(linger_bytes(options.linger)),
+        (libc::SOL_SOCKET, libc::SO_LINGER) => return Ok(linger_bytes(options)),
         (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => c_int::try_from(options.receive_low).unwrap_or(c_int::MAX),
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => c_int::try_from(options.fast_open_backlog).unwrap_or(c_int::MAX),
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => c_int::from(options.fast_open_connect),
@@ -313,10 +316,18 @@ fn flag(number: c_int) -> Result<bool, Errno> {
     within::<u8>(number, &(0..=1)).map(|flag| flag == 1)
 }
 
-/// A mark beyond half of the buffer would never be reached, as in Linux. Negative: as high as it can be.
-fn receive_low(buffer: usize, number: c_int) -> usize {
-    let asked = usize::try_from(number).unwrap_or(usize::MAX);
-    asked.min(buffer / 2).max(1)
+/// `SO_RCVLOWAT`: 0 counts as 1, negative as high as it can be.
+fn receive_low(largest: usize, number: c_int) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX).min(largest).max(1)
+}
+
+/// As Linux: what the largest buffer holds that the socket can have.
+fn largest_mark(stack: &Stack, id: SocketId) -> Result<usize, Error> {
+    let asked = stack.options(id)?.receive_buffer;
+    Ok(match asked {
+        Some(_) => stack.buffers(id)?.0,
+        None => stack.config().receive_buffer_max,
+    })
 }
 
 fn user_timeout(millis: c_int) -> Result<Option<Duration>, Errno> {
@@ -382,13 +393,10 @@ fn linger(value: &[u8]) -> Result<Option<Duration>, Errno> {
     Ok((on != 0).then(|| Duration::from_secs(u64::from(seconds.cast_unsigned()))))
 }
 
-fn linger_bytes(linger: Option<Duration>) -> Vec<u8> {
-    let on = c_int::from(linger.is_some());
-    [
-        on.to_ne_bytes(),
-        whole_seconds(linger.unwrap_or_default()).to_ne_bytes(),
-    ]
-    .concat()
+fn linger_bytes(options: &Options) -> Vec<u8> {
+    let on = c_int::from(options.linger.is_some());
+    let time = whole_seconds(options.linger.unwrap_or(options.linger_kept));
+    [on.to_ne_bytes(), time.to_ne_bytes()].concat()
 }
 
 /// `struct timeval`: all zero is for ever, negative seconds are no time at all, as in Linux.

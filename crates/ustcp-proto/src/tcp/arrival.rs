@@ -140,7 +140,7 @@ impl Connection {
         self.check_rst(cx, &arrival)?; //                  second
         self.check_syn(cx, &arrival)?; //                  fourth
         self.check_ack(cx, &arrival)?; //                  fifth
-        self.take_urgent(&arrival); //                     sixth
+        self.take_urgent(cx, &arrival); //                 sixth
         self.take_text(cx, &arrival)?; //                  seventh
         self.check_fin(cx, &arrival) //                    eighth
     }
@@ -183,6 +183,7 @@ impl Connection {
             header.flags = header.flags.without(Flags::SYN | Flags::ECE); // which echoes no mark here
             header.seq += 1;
             header.window >>= self.snd.scale; // RFC 7323 §2.2: that of a SYN is not scaled, and from here on it is
+            self.rcv.owe(AckDebt::Now); // as Linux: part of it is old, and gets the answer of what is old
         }
         let syn = usize::from(header.flags.has(Flags::SYN));
         let fin = usize::from(header.flags.has(Flags::FIN));
@@ -312,7 +313,7 @@ impl Connection {
             self.syn_acknowledged(cx, &arrival.header, Cause::OurSynAcked);
         }
         self.acknowledge(cx, arrival);
-        self.check_fin_acked(cx)
+        self.check_fin_acked(cx, &arrival.header)
     }
 
     /// RFC 9293 §3.10.7.4 for what was never sent; RFC 5961 §5.2 for what is too old to come from the peer.
@@ -366,9 +367,14 @@ impl Connection {
         self.enter(cx, cause);
     }
 
-    fn check_fin_acked(&mut self, cx: &mut Context) -> Step<()> {
+    fn check_fin_acked(&mut self, cx: &mut Context, header: &TcpHeader) -> Step<()> {
+        let before = self.state;
         if self.snd.fin_acked() {
             self.enter(cx, Cause::OurFinAcked); // FIN-WAIT-1, CLOSING and LAST-ACK wait for it
+        }
+        let waits = self.state == State::FinWait2 && before != State::FinWait2;
+        if waits && self.orphan && self.start_fin_wait_2(cx) {
+            return ControlFlow::Break(Some(reset_for(header, 0)));
         }
         if matches!(self.state, State::Closed | State::TimeWait) {
             RETURN
@@ -378,10 +384,10 @@ impl Connection {
     }
 
     /// Sixth: the URG bit.
-    fn take_urgent(&mut self, arrival: &Arrival<'_>) {
+    fn take_urgent(&mut self, cx: &Context, arrival: &Arrival<'_>) {
         if matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
             let Arrival { header, seq, text, .. } = arrival;
-            self.check_urg(header.flags, header.seq, header.urgent, (*seq, text));
+            self.check_urg(&cx.config, header, (*seq, text));
         }
     }
 

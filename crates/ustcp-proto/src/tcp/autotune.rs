@@ -91,6 +91,14 @@ impl Connection {
         }
     }
 
+    /// As Linux: what the user waits for has room, unless the user has said how much room there is.
+    pub(super) fn make_room_for_mark(&mut self) {
+        let mark = self.options.receive_low.min(self.limits.receive.1);
+        if self.options.receive_buffer.is_none() && mark > self.rcv.ring.limit() {
+            self.rcv.ring.set_limit(mark);
+        }
+    }
+
     /// Something written was acknowledged while `flight` bytes were on their way. Where nothing more was left to send,
     /// and the buffer had been more than half full, it was the buffer that held the sender back: two windows fit from
     /// now on, one to be acknowledged and one to follow.

@@ -15,6 +15,7 @@ use super::send::Send;
 use super::tail_probe::TailProbe;
 use super::tally::Tally;
 use super::timers::Timers;
+use super::transmit::Probe;
 use super::undo::Undo;
 use super::{FastOpen, HalfOpen, Lesson, MIN_MSS, Offer, Timestamps, announced_mss, receive_buffer, window_scale};
 use crate::context::Context;
@@ -86,7 +87,7 @@ pub(crate) struct Connection {
     /// The SYN or SYN-ACK is to be sent (again).
     pub(crate) syn_pending: bool,
     /// A window or keepalive probe is to be sent.
-    pub(crate) probe_pending: bool,
+    pub(super) probe: Probe,
     /// The next retransmission does not ask the congestion window.
     pub(crate) retransmit_pending: bool,
     /// Duplicate acknowledgements in a row.
@@ -134,7 +135,7 @@ impl Connection {
         let family = Family::of(flow.local.ip());
         let peer_mss = usize::from(family.default_mss());
         let limits = Limits::of(&cx.config);
-        let our_mss = usize::from(announced_mss(&cx.config, family, &options)).max(1);
+        let our_mss = usize::from(announced_mss(path.mtu, family, &options)).max(1);
         let mss = peer_mss.min(path.mtu.saturating_sub(family.headers())).max(MIN_MSS);
         Connection {
             flow,
@@ -175,7 +176,7 @@ impl Connection {
             lesson: None,
             syn_text_acked: false,
             syn_pending: false,
-            probe_pending: false,
+            probe: Probe::None,
             retransmit_pending: false,
             duplicate_acks: 0,
             recover: iss,
@@ -195,7 +196,7 @@ impl Connection {
             mtu_probing: MtuProbing::default(),
             identification: 0,
             peer_mss,
-            window_scaling: true,
+            window_scaling: cx.config.window_scaling,
             segments_in: 0,
             segments_out: 0,
             bytes_acked: 0,
@@ -244,9 +245,8 @@ impl Connection {
 
     /// Both SYNs' options are known, RFC 7323 §2.2, RFC 2018 §2.
     pub(crate) fn accept_offer(&mut self, cx: &Context, offer: Offer) {
-        self.peer_mss = usize::from(offer.mss);
         self.mtu_probing = MtuProbing::begin(&cx.config);
-        self.update_mss();
+        self.take_peer_mss(offer.mss);
         self.congestion = Congestion::new(
             self.options.congestion,
             cx.config.initial_window,
@@ -255,8 +255,10 @@ impl Connection {
         );
         self.rcv.sack = offer.sack;
         self.rcv.dsack = cx.config.dsack;
-        self.window_scaling = offer.window_scale.is_some();
-        self.snd.scale = offer.window_scale.unwrap_or(0);
+        let offered = self.opening == Opening::Passive || self.window_scaling;
+        let peer_scale = offer.window_scale.filter(|_| offered);
+        self.window_scaling = peer_scale.is_some();
+        self.snd.scale = peer_scale.unwrap_or(0);
         if !self.window_scaling {
             self.rcv.scale = 0;
         }
@@ -294,15 +296,18 @@ impl Connection {
                 cx.counters.established += 1;
                 self.start_keepalive(cx.now);
             }
-            State::FinWait2 if self.orphan => self.start_fin_wait_2(cx),
             State::TimeWait | State::Closed => self.retire(),
             _ => {}
         }
     }
 
-    /// Nobody listens any more, so the peer is not waited for for ever.
-    pub(crate) fn start_fin_wait_2(&mut self, cx: &Context) {
-        self.timers.fin_wait_2 = Some(cx.now + self.fin_wait(&cx.config).unwrap_or_default());
+    /// Nobody listens any more, so the peer is not waited for for ever. `true`: it is not waited for at all, and gets RST.
+    pub(crate) fn start_fin_wait_2(&mut self, cx: &mut Context) -> bool {
+        match self.fin_wait(&cx.config) {
+            Some(time) => self.timers.fin_wait_2 = Some(cx.now + time),
+            None => self.enter(cx, Cause::Aborted),
+        }
+        self.state == State::Closed
     }
 
     /// Nothing more will be sent or taken in; what was received may still be read.
@@ -312,7 +317,7 @@ impl Connection {
         self.snd.in_flight.clear();
         self.rcv.stop();
         self.syn_pending = false;
-        self.probe_pending = false;
+        self.probe = Probe::None;
     }
 
     /// The connection ends without ceremony.

@@ -2,6 +2,7 @@
 
 use ustcp_wire::{FastOpenCookie, SeqNum, TcpHeader};
 
+use super::Offer;
 use super::connection::{Connection, Opening};
 use crate::context::Context;
 use crate::{SocketId, State};
@@ -47,8 +48,7 @@ impl Connection {
             _ if again || self.state != State::SynSent => (None, 0),
             FastOpen::Request => (Some(FastOpenCookie::REQUEST), 0),
             FastOpen::Text(pass) => {
-                self.peer_mss = usize::from(pass.mss);
-                self.update_mss();
+                self.take_peer_mss(pass.mss);
                 let room = self.packet_text().saturating_sub(MOST_OPTIONS);
                 let cookie = Some(pass.cookie).filter(|cookie| !cookie.is_request());
                 (cookie, self.snd.ring.len().min(room))
@@ -77,7 +77,7 @@ impl Connection {
     pub(super) fn fast_open_answered(&mut self, cx: &Context, header: &TcpHeader) {
         let asked = matches!(self.fast_open, FastOpen::Request | FastOpen::Text(_));
         if let Some(cookie) = header.options.fast_open.filter(|cookie| asked && !cookie.is_request()) {
-            let mss = u16::try_from(self.peer_mss).unwrap_or(u16::MAX);
+            let mss = Offer::from_options(&cx.config, self.family(), &header.options).mss;
             self.lesson = Some(Lesson::Cookie(Pass { cookie, mss }));
         }
         if header.ack.after(self.snd.una) {

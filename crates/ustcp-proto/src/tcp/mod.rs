@@ -70,6 +70,9 @@ fn window_scale_for(buffer: usize) -> u8 {
 /// The window's shift of a socket: as Linux, for the largest window that it may ever have, in Linux's own measure, in
 /// which half of a buffer is window.
 pub(crate) fn window_scale(config: &Config, options: &Options) -> u8 {
+    if !config.window_scaling {
+        return 0;
+    }
     let begin = receive_buffer(config, options);
     let largest = match options.receive_buffer {
         Some(_) => begin,
@@ -81,7 +84,8 @@ pub(crate) fn window_scale(config: &Config, options: &Options) -> u8 {
 /// The receive buffer that a connection begins with.
 pub(crate) fn receive_buffer(config: &Config, options: &Options) -> usize {
     let asked = options.receive_buffer.map(|asked| asked.max(config.receive_buffer_min));
-    asked.unwrap_or(config.receive_buffer)
+    let mark = options.receive_low.min(config.receive_buffer_max);
+    asked.unwrap_or(config.receive_buffer.max(mark))
 }
 
 /// The window field of a SYN, which is never scaled (RFC 7323 §2.2): as Linux, whole segments where that is possible.
@@ -102,16 +106,19 @@ impl Offer {
     pub(crate) fn from_options(config: &Config, family: Family, options: &TcpOptions) -> Offer {
         Offer {
             mss: options.mss.filter(|mss| *mss > 0).unwrap_or(family.default_mss()),
-            window_scale: options.window_scale.map(|shift| shift.min(MAX_WINDOW_SCALE)),
+            window_scale: options
+                .window_scale
+                .filter(|_| config.window_scaling)
+                .map(|shift| shift.min(MAX_WINDOW_SCALE)),
             sack: options.sack_permitted && config.sack,
         }
     }
 }
 
-/// The MSS we announce: what we can receive in one packet, RFC 9293 MUST-67, and no more than the user wants.
-pub(crate) fn announced_mss(config: &Config, family: Family, options: &Options) -> u16 {
+/// The MSS we announce: what one packet of `mtu` bytes brings us, RFC 9293 MUST-67, and no more than the user wants.
+pub(crate) fn announced_mss(mtu: usize, family: Family, options: &Options) -> u16 {
     let user = options.max_segment.unwrap_or(u16::MAX);
-    u16::try_from(config.mtu.saturating_sub(family.headers()))
+    u16::try_from(mtu.saturating_sub(family.headers()))
         .unwrap_or(u16::MAX)
         .min(user)
 }

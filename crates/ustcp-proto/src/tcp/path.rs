@@ -2,8 +2,8 @@
 
 use core::net::IpAddr;
 
-use super::MIN_MSS;
 use super::connection::Connection;
+use super::{MIN_MSS, announced_mss};
 use crate::context::Context;
 use crate::path_mtus::PathMtu;
 use crate::{Family, Instant};
@@ -66,15 +66,20 @@ impl Connection {
         self.path.mtu.saturating_sub(self.family().headers())
     }
 
-    /// The largest segment that the peer and the user want.
-    fn largest_wanted(&self) -> usize {
-        let user = self.options.max_segment.map_or(usize::MAX, usize::from);
-        self.peer_mss.min(user)
+    /// The peer has said how large segments may be. The user has a say in that, and as in Linux none later.
+    pub(super) fn take_peer_mss(&mut self, mss: u16) {
+        self.peer_mss = usize::from(mss.min(self.options.max_segment.unwrap_or(u16::MAX)));
+        self.update_mss();
+    }
+
+    /// The MSS that we announce. As Linux, what routers have said of the way there is taken to hold for the way back.
+    pub(super) fn announced_mss(&self) -> u16 {
+        announced_mss(self.path.mtu, self.family(), &self.options)
     }
 
     /// RFC 9293 MUST-16: the peer's MSS, the path and the user all have a say.
     pub(super) fn segment_ceiling(&self) -> usize {
-        self.largest_wanted().min(self.largest_segment()).max(MIN_MSS)
+        self.peer_mss.min(self.largest_segment()).max(MIN_MSS)
     }
 
     /// The segment size to send with, which may be less while it is being searched for.
@@ -98,6 +103,9 @@ impl Connection {
     /// RFC 1191 §6.4: a router says that the path carries less. What is in flight was too large for it and goes again,
     /// without blame on congestion.
     pub(crate) fn on_fragmentation_needed(&mut self, cx: &mut Context, mtu: usize) {
+        if self.family() == Family::V6 && mtu < self.family().min_path_mtu() {
+            return; // RFC 8201 §4
+        }
         // Routers older than RFC 1191 name no size: its §7 table, the step below.
         let named = if mtu == 0 {
             PLATEAUS.into_iter().find(|step| *step < self.path.mtu)
@@ -118,7 +126,7 @@ impl Connection {
         };
         cx.paths.learn(cx.now, self.flow.remote.ip(), learnt);
         self.follow_path(cx);
-        let fits = self.mtu_probing.limit(self.largest_wanted()) <= self.largest_segment();
+        let fits = self.mtu_probing.limit(self.peer_mss) <= self.largest_segment();
         if mtu < self.path.repaired_for && !fits {
             self.path.repaired_for = mtu;
             self.repair_without_blame();

@@ -17,12 +17,28 @@ impl Connection {
     pub(super) fn has_waited_long_enough(&self, cx: &Context) -> bool {
         let user = self.user_deadline().is_some_and(|deadline| cx.now >= deadline);
         if !self.snd.syn_acked() {
-            return user || self.timeouts >= self.syn_retries(&cx.config);
+            let retries = self
+                .syn_retries(&cx.config)
+                .saturating_add(self.linear_timeouts(&cx.config));
+            return user || self.timeouts >= retries;
         }
         if let Some(silent_since) = self.silent_since() {
             return user || self.options.user_timeout.is_none() && cx.now.since(silent_since) >= self.r2(&cx.config);
         }
         false
+    }
+
+    /// How many timeouts of a SYN are as long as the first, `tcp_syn_linear_timeouts`.
+    fn linear_timeouts(&self, config: &Config) -> u8 {
+        match self.state {
+            State::SynSent => config.syn_linear_timeouts,
+            _ => 0,
+        }
+    }
+
+    /// This timeout is one of those.
+    pub(super) fn is_linear(&self, config: &Config) -> bool {
+        self.timeouts <= self.linear_timeouts(config)
     }
 
     fn syn_retries(&self, config: &Config) -> u8 {

@@ -2,8 +2,7 @@
 
 use ustcp_wire::{Ecn, Flags, SeqNum, TcpHeader, TcpOptions};
 
-use super::announced_mss;
-use super::connection::{Connection, Opening};
+use super::connection::Connection;
 use super::receive::AckDebt;
 use crate::context::Context;
 use crate::{Instant, State};
@@ -67,7 +66,6 @@ impl Connection {
         let answers = self.state != State::SynSent; // FIN-WAIT-1 too, when the user closed in SYN-RECEIVED
         let again = self.snd.nxt.after(self.snd.iss);
         let (fast_open, text) = self.fast_open_of_syn(again);
-        let offers_scale = self.opening == Opening::Active && !answers || self.window_scaling;
         let again = self.snd.nxt.after(self.snd.iss);
         let header = TcpHeader {
             seq: self.snd.iss,
@@ -79,8 +77,8 @@ impl Connection {
             },
             window: self.rcv.initial_window(),
             options: TcpOptions {
-                mss: Some(announced_mss(&cx.config, self.family(), &self.options)),
-                window_scale: offers_scale.then_some(self.rcv.scale),
+                mss: Some(self.announced_mss()),
+                window_scale: self.window_scaling.then_some(self.rcv.scale),
                 sack_permitted: self.rcv.sack,
                 timestamps: self.timestamps.option(cx.now),
                 fast_open,

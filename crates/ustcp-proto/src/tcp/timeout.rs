@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::receive::AckDebt;
+use super::transmit::Probe;
 use crate::context::Context;
 use crate::{Cause, Error, EventKind, Timer};
 
@@ -45,9 +46,8 @@ impl Connection {
                 }
                 Timer::Keepalive => self.on_keepalive_timeout(cx),
                 Timer::FinWait2 | Timer::TimeWait | Timer::Reassembly => {
-                    let waited = self.fin_wait(&cx.config).is_some();
                     self.enter(cx, Cause::Aborted); // the peer never closed its half, and nobody listens to it
-                    if waited { Verdict::Silent } else { Verdict::Reset }
+                    Verdict::Silent
                 }
             };
             if verdict == Verdict::Reset {
@@ -65,7 +65,7 @@ impl Connection {
         self.tally.on_timeout(self.first_timeout.is_none());
         self.first_timeout.get_or_insert(cx.now);
         self.timeouts = self.timeouts.saturating_add(1);
-        if !self.is_thin() {
+        if !self.is_thin() && !self.is_linear(&cx.config) {
             self.rtt.back_off(); // RFC 6298 (5.5)
         }
         if self.snd.syn_acked() {
@@ -128,7 +128,7 @@ impl Connection {
         if self.has_probed_long_enough(cx) {
             return self.time_out(cx);
         }
-        self.probe_pending = true;
+        self.probe = Probe::Due;
         Verdict::Silent
     }
 
@@ -143,7 +143,7 @@ impl Connection {
             return Verdict::Reset; // as Linux: what is idle may be alive and unheard
         }
         self.probes += 1;
-        self.probe_pending = true;
+        self.probe = Probe::Due;
         self.timers.keepalive = Some(cx.now + self.options.keepalive_interval);
         Verdict::Silent
     }

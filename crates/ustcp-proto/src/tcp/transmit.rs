@@ -10,6 +10,16 @@ use super::segment::Outgoing;
 use crate::context::Context;
 use crate::{Instant, State};
 
+/// What is still to be sent to ask a peer whether it is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Probe {
+    #[default]
+    None,
+    Due,
+    /// The segment with the urgent pointer has gone ahead.
+    BehindUrgent,
+}
+
 impl Connection {
     /// The next segment; `None` when there is none to send now.
     pub(crate) fn poll_transmit(&mut self, cx: &mut Context) -> Option<Outgoing> {
@@ -222,7 +232,7 @@ impl Connection {
 
     /// Nothing in flight will bring an acknowledgement, and what waits cannot go: ask from time to time.
     fn arm_persist(&mut self, cx: &Context) {
-        if self.snd.in_flight.outstanding() == 0 && self.timers.persist.is_none() && !self.probe_pending {
+        if self.snd.in_flight.outstanding() == 0 && self.timers.persist.is_none() && self.probe == Probe::None {
             self.timers.persist = Some(cx.now + self.rtt.scaled(self.probe_backoff));
         }
     }
@@ -230,8 +240,10 @@ impl Connection {
     /// A probe: what fits of the data when the window is merely small (the sender's override of silly-window
     /// avoidance), else a bare segment one before the window, which must be answered.
     fn transmit_probe(&mut self, cx: &mut Context) -> Option<Outgoing> {
-        if !core::mem::take(&mut self.probe_pending) {
-            return None;
+        match core::mem::take(&mut self.probe) {
+            Probe::None => return None,
+            Probe::Due => {}
+            Probe::BehindUrgent => return Some(self.bare_probe(cx.now)),
         }
         let waiting = self.snd.has_unsent();
         let record = self.snd.records.left(self.snd.nxt);
@@ -254,11 +266,18 @@ impl Connection {
             self.probe_backoff = self.probe_backoff.saturating_add(1);
             self.timers.persist = Some(cx.now + self.rtt.scaled(self.probe_backoff)); // RFC 9293 SHLD-30
         }
-        // RFC 9293 SHLD-12 for keepalive; Linux's way for windows too: no byte of the stream is put at risk.
-        Some(Outgoing::bare(
-            self.acknowledging_header(cx.now, self.snd.una - 1),
-            false,
-        ))
+        if self.is_urgent() && self.snd.up.distance_from(self.snd.una) <= usize::from(u16::MAX) {
+            // As Linux: the pointer where it is acceptable, and so heeded, before the probe that is neither.
+            self.probe = Probe::BehindUrgent;
+            let header = self.acknowledging_header(cx.now, self.snd.una);
+            return Some(Outgoing::bare(header, false));
+        }
+        Some(self.bare_probe(cx.now))
+    }
+
+    /// RFC 9293 SHLD-12 for keepalive; Linux's way for windows too: no byte of the stream is put at risk.
+    fn bare_probe(&mut self, now: Instant) -> Outgoing {
+        Outgoing::bare(self.acknowledging_header(now, self.snd.una - 1), false)
     }
 
     fn transmit_ack_if_owed(&mut self, now: Instant) -> Option<Outgoing> {

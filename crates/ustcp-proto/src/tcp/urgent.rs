@@ -1,10 +1,10 @@
 //! Urgent data, RFC 9293 §3.8.5, as Linux and every other sockets interface has it (RFC 6093 §3.1): one byte, the last
 //! before the pointer, beside the stream or in it.
 
-use ustcp_wire::{Flags, SeqNum};
+use ustcp_wire::{Flags, SeqNum, TcpHeader};
 
 use super::connection::Connection;
-use crate::{Error, State};
+use crate::{Config, Error, State};
 
 /// The peer's urgent byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,11 +60,17 @@ pub(crate) struct Run {
     pub(crate) limit: usize,
 }
 
+/// Where the urgent byte stands. RFC 9293 MUST-62: the pointer names the one after it. Linux lets 0 stand for itself.
+fn urgent_byte(config: &Config, header: &TcpHeader) -> SeqNum {
+    let beyond = usize::from(!config.urgent_pointer_names_last);
+    header.seq + usize::from(header.urgent).saturating_sub(beyond)
+}
+
 impl Connection {
     /// Sixth of §3.10.7.4: the URG bit. `text` is the segment's, from `text_seq` on.
-    pub(super) fn check_urg(&mut self, flags: Flags, seq: SeqNum, pointer: u16, text: (SeqNum, &[u8])) {
-        if flags.has(Flags::URG) {
-            self.take_urgent_pointer(seq, pointer);
+    pub(super) fn check_urg(&mut self, config: &Config, header: &TcpHeader, text: (SeqNum, &[u8])) {
+        if header.flags.has(Flags::URG) {
+            self.take_urgent_pointer(urgent_byte(config, header));
         }
         if self.rcv.urgent.collect(text.0, text.1) {
             self.arrivals = self.arrivals.wrapping_add(1);
@@ -72,9 +78,7 @@ impl Connection {
         }
     }
 
-    fn take_urgent_pointer(&mut self, seq: SeqNum, pointer: u16) {
-        // RFC 9293 MUST-62: the pointer names the byte after the urgent one. Linux lets 0 stand for itself.
-        let mark = seq + usize::from(pointer.saturating_sub(1));
+    fn take_urgent_pointer(&mut self, mark: SeqNum) {
         if mark.before(self.rcv.copied()) || mark.before(self.rcv.nxt) {
             return; // read already, or an old segment's
         }

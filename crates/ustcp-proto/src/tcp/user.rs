@@ -125,19 +125,28 @@ impl Connection {
     /// (RFC 9293 SHLD-3, RFC 2525 §2.17) or the user wants it so.
     pub(crate) fn close(&mut self, cx: &mut Context) -> bool {
         self.orphan = true;
-        let unread = !self.rcv.ring.is_empty();
-        let no_linger = self.options.linger == Some(Duration::ZERO);
-        let resets = (unread || no_linger) && self.may_reset();
-        if resets {
+        if let Some(reset) = self.breaks_off() {
             self.enter(cx, Cause::Aborted);
-            return true;
+            return reset;
         }
         self.shutdown(cx, Shutdown::Write);
         self.rcv.stop();
         if self.state == State::FinWait2 {
-            self.start_fin_wait_2(cx);
+            return self.start_fin_wait_2(cx);
         }
         false
+    }
+
+    /// Whether close ends the connection at once, and then whether with an RST.
+    fn breaks_off(&self) -> Option<bool> {
+        let no_linger = self.options.linger == Some(Duration::ZERO);
+        if self.may_reset() {
+            (no_linger || !self.rcv.ring.is_empty()).then_some(true)
+        } else {
+            // As Linux: the peer of CLOSING and LAST-ACK needs no RST, unless it has not heard all.
+            let ends = matches!(self.state, State::Closing | State::LastAck);
+            (no_linger && ends).then_some(self.snd.has_unsent())
+        }
     }
 
     /// The peer has a connection that an RST would end, RFC 9293 §3.10.5.
@@ -163,6 +172,7 @@ impl Connection {
         if let Some(asked) = options.receive_buffer {
             self.rcv.ring.set_limit(self.limits.receive_buffer(asked));
         }
+        self.make_room_for_mark();
         self.rcv.set_clamp(options.window_clamp);
         self.update_mss();
         self.congestion.select(options.congestion, self.snd.mss);

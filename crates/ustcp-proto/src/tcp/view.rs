@@ -1,7 +1,7 @@
 //! What the user of a connection can see: its readiness, what is queued, and `TCP_INFO`.
 
+use super::FastOpen;
 use super::connection::Connection;
-use super::{FastOpen, announced_mss};
 use crate::{Config, Info, Instant, Phase, Readiness, State};
 
 impl Connection {
@@ -17,8 +17,7 @@ impl Connection {
             && self.is_below_low_water(config);
         Readiness {
             readable: (!opening && self.readable() > 0 && self.rcv.is_worth_reading(self.options.receive_low))
-                || read_closed
-                || self.error.is_some(),
+                || read_closed,
             writable: deferred || !opening && (write_closed || room) || dead,
             read_closed,
             hang_up: (read_closed && write_closed) || dead,
@@ -88,8 +87,7 @@ impl Connection {
             pacing_rate: self.congestion.pacing_rate(),
             snd_mss: count32(mss),
             rcv_mss: count32(self.rcv.largest_text.min(self.largest_segment())),
-            advmss: u32::from(announced_mss(config, self.family(), &self.options))
-                .saturating_sub(count32(self.timestamps.overhead())),
+            advmss: u32::from(self.announced_mss()).saturating_sub(count32(self.timestamps.overhead())),
             pmtu: count32(self.path.mtu),
             snd_wnd: count32(self.snd.wnd),
             rcv_wnd: count32(self.rcv.window()),

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::HashSet;
 
-use ustcp_proto::{Cidr, Config, Error, Family, SocketId, Stack};
+use ustcp_proto::{Cidr, Config, Error, Family, SocketId, Stack, State};
 
 use crate::wire::*;
 
@@ -270,4 +270,42 @@ fn connections_at_another_address_do_not_forbid() {
         Err(Error::AddressInUse)
     );
     assert_eq!(w.stack.bind(id, SocketAddr::from(([127, 0, 0, 1], SERVER))), Ok(()));
+}
+
+/// As Linux: a port that connect chose, or that came from a listener, is given up with the connection, and the socket may be
+/// bound anew; one that bind gave stays.
+#[test]
+fn a_port_after_its_connection() {
+    let mut w = Wire::accepted();
+    w.peer("R 1:1(0)");
+    assert_eq!(w.state(), State::Closed);
+    let id = w.id();
+    assert_eq!(w.stack.bind(id, at(OURS, 4000)), Ok(()));
+    assert_eq!(w.stack.local_address(id), Ok(at(OURS, 4000)));
+    assert_eq!(w.stack.bind(id, at(OURS, 4001)), Err(Error::InvalidArgument));
+    w.close_listener();
+    let other = w.fresh();
+    assert_eq!(w.stack.bind(other, at(OURS, SERVER)), Ok(()));
+
+    let mut w = Wire::connected();
+    w.peer("R 1:1(0)");
+    let id = w.id();
+    assert_eq!(w.stack.bind(id, at(OURS, 4000)), Err(Error::InvalidArgument));
+}
+
+/// TIME-WAIT keeps the port, whatever becomes of the socket.
+#[test]
+fn a_socket_leaves_its_time_wait() {
+    let mut w = Wire::accepted();
+    w.shutdown(ustcp_proto::Shutdown::Write);
+    w.sees("F. 1:1(0) ack 1");
+    w.peer("F. 1:1(0) ack 2");
+    assert_eq!(w.state(), State::TimeWait);
+    let id = w.id();
+    assert_eq!(w.stack.bind(id, at(OURS, 4000)), Ok(()));
+    w.close_listener();
+    let other = w.fresh();
+    assert_eq!(w.stack.bind(other, at(OURS, SERVER)), Err(Error::AddressInUse));
+    w.elapse(secs(61));
+    assert_eq!(w.stack.bind(other, at(OURS, SERVER)), Ok(()));
 }

@@ -384,3 +384,46 @@ fn text_behind_the_fin_is_ignored() {
     assert_eq!((w.state(), w.read(10)), (State::CloseWait, Ok(0)));
     assert_eq!(w.drops(DropReason::Checksum), 0);
 }
+
+/// As Linux: without lingering the end of LAST-ACK and CLOSING is not waited for. Nobody is told, for the peer has said all
+/// and heard all.
+#[test]
+fn no_linger_after_both_fins() {
+    let mut w = Wire::connected();
+    w.peer("F. 1:1(0) ack 1");
+    w.sees(". 1:1(0) ack 2");
+    w.shutdown(Shutdown::Write);
+    w.sees("F. 1:1(0) ack 2");
+    close_without_lingering(&mut w);
+    w.quiet();
+    w.peer(". 2:2(0) ack 2");
+    w.sees("R 2:2(0)");
+    let mut w = Wire::connected();
+    w.shutdown(Shutdown::Write);
+    w.sees("F. 1:1(0) ack 1");
+    w.peer("F. 1:1(0) ack 1");
+    w.sees(". 2:2(0) ack 2");
+    assert_eq!(w.state(), State::Closing);
+    close_without_lingering(&mut w);
+    w.quiet();
+}
+
+/// Who has not heard all gets RST.
+#[test]
+fn no_linger_with_text_unsent() {
+    let mut w = Wire::connected();
+    w.peer("F. 1:1(0) ack 1 win 0");
+    w.sees(". 1:1(0) ack 2");
+    w.write(10);
+    w.shutdown(Shutdown::Write);
+    assert_eq!(w.state(), State::LastAck);
+    close_without_lingering(&mut w);
+    w.sees("R. 1:1(0) ack 2");
+    w.quiet();
+}
+
+fn close_without_lingering(w: &mut Wire) {
+    w.set(|options| options.linger = Some(Duration::ZERO));
+    w.close();
+    assert_eq!(w.stack.census(), ustcp_proto::Census::default());
+}

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use ustcp_proto::{Error, State};
+use ustcp_proto::{Error, Shutdown, State};
 
 use crate::wire::*;
 
@@ -82,4 +82,37 @@ fn a_listener_stops() {
     w.sees("R. 1:1(0) ack 1");
     assert_eq!(w.stack.state(id), Ok(State::Closed));
     w.stack.listen(w.now, id, 1).expect("listen");
+}
+
+/// As Linux: shutdown in SYN-SENT, of whichever half, is the end of the attempt, and nobody is told.
+#[test]
+fn shutdown_undoes_an_attempt() {
+    for how in [Shutdown::Read, Shutdown::Write, Shutdown::Both] {
+        let mut w = Wire::connecting(config());
+        w.shutdown(how);
+        w.quiet();
+        let ready = w.readiness();
+        assert!(ready.error && ready.hang_up && ready.writable && !ready.readable && !ready.read_closed);
+        assert_eq!((w.state(), w.read(10)), (State::Closed, Err(Error::ConnectionReset)));
+        assert_eq!(w.read(10), Err(Error::NotConnected));
+        w.peer("S. 0:0(0) ack 1");
+        w.sees("R 1:1(0)");
+    }
+}
+
+/// Whoever waits in connect learns that the attempt was undone, and begins none of its own.
+#[test]
+fn an_undone_attempt_has_failed() {
+    let mut w = Wire::connecting(config());
+    let id = w.id();
+    assert_eq!(w.stack.connected(id), Err(Error::AlreadyInProgress));
+    w.shutdown(Shutdown::Both);
+    assert_eq!(w.stack.connected(id), Err(Error::ConnectionReset));
+    assert_eq!(w.stack.connected(id), Err(Error::ConnectionAborted));
+    w.quiet();
+
+    let mut w = Wire::connected();
+    let id = w.id();
+    assert_eq!(w.stack.connected(id), Ok(()));
+    assert_eq!(w.stack.connected(id), Err(Error::AlreadyConnected));
 }

@@ -82,11 +82,11 @@ fn fragmentation_needed() {
     }
 }
 
-/// 5927-1, MUST-54: only what quotes a segment in flight is believed.
+/// 5927-1, MUST-54: only what quotes a segment that may be in flight is believed.
 #[test]
 fn a_quote_out_of_flight_is_ignored() {
     let (mut w, first) = in_flight();
-    for offset in [-1, 14_600, 1_000_000, -1_000_000] {
+    for offset in [-1, 14_601, 1_000_000, -1_000_000] {
         let mut quoted = first.clone();
         let seq = u32::from_be_bytes(*quoted[24..28].first_chunk().expect("four")).wrapping_add_signed(offset);
         quoted[24..28].copy_from_slice(&seq.to_be_bytes());
@@ -209,7 +209,7 @@ fn a_soft_error_is_told_to_who_wants_it() {
     let (mut w, first) = in_flight();
     w.set(|options| options.error_queue = true);
     w.inject(&about(&first, UNREACHABLE, 1, 0));
-    assert!(w.readiness().error && w.readiness().readable);
+    assert!(w.readiness().error && !w.readiness().readable);
     assert_eq!(w.read(10), Err(Error::HostUnreachable));
     assert_eq!(w.read(10), Err(Error::WouldBlock));
     assert_eq!(w.stack.take_report(w.id()), Err(Error::WouldBlock)); // as Linux: only attempts to connect are quoted
@@ -314,4 +314,65 @@ fn a_tiny_path_may_fragment() {
             .windows(2)
             .all(|pair| pair[1] == pair[0].wrapping_add(1))
     );
+}
+
+/// As Linux: with nothing out, an error that quotes what would come next is heeded.
+#[test]
+fn an_error_with_nothing_out() {
+    let mut w = Wire::connected();
+    w.write(10);
+    let sent = w.next_packet().expect("text");
+    w.peer(". 1:1(0) ack 11");
+    let mut next = sent;
+    let seq = u32::from_be_bytes(*next[24..28].first_chunk().expect("four")).wrapping_add(10);
+    next[24..28].copy_from_slice(&seq.to_be_bytes());
+    w.inject(&about(&next, UNREACHABLE, 1, 0));
+    assert_eq!(w.take_error(), Some(Error::HostUnreachable));
+    w.inject(&about(&next, UNREACHABLE, 4, 600));
+    w.write(1000);
+    w.sees(". 11:571(560) ack 1");
+}
+
+/// As Linux: a path that carries less on the way there is taken to carry less on the way back, in a SYN that is sent again
+/// and in whatever is opened later.
+#[test]
+fn the_mss_announced_follows_the_path() {
+    let mut w = Wire::new(config(), WE_CONNECT);
+    w.connect();
+    let syn = w.next_packet().expect("a SYN");
+    w.inject(&about(&syn, UNREACHABLE, 4, 600));
+    w.after(secs(1));
+    w.sees("S 0:0(0) <mss 560,sackOK,ws 3>");
+    let id = w.fresh();
+    w.stack.bind(id, core::net::SocketAddr::new(OURS, 81)).expect("bind");
+    w.stack.listen(w.now, id, 8).expect("listen");
+    w.ports = Ports(81, 50_000);
+    w.peer("S 0:0(0) <mss 1000>");
+    w.sees("S. 0:0(0) ack 1 <mss 560>");
+}
+
+/// MUST-56: a soft error leaves a half-open connection alone, and, as in Linux, so does a hard one. Where the configuration
+/// says so, a soft one is the end of it; the quote must be of the SYN-ACK.
+#[test]
+fn errors_about_half_open_connections() {
+    for (eager, code, forged, left) in [
+        (false, 1, 0, 1),
+        (false, 3, 0, 1),
+        (true, 1, 0, 0),
+        (true, 1, 1, 1),
+        (true, 3, 0, 1),
+    ] {
+        let mut w = Wire::listening(
+            ustcp_proto::Config {
+                soft_errors_end_connect: eager,
+                ..config()
+            },
+            8,
+        );
+        w.peer("S 0:0(0) <mss 1000>");
+        let mut syn_ack = w.next_packet().expect("a SYN-ACK");
+        syn_ack[27] ^= forged;
+        w.inject(&about(&syn_ack, UNREACHABLE, code, 0));
+        assert_eq!(w.stack.census().half_open, left, "{eager} {code} {forged}");
+    }
 }

@@ -73,7 +73,7 @@ fn packet_too_big() {
     assert_eq!((w.info().ssthresh, w.info().retransmits), (before.ssthresh, 0));
 }
 
-/// ATTACK-9, 8201-1: never up, and never below 1280, where no fragment header is added either.
+/// ATTACK-9, 8201-1: never up, and what is below 1280 is not believed at all.
 #[test]
 fn sizes_that_routers_name() {
     for (named, pmtu) in [
@@ -82,9 +82,9 @@ fn sizes_that_routers_name() {
         (9000, 1500),
         (u32::MAX, 1500),
         (1280, 1280),
-        (1279, 1280),
-        (68, 1280),
-        (1, 1280),
+        (1279, 1500),
+        (68, 1500),
+        (1, 1500),
     ] {
         let (mut w, first) = in_flight();
         w.inject(&about(&first, PACKET_TOO_BIG, 0, named));
@@ -96,7 +96,7 @@ fn sizes_that_routers_name() {
 #[test]
 fn a_quote_out_of_flight_is_ignored() {
     let (mut w, first) = in_flight();
-    for offset in [-1, 14_400, 1_000_000, -1_000_000] {
+    for offset in [-1, 14_401, 1_000_000, -1_000_000] {
         let mut quoted = first.clone();
         let seq = u32::from_be_bytes(*quoted[44..].first_chunk().expect("four")).wrapping_add_signed(offset);
         quoted[44..48].copy_from_slice(&seq.to_be_bytes());
@@ -179,4 +179,16 @@ fn short_quotes() {
         &first[..48],
     ));
     assert_eq!(w.info().pmtu, 1300);
+}
+
+/// SHLD-26: a hard error about a SYN-ACK ends the half-open connection, a soft one does not (MUST-56).
+#[test]
+fn errors_about_half_open_connections() {
+    for (code, left) in [(0, 1), (3, 1), (1, 0), (4, 0)] {
+        let mut w = Wire::listening(config_v6(), 8);
+        w.peer("S 0:0(0) <mss 1000>");
+        let syn_ack = w.next_packet().expect("a SYN-ACK");
+        w.inject(&about(&syn_ack, UNREACHABLE, code, 0));
+        assert_eq!(w.stack.census().half_open, left, "{code}");
+    }
 }

@@ -126,15 +126,16 @@ fn a_merged_segment_is_acknowledged_at_once() {
     assert_eq!(w.read(99_999), Ok(30_000));
 }
 
-/// 1191-1: a smaller path MTU makes smaller segments of larger pieces.
+/// The limit that the user has set by the time the peer names its own is the size of the segments that the device makes.
 #[test]
 fn the_users_limit_is_the_segments_size() {
-    let mut w = offloaded("");
+    let mut w = Wire::connecting(Config {
+        segmentation_offload: 65_535,
+        ..config()
+    });
     w.set(|options| options.max_segment = Some(500));
+    w.peer(&format!("S. 0:0(0) ack 1 {PLAIN}"));
+    w.sees(". 1:1(0) ack 1");
     w.write(5000);
-    assert!(
-        sizes(&mut w)
-            .iter()
-            .all(|(len, size)| *len <= 500 || *size == Some(500))
-    );
+    assert_eq!(sizes(&mut w), [(5000, Some(500))]);
 }

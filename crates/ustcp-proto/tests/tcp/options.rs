@@ -66,8 +66,30 @@ fn the_users_size() {
     w.sees("S 0:0(0) <mss 500,sackOK,ws 3>");
     w.peer("S. 0:0(0) ack 1 <mss 1000>");
     w.sees(". 1:1(0) ack 1");
+    w.set(|options| options.max_segment = Some(200)); // too late, as in Linux
     w.write(2000);
     w.sees(". 1:501(500) ack 1");
+}
+
+/// `tcp_window_scaling` off: no scale is offered, none is granted, and none is believed.
+#[test]
+fn no_scaling_where_it_is_off() {
+    let off = || Config {
+        window_scaling: false,
+        ..config()
+    };
+    let mut w = Wire::new(off(), WE_CONNECT);
+    w.connect();
+    assert_eq!(w.sees("S 0:0(0) <mss 1460,sackOK>").win, Some(65_535));
+    w.peer("S. 0:0(0) ack 1 win 1000 <mss 1000,ws 7>");
+    assert_eq!(w.sees(". 1:1(0) ack 1").win, Some(65_535));
+    assert_eq!((w.info().window_scale, w.info().snd_wnd), (None, 1000));
+    let mut w = Wire::listening(off(), 1);
+    w.peer("S 0:0(0) win 1000 <mss 1000,ws 7>");
+    w.sees("S. 0:0(0) ack 1 <mss 1460>");
+    w.peer(". 1:1(0) ack 1 win 1000");
+    w.accept();
+    assert_eq!((w.info().window_scale, w.info().snd_wnd), (None, 1000));
 }
 
 /// 2018-1: no blocks unless both SYNs permit them, and `tcp_sack` off permits nothing.

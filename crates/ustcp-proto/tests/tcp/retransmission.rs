@@ -479,3 +479,17 @@ fn every_round_trip_is_measured() {
         );
     }
 }
+
+/// `tcp_syn_linear_timeouts`: so many timeouts of a SYN are as long as the first, beside the ones that double.
+#[test]
+fn linear_timeouts_of_a_syn() {
+    let mut w = Wire::connecting(ustcp_proto::Config {
+        syn_linear_timeouts: 2,
+        syn_retries: 2,
+        ..config()
+    });
+    let sent: Vec<_> = w.elapse(secs(100)).into_iter().map(|(at, _)| at).collect();
+    assert_eq!(sent, [1, 2, 3, 5].map(secs));
+    assert_eq!(w.state(), State::Closed);
+    assert_eq!(w.take_error(), Some(Error::TimedOut));
+}

@@ -197,3 +197,51 @@ fn peeking_stops_at_the_mark() {
     assert_eq!(w.stack.peek(w.id(), 0, &mut bytes), Ok(2));
     assert_eq!(bytes[..2], text(4, 2));
 }
+
+/// `tcp_stdurg`: the pointer names the urgent byte itself.
+#[test]
+fn a_pointer_as_rfc_1122_had_it() {
+    let mut w = Wire::connected_to(
+        ustcp_proto::Config {
+            urgent_pointer_names_last: true,
+            ..config()
+        },
+        PLAIN,
+    );
+    w.peer("PU. 1:6(5) ack 1 urg 2");
+    assert_eq!(take_urgent(&mut w), Ok(Some(byte_at(3))));
+    assert_eq!(read(&mut w, 10), Ok(text(1, 2)));
+    assert_eq!(read(&mut w, 10), Ok(text(4, 2)));
+}
+
+/// As Linux: a probe of a closed window brings the pointer where the peer heeds it, and then the question.
+#[test]
+fn a_probe_tells_what_is_urgent() {
+    let mut w = Wire::connected();
+    w.peer(". 1:1(0) ack 1 win 0");
+    write_urgent(&mut w, 1, 5);
+    w.after(ms(200));
+    w.sees("U. 1:1(0) ack 1 urg 5");
+    w.sees("U. 0:0(0) ack 1 urg 6");
+    w.quiet();
+    w.peer(". 1:1(0) ack 1 win 1000");
+    w.sees("PU. 1:6(5) ack 1 urg 5");
+}
+
+/// One that lies too far ahead for the field is not told so.
+#[test]
+fn a_probe_does_not_tell_what_is_far_off() {
+    let mut w = Wire::connected();
+    w.peer(". 1:1(0) ack 1 win 0");
+    write_urgent(&mut w, 1, 70_000);
+    w.after(ms(200));
+    w.sees("U. 0:0(0) ack 1 urg 65535");
+    w.quiet();
+}
+
+/// Nobody is at the mark without a connection.
+#[test]
+fn no_mark_without_a_connection() {
+    let w = Wire::listening(config(), 1);
+    assert_eq!(w.stack.at_mark(w.listener()), Ok(false));
+}

@@ -139,11 +139,21 @@ fn linger_is_two_ints() {
         set_field(&mut options, SOL_SOCKET, libc::SO_LINGER, &value).unwrap();
         assert_eq!(options.linger, kept.map(|seconds| Duration::from_secs(seconds.into())));
     }
-    assert_eq!(linger_bytes(None), [0; 8]);
-    assert_eq!(
-        linger_bytes(Some(Duration::from_secs(5))),
-        [1i32.to_ne_bytes(), 5i32.to_ne_bytes()].concat()
-    );
+}
+
+/// As Linux: what was said when it was on is told when it is off.
+#[test]
+fn linger_keeps_its_seconds() {
+    let two_ints = |on: i32, seconds: i32| [on.to_ne_bytes(), seconds.to_ne_bytes()].concat();
+    let mut options = Options::default();
+    assert_eq!(field(&options, SOL_SOCKET, libc::SO_LINGER), Ok(two_ints(0, 0)));
+    for (set, told) in [((1, 7), (1, 7)), ((0, 3), (0, 7)), ((1, 0), (1, 0)), ((0, 9), (0, 0))] {
+        set_field(&mut options, SOL_SOCKET, libc::SO_LINGER, &two_ints(set.0, set.1)).unwrap();
+        assert_eq!(
+            field(&options, SOL_SOCKET, libc::SO_LINGER),
+            Ok(two_ints(told.0, told.1))
+        );
+    }
 }
 
 #[test]
