@@ -46,10 +46,9 @@ impl Engine {
 
     /// Something has come by a control connection, or it is closed.
     pub(crate) fn hear_control(&mut self, number: u64, flags: EventFlags) {
+        self.read_requests(number);
         if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
-            self.forget_control(number); // whatever it asked, nobody hears the answer
-        } else {
-            self.read_requests(number);
+            self.forget_control(number); // what it asked is done, and nobody hears the answer
         }
     }
 
@@ -72,19 +71,20 @@ impl Engine {
     fn on_packet(&mut self, number: u64, packet: &[u8]) {
         match Request::from_bytes(packet) {
             Ok((request, payload)) if request.token == self.site.whereabouts.token => {
-                if let Some(answer) = self.on_request(number, &request, payload) {
-                    self.answer(number, answer);
-                } else if let Some(control) = self.controls.get_mut(&number) {
+                if let Some(control) = self.controls.get_mut(&number) {
                     control.waits = true;
                 }
+                if let Some(answer) = self.on_request(number, &request, payload) {
+                    self.reply(number, answer);
+                }
             }
-            Ok(_) => self.answer(number, Err(Errno(libc::EACCES))),
-            Err(Malformed::Version) => self.answer(number, Err(Errno(libc::EPROTO))),
+            Ok(_) => self.reply(number, Err(Errno(libc::EACCES))),
+            Err(Malformed::Version) => self.reply(number, Err(Errno(libc::EPROTO))),
             Err(Malformed::Alien | Malformed::Operation) => self.forget_control(number),
         }
     }
 
-    /// `None`: it is answered later.
+    /// `None`: it is answered by itself, now or later.
     fn on_request(&mut self, control: u64, request: &Request, payload: &[u8]) -> Option<Answer> {
         match request.operation {
             Operation::Hello => Some(Ok(std::process::id().to_ne_bytes().to_vec())),
@@ -100,12 +100,25 @@ impl Engine {
         self.life.leases -= usize::from(lease.is_some());
     }
 
-    /// Answers a control connection; one that does not take its answer is closed.
+    /// Answers a request that has waited, and has the connection looked at for what came meanwhile.
     pub(crate) fn answer(&mut self, number: u64, answer: Answer) {
+        self.reply(number, answer);
+        self.answered.push(number);
+    }
+
+    /// Reads on where requests have been answered.
+    pub(crate) fn read_on(&mut self) {
+        for number in std::mem::take(&mut self.answered) {
+            self.read_requests(number);
+        }
+    }
+
+    /// Answers a control connection; one that does not take its answer is closed.
+    fn reply(&mut self, number: u64, answer: Answer) {
         let Some(control) = self.controls.get_mut(&number) else {
             return;
         };
-        let waited = std::mem::take(&mut control.waits);
+        control.waits = false;
         let (errno, payload) = match answer {
             Ok(payload) => (0, payload),
             Err(Errno(errno)) => (errno, Vec::new()),
@@ -113,8 +126,6 @@ impl Engine {
         let packet = [&Reply { errno }.to_bytes()[..], &payload].concat();
         if send(&control.stream, &packet, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_err() {
             self.forget_control(number);
-        } else if waited {
-            self.read_requests(number); // epoll does not tell again of what came meanwhile
         }
     }
 }

@@ -15,6 +15,11 @@ pub(crate) struct Departed {
     pub(crate) family: Family,
     pub(crate) local: SocketAddr,
     pub(crate) options: Options,
+    pub(crate) urgent_inline: bool,
+    /// The address that bind gave it.
+    pub(crate) bound: Option<SocketAddr>,
+    /// It was never connected, or not any more: with a fresh stream it may begin anew.
+    pub(crate) may_begin: bool,
 }
 
 /// The last of them; those before are forgotten.
@@ -45,6 +50,13 @@ impl Departure {
         }
     }
 
+    /// Takes out one that begins anew.
+    pub(crate) fn take_beginner(&mut self, number: u64) -> Option<Departed> {
+        self.by_number.get(&number).filter(|departed| departed.may_begin)?;
+        self.in_order.retain(|other| *other != number);
+        self.by_number.remove(&number)
+    }
+
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Departed> {
         self.by_number.get_mut(&number)
     }
@@ -61,6 +73,9 @@ mod tests {
             family: Family::V4,
             local: SocketAddr::from(([0, 0, 0, 0], 0)),
             options: Options::default(),
+            urgent_inline: false,
+            bound: None,
+            may_begin: false,
         }
     }
 

@@ -10,10 +10,24 @@ use crate::engine::Engine;
 use crate::socket::Phase;
 use crate::stream;
 
+/// How a socket and its program part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parting {
+    /// Its attempt to connect has failed, which connect has told or not.
+    Failed { told: bool },
+    /// Its connection was broken off.
+    Broken,
+    /// In peace, or the program went first.
+    Ended,
+}
+
 impl Engine {
     /// Something has changed at a socket's stream.
-    pub(crate) fn hear_stream(&mut self, number: u64, flags: EventFlags) {
-        let Some(socket) = self.sockets.get_mut(number) else {
+    pub(crate) fn hear_stream(&mut self, number: u64, which: u8, flags: EventFlags) {
+        if self.sockets.get(number).is_some_and(|socket| socket.spent) {
+            self.take_streams(); // the program may have brought a fresh one before it let this one go
+        }
+        let Some(socket) = self.sockets.get_mut(number).filter(|socket| socket.which == which) else {
             return;
         };
         socket.program_shut |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP);
@@ -61,7 +75,7 @@ impl Engine {
         let Phase::Connecting { waiting, .. } = std::mem::replace(&mut socket.phase, Phase::Connected) else {
             return;
         };
-        socket.connect_untold = waiting.is_empty();
+        socket.connect_untold = !waiting.iter().any(|control| self.controls.contains_key(control));
         self.connected(number);
         for control in waiting {
             self.answer(control, Ok(Vec::new()));
@@ -77,7 +91,8 @@ impl Engine {
         let Phase::Connecting { waiting, .. } = std::mem::replace(&mut socket.phase, Phase::Idle) else {
             return;
         };
-        self.part(number, waiting.is_empty());
+        let told = waiting.iter().any(|control| self.controls.contains_key(control));
+        self.part(number, Parting::Failed { told });
         for control in waiting {
             self.answer(control, Err(Errno(errno)));
         }
@@ -88,7 +103,7 @@ impl Engine {
         let Some(socket) = self.sockets.get_mut(number) else {
             return;
         };
-        (socket.shut, socket.end_told) = (false, false);
+        socket.spent = true;
         match std::mem::replace(&mut socket.phase, Phase::Idle) {
             Phase::Connecting { waiting, .. } => {
                 for control in waiting {
@@ -106,7 +121,7 @@ impl Engine {
             self.abort(number);
             return;
         }
-        let all_taken = self.pump_out(number);
+        let all_taken = self.pump_out(number) && self.send_waiting_urgent(number);
         self.pump_in(number);
         let Some(socket) = self.sockets.get_mut(number) else {
             return;
@@ -114,7 +129,7 @@ impl Engine {
         if socket.program_deaf && socket.program_gone {
             self.abort(number); // it has left bytes unread, or some have come since it went
         } else if socket.fault.is_some() && !self.has_more_for(number) {
-            self.part(number, true);
+            self.part(number, Parting::Broken);
         } else if all_taken {
             self.conclude(number);
         }
@@ -187,12 +202,11 @@ impl Engine {
         {
             let _ = stream::take(&socket.stream, &mut [0]); // the poison, or the program hears of a reset
         }
-        self.part(number, false);
+        self.part(number, Parting::Ended);
     }
 
     /// The stream is closed, and with what is unread in it the program hears of a reset. The stack's socket goes as well.
-    /// `tells`: the program has yet to ask why.
-    fn part(&mut self, number: u64, tells: bool) {
+    fn part(&mut self, number: u64, parting: Parting) {
         let Some(socket) = self.sockets.remove(number) else {
             return;
         };
@@ -200,10 +214,13 @@ impl Engine {
         if let (Ok(local), Ok(options)) = (stack.local_address(socket.id), stack.options(socket.id)) {
             let departed = Departed {
                 fault: socket.fault,
-                pending: socket.fault.filter(|_| tells),
+                pending: socket.fault.filter(|_| parting != Parting::Failed { told: true }),
                 family: socket.family,
                 local,
                 options,
+                urgent_inline: socket.urgent_inline,
+                bound: socket.bound,
+                may_begin: matches!(parting, Parting::Failed { .. }),
             };
             self.departed.enter(number, departed);
         }
@@ -216,6 +233,9 @@ impl Engine {
                 }
             }
             Phase::Idle | Phase::Connected | Phase::Offered { .. } => {}
+        }
+        if let Some((control, _)) = socket.urgent {
+            self.answer(control, Err(Errno(socket.fault.unwrap_or(libc::EPIPE))));
         }
         for listener in std::mem::take(&mut self.starved) {
             self.call(listener); // there is a descriptor again

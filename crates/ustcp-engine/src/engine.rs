@@ -46,6 +46,8 @@ pub struct Engine {
     pub(crate) departed: Departure,
     pub(crate) greetings: Greetings,
     pub(crate) controls: HashMap<u64, Control>,
+    /// Control connections whose request was answered after a while.
+    pub(crate) answered: Vec<u64>,
     /// Sockets to be looked at.
     pub(crate) called: Vec<u64>,
     /// Listeners that could not offer a connection for want of descriptors.
@@ -89,6 +91,7 @@ impl Engine {
             departed: Departure::new(options.quotas.departed),
             greetings: Greetings::default(),
             controls: HashMap::new(),
+            answered: Vec::new(),
             called: Vec::new(),
             starved: Vec::new(),
             chunk: vec![0; CHUNK].into_boxed_slice(),
@@ -130,7 +133,7 @@ impl Engine {
 
     fn sleep(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
         let due = [self.machine.poll_timeout(), self.life.poll_timeout()];
-        let until = match self.called.is_empty() {
+        let until = match self.called.is_empty() && self.answered.is_empty() {
             true => due.into_iter().flatten().min().map(|at| self.machine.until(at)),
             false => Some(Duration::ZERO),
         };
@@ -165,7 +168,7 @@ impl Engine {
             Some(Key::Controls(_)) => self.take_controls(),
             Some(Key::Greeting(number)) => self.hear_greeting(number),
             Some(Key::Control(number)) => self.hear_control(number, flags),
-            Some(Key::Socket(number)) => self.hear_stream(number, flags),
+            Some(Key::Socket(number, which)) => self.hear_stream(number, which, flags),
             Some(Key::Device) | None => {}
         }
     }
@@ -173,6 +176,7 @@ impl Engine {
     /// Looks at everyone who was called, and sends what comes of it, until nobody calls or this has gone on for long.
     fn settle(&mut self) {
         for _ in 0..ROUNDS {
+            self.read_on();
             self.call_ready();
             for number in std::mem::take(&mut self.called) {
                 if let Some(socket) = self.sockets.get_mut(number) {
@@ -182,7 +186,7 @@ impl Engine {
             }
             self.machine.transmit(self.now);
             self.call_ready();
-            if self.called.is_empty() {
+            if self.called.is_empty() && self.answered.is_empty() {
                 return;
             }
         }

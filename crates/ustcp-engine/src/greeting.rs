@@ -1,12 +1,13 @@
 //! Streams of programs on their way in: accepted, and not yet a socket.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::event::epoll::{self, EventFlags};
 use rustix::net::{SocketFlags, accept_with, sockopt};
 use ustcp_client::protocol::{Greeting, Tag};
-use ustcp_proto::Family;
+use ustcp_proto::{Family, SocketId};
 
 use crate::engine::Engine;
 use crate::key::Key;
@@ -65,20 +66,59 @@ impl Engine {
     /// The stream is a socket's from now on; what is in it besides the greeting is junk, which keeps the program from writing.
     fn attach(&mut self, stream: OwnedFd, client: u32, greeting: &Greeting) {
         let number = greeting.socket & Tag::SOCKET_MASK;
-        if number == 0 || self.sockets.contains(number) || self.sockets.of_client(client) >= self.options.quotas.sockets
-        {
+        let which = self.new_number().to_le_bytes()[0];
+        let data = epoll::EventData::new_u64(Key::Socket(number, which).data());
+        if number == 0 || epoll::modify(&self.epoll, &stream, data, STREAM_EVENTS | EventFlags::ET).is_err() {
             return;
         }
         let family = if greeting.is_v6 { Family::V6 } else { Family::V4 };
-        let data = epoll::EventData::new_u64(Key::Socket(number).data());
-        if epoll::modify(&self.epoll, &stream, data, STREAM_EVENTS | EventFlags::ET).is_err() {
-            return;
-        }
-        if let Ok(id) = self.machine.stack().socket(family) {
-            self.sockets
-                .insert(number, Socket::new(stream, id, family, client, greeting.run));
+        if let Some(begun) = self.beginning(number, family, client) {
+            let socket = Socket {
+                which,
+                bound: begun.bound,
+                urgent_inline: begun.urgent_inline,
+                ..Socket::new(stream, begun.id, family, client, greeting.run)
+            };
+            self.sockets.remove(number);
+            self.sockets.insert(number, socket);
         }
     }
+
+    /// What a new stream begins with: nothing, or what was before under its number. `None` where it may not begin.
+    fn beginning(&mut self, number: u64, family: Family, client: u32) -> Option<Beginning> {
+        if let Some(socket) = self.sockets.get(number) {
+            return socket.spent.then_some(Beginning {
+                id: socket.id,
+                bound: socket.bound,
+                urgent_inline: socket.urgent_inline,
+            });
+        }
+        if self.sockets.of_client(client) >= self.options.quotas.sockets {
+            return None;
+        }
+        let former = self.departed.take_beginner(number);
+        let stack = self.machine.stack();
+        let id = stack.socket(family).ok()?;
+        let mut bound = None;
+        if let Some(former) = &former {
+            // What has been taken once is taken again; the port may have been given to somebody else meanwhile.
+            let _ = stack.set_options(self.now, id, former.options);
+            bound = former.bound.filter(|bound| stack.bind(id, *bound).is_ok());
+        }
+        let urgent_inline = former.is_some_and(|former| former.urgent_inline);
+        Some(Beginning {
+            id,
+            bound,
+            urgent_inline,
+        })
+    }
+}
+
+/// What a new stream begins with.
+struct Beginning {
+    id: SocketId,
+    bound: Option<SocketAddr>,
+    urgent_inline: bool,
 }
 
 /// The next connection that waits at a listener.

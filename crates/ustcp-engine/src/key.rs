@@ -13,10 +13,12 @@ pub(crate) enum Key {
     Greeting(u64),
     /// A control connection.
     Control(u64),
-    /// The stream of a socket.
-    Socket(u64),
+    /// The stream of a socket: its number, and which of the streams that it has had.
+    Socket(u64, u8),
 }
 
+/// The bits of a socket's number.
+const SOCKET_BITS: u32 = 47;
 const SHIFT: u32 = 56;
 const NUMBER: u64 = (1 << SHIFT) - 1;
 
@@ -29,7 +31,7 @@ impl Key {
             Key::Controls(number) => (2, number),
             Key::Greeting(number) => (3, number),
             Key::Control(number) => (4, number),
-            Key::Socket(number) => (5, number),
+            Key::Socket(number, stream) => (5, u64::from(stream) << SOCKET_BITS | number),
         };
         kind << SHIFT | number & NUMBER
     }
@@ -43,7 +45,10 @@ impl Key {
             2 => Key::Controls(number),
             3 => Key::Greeting(number),
             4 => Key::Control(number),
-            5 => Key::Socket(number),
+            5 => Key::Socket(
+                number & ((1 << SOCKET_BITS) - 1),
+                u8::try_from(number >> SOCKET_BITS).ok()?,
+            ),
             _ => return None,
         })
     }
@@ -61,7 +66,8 @@ mod tests {
             Key::Controls(0),
             Key::Greeting(7),
             Key::Control(NUMBER),
-            Key::Socket((1 << 47) - 1),
+            Key::Socket((1 << 47) - 1, 0),
+            Key::Socket(1, u8::MAX),
         ] {
             assert_eq!(Key::from_data(key.data()), Some(key));
         }

@@ -59,7 +59,7 @@ impl Engine {
             return Err(SystemErrno::BADF);
         };
         let (ours, theirs) = made_pair(number, socket.family, socket.urgent_inline)?;
-        self.watch(&ours, Key::Socket(number), STREAM_EVENTS)?;
+        self.watch(&ours, Key::Socket(number, 0), STREAM_EVENTS)?;
         let arrival = Arrival {
             socket: number,
             local: Address(local.unwrap_or(peer)), // the stack knows it as long as it is held

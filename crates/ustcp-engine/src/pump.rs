@@ -172,7 +172,7 @@ impl Engine {
             } else {
                 STREAM_EVENTS
             };
-            let data = EventData::new_u64(Key::Socket(number).data());
+            let data = EventData::new_u64(Key::Socket(number, socket.which).data());
             // It cannot fail: the stream is watched since it was attached.
             let _ = epoll::modify(&self.epoll, &socket.stream, data, flags | EventFlags::ET);
         }

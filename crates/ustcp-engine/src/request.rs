@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use libc::{c_int, c_ulong};
 use ustcp_client::protocol::{Address, Operation, Request};
-use ustcp_proto::{Error, Framing, Shutdown};
+use ustcp_proto::{Error, Framing, Shutdown, State};
 use ustcp_runtime::Errno;
 
 use crate::control::Answer;
 use crate::engine::Engine;
 use crate::socket::{Listening, Phase};
+use crate::stream;
 
 /// Connections that are offered to a program at once, at most.
 const OFFERED_MAX: usize = 64;
@@ -18,17 +19,20 @@ impl Engine {
     /// `None`: it is answered when the attempt to connect is over.
     pub(crate) fn on_socket_request(&mut self, control: u64, request: &Request, payload: &[u8]) -> Option<Answer> {
         let number = request.socket;
-        if !self.sockets.contains(number) {
+        if self.sockets.get(number).is_none_or(|socket| socket.spent) {
             self.take_streams(); // its greeting was written before this request
         }
         if !self.sockets.contains(number) {
             return Some(self.ask_departed(request));
         }
         self.pump_out(number); // options are ordered with bytes
-        if request.operation == Operation::Connect {
-            return self.connect(control, request, payload);
+        let spent = self.sockets.get(number).is_some_and(|socket| socket.spent);
+        match request.operation {
+            Operation::Bind | Operation::Listen | Operation::Connect if spent => Some(Err(Errno(libc::ESTALE))),
+            Operation::Connect => self.connect(control, request, payload),
+            Operation::SendUrgent => self.send_urgent(control, request, payload),
+            _ => Some(self.carry_out(request, payload)),
         }
-        Some(self.carry_out(request, payload))
     }
 
     fn carry_out(&mut self, request: &Request, payload: &[u8]) -> Answer {
@@ -47,13 +51,14 @@ impl Engine {
                 let answer = self.machine.ask_number(id, c_ulong::from(request.a))?;
                 Ok(answer.to_ne_bytes().to_vec())
             }
-            Operation::SendUrgent => self.send_urgent(number, payload),
+
             Operation::Fault => {
                 let fault = self.socket(number)?.fault;
                 Ok(fault.unwrap_or(0).to_ne_bytes().to_vec())
             }
             Operation::Hello
             | Operation::Connect
+            | Operation::SendUrgent
             | Operation::Lease
             | Operation::PassedBy
             | Operation::List
@@ -67,7 +72,12 @@ impl Engine {
 
     fn bind(&mut self, number: u64, to: SocketAddr) -> Result<(), Errno> {
         let id = self.socket(number)?.id;
-        Ok(self.machine.stack().bind(id, to)?)
+        self.machine.stack().bind(id, to)?;
+        let bound = self.machine.stack().local_address(id)?;
+        if let Some(socket) = self.sockets.get_mut(number) {
+            socket.bound = Some(bound);
+        }
+        Ok(())
     }
 
     fn listen(&mut self, number: u64, backlog: u32) -> Result<(), Errno> {
@@ -122,7 +132,7 @@ impl Engine {
         }
     }
 
-    /// connect with AF_UNSPEC. The stream keeps a byte, as ever, and what the program fills it with anew is junk.
+    /// connect with AF_UNSPEC. The stream is spent: the program attaches a fresh one.
     fn disconnect(&mut self, number: u64) -> Result<(), Errno> {
         let id = self.socket(number)?.id;
         self.machine.stack().disconnect(self.now, id)?;
@@ -186,22 +196,48 @@ impl Engine {
         Ok(())
     }
 
-    /// The last byte is urgent, and what the program wrote before goes first.
-    fn send_urgent(&mut self, number: u64, payload: &[u8]) -> Answer {
-        let socket = self.socket(number)?;
-        if crate::stream::queued(&socket.stream) > usize::from(socket.head_taken) {
-            return Err(Errno(libc::EAGAIN));
+    /// The last byte is urgent, and what the program wrote before goes first. `None`: it is answered by itself.
+    fn send_urgent(&mut self, control: u64, request: &Request, payload: &[u8]) -> Option<Answer> {
+        let number = request.socket;
+        let socket = self.sockets.get_mut(number)?;
+        if socket.urgent.is_some() {
+            return Some(Err(Errno(libc::EAGAIN)));
         }
+        socket.urgent = Some((control, payload.to_vec()));
+        let sent = self.send_waiting_urgent(number);
+        if sent || request.a == 1 {
+            return None;
+        }
+        self.sockets.get_mut(number)?.urgent = None;
+        Some(Err(Errno(libc::EAGAIN)))
+    }
+
+    /// `true`: no urgent byte waits for what the program wrote before, or for room.
+    pub(crate) fn send_waiting_urgent(&mut self, number: u64) -> bool {
+        let Some(socket) = self.sockets.get_mut(number) else {
+            return true;
+        };
+        let Some((_, payload)) = &socket.urgent else {
+            return true;
+        };
+        let (id, len) = (socket.id, payload.len());
+        let before = stream::queued(&socket.stream) > usize::from(socket.head_taken);
+        let stack = self.machine.stack();
+        let open = matches!(stack.state(id), Ok(State::Established | State::CloseWait));
+        if open && (before || stack.room(id).unwrap_or(0) < len) {
+            return false;
+        }
+        let Some((control, payload)) = socket.urgent.take() else {
+            return true;
+        };
         let framing = Framing {
             urgent: true,
             ..Framing::default()
         };
-        let (id, len) = (socket.id, payload.len());
-        if self.machine.stack().room(id)? < len {
-            return Err(Errno(libc::EAGAIN));
-        }
-        let taken = self.machine.stack().send_framed(self.now, id, payload, framing)?;
-        Ok(u32::try_from(taken).unwrap_or(u32::MAX).to_ne_bytes().to_vec())
+        let taken = self.machine.stack().send_framed(self.now, id, &payload, framing);
+        let answer = taken.map(|taken| u32::try_from(taken).unwrap_or(u32::MAX).to_ne_bytes().to_vec());
+        self.answer(control, answer.map_err(Errno::from));
+        true
     }
 
     /// What can still be asked of a socket that has ended.
@@ -210,7 +246,16 @@ impl Engine {
         match request.operation {
             Operation::Fault => Ok(departed.fault.unwrap_or(0).to_ne_bytes().to_vec()),
             Operation::LocalAddress => Ok(told(departed.local)),
-            Operation::Connect => Err(Errno(departed.pending.take().unwrap_or(libc::ECONNABORTED))),
+            Operation::Connect => Err(Errno(match (departed.pending.take(), departed.may_begin) {
+                (Some(fault), true) => fault, // as Linux: what has failed is told first
+                (None, true) => libc::ESTALE,
+                (_, false) => libc::EISCONN,
+            })),
+            Operation::Bind | Operation::Listen if departed.may_begin => Err(Errno(libc::ESTALE)),
+            Operation::Disconnect => {
+                (departed.may_begin, departed.pending) = (true, None);
+                Ok(Vec::new())
+            }
             Operation::SendUrgent => Err(Errno(departed.pending.take().unwrap_or(libc::EPIPE))),
             Operation::Ioctl => Ok(0_i32.to_ne_bytes().to_vec()),
             Operation::GetOption if option_name(request) == (libc::SOL_SOCKET, libc::SO_ERROR) => {
@@ -224,7 +269,7 @@ impl Engine {
                 answer
             }
             Operation::SetOption => Ok(Vec::new()),
-            Operation::Bind | Operation::Listen | Operation::Disconnect => Err(Errno(libc::EINVAL)),
+            Operation::Bind | Operation::Listen => Err(Errno(libc::EINVAL)),
             _ => Err(Errno(libc::ENOTCONN)),
         }
     }

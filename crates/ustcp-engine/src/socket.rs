@@ -49,6 +49,14 @@ pub(crate) struct Arrived {
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) stream: OwnedFd,
+    /// Which of the streams that it has had this is.
+    pub(crate) which: u8,
+    /// It was disconnected: the stream is of no more use, and the program brings a fresh one.
+    pub(crate) spent: bool,
+    /// The address that bind gave it.
+    pub(crate) bound: Option<SocketAddr>,
+    /// An urgent byte that waits for room, and the control connection that waits to hear of it.
+    pub(crate) urgent: Option<(u64, Vec<u8>)>,
     pub(crate) id: SocketId,
     pub(crate) family: Family,
     /// The process that attached it, or its listener.
@@ -86,6 +94,10 @@ impl Socket {
     pub(crate) fn new(stream: OwnedFd, id: SocketId, family: Family, client: u32, run: u32) -> Socket {
         Socket {
             stream,
+            which: 0,
+            spent: false,
+            bound: None,
+            urgent: None,
             id,
             family,
             client,

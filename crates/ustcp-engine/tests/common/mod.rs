@@ -151,15 +151,19 @@ impl Reach {
     }
 
     pub(crate) fn socket_of(&self, is_v6: bool) -> Program {
+        let socket = u64::from_ne_bytes(random()) & Tag::SOCKET_MASK;
+        self.attached(Tag { socket, is_v6 })
+    }
+
+    /// A socket with this tag, attached.
+    pub(crate) fn attached(&self, tag: Tag) -> Program {
         let stream = unix(SocketType::STREAM);
-        let number = u64::from_ne_bytes(random()) & Tag::SOCKET_MASK;
-        let tag = Tag { socket: number, is_v6 };
         sys::Socket::tagged(stream.as_raw_fd(), tag).unwrap();
         connect(&stream, &self.whereabouts.address(Listener::Streams).unwrap()).unwrap();
         let greeting = Greeting {
             token: self.whereabouts.token,
-            socket: number,
-            is_v6,
+            socket: tag.socket,
+            is_v6: tag.is_v6,
             run: 0,
         };
         assert_eq!(
@@ -168,7 +172,7 @@ impl Reach {
         );
         let program = Program {
             engine: *self,
-            number,
+            number: tag.socket,
             stream: UnixStream::from(stream),
         };
         program.fill();
@@ -270,6 +274,12 @@ impl Program {
     fn fill(&self) {
         let junk = [0_u8; 65_536];
         while send(&self.stream, &junk, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_ok() {}
+    }
+
+    /// A fresh stream under the same number.
+    pub(crate) fn renewed(&self) -> Program {
+        self.engine
+            .attached(sys::Socket::of(self.stream.as_raw_fd()).unwrap().tag)
     }
 
     pub(crate) fn ask(&self, operation: Operation, a: i32, payload: &[u8]) -> Result<Vec<u8>, i32> {

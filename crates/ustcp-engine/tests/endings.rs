@@ -1,0 +1,391 @@
+//! How connections end, and what both sides hear of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use common::{KERNEL, Program, STACK, at, await_events, engine, pattern};
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_linger, set_socket_oobinline};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use ustcp_client::protocol::{Address, Operation};
+
+const ENDED: PollFlags = PollFlags::IN.union(PollFlags::OUT).union(PollFlags::RDHUP);
+const BROKEN: PollFlags = ENDED.union(PollFlags::HUP).union(PollFlags::ERR);
+
+fn reset(peer: TcpStream) {
+    set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+}
+
+/// What the kernel's program reads in the end.
+fn error_of(peer: &mut TcpStream) -> Option<i32> {
+    await_events(&*peer, PollFlags::RDHUP);
+    let mut rest = Vec::new();
+    peer.read_to_end(&mut rest).err().and_then(|error| error.raw_os_error())
+}
+
+#[test]
+fn the_peers_reset_comes_after_what_it_sent_before() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = engine.connected_to_kernel();
+    peer.write_all(b"last words").unwrap();
+    program.await_events(PollFlags::IN);
+    reset(peer);
+    assert_eq!(
+        program.await_events(PollFlags::RDHUP) & BROKEN,
+        PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR
+    );
+    assert_eq!(program.events(), BROKEN);
+    assert_eq!(program.read_exact(10), b"last words");
+    assert_eq!(program.read_to_end(), Err(libc::ECONNRESET));
+    assert_eq!(program.read_to_end(), Ok(vec![]));
+    assert_eq!(program.fault(), libc::ECONNRESET);
+    assert_eq!(program.fault(), libc::ECONNRESET);
+    assert_eq!(program.option(libc::SOL_SOCKET, libc::SO_ERROR), Ok(libc::ECONNRESET));
+    assert_eq!(program.option(libc::SOL_SOCKET, libc::SO_ERROR), Ok(0));
+    assert_eq!(program.address(Operation::PeerAddress), Err(libc::ENOTCONN));
+    assert_eq!(
+        program.address(Operation::LocalAddress).unwrap().ip().to_string(),
+        STACK
+    );
+    assert_eq!(program.connect(at(KERNEL, 1)), Err(libc::EISCONN));
+}
+
+#[test]
+fn a_reset_overtakes_nothing_that_the_program_has_no_room_for() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = engine.connected_to_kernel();
+    let bytes = pattern(900_000); // more than a stream takes unread, less than the window
+    peer.write_all(&bytes).unwrap();
+    while rustix::io::ioctl_fionread(&program.stream).unwrap() < 100_000 {
+        std::thread::yield_now();
+    }
+    // A reset overtakes what is on its way.
+    while outstanding(&peer) > 0 {
+        std::thread::yield_now();
+    }
+    reset(peer);
+    assert_eq!(program.read_exact(bytes.len()), bytes);
+    assert_eq!(program.read_to_end(), Err(libc::ECONNRESET));
+}
+
+/// Bytes that the kernel has sent and not seen acknowledged.
+fn outstanding(peer: &TcpStream) -> u64 {
+    let table = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+    let ends = [peer.local_addr(), peer.peer_addr()].map(|end| format!(":{:04X}", end.unwrap().port()));
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<&str>>());
+    let mut mine = rows.filter(|row| row[1].ends_with(&ends[0]) && row[2].ends_with(&ends[1]));
+    let queues = mine.next().unwrap()[4];
+    u64::from_str_radix(queues.split(':').next().unwrap(), 16).unwrap()
+}
+
+#[test]
+fn a_program_that_leaves_bytes_unread_resets_its_peer() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = engine.connected_to_kernel();
+    peer.write_all(b"unread").unwrap();
+    program.await_events(PollFlags::IN);
+    drop(program);
+    assert_eq!(error_of(&mut peer), Some(libc::ECONNRESET));
+}
+
+#[test]
+fn a_program_that_wants_no_lingering_resets_its_peer() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = engine.connected_to_kernel();
+    let linger = [1_i32.to_ne_bytes(), 0_i32.to_ne_bytes()].concat();
+    program.set_option(libc::SOL_SOCKET, libc::SO_LINGER, &linger).unwrap();
+    drop(program);
+    assert_eq!(error_of(&mut peer), Some(libc::ECONNRESET));
+}
+
+#[test]
+fn what_comes_for_a_program_that_has_gone_is_answered_by_a_reset() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = engine.connected_to_kernel();
+    drop(program);
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    peer.write_all(b"anybody there?").unwrap();
+    await_events(&peer, PollFlags::empty()); // the error alone
+    let error = peer.take_error().unwrap().unwrap();
+    assert_eq!(error.raw_os_error(), Some(libc::EPIPE)); // what a reset is called in CLOSE-WAIT
+}
+
+#[test]
+fn what_a_program_wrote_before_it_went_arrives() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = engine.connected_to_kernel();
+    let bytes = pattern(150_000);
+    program.write(&bytes);
+    drop(program);
+    let mut got = Vec::new();
+    peer.read_to_end(&mut got).unwrap();
+    assert!(got == bytes);
+}
+
+#[test]
+fn a_failed_attempt_is_told_once_and_may_be_made_again() {
+    let Some(engine) = engine() else { return };
+    let refused = TcpListener::bind((KERNEL, 0)).unwrap().local_addr().unwrap();
+    let program = engine.socket();
+    let own = at(STACK, 4711);
+    program.ask(Operation::Bind, 0, &Address(own).to_bytes()).unwrap();
+    program
+        .set_option(libc::IPPROTO_TCP, libc::TCP_NODELAY, &1_i32.to_ne_bytes())
+        .unwrap();
+    assert_eq!(program.connect(refused), Err(libc::ECONNREFUSED));
+    assert_eq!(program.events(), BROKEN);
+    assert_eq!(program.option(libc::SOL_SOCKET, libc::SO_ERROR), Ok(0));
+    assert_eq!(program.address(Operation::LocalAddress), Ok(own));
+    assert_eq!(program.connect(refused), Err(libc::ESTALE));
+
+    let again = program.renewed();
+    assert_eq!(again.option(libc::IPPROTO_TCP, libc::TCP_NODELAY), Ok(1));
+    let listener = TcpListener::bind(refused).unwrap();
+    again.connect(refused).unwrap();
+    assert_eq!(listener.accept().unwrap().1, own);
+    drop(program);
+    again.write(b"still connected");
+}
+
+#[test]
+fn an_attempt_that_does_not_wait_fails_in_poll_and_tells_why() {
+    let Some(engine) = engine() else { return };
+    let refused = Address(TcpListener::bind((KERNEL, 0)).unwrap().local_addr().unwrap()).to_bytes();
+    for by_option in [true, false] {
+        let program = engine.socket();
+        assert_eq!(program.ask(Operation::Connect, 0, &refused), Err(libc::EINPROGRESS));
+        program.await_events(PollFlags::HUP);
+        assert_eq!(program.events(), BROKEN);
+        assert_eq!(program.fault(), libc::ECONNREFUSED);
+        if by_option {
+            assert_eq!(program.option(libc::SOL_SOCKET, libc::SO_ERROR), Ok(libc::ECONNREFUSED));
+        } else {
+            assert_eq!(program.ask(Operation::Connect, 0, &refused), Err(libc::ECONNREFUSED));
+        }
+        assert_eq!(program.ask(Operation::Connect, 0, &refused), Err(libc::ESTALE));
+    }
+}
+
+#[test]
+fn a_wait_that_is_given_up_leaves_the_attempt_alone() {
+    let Some(engine) = engine() else { return };
+    let program = engine.socket();
+    let (listener, port) = engine.listener(1);
+    let to = Address(at("127.0.0.1", port)).to_bytes();
+    let control = engine.control();
+    control.send(Operation::Connect, program.number, 1, 0, &to);
+    drop(control);
+    program.await_events(PollFlags::OUT);
+    let (server, _) = listener.accept();
+    server.write(b"here");
+    assert_eq!(program.read_exact(4), b"here");
+}
+
+#[test]
+fn disconnect_undoes_connect_and_listen() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = engine.connected_to_kernel();
+    program.ask(Operation::Disconnect, 0, &[]).unwrap();
+    assert_eq!(error_of(&mut peer), Some(libc::ECONNRESET));
+    assert_eq!(program.connect(at(KERNEL, 1)), Err(libc::ESTALE));
+    let program = program.renewed();
+    program
+        .ask(Operation::Bind, 0, &Address(at(STACK, 80)).to_bytes())
+        .unwrap();
+    program.ask(Operation::Listen, 1, &[]).unwrap();
+    let client = engine.socket();
+    client.connect(at(STACK, 80)).unwrap();
+    program.ask(Operation::Disconnect, 0, &[]).unwrap();
+    let program = program.renewed();
+    assert_eq!(engine.socket().connect(at(STACK, 80)), Err(libc::ECONNREFUSED));
+    program.ask(Operation::Listen, 1, &[]).unwrap();
+    assert_eq!(program.address(Operation::LocalAddress), Ok(at(STACK, 80)));
+}
+
+#[test]
+fn a_listener_that_closes_resets_what_waits_in_accept() {
+    let Some(engine) = engine() else { return };
+    let (listener, port) = engine.listener(8);
+    let mut offered = TcpStream::connect(at(STACK, port)).unwrap();
+    listener.await_events(PollFlags::IN);
+    drop(listener);
+    assert_eq!(error_of(&mut offered), Some(libc::ECONNRESET));
+    let refused = TcpStream::connect(at(STACK, port)).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
+}
+
+#[test]
+fn a_descriptor_that_was_taken_outlives_its_listener() {
+    let Some(engine) = engine() else { return };
+    let (listener, port) = engine.listener(8);
+    let mut peer = TcpStream::connect(at(STACK, port)).unwrap();
+    let (accepted, _) = listener.take_arrival();
+    drop(listener);
+    accepted.confirm();
+    accepted.write(b"mine");
+    let mut got = [0; 4];
+    peer.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"mine");
+}
+
+#[test]
+fn one_that_was_reset_before_accept_is_accepted_and_says_so() {
+    let Some(engine) = engine() else { return };
+    let (listener, port) = engine.listener(8);
+    let mut peer = TcpStream::connect(at(STACK, port)).unwrap();
+    let from = peer.local_addr().unwrap();
+    peer.write_all(b"early").unwrap();
+    listener.await_events(PollFlags::IN);
+    reset(peer);
+    let (accepted, arrival) = listener.accept();
+    assert_eq!(arrival.peer, Address(from));
+    accepted.await_events(PollFlags::HUP);
+    assert_eq!(accepted.read_exact(5), b"early");
+    assert_eq!(accepted.read_to_end(), Err(libc::ECONNRESET));
+}
+
+#[test]
+fn no_more_are_offered_than_the_backlog_and_all_come_in_the_end() {
+    let Some(engine) = engine() else { return };
+    let (listener, port) = engine.listener(2);
+    let peers: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(at(STACK, port)).unwrap()).collect();
+    for peer in &peers {
+        let (_accepted, arrival) = listener.accept();
+        assert!(
+            peers
+                .iter()
+                .any(|peer| Address(peer.local_addr().unwrap()) == arrival.peer),
+            "{peer:?}"
+        );
+    }
+}
+
+#[test]
+fn a_listener_that_is_shut_down_listens_no_longer() {
+    let Some(engine) = engine() else { return };
+    let (listener, port) = engine.listener(8);
+    listener.ask(Operation::Shutdown, libc::SHUT_RD, &[]).unwrap();
+    listener.stream.shutdown(std::net::Shutdown::Read).unwrap();
+    let refused = TcpStream::connect(at(STACK, port)).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
+}
+
+#[test]
+fn reading_that_is_shut_ends_at_once() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = engine.connected_to_kernel();
+    program.ask(Operation::Shutdown, libc::SHUT_RD, &[]).unwrap();
+    assert_eq!(program.read_to_end(), Ok(vec![]));
+    assert_eq!(program.events(), ENDED);
+    program.write(b"still writing");
+    let mut got = [0; 13];
+    peer.read_exact(&mut got).unwrap();
+    assert_eq!(
+        engine.socket().ask(Operation::Shutdown, libc::SHUT_RD, &[]),
+        Err(libc::ENOTCONN)
+    );
+}
+
+#[test]
+fn both_halves_shut_is_fin_and_no_reset() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = engine.connected_to_kernel();
+    program.write(b"all");
+    program.ask(Operation::Shutdown, libc::SHUT_RDWR, &[]).unwrap();
+    program.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    let mut got = Vec::new();
+    peer.read_to_end(&mut got).unwrap();
+    assert_eq!(got, b"all");
+}
+
+#[test]
+fn an_engine_that_dies_resets_every_program() {
+    let Some(mut engine) = engine() else { return };
+    let (listener, port) = engine.listener(8);
+    let (program, _peer) = engine.connected_to_kernel();
+    let client = engine.socket();
+    client.connect(at("127.0.0.1", port)).unwrap();
+    let (server, _) = listener.accept();
+    let attempt = engine.socket();
+    let nowhere = Address(at("10.77.0.77", 1)).to_bytes();
+    assert_eq!(attempt.ask(Operation::Connect, 0, &nowhere), Err(libc::EINPROGRESS));
+    engine.stop();
+    for program in [program, client, server, attempt] {
+        program.await_events(PollFlags::HUP);
+        assert_eq!(program.read_to_end(), Err(libc::ECONNRESET));
+    }
+}
+
+#[test]
+fn urgent_bytes_go_out_in_their_place() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = engine.connected_to_kernel();
+    program.write(b"before");
+    let sent = program.ask(Operation::SendUrgent, 1, b"!").unwrap();
+    assert_eq!(sent, 1_u32.to_ne_bytes());
+    program.write(b"after");
+    program.shut_writing();
+    await_events(&peer, PollFlags::PRI);
+    let mut byte = [0];
+    assert_eq!(recv(&peer, &mut byte, RecvFlags::OOB).unwrap().1, 1);
+    assert_eq!(&byte, b"!");
+    let mut stream = Vec::new();
+    peer.read_to_end(&mut stream).unwrap();
+    assert_eq!(stream, b"beforeafter");
+}
+
+#[test]
+fn urgent_bytes_come_in_in_their_place() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = engine.connected_to_kernel();
+    peer.write_all(b"before").unwrap();
+    send(&peer, b"!", SendFlags::OOB).unwrap();
+    peer.write_all(b"after").unwrap();
+    drop(peer);
+    program.await_events(PollFlags::PRI);
+    let mut bytes = [0; 20];
+    assert_eq!(recv(&program.stream, &mut bytes, RecvFlags::OOB).unwrap().1, 1);
+    assert_eq!(bytes[0], b'!');
+    assert_eq!(recv(&program.stream, &mut bytes, RecvFlags::OOB), Err(Errno::INVAL));
+    assert_eq!(program.read_to_end().unwrap(), b"beforeafter");
+}
+
+#[test]
+fn urgent_bytes_stay_in_the_stream_of_a_program_that_wants_them_there() {
+    let Some(engine) = engine() else { return };
+    let (listener, port) = engine.listener(1);
+    listener
+        .set_option(libc::SOL_SOCKET, libc::SO_OOBINLINE, &1_i32.to_ne_bytes())
+        .unwrap();
+    assert_eq!(listener.option(libc::SOL_SOCKET, libc::SO_OOBINLINE), Ok(1));
+    let mut peer = TcpStream::connect(at(STACK, port)).unwrap();
+    let (accepted, _) = listener.accept(); // what it inherits, the engine has set on its descriptor
+    assert_eq!(accepted.option(libc::SOL_SOCKET, libc::SO_OOBINLINE), Ok(1));
+    inline(&mut peer, &accepted);
+
+    let (program, mut peer) = engine.connected_to_kernel();
+    program
+        .set_option(libc::SOL_SOCKET, libc::SO_OOBINLINE, &1_i32.to_ne_bytes())
+        .unwrap();
+    set_socket_oobinline(&program.stream, true).unwrap();
+    inline(&mut peer, &program);
+}
+
+fn inline(peer: &mut TcpStream, program: &Program) {
+    peer.write_all(b"before").unwrap();
+    send(&*peer, b"!", SendFlags::OOB).unwrap();
+    peer.write_all(b"after").unwrap();
+    program.await_events(PollFlags::PRI);
+    assert_eq!(program.read_exact(6), b"before");
+    assert_eq!(program.read_exact(6), b"!after");
+}
