@@ -374,7 +374,7 @@ static void test_listening(void)
     FAILS(ustcp_bind(other, generic(&name), sizeof name), EADDRINUSE);
     FAILS(ustcp_connect(fd, generic(&name), sizeof name), EISCONN);
     FAILS(ustcp_recv(fd, &byte, 1, MSG_DONTWAIT), ENOTCONN);
-    FAILS(ustcp_send(fd, &byte, 1, MSG_NOSIGNAL), EPIPE);
+    FAILS(ustcp_send(fd, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT), EPIPE);
     FAILS(ustcp_ioctl(fd, FIONREAD, &value), EINVAL);
     FAILS(ustcp_ioctl(fd, SIOCOUTQ, &value), EINVAL);
     FAILS(ustcp_accept4(fd, NULL, NULL, 0x10), EINVAL);
@@ -807,7 +807,7 @@ static void test_urgent(void)
     GIVES(ustcp_send(pair[0], "abc", 3, MSG_OOB), 3);
     GIVES(events_of(pair[1], POLLPRI | POLLIN), POLLPRI | POLLIN);
     GIVES(ustcp_ioctl(pair[1], FIONREAD, &queued), 0);
-    GIVES(queued, 2);
+    GIVES(queued, ON_ENGINE ? 3 : 2); /* AF_UNIX counts the urgent byte too */
     GIVES(ustcp_recv(pair[1], bytes, sizeof bytes, MSG_OOB | MSG_PEEK), 1);
     GIVES(ustcp_recvmsg(pair[1], &message, MSG_OOB), 1);
     GIVES(bytes[0], 'c');

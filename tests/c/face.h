@@ -45,4 +45,10 @@
 
 #endif
 
+#include <stdlib.h>
+
+/* On an engine, under libustcp_preload.so or by libustcp itself: a socket is a stream of AF_UNIX, and where that cannot do
+ * as TCP does docs/preload.md says so. */
+#define ON_ENGINE (getenv("USTCP_ENGINE") != NULL)
+
 #endif

@@ -45,19 +45,25 @@ pub(crate) fn of_connect(from: Source, is_v6: bool) -> Result<Named, Errno> {
     }
 }
 
-/// The bytes of an address, and its family where they are enough to have one. Longer ones than `struct sockaddr_storage`
-/// do not exist.
-fn copied(from: Source) -> Result<([u8; V6], Option<i32>), Errno> {
-    if from.len() > size_of::<libc::sockaddr_storage>() {
+const LONGEST: usize = size_of::<libc::sockaddr_storage>();
+
+/// Looks at an address, as Linux does before it has any use for it: `EFAULT`; `EINVAL` for one longer than `struct
+/// sockaddr_storage`.
+pub(crate) fn look_at(from: Source) -> Result<[u8; LONGEST], Errno> {
+    let mut bytes = [0; LONGEST];
+    if from.len() > LONGEST {
         return Err(Errno::INVAL);
     }
-    let mut bytes = [0; V6];
     from.read(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The bytes of an address, and its family where they are enough to have one.
+fn copied(from: Source) -> Result<([u8; V6], Option<i32>), Errno> {
+    let bytes = look_at(from)?;
     let family = bytes.first_chunk::<FAMILY>().filter(|_| from.len() >= FAMILY);
-    Ok((
-        bytes,
-        family.map(|family| libc::sa_family_t::from_ne_bytes(*family).into()),
-    ))
+    let family = family.map(|family| libc::sa_family_t::from_ne_bytes(*family).into());
+    Ok((*bytes.first_chunk().unwrap_or(&[0; V6]), family))
 }
 
 fn read(bytes: &[u8; V6], len: usize, family: i32, is_v6: bool, purpose: Purpose) -> Result<SocketAddr, Errno> {

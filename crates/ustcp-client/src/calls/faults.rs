@@ -24,26 +24,25 @@ pub enum Direction {
 #[must_use]
 pub fn fault(engine: &Engine, fd: libc::c_int, native: Errno, direction: Direction) -> Errno {
     let may_differ = match direction {
-        Direction::Reading => matches!(native, Errno::CONNRESET | Errno::INVAL),
-        Direction::Writing { .. } => matches!(native, Errno::CONNRESET | Errno::PIPE | Errno::NOTCONN),
+        Direction::Reading => matches!(native, Errno::CONNRESET | Errno::INVAL | Errno::AGAIN),
+        Direction::Writing { .. } => {
+            matches!(native, Errno::CONNRESET | Errno::PIPE | Errno::NOTCONN | Errno::AGAIN)
+        }
     };
-    match Socket::of(fd).filter(|_| may_differ) {
-        Some(socket) => engine.fault(&socket, native, direction),
-        None => native,
+    if !may_differ {
+        return native;
     }
+    Socket::of(fd).map_or(native, |socket| engine.fault(&socket, native, direction))
 }
 
 impl Engine {
     fn fault(&self, socket: &Socket, native: Errno, direction: Direction) -> Errno {
         match (direction, native) {
-            // Never connected.
+            // Never connected, or a listener's.
             (Direction::Reading, Errno::INVAL) if !socket.is_attached() => Errno::NOTCONN,
-            (Direction::Writing { quiet }, Errno::NOTCONN) => {
-                if !quiet {
-                    sys::raise_sigpipe();
-                }
-                Errno::PIPE
-            }
+            (Direction::Reading, Errno::AGAIN) if socket.listens => Errno::NOTCONN,
+            (Direction::Writing { quiet }, Errno::NOTCONN) => broken_pipe(quiet),
+            (Direction::Writing { quiet }, Errno::AGAIN) if socket.listens => broken_pipe(quiet),
             (_, Errno::CONNRESET) => self.true_errno(socket),
             // The first write after a reset says so; what the descriptor knows of it is gone then.
             (Direction::Writing { .. }, Errno::PIPE) if native_error(socket) != 0 => self.true_errno(socket),
@@ -59,4 +58,11 @@ impl Engine {
             Ok(number) => sys::checked(number),
         }
     }
+}
+
+fn broken_pipe(quiet: bool) -> Errno {
+    if !quiet {
+        sys::raise_sigpipe();
+    }
+    Errno::PIPE
 }

@@ -4,6 +4,7 @@ use libc::c_int;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 
+use super::address;
 use crate::engine::{Engine, Question};
 use crate::protocol::Operation;
 use crate::sys::message::{self, Message};
@@ -33,9 +34,11 @@ impl Engine {
     }
 
     /// `MSG_FASTOPEN` with an address connects first; the bytes go after the handshake, as to a server without a cookie.
+    /// Any other address is looked at, and no more.
     fn open(&self, socket: &Socket, flags: c_int, to: Source) -> Result<(), Errno> {
         match flags & libc::MSG_FASTOPEN {
-            0 => Ok(()),
+            0 if to.is_null() => Ok(()),
+            0 => address::look_at(to).map(drop),
             _ if to.is_null() => Err(Errno::INVAL),
             _ => self.connect(socket, to),
         }
