@@ -23,6 +23,7 @@ mod ingress;
 mod keys;
 mod listeners;
 mod memory;
+mod overview;
 mod path_mtus;
 mod ports;
 mod reassembly;
@@ -40,6 +41,7 @@ pub use config::{Cidr, Config, EcnPolicy, Identity, Secret, SynCookies, TimeWait
 pub use counters::{Census, Counters};
 pub use error::Error;
 pub use event::{DropReason, Event, EventKind, Flow, SegmentSummary, Timer};
+pub use overview::{Overview, Waiting};
 pub use reassembly::{Reassembler, ReassemblyCounts};
 pub use report::ErrorReport;
 pub use socket::{Family, Framing, Info, Options, Phase, Readiness, Shutdown, SocketId};

@@ -67,6 +67,7 @@ mod nagle;
 mod offload;
 #[cfg(test)]
 mod options;
+mod overview;
 #[cfg(test)]
 mod rack;
 #[cfg(test)]
