@@ -130,6 +130,10 @@ def test_sends_and_recvs_and_their_flags():
     assert (server.recv(9), server.ioctl(SIOCATMARK)) == (b"xy", 1)
     with pytest.raises(BlockingIOError):
         server.recv(9)  # past the mark, or close would find something unread
+    client.send(b"!", socket.MSG_OOB)
+    client.send(b"more")
+    link.carry()
+    assert (server.recv(9), server.ioctl(SIOCATMARK)) == (b"more", 0)  # all that is behind the mark
     server.shutdown(socket.SHUT_WR)
     link.carry()
     assert client.recv(1) == b""

@@ -155,7 +155,7 @@ impl Stack {
                 if !self
                     .half_open
                     .get_mut(key)
-                    .is_some_and(|half| half.may_answer(now, &header))
+                    .is_some_and(|half| half.may_answer(now, &header, segment))
                 {
                     return self.cx.dropped(Some(half.flow), DropReason::Limit);
                 }

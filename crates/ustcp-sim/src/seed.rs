@@ -14,8 +14,10 @@ use crate::program::{Program, Promise, Script};
 use crate::scenario::{LEAST, Opening, Scenario, Side};
 use crate::{HostEvent, HostId, Network, Rng, Tally, TracedPacket};
 
-/// Nothing lasts longer: sixty retransmissions two minutes apart are two hours.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Nothing lasts longer: sixty retransmissions two minutes apart are two hours, which end one attempt and not a conversation.
+/// The slowest loses a quarter of all packets either way and has no SACK: each timeout is of minutes, the segments at last of
+/// 36 bytes, and it takes a day.
+const LONGEST: Duration = Duration::from_secs(48 * 3600);
 /// Turns of the programs at one instant before it is held to be a loop.
 const TURNS: usize = 1000;
 const PORTS: [u16; 2] = [1000, 2000];

@@ -23,12 +23,24 @@ pub(super) struct Arrival<'a> {
     ecn: Ecn,
     /// It came with text, SYN or FIN, new or not.
     pub(super) occupied: bool,
+    /// The number after the last byte of text as it came.
+    text_end: SeqNum,
 }
 
 impl Arrival<'_> {
     /// SEG.SEQ of the first byte of text as it came.
     fn text_seq(&self) -> SeqNum {
         self.header.seq + usize::from(self.header.flags.has(Flags::SYN))
+    }
+
+    /// The number after its text and FIN as they came.
+    fn end(&self) -> SeqNum {
+        self.text_end + usize::from(self.header.flags.has(Flags::FIN))
+    }
+
+    /// Something of it is new and inside the window.
+    fn is_of_use(&self) -> bool {
+        !self.text.is_empty() || self.fin
     }
 
     fn has(&self, flag: Flags) -> bool {
@@ -72,7 +84,7 @@ impl Connection {
             return RETURN; // text and FIN wait until ESTABLISHED: unacknowledged, they come again
         }
         self.take_text(cx, &arrival)?;
-        self.check_fin(cx, &arrival)
+        self.check_fin(cx)
     }
 
     fn check_ack_of_syn(&mut self, now: Instant, header: &TcpHeader) -> Step<()> {
@@ -130,11 +142,13 @@ impl Connection {
             fin: header.flags.has(Flags::FIN),
             ecn: segment.ecn,
             occupied: true,
+            text_end: header.seq + 1 + segment.payload.len(),
         })
     }
 
     /// §3.10.7.4, all states with both sequence numbers known.
     fn segment_arrives(&mut self, cx: &mut Context, segment: &TcpSegment<'_>) -> Step<()> {
+        self.check_flags(cx, &segment.header)?;
         self.check_age(cx, segment)?; //                   RFC 7323 R1
         let arrival = self.check_sequence(cx, segment)?; // first
         self.check_rst(cx, &arrival)?; //                  second
@@ -142,7 +156,18 @@ impl Connection {
         self.check_ack(cx, &arrival)?; //                  fifth
         self.take_urgent(cx, &arrival); //                 sixth
         self.take_text(cx, &arrival)?; //                  seventh
-        self.check_fin(cx, &arrival) //                    eighth
+        self.check_fin(cx) //                              eighth
+    }
+
+    /// What has none of these says nothing, wherever it stands. RFC 9293 looks at the sequence number first and would
+    /// answer some of them; Linux none.
+    fn check_flags(&self, cx: &mut Context, header: &TcpHeader) -> Step<()> {
+        let Flags(flags) = header.flags;
+        if flags & (Flags::ACK | Flags::RST | Flags::SYN).0 != 0 {
+            return ControlFlow::Continue(());
+        }
+        cx.dropped(Some(self.flow), DropReason::State);
+        RETURN
     }
 
     /// Protection against wrapped sequence numbers, RFC 7323 §5.3 R1: a segment from before the last one taken is not
@@ -188,25 +213,10 @@ impl Connection {
         let syn = usize::from(header.flags.has(Flags::SYN));
         let fin = usize::from(header.flags.has(Flags::FIN));
         let len = segment.payload.len() + syn + fin;
-        // MUST-66: with a closed window ACK and RST still count; the text does not.
-        let only_window_closed = self.rcv.window() == 0 && header.seq == self.rcv.nxt;
-        if !self.rcv.is_acceptable(header.seq, len) && !only_window_closed {
-            self.take_age_of_copy(cx, &header, len);
+        if !self.rcv.is_acceptable(header.seq, len) {
             return self.refuse(cx, segment, &header);
         }
-        if only_window_closed && len > 0 && !header.flags.has(Flags::RST) {
-            self.rcv.owe(AckDebt::Now);
-        }
         ControlFlow::Continue(self.trimmed(header, segment))
-    }
-
-    /// As Linux: the last that we acknowledged has come once more, so the acknowledgement was lost. The next one answers
-    /// this copy, or the sender would measure its own timeouts.
-    fn take_age_of_copy(&mut self, cx: &Context, header: &TcpHeader, len: usize) {
-        if (header.seq + len).at_or_after(self.rcv.last_ack_sent) {
-            self.timestamps
-                .update(cx.now, header.seq, self.rcv.last_ack_sent, &header.options);
-        }
     }
 
     /// The other end of a simultaneous open acknowledges our SYN with its own once more: the SYN is old, the rest is
@@ -224,9 +234,8 @@ impl Connection {
         if header.flags.has(Flags::RST) {
             return ControlFlow::Break(None);
         }
-        let syn_again = header.flags.has(Flags::SYN) && header.seq == self.rcv.irs;
-        if self.state == State::SynReceived && syn_again {
-            self.syn_pending = true; // our SYN-ACK was lost
+        if header.flags.has(Flags::SYN) {
+            self.answer_syn(cx, header);
         } else {
             self.answer_unacceptable(cx, segment);
         }
@@ -237,14 +246,21 @@ impl Connection {
     fn answer_unacceptable(&mut self, cx: &mut Context, segment: &TcpSegment<'_>) {
         let flags = segment.header.flags;
         if !flags.has(Flags::SYN) && (!segment.payload.is_empty() || flags.has(Flags::FIN)) {
-            self.rcv.owe(AckDebt::Now); // our acknowledgement was lost: tell again at once
             let seq = segment.header.seq;
-            let end = seq + segment.payload.len() + usize::from(flags.has(Flags::FIN));
-            self.rcv.note_duplicate(seq, end.min(self.rcv.nxt));
-            self.acks.hurry(usize::MAX);
+            if seq.before(self.rcv.nxt) {
+                self.tell_again(seq, seq + segment.payload.len() + usize::from(flags.has(Flags::FIN)));
+            }
+            self.rcv.owe(AckDebt::Now);
         } else {
             self.challenge(cx);
         }
+    }
+
+    /// Of `[start, end)` nothing is of use: our acknowledgement was lost, or the window is full. Tells at once.
+    fn tell_again(&mut self, start: SeqNum, end: SeqNum) {
+        self.rcv.owe(AckDebt::Now);
+        self.rcv.note_duplicate(start, end.min(self.rcv.nxt));
+        self.acks.hurry(usize::MAX);
     }
 
     fn trimmed<'a>(&self, header: TcpHeader, segment: &TcpSegment<'a>) -> Arrival<'a> {
@@ -255,14 +271,16 @@ impl Connection {
         let room = (self.rcv.nxt + self.rcv.window()).distance_from(seq);
         let fresh = payload.get(old..).unwrap_or(&[]);
         let text = fresh.get(..room.min(fresh.len())).unwrap_or(&[]);
-        let whole = text.len() == fresh.len();
+        let whole = text.len() == fresh.len() && (room > 0 || seq == self.rcv.nxt);
+        let text_end = text_seq + payload.len();
         Arrival {
             header,
             seq,
             text,
-            fin: header.flags.has(Flags::FIN) && whole,
+            fin: header.flags.has(Flags::FIN) && whole && text_end.at_or_after(self.rcv.nxt),
             ecn: segment.ecn,
             occupied: !payload.is_empty() || header.flags.has(Flags::FIN),
+            text_end,
         }
     }
 
@@ -275,13 +293,17 @@ impl Connection {
             self.challenge(cx);
             return RETURN;
         }
-        let error = match self.state {
+        self.fail(cx, Cause::PeerReset, self.reset_error());
+        RETURN
+    }
+
+    /// What a reset in this state means to the user.
+    fn reset_error(&self) -> Error {
+        match self.state {
             State::SynReceived => Error::ConnectionRefused,
             State::CloseWait => Error::BrokenPipe, // as Linux reports it: the peer had said all it had to say
             _ => Error::ConnectionReset,
-        };
-        self.fail(cx, Cause::PeerReset, error);
-        RETURN
+        }
     }
 
     /// Fourth: a SYN inside a connection is answered and nothing more, RFC 5961 §4.2.
@@ -289,21 +311,24 @@ impl Connection {
         if !arrival.has(Flags::SYN) {
             return ControlFlow::Continue(());
         }
-        self.challenge(cx);
+        self.answer_syn(cx, &arrival.header);
         RETURN
+    }
+
+    fn answer_syn(&mut self, cx: &mut Context, header: &TcpHeader) {
+        if self.state == State::SynReceived && header.seq == self.rcv.irs {
+            self.syn_pending = true; // our SYN-ACK was lost
+        } else {
+            self.challenge(cx);
+        }
     }
 
     /// Fifth: the ACK field.
     fn check_ack(&mut self, cx: &mut Context, arrival: &Arrival<'_>) -> Step<()> {
-        if !arrival.has(Flags::ACK) {
-            cx.dropped(Some(self.flow), DropReason::State);
-            return RETURN;
-        }
         let header = &arrival.header;
+        self.take_age(cx.now, header);
         self.check_ack_is_possible(cx, header)?;
         self.note_received(cx);
-        self.timestamps
-            .update(cx.now, header.seq, self.rcv.last_ack_sent, &header.options);
         if self.state == State::SynReceived {
             self.snd.set_window(
                 arrival.header.seq,
@@ -314,6 +339,20 @@ impl Connection {
         }
         self.acknowledge(cx, arrival);
         self.check_fin_acked(cx, &arrival.header)
+    }
+
+    /// RFC 7323 §5.3 R3, which asks only for the sequence number. As Linux, not where the ACK is of what was never sent,
+    /// and where it is old only from a segment that is as it was to be expected (its header prediction).
+    fn take_age(&mut self, now: Instant, header: &TcpHeader) {
+        let expected = self.state == State::Established
+            && header.seq == self.rcv.nxt
+            && self.rcv.holds_nothing_ahead()
+            && self.scaled_window(header) == self.snd.wnd;
+        let fresh = header.ack.at_or_after(self.snd.una) || expected;
+        if fresh && header.ack.at_or_before(self.snd.nxt) {
+            self.timestamps
+                .update(now, header.seq, self.rcv.last_ack_sent, &header.options);
+        }
     }
 
     /// RFC 9293 §3.10.7.4 for what was never sent; RFC 5961 §5.2 for what is too old to come from the peer.
@@ -345,6 +384,7 @@ impl Connection {
         self.snd.nxt = self.snd.nxt.max(self.snd.una);
         self.timers.retransmission = None;
         self.timeouts = 0;
+        self.bytes_acked += u64::from(self.opening == Opening::Active); // our SYN counts, as in Linux; not our SYN-ACK
         self.tally.on_timeout_answered(cx.now, self.first_timeout.take());
         self.syn_pending = false;
         let measured = self.syn_sent_at.filter(|_| !self.syn_was_lost);
@@ -383,39 +423,64 @@ impl Connection {
         }
     }
 
-    /// Sixth: the URG bit.
+    /// Sixth: the URG bit. As Linux, even of a peer that has said it is done.
     fn take_urgent(&mut self, cx: &Context, arrival: &Arrival<'_>) {
-        if matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
-            let Arrival { header, seq, text, .. } = arrival;
-            self.check_urg(&cx.config, header, (*seq, text));
+        let Arrival { header, seq, text, .. } = arrival;
+        self.check_urg(&cx.config, header, (*seq, text));
+    }
+
+    /// Seventh: the text, in the states that take it. A FIN is the last of it.
+    fn take_text(&mut self, cx: &mut Context, arrival: &Arrival<'_>) -> Step<()> {
+        if arrival.end() == arrival.text_seq() || !self.takes_text(arrival) {
+            return ControlFlow::Continue(());
+        }
+        if self.is_deaf() && arrival.text_end.after(self.rcv.nxt) {
+            // Nobody will read it: RFC 9293 SHLD-3, RFC 2525 §2.17.
+            cx.dropped(Some(self.flow), DropReason::State);
+            self.fail(cx, Cause::Aborted, self.reset_error());
+            return ControlFlow::Break(Some(reset_for(&arrival.header, arrival.text.len())));
+        }
+        self.rcv.forget_duplicate();
+        if arrival.is_of_use() {
+            self.receive_text(cx, arrival);
+        } else {
+            self.tell_again(arrival.text_seq(), arrival.end());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Behind its FIN the peer has nothing to say. As Linux, what begins before that is looked at: it may have come again.
+    fn takes_text(&self, arrival: &Arrival<'_>) -> bool {
+        match self.state {
+            State::SynReceived | State::Established | State::FinWait1 | State::FinWait2 => true,
+            State::CloseWait | State::Closing | State::LastAck => arrival.text_seq().before(self.rcv.nxt),
+            State::Closed | State::Listen | State::SynSent | State::TimeWait => false,
         }
     }
 
-    /// Seventh: the text, in the states that take it.
-    fn take_text(&mut self, cx: &mut Context, arrival: &Arrival<'_>) -> Step<()> {
-        let takes_text = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
-        if arrival.text.is_empty() || !(takes_text || self.state == State::SynReceived) {
-            return ControlFlow::Continue(());
-        }
-        let closed = self.read_shut && matches!(self.state, State::FinWait1 | State::FinWait2);
-        if self.orphan || closed {
-            // Nobody will read it: RFC 9293 SHLD-3, RFC 2525 §2.17.
-            cx.dropped(Some(self.flow), DropReason::State);
-            self.fail(cx, Cause::Aborted, Error::ConnectionReset);
-            return ControlFlow::Break(Some(reset_for(&arrival.header, arrival.text.len())));
-        }
-        self.last_text_received = cx.now;
-        if self.ecn.take_text(arrival.header.flags, arrival.ecn) == Urgency::AtOnce {
-            self.acks.hurry(2);
-            self.rcv.owe(AckDebt::Now);
+    /// New text has no reader: the user has closed, or the peer has.
+    fn is_deaf(&self) -> bool {
+        let ending = !matches!(self.state, State::SynReceived | State::Established);
+        ending && (self.orphan || self.read_shut || self.rcv.is_finished())
+    }
+
+    /// Text and FIN, of which some are new.
+    fn receive_text(&mut self, cx: &mut Context, arrival: &Arrival<'_>) {
+        let text = !arrival.text.is_empty();
+        if text {
+            self.last_text_received = cx.now;
+            if self.ecn.take_text(arrival.header.flags, arrival.ecn) == Urgency::AtOnce {
+                self.acks.hurry(2);
+                self.rcv.owe(AckDebt::Now);
+            }
+            self.tally.on_text_received(arrival.seq.after(self.rcv.nxt));
         }
         let in_order = self.rcv.nxt;
-        self.tally.on_text_received(arrival.seq.after(in_order));
         self.rcv.note_duplicate(arrival.text_seq(), arrival.seq);
         if arrival.seq.after(in_order) && cx.under_pressure() {
             self.rcv.refuse();
             cx.dropped(Some(self.flow), DropReason::Limit);
-        } else if let Err(reason) = self.rcv.take(arrival.seq, arrival.text) {
+        } else if let Err(reason) = self.rcv.take(arrival.seq, arrival.text, arrival.fin) {
             cx.dropped(Some(self.flow), reason);
         }
         if self.rcv.nxt != in_order {
@@ -423,15 +488,13 @@ impl Connection {
             self.arrivals = self.arrivals.wrapping_add(1);
             self.notify = true;
         }
-        self.time_acknowledgement(cx, arrival.text.len());
-        ControlFlow::Continue(())
+        if text {
+            self.time_acknowledgement(cx, arrival.text.len());
+        }
     }
 
     /// Eighth: the FIN, once everything before it has come.
-    fn check_fin(&mut self, cx: &mut Context, arrival: &Arrival<'_>) -> Step<()> {
-        if arrival.fin {
-            self.rcv.note_fin(arrival.seq + arrival.text.len());
-        }
+    fn check_fin(&mut self, cx: &mut Context) -> Step<()> {
         if self.rcv.fin_is_next() && self.state.on(Cause::PeerFin).is_some() {
             self.rcv.take_fin();
             self.owe_for_fin();

@@ -67,7 +67,7 @@ impl DelayedAck {
     pub(crate) fn hurry(&mut self, segments: usize) {
         self.be_quick(segments);
         self.pingpong = false;
-        self.ato = self.ato.map(|_| self.min);
+        self.ato = Some(self.min);
     }
 
     /// What the user says of its rhythm (`TCP_QUICKACK`).

@@ -115,7 +115,7 @@ impl Connection {
         self.syn_pending = true;
         self.syn_text_acked = !text.is_empty();
         // What does not fit is not acknowledged, and comes again.
-        let _ = self.rcv.take(self.rcv.nxt, text);
+        let _ = self.rcv.take(self.rcv.nxt, text, false);
         self.arrivals = self.arrivals.wrapping_add(1);
     }
 }

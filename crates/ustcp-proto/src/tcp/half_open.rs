@@ -71,8 +71,7 @@ impl HalfOpen {
     /// RFC 9293 §3.10.7.4 for SYN-RECEIVED, as far as it needs no buffers.
     pub(crate) fn on_segment(&self, now: Instant, segment: &TcpSegment<'_>) -> Completion {
         let header = &segment.header;
-        let in_window = header.seq.at_or_after(self.irs + 1)
-            && header.seq.before(self.irs + 1 + usize::from(self.our_window).max(1));
+        let in_window = self.is_acceptable(segment);
         if self.is_out_of_time(now, header) {
             return match header.flags.has(Flags::RST) {
                 true => Completion::Wait,
@@ -105,6 +104,14 @@ impl HalfOpen {
         }
     }
 
+    /// The first step: its first or its last number is in the window of the SYN-ACK.
+    fn is_acceptable(&self, segment: &TcpSegment<'_>) -> bool {
+        let (seq, next) = (segment.header.seq, self.irs + 1);
+        let fin = usize::from(segment.header.flags.has(Flags::FIN));
+        let reaches = seq.at_or_after(next) || (seq + segment.payload.len() + fin).after(next);
+        reaches && seq.before(next + usize::from(self.our_window).max(1))
+    }
+
     /// RFC 7323 §5.3 R1; and as Linux, a TSecr that our SYN-ACK never carried.
     fn is_out_of_time(&self, now: Instant, header: &TcpHeader) -> bool {
         let old = self.timestamps.is_old(now, &header.options) && !header.flags.has(Flags::RST);
@@ -134,9 +141,11 @@ impl HalfOpen {
     }
 
     /// Whether `header` may go out as an answer now: as for whole connections, so that two half-open ones that were
-    /// talked into each other do not keep each other busy. RSTs end such a talk and may always go.
-    pub(crate) fn may_answer(&mut self, now: Instant, header: &TcpHeader) -> bool {
-        if header.flags.has(Flags::RST) {
+    /// talked into each other do not keep each other busy. RSTs end such a talk, text is none, and both are always
+    /// answered.
+    pub(crate) fn may_answer(&mut self, now: Instant, header: &TcpHeader, to: &TcpSegment<'_>) -> bool {
+        let text = !to.payload.is_empty() && !to.header.flags.has(Flags::SYN);
+        if header.flags.has(Flags::RST) || text {
             return true;
         }
         let recent = self

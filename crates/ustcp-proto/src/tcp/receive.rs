@@ -119,32 +119,36 @@ impl Receive {
         self.right.distance_from(self.nxt)
     }
 
-    /// The four cases of RFC 9293 §3.10.7.4, first step.
+    /// RFC 9293 §3.10.7.4, first step, one further at either end than its four cases, as Linux. Who has filled our
+    /// window and lost part of it acknowledges from the edge, and two such ends would never hear each other again. And
+    /// what ends where our last acknowledgement ended was sent by a peer who has not had that: the text is old, but its
+    /// ACK and its timestamp may be the newest there are.
     pub(crate) fn is_acceptable(&self, seq: SeqNum, len: usize) -> bool {
-        let window = self.window();
-        let inside = |at: SeqNum| at.at_or_after(self.nxt) && at.before(self.nxt + window);
-        match (len, window) {
-            // As Linux, one further than the RFC: who has filled our window and lost part of it acknowledges from the
-            // edge, and two such ends would never hear each other again.
-            (0, _) => inside(seq) || seq == self.nxt + window,
-            (_, 0) => false,
-            _ => inside(seq) || inside(seq + (len - 1)),
-        }
+        (seq + len).at_or_after(self.last_ack_sent) && seq.at_or_before(self.nxt + self.window())
     }
 
-    /// Takes in the part of `text` that is new and inside the window. `Err` when some of it had to be dropped for
-    /// want of memory or of ranges.
-    pub(crate) fn take(&mut self, seq: SeqNum, text: &[u8]) -> Result<(), DropReason> {
+    /// Takes in the part of `text` that is new and inside the window, and the FIN behind it if there is one. `Err` when
+    /// some of it had to be dropped for want of memory or of ranges.
+    pub(crate) fn take(&mut self, seq: SeqNum, text: &[u8], fin: bool) -> Result<(), DropReason> {
         let text = text.get(self.nxt.distance_from(seq)..).unwrap_or(&[]);
         let seq = seq.max(self.nxt);
         let text = text.get(..text.len().min(self.right.distance_from(seq))).unwrap_or(&[]);
-        if text.is_empty() {
+        if self.finished || text.is_empty() && !fin {
             return Ok(());
         }
+        let end = seq + text.len();
+        // As Linux: text that goes on where a FIN stood is believed, and of two FINs the first.
+        let overruled = self.fin.take_if(|at| at.at_or_after(seq) && at.before(end));
+        if fin {
+            self.fin = Some(self.fin.map_or(end, |at| at.min(end)));
+        }
         if seq == self.nxt {
+            if fin {
+                self.assembler.clear(); // no part of the stream
+            }
             self.take_in_order(text)
         } else {
-            self.take_out_of_order(seq, text)
+            self.take_out_of_order(seq, text, fin, overruled)
         }
     }
 
@@ -153,12 +157,16 @@ impl Receive {
         self.ring.write_at(0, text).map_err(|_| DropReason::Reassembly)?;
         let filled_gap = !self.assembler.is_empty();
         let reached = self.assembler.continue_from(self.nxt + text.len());
+        let reached = self.fin.map_or(reached, |fin| reached.min(fin)); // nothing follows it
         let count = reached.distance_from(self.nxt);
         self.ring.extend(count);
         self.nxt = reached;
         self.bytes_received += count as u64;
         self.unacknowledged += text.len();
         self.largest_text = self.largest_text.max(text.len());
+        if text.is_empty() {
+            return Ok(()); // a bare FIN, which is answered in its own way
+        }
         self.owe(if filled_gap { AckDebt::Now } else { AckDebt::Delayed }); // RFC 5681 §4.2
         Ok(())
     }
@@ -168,14 +176,23 @@ impl Receive {
         self.owe_duplicate();
     }
 
-    fn take_out_of_order(&mut self, seq: SeqNum, text: &[u8]) -> Result<(), DropReason> {
+    /// `overruled`: where a FIN stood in the place of which text has come.
+    fn take_out_of_order(
+        &mut self,
+        seq: SeqNum,
+        text: &[u8],
+        fin: bool,
+        overruled: Option<SeqNum>,
+    ) -> Result<(), DropReason> {
         self.owe_duplicate();
-        self.note_overlap(seq, text.len());
+        let len = text.len() + usize::from(fin);
+        self.note_overlap(seq, len);
         // As Linux: of two that say different things about the same bytes, the one that begins earlier is believed, and
         // of two that begin together the older.
         let held = self.assembler.held_until(seq).map_or(0, |end| end.distance_from(seq));
+        let held = overruled.map_or(held, |at| held.min(at.distance_from(seq)));
         let fresh = text.get(held..).unwrap_or(&[]);
-        if !self.assembler.insert(seq, seq + text.len()) {
+        if !self.assembler.insert(seq, seq + len) {
             return Err(DropReason::Reassembly);
         }
         self.ring
@@ -187,6 +204,11 @@ impl Receive {
             })
     }
 
+    /// Nothing has arrived ahead of its turn.
+    pub(crate) fn holds_nothing_ahead(&self) -> bool {
+        self.assembler.is_empty()
+    }
+
     /// What of `len` bytes at `seq` is held ahead already, they bring twice. As Linux, what the same segment brings of before
     /// RCV.NXT is told instead.
     fn note_overlap(&mut self, seq: SeqNum, len: usize) {
@@ -196,18 +218,16 @@ impl Receive {
         }
     }
 
-    /// `[start, end)` has arrived before. Told once; what continues it goes along (as Linux).
+    /// `[start, end)` has arrived before. Told once, and in place of what was to be told.
     pub(crate) fn note_duplicate(&mut self, start: SeqNum, end: SeqNum) {
-        if !(self.sack && self.dsack && start.before(end)) {
-            return;
+        if self.sack && self.dsack && start.before(end) {
+            self.duplicate = Some(SackBlock { start, end });
         }
-        let joined = self
-            .duplicate
-            .filter(|known| start.at_or_before(known.end) && known.start.at_or_before(end));
-        self.duplicate = Some(joined.map_or(SackBlock { start, end }, |known| SackBlock {
-            start: known.start.min(start),
-            end: known.end.max(end),
-        }));
+    }
+
+    /// New text has come: what arrived twice before it and has not been told is old news (as Linux).
+    pub(crate) fn forget_duplicate(&mut self) {
+        self.duplicate = None;
     }
 
     /// The first `count` bytes have been read.
@@ -223,16 +243,6 @@ impl Receive {
         self.assembler.is_empty() && self.ring.reclaim()
     }
 
-    /// A FIN stands at `seq`. It counts when everything before it has come, see [`Receive::fin_is_next`].
-    pub(crate) fn note_fin(&mut self, seq: SeqNum) {
-        if !self.finished && seq.at_or_after(self.nxt) {
-            self.fin = Some(seq);
-        }
-        if seq.after(self.nxt) && self.debt != AckDebt::Now {
-            self.owe_duplicate(); // text before it in the same segment has seen to that already
-        }
-    }
-
     /// The stream up to the peer's FIN is complete and the FIN not yet counted.
     pub(crate) fn fin_is_next(&self) -> bool {
         !self.finished && self.fin == Some(self.nxt)
@@ -241,6 +251,8 @@ impl Receive {
     /// Moves RCV.NXT over the FIN.
     pub(crate) fn take_fin(&mut self) {
         self.finished = true;
+        self.assembler.clear();
+        self.duplicate = None;
         self.nxt += 1;
         self.right = self.right.max(self.nxt);
     }
@@ -387,7 +399,7 @@ mod tests {
             (13, b"cccccccccc"),
             (1, b"dddddddddd"),
         ] {
-            assert_eq!(rcv.take(SeqNum(seq), text), Ok(()));
+            assert_eq!(rcv.take(SeqNum(seq), text, false), Ok(()));
         }
         let mut read = [0; 99];
         let count = rcv.ring.copy_to(0, &mut read);

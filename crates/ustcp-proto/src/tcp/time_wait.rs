@@ -81,12 +81,13 @@ impl TimeWait {
         if fin_again {
             return Aftermath::AnswerAndRestart(self.acknowledgement(now)); // MUST-13: our last ACK was lost
         }
-        let says_nothing = segment.payload.is_empty() && header.seq == self.rcv_nxt && !header.flags.has(Flags::SYN);
-        if says_nothing {
-            return Aftermath::Ignore;
-        }
-        if !segment.payload.is_empty() && !header.flags.has(Flags::SYN) {
+        let syn = header.flags.has(Flags::SYN);
+        let occupied = !segment.payload.is_empty() || header.flags.has(Flags::FIN);
+        if occupied && !syn {
             return Aftermath::Answer(self.acknowledgement(now)); // as Linux: text is no part of a war of ACKs
+        }
+        if header.seq == self.rcv_nxt && !syn {
+            return Aftermath::Ignore;
         }
         if now < self.quiet_until {
             return Aftermath::Ignore;

@@ -154,15 +154,16 @@ fn an_ack_of_the_future_is_challenged() {
     assert_eq!((w.stack.queued_in(w.id()), w.stack.queued_out(w.id())), (Ok(4), Ok(0)));
 }
 
-/// 5961-3, MAY-12: an ACK older than the largest window ever offered, or than all that was ever acknowledged, is no ACK of
-/// this peer's.
+/// 5961-3, MAY-12: an ACK older than the largest window ever offered, or than all that was ever acknowledged, our SYN among
+/// it, is no ACK of this peer's.
 #[test]
 fn an_ack_of_the_distant_past_is_challenged() {
     for (ack, believed) in [
         (1001, true),
         (1000, true),
         (1, true),
-        (0, false),
+        (0, true),
+        (-1, false),
         (1001 - 65_535, false),
         (-1_000_000, false),
     ] {

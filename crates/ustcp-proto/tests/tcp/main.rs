@@ -16,6 +16,7 @@ mod congestion;
 #[cfg(test)]
 mod congestion_choice;
 #[cfg(test)]
+mod copies;
 mod cork;
 #[cfg(test)]
 mod defer_accept;

@@ -10,7 +10,7 @@ const SACKING: &str = "win 65535 <mss 1000,sackOK>";
 
 /// One round trip of exactly `rtt`: a byte goes out, its ACK comes back.
 fn round_trip(w: &mut Wire, rtt: Duration) {
-    let next = 1 + w.info().bytes_acked as i64;
+    let next = w.info().bytes_acked as i64; // our SYN counts
     w.write(1);
     w.sees(&format!("P. {next}:{}(1) ack 1", next + 1));
     w.after(rtt);
@@ -235,8 +235,8 @@ fn the_third_duplicate_retransmits() {
 fn what_is_no_duplicate() {
     let mut w = ten_in_flight(PLAIN);
     for (index, window) in (0..6).zip([60_000, 60_001, 60_002, 60_003, 60_004, 60_005]) {
-        w.peer(&format!(". 1:1(0) ack 1 win {window}"));
         let first = 1 + index * 10;
+        w.peer(&format!(". {first}:{first}(0) ack 1 win {window}"));
         w.peer(&format!("P. {first}:{}(10) ack 1 win {window}", first + 10));
     }
     assert!(w.drain().iter().all(|segment| segment.len == 0));

@@ -12,7 +12,9 @@ fn with_window_of_1000() -> Wire {
     Wire::connected_to(config, PLAIN)
 }
 
-/// FSM-4: the four cases, at the edges. A segment is acceptable when its first or its last number is in the window.
+/// FSM-4: the four cases, at the edges: a segment is acceptable when its first or its last number is in the window. As
+/// Linux, one further at either end: what ends at RCV.NXT or begins at the edge has an ACK worth looking at. Its text is
+/// answered as if it had been refused.
 #[test]
 fn what_is_acceptable() {
     // First number, length, whether acceptable; the window is [1, 1001).
@@ -21,15 +23,18 @@ fn what_is_acceptable() {
         (0, 0, false),
         (-1, 0, false),
         (1000, 0, true),
-        (1001, 0, true), // one further than the RFC, as Linux: the ACK of a peer who has filled the window
+        (1001, 0, true), // one further: the ACK of a peer who has filled the window
         (1002, 0, false),
         (1, 1, true),
-        (0, 1, false),
+        (0, 1, true), // one further: the peer has not heard our last acknowledgement
+        (-1, 1, false),
         (0, 2, true),
-        (-9, 10, false),
+        (-9, 10, true),
+        (-9, 9, false),
         (-9, 11, true),
         (1000, 1, true),
-        (1001, 1, false),
+        (1001, 1, true),
+        (1002, 1, false),
         (999, 10, true),
         (1, 1000, true),
         (1, 1001, true),
@@ -43,14 +48,15 @@ fn what_is_acceptable() {
         w.peer(&format!(". {seq}:{}({len}) ack 1", seq + len));
         let dropped = w.drops(DropReason::OutOfWindow);
         assert_eq!(dropped, u64::from(!acceptable), "{seq}({len})");
-        if !acceptable {
+        let new = seq + len > 1 && seq < 1001;
+        if !acceptable || len > 0 && !new {
             w.sees(". 1:1(0) ack 1 win 1000"); // FSM-4: answered, unless it was an RST
             w.quiet();
         }
     }
 }
 
-/// FSM-4: with a window of zero only a bare segment at RCV.NXT is acceptable; the ACK of others at RCV.NXT counts too.
+/// FSM-4: with a window of zero what is at RCV.NXT or ends there is acceptable, for its ACK.
 #[test]
 fn what_is_acceptable_at_a_closed_window() {
     for (seq, len, acceptable) in [
@@ -58,7 +64,8 @@ fn what_is_acceptable_at_a_closed_window() {
         (1000, 0, false),
         (1002, 0, false),
         (1002, 1, false),
-        (1000, 1, false),
+        (1000, 1, true),
+        (999, 1, false),
     ] {
         let mut w = with_window_of_1000();
         w.peer(". 1:1001(1000) ack 1");

@@ -174,14 +174,14 @@ CLOSED               | rst                    | rst                 | rst       
 LISTEN               | syn-ack > SYN-RECEIVED | rst                 | rst              | rst               | rst                | rst                | rst     | -        | -        | -       | rst
 SYN-SENT             | syn-ack > SYN-RECEIVED | ack > ESTABLISHED   | -                | rst syn           | rst syn            | -                  | rst syn | > CLOSED | -        | syn     | rst syn
 SYN-RECEIVED passive | ack                    | ack                 | > ESTABLISHED    | ack > ESTABLISHED | ack > CLOSE-WAIT   | ack > CLOSE-WAIT   | ack     | > CLOSED | ack      | -       | rst
-SYN-RECEIVED active  | ack                    | ack                 | > ESTABLISHED    | ack > ESTABLISHED | ack > CLOSE-WAIT   | ack > CLOSE-WAIT   | ack     | > CLOSED | ack      | -       | rst
+SYN-RECEIVED active  | ack                    | ack                 | > ESTABLISHED    | ack > ESTABLISHED | ack > CLOSE-WAIT   | ack > CLOSE-WAIT   | ack > ESTABLISHED | > CLOSED | ack      | -       | rst
 ESTABLISHED          | ack                    | ack                 | -                | ack               | ack > CLOSE-WAIT   | ack > CLOSE-WAIT   | ack     | > CLOSED | ack      | -       | ack
 FIN-WAIT-1           | ack                    | ack                 | > FIN-WAIT-2     | ack               | ack > CLOSING      | ack > TIME-WAIT    | ack     | > CLOSED | ack      | -       | ack
 FIN-WAIT-2           | ack                    | ack                 | -                | ack               | ack > TIME-WAIT    | ack > TIME-WAIT    | ack     | > CLOSED | ack      | -       | ack
 CLOSE-WAIT           | ack                    | ack                 | -                | -                 | -                  | -                  | ack     | > CLOSED | ack      | -       | ack
 CLOSING              | ack                    | ack                 | > TIME-WAIT      | -                 | -                  | > TIME-WAIT        | ack     | > CLOSED | ack      | -       | ack
 LAST-ACK             | ack                    | ack                 | > CLOSED         | -                 | -                  | > CLOSED           | ack     | > CLOSED | ack      | -       | ack
-TIME-WAIT            | ack                    | ack                 | -                | ack               | -                  | -                  | ack     | -        | -        | -       | -
+TIME-WAIT            | ack                    | ack                 | -                | ack               | ack                | ack                | ack     | -        | -        | -       | -
 ";
 
 /// FSM-1, FSM-2, FSM-3, FSM-4, FSM-5, FSM-6, FSM-7: segments in every state.

@@ -1,0 +1,138 @@
+//! What comes again, and what comes where nothing is expected any more: Linux's answers, where the RFCs leave room.
+
+use ustcp_proto::{Config, DropReason, Error, Shutdown, State};
+
+use crate::wire::*;
+
+/// Text that ends where our last acknowledgement did says that this was lost. Its own ACK is as new as any.
+#[test]
+fn the_ack_of_old_text_counts() {
+    let mut w = Wire::connected();
+    w.write(100);
+    w.peer("P. 1:11(10) ack 1");
+    w.drain();
+    w.peer("P. 1:11(10) ack 101");
+    w.sees(". 101:101(0) ack 11");
+    assert_eq!((w.stack.queued_out(w.id()), w.stack.queued_in(w.id())), (Ok(0), Ok(10)));
+}
+
+/// What ends before that is refused, its ACK with it.
+#[test]
+fn the_ack_of_older_text_does_not_count() {
+    let mut w = Wire::connected();
+    w.write(100);
+    w.peer("P. 1:11(10) ack 1");
+    w.drain();
+    w.peer("P. 1:10(9) ack 101");
+    w.sees(". 101:101(0) ack 11");
+    assert_eq!(w.stack.queued_out(w.id()), Ok(100));
+}
+
+/// A peer that goes on behind its FIN has lost its way: from text that begins before the FIN the connection is reset, as
+/// from text that comes when nobody reads.
+#[test]
+fn text_over_a_fin_resets() {
+    let mut w = Wire::connected();
+    w.peer("FP. 1:11(10) ack 1");
+    w.after(ms(40));
+    w.sees(". 1:1(0) ack 12");
+    w.peer("P. 12:22(10) ack 1"); // beyond it: no answer
+    w.quiet();
+    assert_eq!(w.state(), State::CloseWait);
+    w.peer("P. 6:22(16) ack 1");
+    w.sees("R 1:1(0)");
+    assert_eq!((w.state(), w.take_error()), (State::Closed, Some(Error::BrokenPipe)));
+}
+
+/// A FIN takes a number of the sequence space and is told of like any other.
+#[test]
+fn a_fin_ahead_of_its_turn_is_sacked() {
+    let mut w = Wire::connected_to(config(), "win 65535 <mss 1000,sackOK>");
+    w.peer("FP. 11:21(10) ack 1");
+    w.sees(". 1:1(0) ack 1 <sack 11:22>");
+    w.peer("F. 21:21(0) ack 1");
+    w.sees(". 1:1(0) ack 1 <sack 21:22 11:22>");
+    w.peer("P. 1:11(10) ack 1");
+    w.sees(". 1:1(0) ack 22 <>");
+    assert_eq!(w.state(), State::CloseWait);
+}
+
+/// What is held beyond a FIN is no part of the stream, whichever of the two came first.
+#[test]
+fn a_fin_ends_the_stream() {
+    for early in ["F. 1:11(10) ack 1", "P. 1:11(10) ack 1"] {
+        let mut w = Wire::connected();
+        w.peer("P. 11:31(20) ack 1");
+        w.peer(early);
+        if !early.starts_with('F') {
+            w.peer("F. 31:31(0) ack 1");
+        }
+        w.elapse(ms(40));
+        let all = if early.starts_with('F') { 10 } else { 30 };
+        assert_eq!((w.state(), w.read(99), w.read(99)), (State::CloseWait, Ok(all), Ok(0)));
+    }
+}
+
+/// Text that goes on where a FIN was announced is believed.
+#[test]
+fn text_overrules_an_early_fin() {
+    let mut w = Wire::connected();
+    w.peer("F. 11:11(0) ack 1");
+    w.peer("P. 11:31(20) ack 1");
+    w.peer("P. 1:11(10) ack 1");
+    w.drain();
+    assert_eq!(w.state(), State::Established);
+    let mut bytes = [0; 99];
+    let count = w.stack.recv(w.now, w.id(), &mut bytes).expect("bytes");
+    assert_eq!(bytes[..count], text(1, 30));
+}
+
+/// What arrived twice is told with the next acknowledgement or not at all.
+#[test]
+fn an_untold_duplicate_is_forgotten_with_the_next_text() {
+    let mut w = Wire::connected_to(config(), "win 65535 <mss 1000,sackOK>");
+    w.peer("P. 1:11(10) ack 1");
+    w.write(10); // an answer: acknowledgements wait for more of them
+    w.drain();
+    w.peer("P. 6:21(15) ack 11");
+    w.quiet();
+    w.peer("P. 11:31(20) ack 11");
+    w.after(ms(40));
+    w.sees(". 11:11(0) ack 31 <sack 11:21>");
+}
+
+/// RFC 7323 §5.3 R3 with Linux's exceptions: whose ACK cannot be the peer's, or is old where something was missing, has no
+/// timestamp worth repeating.
+#[test]
+fn the_timestamp_of_an_old_ack() {
+    for (held, ack, taken) in [(false, -100_000, true), (true, -100_000, false), (false, 1001, false)] {
+        let stamping = Config {
+            timestamps: true,
+            ..config()
+        };
+        let mut w = Wire::connected_to(stamping, "win 65535 <mss 1000,sackOK,ts 1000 0>");
+        if held {
+            w.peer(". 11:21(10) ack 1 <ts 1010 0>");
+        }
+        w.peer(&format!(". 1:1(0) ack {ack} <ts 1020 0>"));
+        w.drain();
+        w.write(1);
+        let sent = w.drain();
+        let stamps = sent.first().and_then(|segment| segment.options?.timestamps);
+        let echoed = stamps.map(|stamps| stamps.echo);
+        assert_eq!(echoed, Some(if taken { 1020 } else { 1000 }), "{held} {ack}");
+    }
+}
+
+/// In every state but the first two: a segment with none of ACK, RST and SYN says nothing, wherever it stands.
+#[test]
+fn without_flags_nothing_is_answered() {
+    let mut w = Wire::connected();
+    w.shutdown(Shutdown::Write);
+    w.drain();
+    for segment in ["P -5:5(10)", "- 100000:100000(0)", "F 1:1(0)"] {
+        w.peer(segment);
+        w.quiet();
+    }
+    assert_eq!(w.drops(DropReason::State), 3);
+}
