@@ -79,7 +79,7 @@ test-programs: capi-prefix
 	tests/programs/install $(APT_PROGRAMS) $$(cd tests && python3 -m programs packages)
 	cd tests && python3 -m programs run $(if $(WRITE),--write) $(PROGRAMS)
 
-bench: examples build/bench/load build/bench/server
+bench: examples build/bench/load build/bench/server python-module
 	python3 tests/bench/run.py $(BENCH)
 
 goodput: capi-prefix build/bench/flow-kernel build/bench/flow-ustcp

@@ -25,6 +25,7 @@ from harness.netns import DEVICE, OURS, PEER, Namespace, join_by_veth, missing  
 
 ROOT = Path(__file__).resolve().parents[2]
 LOAD, SERVER = ROOT / "build/bench/load", ROOT / "build/bench/server"
+PYTHON, SERVER_PY = ROOT / ".venv/bin/python", ROOT / "tests/bench/server.py"
 # A responder without any TCP logic: what a TUN device can carry at most. An instrument from outside this repository.
 CEILING_SOURCE = ROOT.parent / "shared/yardstick/ceil.c"
 CEILING = ROOT / "build/bench/ceil"
@@ -86,6 +87,10 @@ def ustcp(contender: Contender) -> list[str]:
     return contender.net.command(str(SERVER))
 
 
+def python(contender: Contender) -> list[str]:
+    return contender.net.command(str(PYTHON), str(SERVER_PY))
+
+
 def contenders() -> list[Contender]:
     found = [Contender("kernel TCP over veth", kernel)]
     if CEILING_SOURCE.exists():
@@ -94,6 +99,7 @@ def contenders() -> list[Contender]:
     return [
         *found,
         Contender("ustcp, C API", ustcp, {"USTCP_OFFLOAD": "on"}),
+        Contender("ustcp, Python", python, {"USTCP_OFFLOAD": "on"}),
         Contender("ustcp, C API, no offload", ustcp, {"USTCP_OFFLOAD": "off"}),
     ]
 
@@ -117,6 +123,8 @@ def table(measured: list[Contender], repetitions: int, seconds: float) -> str:
         if base in by_name:
             cells = " | ".join(ratio(ours, by_name[base], column) for column in COLUMNS)
             lines.append(f"| ustcp ÷ {base} | {cells} |")
+    cells = " | ".join(ratio(by_name["ustcp, Python"], ours, column) for column in COLUMNS)
+    lines.append(f"| Python ÷ C API | {cells} |")
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     lines += [
         "",

@@ -6,14 +6,23 @@ import functools
 import ssl
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 from .netns import OURS, PEER
 
 
-@functools.cache
+_making = threading.Lock()
+
+
 def files() -> tuple[Path, Path]:
     """Certificate and key of both ends, good for a day."""
+    with _making:
+        return _files()
+
+
+@functools.cache
+def _files() -> tuple[Path, Path]:
     directory = Path(tempfile.mkdtemp(prefix="ustcp-certificate-"))
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     names = f"subjectAltName=IP:{OURS},IP:{PEER},IP:10.77.0.1,IP:10.77.0.2,DNS:localhost,DNS:server"

@@ -1,0 +1,256 @@
+"""`ustcp.SSLSocket`: TLS over our sockets, its records moved by hand; the peer is `ssl.SSLSocket` on the kernel's TCP."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import threading
+
+import pytest
+import ustcp
+
+from harness import certificate
+from harness.netns import PEER
+
+SIZE = 8 << 20
+SECONDS = 20
+
+
+def ours_to(theirs_side: bool) -> ssl.SSLContext:
+    context = certificate.of_server() if theirs_side else certificate.of_client()
+    context.sslsocket_class = ustcp.SSLSocket
+    return context
+
+
+@contextlib.contextmanager
+def connected(we_serve: bool, **options):
+    """Our end and the kernel's, their handshake done."""
+    with socket.create_server((PEER, 0)) as listener:
+        plain = ustcp.create_connection(listener.getsockname(), SECONDS)
+        theirs, _ = listener.accept()
+        theirs.settimeout(SECONDS)
+    found = []
+
+    def shake():
+        context = certificate.of_client() if we_serve else certificate.of_server()
+        name = PEER if we_serve else None
+        found.append(context.wrap_socket(theirs, server_side=not we_serve, server_hostname=name))
+
+    thread = threading.Thread(target=shake)
+    thread.start()
+    name = None if we_serve else PEER
+    ours = ours_to(we_serve).wrap_socket(plain, server_side=we_serve, server_hostname=name, **options)
+    thread.join()
+    with ours, found[0]:
+        yield ours, found[0]
+
+
+@pytest.fixture(params=["client", "server"])
+def pair(request, stack):
+    with connected(request.param == "server") as both:
+        yield both
+
+
+def test_both_ways_at_once(pair):
+    """One thread reads while another writes, at both ends."""
+    ours, theirs = pair
+    text = bytes(range(256)) * (SIZE // 256)
+    received = {}
+
+    def receive(sock):
+        heard = bytearray()
+        while len(heard) < SIZE:
+            heard += sock.recv(1 << 16)
+        received[sock is ours] = bytes(heard)
+
+    threads = [threading.Thread(target=receive, args=(sock,)) for sock in pair]
+    threads += [threading.Thread(target=sock.sendall, args=(text,)) for sock in pair]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert received == {True: text, False: text}
+
+
+def test_what_it_tells_is_what_the_other_end_tells(pair):
+    ours, theirs = pair
+    assert isinstance(ours, ustcp.SSLSocket) and isinstance(theirs, ssl.SSLSocket)
+    assert ours.version() == theirs.version() and ours.cipher() == theirs.cipher()
+    assert ours.getpeername() == theirs.getsockname()
+    assert bool(ours.getpeercert()) is not bool(theirs.getpeercert())
+    assert ours.get_channel_binding("tls-unique") == theirs.get_channel_binding("tls-unique")
+    assert ours.pending() == 0 and ours.compression() is None and ours.selected_alpn_protocol() is None
+    assert ours.fileno() >= 0 and ours.session_reused in (True, False)
+
+
+def test_files_sendfile_and_recv_into(pair, tmp_path):
+    ours, theirs = pair
+    path = tmp_path / "file"
+    path.write_bytes(bytes(100_000))
+    with path.open("rb") as file:
+        assert ours.sendfile(file) == 100_000
+    with theirs.makefile("rb") as heard:
+        assert heard.read(100_000) == bytes(100_000)
+    theirs.sendall(b"one line\nand more")
+    with ours.makefile("rb", buffering=0) as heard:
+        assert heard.readline() == b"one line\n"
+    buffer = bytearray(20)
+    assert ours.recv_into(buffer) == 8 and buffer[:8] == b"and more"
+
+
+def test_the_end_of_tls_is_the_end_of_the_stream(pair):
+    ours, theirs = pair
+    thread = threading.Thread(target=lambda: theirs.unwrap())
+    thread.start()
+    assert ours.recv(10) == b""
+    plain = ours.unwrap()
+    thread.join()
+    with plain:
+        assert type(plain) is ustcp.socket and ours.fileno() == -1
+
+
+def test_what_follows_tls_in_the_clear_is_there(pair):
+    """The peer's first words in the clear come with its last record in one segment: not one byte of them is lost."""
+    ours, theirs = pair
+
+    def end_and_go_on():
+        plain = theirs.unwrap()
+        plain.sendall(b"in the clear")
+        theirs_plain.append(plain)
+
+    theirs_plain = []
+    thread = threading.Thread(target=end_and_go_on)
+    thread.start()
+    plain = ours.unwrap()
+    with plain:
+        assert plain.recv(100) == b"in the clear"
+    thread.join()
+    theirs_plain[0].close()
+
+
+def test_an_end_without_a_word(stack):
+    for ragged in (True, False):
+        with connected(False, suppress_ragged_eofs=ragged) as (ours, theirs):
+            socket.socket.close(theirs)
+            if ragged:
+                assert ours.recv(10) == b""
+            else:
+                with pytest.raises(ssl.SSLEOFError):
+                    ours.recv(10)
+
+
+def test_a_timeout(pair):
+    ours, _ = pair
+    ours.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        ours.recv(1)
+
+
+def test_non_blocking(stack):
+    """Every call that would wait says for what; after a write that could not go, the same write is repeated."""
+    with connected(False) as (ours, theirs):
+        ours.setblocking(False)
+        with pytest.raises(ssl.SSLWantReadError):
+            ours.recv(1)
+        pieces = [bytes([number % 256]) * 16384 for number in range(2000)]
+        heard, sent, refused = bytearray(), 0, 0
+        while sent < len(pieces):
+            try:
+                assert ours.send(pieces[sent]) == 16384
+                sent += 1
+            except ssl.SSLWantWriteError:
+                refused += 1
+                heard += theirs.recv(1 << 20)
+        while len(heard) < 2000 * 16384:
+            heard += theirs.recv(1 << 20)
+        assert refused and heard == b"".join(pieces)
+        theirs.sendall(b"x")
+        assert waited(ours, lambda: ours.recv(1)) == b"x"
+
+
+def waited(sock, call):
+    while True:
+        try:
+            return call()
+        except ssl.SSLWantReadError:
+            assert select.select([sock], [], [], SECONDS)[0]
+
+
+def test_a_non_blocking_handshake(stack):
+    with socket.create_server((PEER, 0)) as listener:
+        plain = ustcp.create_connection(listener.getsockname(), SECONDS)
+        theirs, _ = listener.accept()
+    thread = threading.Thread(target=lambda: certificate.of_server().wrap_socket(theirs, server_side=True).close())
+    thread.start()
+    plain.setblocking(False)
+    context = ours_to(False)
+    with pytest.raises(ValueError, match="non-blocking"):
+        context.wrap_socket(plain, server_hostname=PEER)
+    with context.wrap_socket(plain, server_hostname=PEER, do_handshake_on_connect=False) as ours:
+        waited(ours, ours.do_handshake)
+        assert ours.version()
+    thread.join()
+
+
+def test_a_certificate_that_is_not_trusted_ends_it(stack):
+    with socket.create_server((PEER, 0)) as listener:
+        plain = ustcp.create_connection(listener.getsockname(), SECONDS)
+        theirs, _ = listener.accept()
+    told = []
+
+    def serve():
+        try:
+            certificate.of_server().wrap_socket(theirs, server_side=True)
+        except ssl.SSLError as error:
+            told.append(error.reason)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    context = ssl.create_default_context()
+    context.sslsocket_class = ustcp.SSLSocket
+    with pytest.raises(ssl.SSLCertVerificationError):
+        context.wrap_socket(plain, server_hostname=PEER)
+    thread.join()
+    theirs.close()
+    assert told == ["TLSV1_ALERT_UNKNOWN_CA"] and plain.fileno() == -1
+
+
+def test_listeners_and_connect(stack):
+    context = ours_to(True)
+    with context.wrap_socket(ustcp.create_server(("", 0)), server_side=True) as listener:
+        port = listener.getsockname()[1]
+
+        def serve():
+            sock, _ = listener.accept()
+            with sock:
+                assert isinstance(sock, ustcp.SSLSocket)
+                sock.sendall(sock.recv(100).upper())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with ours_to(False).wrap_socket(ustcp.socket(), server_hostname="localhost") as client:
+            client.connect(("localhost", port))
+            client.sendall(b"inside")
+            assert client.recv(100) == b"INSIDE"
+            with pytest.raises(ValueError):
+                client.connect(("localhost", port))
+        thread.join()
+        with pytest.raises(ValueError):
+            listener.connect(("localhost", port))
+
+
+def test_what_is_not_of_tls(pair):
+    ours, _ = pair
+    for call in (lambda: ours.recv(1, socket.MSG_PEEK), lambda: ours.send(b"x", socket.MSG_OOB), lambda: ours.sendto(b"x", ("", 1))):
+        with pytest.raises(ValueError):
+            call()
+    for call in (ours.dup, lambda: ours.recvmsg(1), lambda: ours.sendmsg([b"x"])):
+        with pytest.raises(NotImplementedError):
+            call()
+    with pytest.raises(TypeError):
+        ustcp.SSLSocket()
+    with ustcp.socket() as sock:
+        with pytest.raises(ValueError, match="server_hostname"):
+            ours_to(False).wrap_socket(sock)
