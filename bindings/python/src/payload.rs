@@ -1,12 +1,14 @@
 //! Bytes between Python's objects and the stack.
 //!
 //! `bytes` never change, so they are sent from where they lie while the GIL is released. Any other buffer may be
-//! written to by another thread meanwhile: its bytes are copied, piece by piece, with the GIL held.
+//! written to by another thread meanwhile: its bytes are copied, piece by piece, with the GIL held. Where much is received
+//! into a buffer it goes there at once, for copies are what bulk costs.
 
 use std::cell::Cell;
 
 use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
 /// Most bytes copied at a time: they stay in the cache between the two copies.
@@ -52,11 +54,69 @@ impl<'py> View<'py> {
         Ok(piece.call_method0("tobytes")?.cast_into::<PyBytes>()?)
     }
 
+    /// Its memory, held in place; `None` where that cannot be had.
+    pub(crate) fn pinned(&self) -> PyResult<Option<Pinned<'py>>> {
+        if !self.0.getattr("c_contiguous")?.is_truthy()? {
+            return Ok(None);
+        }
+        let Some((hold, tell)) = address_tools(self.0.py()) else {
+            return Ok(None);
+        };
+        let held = hold.call1((&self.0,))?;
+        Ok(Some(Pinned {
+            address: tell.call1((&held,))?.extract()?,
+            len: self.len()?,
+            _held: held,
+        }))
+    }
+
     /// Writes `bytes` at its beginning.
     pub(crate) fn write(&self, bytes: &[u8]) -> PyResult<()> {
         let py = self.0.py();
         self.0.set_item(slice(py, 0, bytes.len())?, PyBytes::new(py, bytes))
     }
+}
+
+/// Memory of a Python object that stays where it is as long as this does.
+///
+/// The stable ABI of Python 3.9 has no calls for buffers; ctypes has, and its object keeps the buffer exported.
+pub(crate) struct Pinned<'py> {
+    address: usize,
+    len: usize,
+    _held: Bound<'py, PyAny>,
+}
+
+#[allow(unsafe_code, reason = "memory of another language")]
+impl Place for Pinned<'_> {
+    const PIECE: usize = usize::MAX;
+
+    fn part(&mut self, start: usize, end: usize) -> PyResult<&mut [u8]> {
+        // SAFETY: the exported buffer has `len` writable bytes there, and cannot move or shrink while `_held` lives. Other
+        // threads of Python may look at them meanwhile and see old bytes or new ones, as with any recv_into.
+        let all = unsafe { std::slice::from_raw_parts_mut(self.address as *mut u8, self.len) };
+        Ok(all.get_mut(start..end).unwrap_or_default())
+    }
+}
+
+/// `c_char.from_buffer` and `addressof` of ctypes, where Python has them.
+fn address_tools(py: Python<'_>) -> Option<(&Bound<'_, PyAny>, &Bound<'_, PyAny>)> {
+    static TOOLS: PyOnceLock<Option<(Py<PyAny>, Py<PyAny>)>> = PyOnceLock::new();
+    let found = TOOLS.get_or_init(py, || {
+        let ctypes = py.import("ctypes").ok()?;
+        let hold = ctypes.getattr("c_char").ok()?.getattr("from_buffer").ok()?;
+        let tell = ctypes.getattr("addressof").ok()?;
+        Some((hold.unbind(), tell.unbind()))
+    });
+    found.as_ref().map(|(hold, tell)| (hold.bind(py), tell.bind(py)))
+}
+
+/// Where received bytes go.
+pub(crate) trait Place {
+    /// Most bytes to receive at a time.
+    const PIECE: usize;
+
+    /// The bytes from `start` to `end`.
+    fn part(&mut self, start: usize, end: usize) -> PyResult<&mut [u8]>;
 }
 
 /// A copy of at most [`PIECE`] bytes of several buffers, one after the other.
@@ -92,9 +152,13 @@ impl Room {
     pub(crate) fn new() -> Room {
         Room(SPARE.take())
     }
+}
 
-    /// The bytes from `start` to `end`, made where they are not there yet; `MemoryError` where they cannot be.
-    pub(crate) fn part(&mut self, start: usize, end: usize) -> PyResult<&mut [u8]> {
+impl Place for Room {
+    const PIECE: usize = PIECE;
+
+    /// Made where they are not there yet; `MemoryError` where they cannot be.
+    fn part(&mut self, start: usize, end: usize) -> PyResult<&mut [u8]> {
         let missing = end.saturating_sub(self.0.len());
         self.0.try_reserve(missing).map_err(|_| PyMemoryError::new_err(()))?;
         self.0.resize(self.0.len() + missing, 0);

@@ -15,11 +15,14 @@ use crate::end::{End, Origin};
 use crate::failure::{self, Failure, system_error};
 use crate::manual::ManualStack;
 use crate::patience::{Interest, Patience};
-use crate::payload::{PIECE, Room, View, gather};
+use crate::payload::{PIECE, Place, Room, View, gather};
 use crate::stack::Stack;
 
 /// Most bytes that getsockopt is asked for, as in CPython.
 const OPTION_MAX: usize = 1024;
+
+/// From so many bytes on they are received into the caller's buffer itself. Below, a copy costs less than to hold it.
+const DIRECT: usize = 8 * 1024;
 
 /// A TCP socket of one of this process's stacks.
 #[pyclass(frozen, subclass, module = "ustcp._ustcp")]
@@ -233,6 +236,12 @@ impl Socket {
             return Err(PyValueError::new_err("buffer too small for requested bytes"));
         }
         let most = if most == 0 { room } else { most };
+        if most >= DIRECT
+            && flags & libc::MSG_TRUNC == 0
+            && let Some(mut place) = view.pinned()?
+        {
+            return self.receive_into(py, most, flags, &mut place);
+        }
         self.receive(py, most, flags, |bytes| view.write(bytes).map(|()| bytes.len()))
     }
 
@@ -487,18 +496,23 @@ impl Socket {
         flags: c_int,
         make: impl FnOnce(&[u8]) -> PyResult<T>,
     ) -> PyResult<T> {
-        let end = self.end()?;
-        let receive = self.plan(&end, most, flags)?;
         let mut room = Room::new();
-        let len = receive.fill(py, &end, &mut room)?;
+        let len = self.receive_into(py, most, flags, &mut room)?;
         let bytes = room.part(0, len)?;
-        if receive.flags.truncate {
+        if flags & libc::MSG_TRUNC != 0 {
             bytes.fill(0); // not what was there from some other call
         }
         make(bytes)
     }
 
-    fn plan(&self, end: &End, most: usize, flags: c_int) -> Result<Receive, Failure> {
+    /// Receives into that place: how much.
+    fn receive_into<P: Place>(&self, py: Python<'_>, most: usize, flags: c_int, place: &mut P) -> PyResult<usize> {
+        let end = self.end()?;
+        let receive = self.plan(&end, most, flags, P::PIECE)?;
+        receive.fill(py, &end, place)
+    }
+
+    fn plan(&self, end: &End, most: usize, flags: c_int, piece: usize) -> Result<Receive, Failure> {
         let flags = RecvFlags::from_bits(flags)?;
         let patience = match flags.dont_wait {
             true => Patience::NONE,
@@ -508,7 +522,7 @@ impl Socket {
             most: if flags.wait_all && !flags.peek {
                 most
             } else {
-                most.min(PIECE)
+                most.min(piece)
             },
             flags,
             patience: if flags.wait_all { patience.whole() } else { patience },
@@ -519,11 +533,11 @@ impl Socket {
 impl Receive {
     /// Receives by pieces, so that memory is taken as bytes come and not as they are asked for. A piece that is not
     /// full ends it: that is all there is, or all that could be waited for.
-    fn fill(&self, py: Python<'_>, end: &End, room: &mut Room) -> PyResult<usize> {
-        let mut len = 0;
+    fn fill<P: Place>(&self, py: Python<'_>, end: &End, place: &mut P) -> PyResult<usize> {
+        let mut len = 0_usize;
         loop {
-            let limit = self.most.min(len + PIECE);
-            let into = room.part(len, limit)?;
+            let limit = self.most.min(len.saturating_add(P::PIECE));
+            let into = place.part(len, limit)?;
             let received = self
                 .patience
                 .wait(py, end, Interest::Read, |wait| end.recv(into, self.flags, wait));
