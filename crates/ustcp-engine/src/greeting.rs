@@ -21,6 +21,13 @@ pub(crate) const STREAM_EVENTS: EventFlags = EventFlags::IN.union(EventFlags::RD
 #[derive(Debug, Default)]
 pub(crate) struct Greetings(HashMap<u64, (OwnedFd, u32)>);
 
+impl Greetings {
+    /// All that wait.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.0.keys().copied().collect()
+    }
+}
+
 impl Engine {
     /// Takes in every stream that waits.
     pub(crate) fn take_streams(&mut self) {

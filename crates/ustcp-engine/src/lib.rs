@@ -14,6 +14,7 @@ mod key;
 mod lifetime;
 mod listener;
 mod options;
+mod order;
 mod pump;
 mod request;
 mod site;

@@ -20,7 +20,7 @@ impl Engine {
     pub(crate) fn on_socket_request(&mut self, control: u64, request: &Request, payload: &[u8]) -> Option<Answer> {
         let number = request.socket;
         if self.sockets.get(number).is_none_or(|socket| socket.spent) {
-            self.take_streams(); // its greeting was written before this request
+            self.take_greeted(); // its greeting was written before this request
         }
         if !self.sockets.contains(number) {
             return Some(self.ask_departed(request));
@@ -72,7 +72,7 @@ impl Engine {
 
     fn bind(&mut self, number: u64, to: SocketAddr) -> Result<(), Errno> {
         let id = self.socket(number)?.id;
-        self.machine.stack().bind(id, to)?;
+        self.with_free_port(to.port(), |engine| engine.machine.stack().bind(id, to))?;
         let bound = self.machine.stack().local_address(id)?;
         if let Some(socket) = self.sockets.get_mut(number) {
             socket.bound = Some(bound);
@@ -83,7 +83,8 @@ impl Engine {
     fn listen(&mut self, number: u64, backlog: u32) -> Result<(), Errno> {
         let backlog = usize::try_from(backlog.cast_signed()).unwrap_or(usize::MAX); // negative: the largest, as in Linux
         let id = self.socket(number)?.id;
-        self.machine.stack().listen(self.now, id, backlog)?;
+        let port = self.machine.stack().local_address(id)?.port();
+        self.with_free_port(port, |engine| engine.machine.stack().listen(engine.now, id, backlog))?;
         let limit = backlog.clamp(1, OFFERED_MAX);
         if let Some(socket) = self.sockets.get_mut(number) {
             match &mut socket.phase {

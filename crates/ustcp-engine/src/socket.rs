@@ -147,6 +147,11 @@ impl Sockets {
         self.numbers.get(&id).copied()
     }
 
+    /// All, with the connections' numbers.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (u64, SocketId)> {
+        self.by_number.iter().map(|(number, socket)| (*number, socket.id))
+    }
+
     pub(crate) fn remove(&mut self, number: u64) -> Option<Socket> {
         let socket = self.by_number.remove(&number)?;
         self.numbers.remove(&socket.id);
