@@ -7,7 +7,7 @@ use crate::wire::*;
 fn of(w: &Wire, state: State) -> Overview {
     let all = w.stack.overview(w.now);
     let mut those = all.into_iter().filter(|one| one.state == state);
-    let one = those.next().unwrap_or_else(|| panic!("nothing in {state}"));
+    let one = those.next().expect("there is one");
     assert!(those.next().is_none(), "one in {state}");
     one
 }
