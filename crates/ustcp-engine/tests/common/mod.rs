@@ -1,5 +1,11 @@
 //! An engine of each test's own in a network of its own, and programs that speak to it word by word.
 #![allow(dead_code, reason = "no test uses all of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
 
 use std::fs;
 use std::io::{IoSliceMut, Read, Write};
