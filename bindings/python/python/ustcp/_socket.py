@@ -62,7 +62,7 @@ class socket(_ustcp.Socket):
         stack: Stack | None = None,
         _take: _ustcp.Socket | None = None,
     ) -> socket:
-        return super().__new__(cls, family, type, proto, fileno, stack=stack or here.stack, _take=_take)
+        return super().__new__(cls, family, type, proto, fileno, stack=here.stack if stack is None else stack, _take=_take)
 
     def __init__(
         self,
