@@ -339,7 +339,10 @@ static void test_disconnect(void)
     length = sizeof value;
     GIVES(ustcp_getsockopt(fd, SOL_SOCKET, SO_ERROR, &value, &length), 0);
     HOLDS(value == ECONNRESET);
-    FAILS(ustcp_recv(fd, bytes, 4, 0), ENOTCONN);
+    if (ON_ENGINE)
+        GIVES(ustcp_recv(fd, bytes, 4, 0), 0);
+    else
+        FAILS(ustcp_recv(fd, bytes, 4, 0), ENOTCONN);
     FAILS(ustcp_recv(peer, bytes, 4, 0), ECONNRESET);
     ustcp_close(peer);
     length = sizeof name;
@@ -405,6 +408,7 @@ static void test_accept_nowhere(void)
     FAILS(ustcp_accept(listener, (struct sockaddr *)&peer, &length), EINVAL);
     length = sizeof peer;
 #endif
+    NEEDS(ustcp_poll(&(struct pollfd){ .fd = listener, .events = POLLIN }, 1, -1) == 1);
     fd = ustcp_accept(listener, (struct sockaddr *)&peer, &length);
     HOLDS(fd >= 0 && length == sizeof peer && peer.sin_addr.s_addr == any_port.sin_addr.s_addr);
     GIVES(ustcp_fcntl(fd, F_GETFL), O_RDWR); /* not inherited */
@@ -805,6 +809,7 @@ static void test_urgent(void)
     make_pair(pair);
     set_nodelay(pair[0], 1);
     GIVES(ustcp_send(pair[0], "abc", 3, MSG_OOB), 3);
+    GIVES(events_of(pair[1], POLLPRI), POLLPRI);
     GIVES(events_of(pair[1], POLLPRI | POLLIN), POLLPRI | POLLIN);
     GIVES(ustcp_ioctl(pair[1], FIONREAD, &queued), 0);
     GIVES(queued, ON_ENGINE ? 3 : 2); /* AF_UNIX counts the urgent byte too */
@@ -824,6 +829,7 @@ static void test_urgent(void)
 
     GIVES(ustcp_setsockopt(pair[1], SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int)), 0);
     GIVES(ustcp_send(pair[0], "efg", 3, MSG_OOB), 3);
+    GIVES(events_of(pair[1], POLLPRI), POLLPRI); /* it may come after what is before it */
     GIVES(events_of(pair[1], POLLPRI | POLLIN), POLLPRI | POLLIN);
     FAILS(ustcp_recv(pair[1], bytes, sizeof bytes, MSG_OOB), EINVAL);
     GIVES(ustcp_recv(pair[1], bytes, sizeof bytes, 0), 2);

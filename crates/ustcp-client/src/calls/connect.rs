@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::address::{self, Named};
 use crate::engine::{Engine, Question};
 use crate::protocol::{Address, Operation};
+use crate::sys::message::discard;
 use crate::sys::{Socket, Source};
 
 impl Engine {
@@ -35,16 +36,19 @@ impl Engine {
         }
     }
 
-    /// connect(2) with `AF_UNSPEC`. What was connected or listened has a spent stream, and gets a fresh one.
+    /// connect(2) with `AF_UNSPEC`. The stream is spent, and a fresh one takes its place when the socket begins anew; until
+    /// then there is nothing to read in it.
     fn disconnect(&self, socket: &Socket) -> Result<(), Errno> {
         if !socket.is_attached() {
             return Ok(());
         }
-        match self.ask(Question::of(socket, Operation::Disconnect), &[]) {
-            Err(Errno::STALE) => {}
-            result => drop(result?),
+        self.ask(Question::of(socket, Operation::Disconnect), &[])?;
+        if socket.listens {
+            socket.mark(false)?;
         }
-        self.renew(socket)
+        rustix::net::shutdown(socket, rustix::net::Shutdown::Read)?;
+        while discard(socket, usize::MAX, libc::MSG_DONTWAIT).is_ok_and(|bytes| bytes > 0) {}
+        Ok(())
     }
 }
 
