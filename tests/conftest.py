@@ -1,7 +1,7 @@
 """The stage of every scenario: our side at 10.77.0.2, the kernel's TCP at 10.77.0.1, a capture on the device between.
 
-Our side is, in turn, a C program on libustcp, a Python program on `import ustcp`, and (to judge the scenario itself) the
-kernel's own TCP in a second namespace.
+Our side is, in turn, a C program on libustcp, a Python program on `import ustcp`, a program of the kernel's sockets on an
+engine under libustcp_preload.so, and (to judge the scenario itself) the kernel's own TCP in a second namespace.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from harness import tshark
 from harness.capture import Conversation, Dump, Wire
 from harness.netns import OURS, OURS_V6, PEER, PEER_V6, Namespace, join_by_veth, missing
 from harness.puppet import Puppet, Sock, events
+from harness.shim import Engine
 
 pytest_plugins = ["harness.python"]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-STACKS = ("c", "python", "kernel")
+STACKS = ("c", "python", "shim", "kernel")
 COMMANDS = {
     "c": [str(BUILD / "tests/puppet-ustcp")],
     "python": [sys.executable, str(ROOT / "tests/puppet/puppet.py")],
+    "shim": [str(BUILD / "tests/puppet-kernel")],
     "kernel": [str(BUILD / "tests/puppet-kernel")],
 }
 
@@ -34,7 +36,7 @@ COMMANDS = {
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("USTCP_SECRET", "none")  # tests leave no keys on the machine
     for line in (
-        "stacks(*names): which of c, python and kernel play our side; default all",
+        "stacks(*names): which of c, python, shim and kernel play our side; default all",
         "environment(**variables): USTCP_ variables of our side",
         "flags(*names): what tshark's TCP analysis may raise because of what the test does",
         "ipv6: both sides have an address of IPv6 too, and connect and accept by it",
@@ -76,6 +78,7 @@ class Stage:
             self.environment.setdefault("USTCP_ADDRESS", f"{OURS}/24,{OURS_V6}/64")
         self.net = Namespace("peer")
         self.far = Namespace("ours") if stack == "kernel" else None
+        self.engine: Engine | None = None
         self.wire: Wire | None = None
         self._dumps: list[Dump] = []
         self._puppets: list[Puppet] = []
@@ -84,6 +87,10 @@ class Stage:
     def on_kernel(self) -> bool:
         return self.stack == "kernel"
 
+    @property
+    def on_engine(self) -> bool:
+        return self.stack == "shim"
+
     def set_up(self) -> None:
         for namespace in filter(None, (self.net, self.far)):
             namespace.create()
@@ -91,6 +98,8 @@ class Stage:
                 namespace.allow_ipv6()
         if self.far:
             join_by_veth(self.net, self.far)
+        if self.on_engine:
+            self.engine = Engine(self.net, self.directory / "engine", self._new_log(), **self.environment)
         self.ours = self.start_ours()
         self.ours.call("start")
         self.peer = Puppet(COMMANDS["kernel"], self.net)
@@ -100,11 +109,19 @@ class Stage:
 
     def start_ours(self) -> Puppet:
         """Another program of the kind that plays our side."""
-        # No log where megabytes run: a line for every packet would be most of the work.
-        log = None if self.on_kernel or not self._with_wire else self.directory / f"events-{len(self._puppets)}.jsonl"
-        ours = Puppet(COMMANDS[self.stack], self.far or self.net, log, **self.environment)
+        if self.engine:
+            ours = Puppet(COMMANDS[self.stack], self.net, **self.engine.environment)
+            ours.log = self._log
+        else:
+            log = None if self.on_kernel else self._new_log()
+            ours = Puppet(COMMANDS[self.stack], self.far or self.net, log, **self.environment)
         self._puppets.insert(0, ours)
         return ours
+
+    def _new_log(self) -> Path | None:
+        """Where a stack's events go. Nowhere where megabytes run: a line for every packet would be most of the work."""
+        self._log = self.directory / f"events-{len(self._puppets)}.jsonl" if self._with_wire else None
+        return self._log
 
     def dump(self) -> Dump:
         """A capture for large runs."""
@@ -123,6 +140,10 @@ class Stage:
             except Exception as error:  # the namespaces must go all the same
                 wrong.append(str(error))
             wrong += [line for line in puppet.errors if "panic" in line.lower()]
+        try:
+            wrong += self.engine.close() if self.engine else []
+        except Exception as error:
+            wrong.append(str(error))
         for capture in [self.wire, *self._dumps]:
             try:
                 if capture:

@@ -95,8 +95,10 @@ static long do_socket(struct request *r)
     int family = r->words[0] && r->words[1] ? (int)number(r, 1) : AF_INET;
     int fd = FACE(socket)(family, SOCK_STREAM | (int)number(r, 0), 0);
 #ifndef USTCP
-    /* The same congestion control on every machine, where the kernel has it. */
-    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
+    /* The same congestion control on every machine, where the kernel has it. An engine has it anyway, and a socket of it
+     * is a fresh one no more once it has been asked for something. */
+    if (getenv("USTCP_ENGINE") == NULL)
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
 #endif
     return fd;
 }
@@ -382,9 +384,10 @@ static long act(const char *name, struct request *r)
     return -1;
 }
 
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
 static void *answer(void *argument)
 {
-    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
     struct request *r = argument;
     char *command = r->words[0];
     memmove(r->words, r->words + 1, (WORDS - 1) * sizeof *r->words);
@@ -428,5 +431,6 @@ int main(void)
             return 2;
     }
     free(line);
+    pthread_mutex_lock(&one_at_a_time); /* exit would write out what a thread is about to have written */
     return 0;
 }

@@ -1,0 +1,54 @@
+"""An unchanged program on our TCP: an engine, and libustcp_preload.so before the program's C library."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from .command import USTCP, ustcp
+from .netns import Namespace
+from .puppet import until
+
+PRELOAD = Path(USTCP).parent.parent / "lib/ustcp/libustcp_preload.so"
+
+
+class Engine:
+    """`ustcp up` in a namespace, for programs there."""
+
+    def __init__(self, net: Namespace, directory: Path, log: Path | None = None, **environment: str) -> None:
+        self.net, self.directory = net, directory
+        variables = {**os.environ, **environment, "USTCP_ENGINE": str(directory)}
+        if log:
+            variables["USTCP_LOG"] = str(log)
+        self.process = subprocess.Popen(
+            net.command(USTCP, "up"), env=variables, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        until(self._is_up, lambda: f"no engine: {self.process.poll()}")
+
+    def _is_up(self) -> bool:
+        assert self.process.poll() is None, self.process.stderr.read()
+        return (self.directory / "engine").exists()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program is started with."""
+        return {"USTCP_ENGINE": str(self.directory), "LD_PRELOAD": str(PRELOAD)}
+
+    def command(self, *command: str) -> list[str]:
+        """The command line that runs `command` on it; the process keeps its id."""
+        settings = [f"{name}={value}" for name, value in self.environment.items()]
+        return self.net.command("env", *settings, *command)
+
+    def close(self) -> list[str]:
+        """Ends it. What was wrong with that."""
+        if self.process.poll() is None:
+            ustcp("down", "--now", net=self.net, USTCP_ENGINE=str(self.directory))
+        _, said = self.process.communicate(timeout=30)
+        wrong = [line for line in said.splitlines() if "panic" in line.lower()]
+        return wrong if self.process.returncode == 0 else [f"the engine ended with {self.process.returncode}", said]
+
+    def kill(self) -> None:
+        """SIGKILL, and gone when this returns."""
+        self.process.kill()
+        self.process.communicate(timeout=30)
