@@ -330,6 +330,9 @@ impl Connection {
         self.check_ack_is_possible(cx, header)?;
         self.note_received(cx);
         if self.state == State::SynReceived {
+            if self.opening == Opening::Passive && !self.is_early() {
+                self.snd.max_wnd = 0; // as Linux: that of a SYN to a listener is soon forgotten
+            }
             self.snd.set_window(
                 arrival.header.seq,
                 arrival.header.ack,

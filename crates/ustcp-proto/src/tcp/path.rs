@@ -126,7 +126,11 @@ impl Connection {
         };
         cx.paths.learn(cx.now, self.flow.remote.ip(), learnt);
         self.follow_path(cx);
-        let fits = self.mtu_probing.limit(self.peer_mss) <= self.largest_segment();
+        let largest = self
+            .mtu_probing
+            .limit(self.peer_mss)
+            .min(self.snd.in_flight.outstanding());
+        let fits = largest <= self.largest_segment();
         if mtu < self.path.repaired_for && !fits {
             self.path.repaired_for = mtu;
             self.repair_without_blame();

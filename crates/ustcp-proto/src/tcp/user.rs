@@ -140,13 +140,14 @@ impl Connection {
     /// Whether close ends the connection at once, and then whether with an RST.
     fn breaks_off(&self) -> Option<bool> {
         let no_linger = self.options.linger == Some(Duration::ZERO);
-        if self.may_reset() {
-            (no_linger || !self.rcv.ring.is_empty()).then_some(true)
-        } else {
-            // As Linux: the peer of CLOSING and LAST-ACK needs no RST, unless it has not heard all.
-            let ends = matches!(self.state, State::Closing | State::LastAck);
-            (no_linger && ends).then_some(self.snd.has_unsent())
+        let unread = !self.rcv.ring.is_empty();
+        let said_all = matches!(self.state, State::Closing | State::LastAck);
+        if unread && (self.may_reset() || said_all) {
+            return Some(true);
         }
+        // As Linux: the peer of CLOSING and LAST-ACK needs no RST, unless it has not heard all.
+        let resets = self.may_reset() || said_all && self.snd.has_unsent();
+        (no_linger && (resets || said_all)).then_some(resets)
     }
 
     /// The peer has a connection that an RST would end, RFC 9293 §3.10.5.

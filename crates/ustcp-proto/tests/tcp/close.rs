@@ -408,6 +408,21 @@ fn no_linger_after_both_fins() {
     w.quiet();
 }
 
+/// SHLD-3: text that nobody will read is told of in the states after FIN-WAIT-1 and CLOSE-WAIT too.
+#[test]
+fn close_with_unread_bytes_after_both_fins() {
+    let mut w = Wire::connected();
+    w.peer("FP. 1:11(10) ack 1");
+    w.after(ms(40));
+    w.sees(". 1:1(0) ack 12");
+    w.shutdown(Shutdown::Write);
+    w.sees("F. 1:1(0) ack 12");
+    assert_eq!(w.state(), State::LastAck);
+    w.close();
+    w.sees("R. 2:2(0) ack 12");
+    assert_eq!(w.stack.census(), ustcp_proto::Census::default());
+}
+
 /// Who has not heard all gets RST.
 #[test]
 fn no_linger_with_text_unsent() {

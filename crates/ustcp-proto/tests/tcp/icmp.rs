@@ -316,6 +316,17 @@ fn a_tiny_path_may_fragment() {
     );
 }
 
+/// What is in flight and was not too large does not go again.
+#[test]
+fn what_fits_the_path_stays_where_it_is() {
+    let mut w = Wire::connected();
+    w.write(100);
+    let sent = w.next_packet().expect("text");
+    w.inject(&about(&sent, UNREACHABLE, 4, 600));
+    assert_eq!((w.info().pmtu, w.info().snd_mss), (600, 560));
+    w.quiet();
+}
+
 /// As Linux: with nothing out, an error that quotes what would come next is heeded.
 #[test]
 fn an_error_with_nothing_out() {

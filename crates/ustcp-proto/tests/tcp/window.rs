@@ -175,6 +175,19 @@ fn half_of_a_small_window_is_worth_sending() {
     w.sees(". 601:901(300) ack 1");
 }
 
+/// As Linux: the windows of a listener's connection count from the acknowledgement on, not from the SYN.
+#[test]
+fn the_window_of_a_syn_is_soon_forgotten() {
+    let mut w = Wire::listening(config(), 8);
+    w.peer("S 0:0(0) win 60000 <mss 1000>");
+    w.sees("S. 0:0(0) ack 1");
+    w.peer(". 1:1(0) ack 1 win 1000");
+    w.accept();
+    w.write(1000);
+    w.sees(". 1:501(500) ack 1");
+    w.sees("P. 501:1001(500) ack 1");
+}
+
 /// MUST-38: the override timer: in the end even a silly window is used.
 #[test]
 fn a_small_window_is_used_in_the_end() {
