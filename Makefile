@@ -66,7 +66,13 @@ check: apt-test $(VENV)/ready
 	$(MAKE) --no-print-directory check-header check-abi
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(PYTHON) tests/policy.py
+	$(MAKE) --no-print-directory check-python
 	$(PYTHON) tests/rfc/mutate.py check
+
+# The stubs tell the truth, by mypy's stubtest, name by name; then the package must type-check.
+check-python: python-module
+	$(PYTHON) -m mypy.stubtest ustcp._ustcp
+	$(PYTHON) -m mypy --strict bindings/python/python/ustcp
 
 # DIFFERENTIAL="theme ..." for some of it. `make test` compares too, with what was recorded and committed.
 differential: apt-test python-module

@@ -12,6 +12,7 @@ first socket, from the environment (`USTCP_TUN`, `USTCP_ADDRESS`, ...), or with 
 """
 
 import importlib
+import sys
 from socket import (
     AF_INET,
     AF_INET6,
@@ -122,9 +123,12 @@ from socket import (
 )
 from typing import TYPE_CHECKING, Any
 
-from ._manual import Event, ManualStack, Packet, Segment
-from ._socket import Address, close, create_connection, create_server, fromfd, has_dualstack_ipv6, socket
-from ._stack import Stack, fini, init
+if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    raise ImportError("ustcp does not support free-threaded Python yet: run it with PYTHON_GIL=1, or with a build that has the GIL")
+
+from ._manual import Event, ManualStack, Packet, Segment  # noqa: E402
+from ._socket import Address, close, create_connection, create_server, fromfd, has_dualstack_ipv6, socket  # noqa: E402
+from ._stack import Stack, fini, init  # noqa: E402
 
 if TYPE_CHECKING:
     from ._network import Host, Network

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -99,11 +100,12 @@ def mermaid(timeline: Timeline) -> str:
 
 # ---- SVG
 
-_ROW, _LANE, _MARGIN, _TOP = 26, 340, 190, 60
+_ROW, _TOP, _LETTER, _TIME = 26, 60, 7.3, 90  # pixels
 _STYLE = (
     "text{font:12px ui-monospace,monospace;fill:#222} .host{font-weight:bold;text-anchor:middle}"
     ".lane{stroke:#999} .way{stroke:#1565c0;stroke-width:1.5} .lost{stroke:#c62828;stroke-width:1.5;stroke-dasharray:5 4}"
-    ".state{fill:#2e7d32} .time{fill:#777;text-anchor:end} .middle{text-anchor:middle}"
+    ".state{fill:#2e7d32} .time{fill:#777;text-anchor:end}"
+    ".middle{text-anchor:middle;paint-order:stroke;stroke:#fff;stroke-width:3px}"
     "svg{background:#fff}"
 )
 
@@ -134,8 +136,13 @@ class _Rows:
 
 def svg(timeline: Timeline) -> str:
     rows = _Rows(timeline)
-    lanes = {host: _MARGIN + _LANE * index for index, host in enumerate(timeline.hosts)}
-    width = 2 * _MARGIN + _LANE * max(len(lanes) - 1, 0)
+    beside = _widest(_labels(timeline))
+    between = _widest(segment(timeline, packet) + remarks(packet) + (packet.lost or "") for packet in timeline.packets)
+    if len(timeline.hosts) > 2:
+        between = max(between, beside)  # states of those in the middle stand between the lines
+    left = _TIME + beside
+    lanes = {host: left + between * index for index, host in enumerate(timeline.hosts)}
+    width = left + between * max(len(lanes) - 1, 0) + beside + 20
     height = _TOP + _ROW * (len(rows.times) + 2)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
@@ -145,15 +152,34 @@ def svg(timeline: Timeline) -> str:
         parts.append(f'<text class="host" x="{x}" y="30">{escape(host)}</text>')
         parts.append(f'<line class="lane" x1="{x}" y1="40" x2="{x}" y2="{height - 10}"/>')
     for row, time in enumerate(rows.times):
-        parts.append(f'<text class="time" x="75" y="{_TOP + _ROW * (row + 1) + 4}">{time:.6f}</text>')
+        parts.append(f'<text class="time" x="{_TIME - 10}" y="{_TOP + _ROW * (row + 1) + 4}">{time:.6f}</text>')
     for place, entry in enumerate(timeline):
         if entry.kind == "sent" and entry.packet is not None:
             parts += _arrows(timeline, entry.packet, rows, lanes)
         elif _alone(entry):
             y = rows.height(f"entry {place}") + 4
-            label = f"{states(entry.before, entry.after)} ({_cause(entry)})".strip()
-            parts.append(_beside(lanes[entry.host], y, label, lanes))
+            parts.append(_beside(lanes[entry.host], y, _label(entry), lanes))
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _label(entry: Entry) -> str:
+    return f"{states(entry.before, entry.after)} ({_cause(entry)})".strip()
+
+
+def _labels(timeline: Timeline) -> Iterator[str]:
+    """All that will stand beside a host's line."""
+    for entry in timeline:
+        if _alone(entry):
+            yield _label(entry)
+    for packet in timeline.packets:
+        yield packet.state or ""
+        for arrival in packet.arrivals:
+            yield end_of(arrival)
+
+
+def _widest(labels: Iterable[str]) -> int:
+    """Pixels that the longest of them takes, and a little air."""
+    return round(_LETTER * max((len(label) for label in labels), default=0)) + 40
 
 
 def _arrows(timeline: Timeline, packet: Packet, rows: _Rows, lanes: dict[str, int]) -> Iterator[str]:
@@ -165,16 +191,24 @@ def _arrows(timeline: Timeline, packet: Packet, rows: _Rows, lanes: dict[str, in
     label = escape(segment(timeline, packet) + (f" ({notes})" if notes else ""))
     yield _beside(x1, y1 + 4, packet.state or "", lanes)
     if packet.lost or not packet.arrivals:
-        middle = (x1 + x2) // 2
-        yield f'<line class="lost" x1="{x1}" y1="{y1}" x2="{middle}" y2="{y1 + _ROW // 2}"/>'
-        yield f'<text class="middle" x="{middle}" y="{y1 - 4}">{label}: {escape(packet.lost or "on the way")}</text>'
+        middle, y2 = (x1 + x2) // 2, y1 + _ROW // 2
+        yield f'<line class="lost" x1="{x1}" y1="{y1}" x2="{middle}" y2="{y2}"/>'
+        yield _along((x1, y1), (x2, y2), f"{label}: {'lost: ' + escape(packet.lost) if packet.lost else 'on the way'}")
     for index, arrival in enumerate(packet.arrivals):
         y2 = rows.height(f"arrived {packet.number} {index}")
         yield f'<line class="way" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>'
         tip = 8 if x2 > x1 else -8
         yield f'<path d="M{x2} {y2} l{-tip} -4 l0 8 z" fill="#1565c0"/>'
-        yield f'<text class="middle" x="{(x1 + x2) // 2}" y="{(y1 + y2) // 2 - 4}">{label}</text>'
+        yield _along((x1, y1), (x2, y2), label)
         yield _beside(x2, y2 + 4, end_of(arrival), lanes)
+
+
+def _along(start: tuple[int, int], end: tuple[int, int], label: str) -> str:
+    """A label on the middle of an arrow, parallel to it."""
+    (x1, y1), (x2, y2) = sorted((start, end))
+    x, y = (x1 + x2) // 2, (y1 + y2) // 2
+    angle = math.degrees(math.atan2(y2 - y1, x2 - x1))
+    return f'<text class="middle" x="{x}" y="{y - 4}" transform="rotate({angle:.2f} {x} {y})">{label}</text>'
 
 
 def _beside(x: int, y: int, label: str, lanes: dict[str, int]) -> str:
