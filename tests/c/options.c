@@ -41,6 +41,7 @@ struct option {
 
 static const struct option options[] = {
     { OPTION(SOL_SOCKET, SO_REUSEADDR), 0, { FLAG } },
+    { OPTION(SOL_SOCKET, SO_REUSEPORT), 0, { FLAG } },
     { OPTION(SOL_SOCKET, SO_KEEPALIVE), 0, { FLAG } },
     { OPTION(SOL_SOCKET, SO_TYPE), SOCK_STREAM, { READ_ONLY } },
     { OPTION(SOL_SOCKET, SO_DOMAIN), AF_INET, { READ_ONLY } },

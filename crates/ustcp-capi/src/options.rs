@@ -13,6 +13,7 @@ const LONGEST_VALUE: usize = 256;
 ///
 /// `SOL_SOCKET`:
 /// - `SO_REUSEADDR` (int): bind although a connection in TIME-WAIT is there.
+/// - `SO_REUSEPORT` (int): bind and listen where other sockets that have it do; connections are shared out among them.
 /// - `SO_KEEPALIVE` (int): probe an idle peer, RFC 9293 §3.8.4.
 /// - `SO_LINGER` (struct linger, seconds): what `ustcp_close` does; on with 0 seconds sends RST.
 /// - `SO_RCVTIMEO`, `SO_SNDTIMEO` (struct timeval): longest wait of one call; zero: as long as it takes.

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use crate::ports::Claim;
+use crate::ports::{Claim, Reuse};
 use crate::stack::Control;
 use crate::table::{Kind, Listener, Socket};
 use crate::tcp::{Connection, FastOpen};
@@ -34,7 +34,7 @@ impl Stack {
     }
 
     /// Gives a socket its local address; port 0 picks one. `InvalidArgument` when it has one, `AddressNotAvailable` for
-    /// an address that is not the stack's, `AddressInUse` by the rules of SO_REUSEADDR in Linux.
+    /// an address that is not the stack's, `AddressInUse` by the rules of SO_REUSEADDR and SO_REUSEPORT in Linux.
     pub fn bind(&mut self, id: SocketId, address: SocketAddr) -> Result<(), Error> {
         self.check_up()?;
         let socket = self.sockets.held(id)?;
@@ -48,7 +48,7 @@ impl Stack {
         if !ip.is_unspecified() && !route::is_local(config, ip) && !foreign {
             return Err(Error::AddressNotAvailable);
         }
-        let (v6_only, reuse) = (socket.options.v6_only, socket.options.reuse_address);
+        let (v6_only, reuse) = (socket.options.v6_only, Reuse::of(&socket.options));
         let port = match address.port() {
             0 => self.unused_port()?,
             port if self.conflicts((ip, v6_only), port, reuse) => return Err(Error::AddressInUse),
@@ -67,9 +67,9 @@ impl Stack {
         }
     }
 
-    /// Linux's rules: two sockets share a port when both have SO_REUSEADDR and none of them listens, or when their
-    /// addresses differ.
-    fn conflicts(&self, place: (IpAddr, bool), port: u16, reuse: bool) -> bool {
+    /// Linux's rules: two sockets share a port when their addresses differ, when both have SO_REUSEADDR and none of them
+    /// listens, or when both have SO_REUSEPORT.
+    fn conflicts(&self, place: (IpAddr, bool), port: u16, reuse: Reuse) -> bool {
         let Some(used) = self.ports.get(port) else { return false };
         used.connections_forbid(reuse, |other| address::overlap((other, false), place))
             || used
@@ -79,7 +79,7 @@ impl Stack {
                 .any(|holder| {
                     let overlap = holder.place().is_some_and(|other| address::overlap(other, place));
                     let listens = matches!(holder.kind, Kind::Listener(_));
-                    overlap && (!reuse || !holder.options.reuse_address || listens)
+                    overlap && !reuse.allows(Reuse::of(&holder.options), listens)
                 })
     }
 
@@ -109,7 +109,7 @@ impl Stack {
         if self.is_listened_on(id, local.port()) {
             return Err(Error::AddressInUse);
         }
-        self.listeners.insert(local, id);
+        self.listeners.entry(local).or_default().push(id);
         self.record_listener(local, State::Closed, Cause::PassiveOpen);
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.kind = Kind::Listener(Listener {
@@ -124,13 +124,15 @@ impl Stack {
 
     /// Whether another socket listens where this one is about to.
     fn is_listened_on(&self, id: SocketId, port: u16) -> bool {
-        let Some(place) = self.sockets.get(id).and_then(Socket::place) else {
+        let Some((socket, place)) = self.sockets.get(id).and_then(|socket| Some((socket, socket.place()?))) else {
             return false;
         };
+        let reuse = Reuse::of(&socket.options);
         let others = self.ports.get(port).into_iter().flat_map(|port| &port.holders);
         others.filter_map(|holder| self.sockets.get(*holder)).any(|holder| {
             let listens = matches!(holder.kind, Kind::Listener(_));
-            listens && holder.place().is_some_and(|other| address::overlap(other, place))
+            let overlap = holder.place().is_some_and(|other| address::overlap(other, place));
+            listens && overlap && !reuse.allows(Reuse::of(&holder.options), true)
         })
     }
 
@@ -240,13 +242,13 @@ impl Stack {
         };
         let last = self.vacate(&flow)?;
         if bound.is_none() {
-            self.ports.share(flow.local, options.reuse_address);
+            self.ports.share(flow.local, Reuse::of(&options));
         }
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.local = Some(flow.local);
             if bound.is_none() {
                 socket.claim = Claim::Shared {
-                    reuse: options.reuse_address,
+                    reuse: Reuse::of(&options),
                 };
             }
         }
@@ -413,7 +415,7 @@ impl Stack {
             return;
         };
         if let Some(local) = socket.local {
-            self.listeners.remove(&local);
+            self.leave_listeners(local, id);
             self.record_listener(local, State::Listen, Cause::UserClosed);
         }
         self.note_transparency(id);

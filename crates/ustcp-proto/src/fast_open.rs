@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use ustcp_wire::{FastOpenCookie, TcpSegment};
 
-use crate::ports::Claim;
+use crate::ports::{Claim, Reuse};
 use crate::table::Socket;
 use crate::tcp::{Connection, FastOpen, HalfOpen, Lesson, Pass};
 use crate::{Error, Family, Flow, Instant, Options, SocketId, Stack, State};
@@ -239,11 +239,11 @@ impl Stack {
         let mut socket = Socket::new(family, options);
         socket.local = Some(local);
         socket.claim = Claim::Shared {
-            reuse: options.reuse_address,
+            reuse: Reuse::of(&options),
         };
         socket.held = false;
         let id = self.sockets.insert(socket);
-        self.ports.share(local, options.reuse_address);
+        self.ports.share(local, Reuse::of(&options));
         self.register(id, connection);
         if let Some(listener) = self.sockets.listener_mut(half.listener) {
             listener.completed.push_back(id);

@@ -223,7 +223,7 @@ impl Stack {
         let Some(flow) = self.time_wait.get(key).map(|remains| remains.flow) else {
             return;
         };
-        let listens = self.listener_for(flow.local).is_some();
+        let listens = self.listener_for(&flow).is_some();
         let Some(remains) = self.time_wait.get_mut(key) else {
             return;
         };
@@ -249,7 +249,7 @@ impl Stack {
     /// of an earlier connection between the same ends.
     fn on_listener_segment(&mut self, flow: Flow, segment: &TcpSegment<'_>, beyond: Option<SeqNum>) {
         let header = &segment.header;
-        let Some(listener) = self.listener_for(flow.local) else {
+        let Some(listener) = self.listener_for(&flow) else {
             self.cx.dropped(Some(flow), DropReason::NoSocket);
             return self.refuse(flow, segment);
         };

@@ -1,24 +1,50 @@
 //! Who listens where.
 
+use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::table::{Kind, Socket};
-use crate::{Family, SocketId, Stack, address};
+use crate::{Family, Flow, SocketId, Stack, address};
 
 impl Stack {
-    /// Who listens there: on the address itself, on all of its family, or on all of both; and where nobody does, who
-    /// takes every port.
-    pub(crate) fn listener_for(&self, local: SocketAddr) -> Option<SocketId> {
-        let on = |address: IpAddr| self.listeners.get(&SocketAddr::new(address, local.port())).copied();
-        let family = Family::of(local.ip());
-        on(local.ip())
+    /// Who listens for such a connection: on the address itself, on all of its family, or on all of both; and where nobody
+    /// does, who takes every port.
+    pub(crate) fn listener_for(&self, flow: &Flow) -> Option<SocketId> {
+        let ip = flow.local.ip();
+        let family = Family::of(ip);
+        let on = |address: IpAddr| self.one_of(SocketAddr::new(address, flow.local.port()), flow);
+        on(ip)
             .or_else(|| on(family.unspecified()))
-            .or_else(|| on(Family::V6.unspecified()).filter(|id| self.takes_both_families(*id)))
-            .or_else(|| self.transparent_for(local.ip()))
+            .or_else(|| on(Family::V6.unspecified()))
+            .or_else(|| self.transparent_for(ip))
+    }
+
+    /// Of the listeners there that take this connection's family the one that its ends choose, always the same as long as
+    /// they are the same (SO_REUSEPORT).
+    fn one_of(&self, place: SocketAddr, flow: &Flow) -> Option<SocketId> {
+        let family = Family::of(flow.local.ip());
+        let takes = |id: &&SocketId| Family::of(place.ip()) == family || self.takes_both_families(**id);
+        let takers = || self.listeners.get(&place).into_iter().flatten().filter(takes);
+        let count = u64::try_from(takers().count()).unwrap_or(u64::MAX);
+        let chosen = match count {
+            0 | 1 => 0,
+            count => self.listeners.hasher().hash_one(flow) % count,
+        };
+        takers().nth(usize::try_from(chosen).unwrap_or(0)).copied()
     }
 
     fn takes_both_families(&self, id: SocketId) -> bool {
         self.sockets.get(id).is_some_and(|socket| !socket.options.v6_only)
+    }
+
+    /// It listens there no more.
+    pub(crate) fn leave_listeners(&mut self, local: SocketAddr, id: SocketId) {
+        if let Some(there) = self.listeners.get_mut(&local) {
+            there.retain(|other| *other != id);
+            if there.is_empty() {
+                self.listeners.remove(&local);
+            }
+        }
     }
 
     /// The listener for every port of `address`; one for that address alone before one for all.

@@ -5,8 +5,31 @@ use std::collections::HashMap;
 use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 
-use crate::SocketId;
 use crate::keys::TableHash;
+use crate::{Options, SocketId};
+
+/// How a socket shares its port with others that ask for it too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reuse {
+    /// SO_REUSEADDR: with all but listeners.
+    pub(crate) address: bool,
+    /// SO_REUSEPORT: with all.
+    pub(crate) port: bool,
+}
+
+impl Reuse {
+    pub(crate) fn of(options: &Options) -> Reuse {
+        Reuse {
+            address: options.reuse_address,
+            port: options.reuse_port,
+        }
+    }
+
+    /// Whether it stays beside `other`, which `listens` or not. Linux's `inet_bind_conflict`; its users are one here.
+    pub(crate) fn allows(self, other: Reuse, listens: bool) -> bool {
+        (self.address && other.address && !listens) || (self.port && other.port)
+    }
+}
 
 /// What a socket's use of its port amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,18 +38,16 @@ pub(crate) enum Claim {
     None,
     /// bind gave it to the socket.
     Holder,
-    /// A connection shares it: an accepted one, or one that connect chose a port for. With its SO_REUSEADDR.
-    Shared { reuse: bool },
+    /// A connection shares it: an accepted one, or one that connect chose a port for.
+    Shared { reuse: Reuse },
 }
 
-/// The connections, TIME-WAIT among them, from one address and port.
+/// The connections, TIME-WAIT among them, from one address and port that share it alike.
 #[derive(Debug)]
 struct Connections {
     address: IpAddr,
-    /// Those that let a SO_REUSEADDR socket bind beside them.
-    yielding: usize,
-    /// Those that do not.
-    unyielding: usize,
+    reuse: Reuse,
+    count: usize,
 }
 
 #[derive(Debug, Default)]
@@ -37,42 +58,39 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Whether connections whose address `meets` stand in the way of a bind with or without SO_REUSEADDR.
-    pub(crate) fn connections_forbid(&self, reuse: bool, meets: impl Fn(IpAddr) -> bool) -> bool {
-        let forbids = |there: &Connections| there.unyielding > 0 || (there.yielding > 0 && !reuse);
+    /// Whether connections whose address `meets` stand in the way of a bind.
+    pub(crate) fn connections_forbid(&self, reuse: Reuse, meets: impl Fn(IpAddr) -> bool) -> bool {
         self.connections
             .iter()
-            .any(|there| meets(there.address) && forbids(there))
+            .any(|there| meets(there.address) && !reuse.allows(there.reuse, false))
     }
 
     fn is_unused(&self) -> bool {
         self.holders.is_empty() && self.connections.is_empty()
     }
 
-    fn join(&mut self, address: IpAddr, reuse: bool) {
-        if !self.connections.iter().any(|there| there.address == address) {
-            self.connections.push(Connections {
+    fn join(&mut self, address: IpAddr, reuse: Reuse) {
+        match self.alike(address, reuse) {
+            Some(there) => there.count += 1,
+            None => self.connections.push(Connections {
                 address,
-                yielding: 0,
-                unyielding: 0,
-            });
+                reuse,
+                count: 1,
+            }),
         }
-        self.count(address, reuse, |count| *count += 1);
     }
 
-    fn leave(&mut self, address: IpAddr, reuse: bool) {
-        self.count(address, reuse, |count| *count -= 1);
-        self.connections.retain(|there| there.yielding + there.unyielding > 0);
+    fn leave(&mut self, address: IpAddr, reuse: Reuse) {
+        if let Some(there) = self.alike(address, reuse) {
+            there.count -= 1;
+        }
+        self.connections.retain(|there| there.count > 0);
     }
 
-    fn count(&mut self, address: IpAddr, reuse: bool, change: impl FnOnce(&mut usize)) {
-        if let Some(there) = self.connections.iter_mut().find(|there| there.address == address) {
-            change(if reuse {
-                &mut there.yielding
-            } else {
-                &mut there.unyielding
-            });
-        }
+    fn alike(&mut self, address: IpAddr, reuse: Reuse) -> Option<&mut Connections> {
+        self.connections
+            .iter_mut()
+            .find(|there| there.address == address && there.reuse == reuse)
     }
 }
 
@@ -115,7 +133,7 @@ impl Ports {
         self.used.entry(number).or_default().holders.push(id);
     }
 
-    pub(crate) fn share(&mut self, local: SocketAddr, reuse: bool) {
+    pub(crate) fn share(&mut self, local: SocketAddr, reuse: Reuse) {
         self.used.entry(local.port()).or_default().join(local.ip(), reuse);
     }
 
@@ -128,7 +146,7 @@ impl Ports {
         }
     }
 
-    pub(crate) fn unshare(&mut self, local: SocketAddr, reuse: bool) {
+    pub(crate) fn unshare(&mut self, local: SocketAddr, reuse: Reuse) {
         self.change(local.port(), |port| port.leave(local.ip(), reuse));
     }
 

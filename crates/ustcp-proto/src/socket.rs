@@ -118,6 +118,9 @@ pub struct Readiness {
 pub struct Options {
     /// `SO_REUSEADDR`: bind although connections of an earlier life are in TIME-WAIT there.
     pub reuse_address: bool,
+    /// `SO_REUSEPORT`: share address and port, listening too, with sockets that have it as well. Of several listeners each
+    /// connection comes to one, by a hash of its ends.
+    pub reuse_port: bool,
     /// `IP_TRANSPARENT`: bind takes any address that a host can have, and a listener takes connections to every port of
     /// its address (or of all, as it is bound) for which there is no other listener.
     pub transparent: bool,
@@ -209,6 +212,7 @@ impl Default for Options {
         let config = Config::default();
         Options {
             reuse_address: false,
+            reuse_port: false,
             transparent: false,
             v6_only: false,
             keepalive: false,

@@ -118,7 +118,7 @@ pub struct Stack {
     pub(crate) half_open: Slab<HalfOpen>,
     pub(crate) time_wait: Slab<TimeWait>,
     pub(crate) demux: HashMap<Flow, Target, TableHash>,
-    pub(crate) listeners: HashMap<SocketAddr, SocketId, TableHash>,
+    pub(crate) listeners: HashMap<SocketAddr, Vec<SocketId>, TableHash>,
     /// Those of them that take every port.
     pub(crate) transparent: Vec<SocketId>,
     pub(crate) ports: Ports,

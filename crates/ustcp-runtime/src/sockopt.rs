@@ -218,6 +218,7 @@ fn set_field(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> 
     let number = int_at(value, 0)?;
     match (level, name) {
         (libc::SOL_SOCKET, libc::SO_REUSEADDR) => options.reuse_address = number != 0,
+        (libc::SOL_SOCKET, libc::SO_REUSEPORT) => options.reuse_port = number != 0,
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => options.keepalive = number != 0,
         (libc::SOL_SOCKET, libc::SO_OOBINLINE) => options.urgent_inline = number != 0,
         (libc::SOL_SOCKET, libc::SO_LINGER) => {
@@ -258,6 +259,7 @@ fn set_field(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> 
 fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
     let number = match (level, name) {
         (libc::SOL_SOCKET, libc::SO_REUSEADDR) => c_int::from(options.reuse_address),
+        (libc::SOL_SOCKET, libc::SO_REUSEPORT) => c_int::from(options.reuse_port),
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => c_int::from(options.keepalive),
         (libc::SOL_SOCKET, libc::SO_OOBINLINE) => c_int::from(options.urgent_inline),
         (libc::SOL_SOCKET, libc::SO_LINGER) => return Ok(linger_bytes(options)),

@@ -8,6 +8,7 @@ use super::Timestamps;
 use super::arrival::CHALLENGE_INTERVAL;
 use super::connection::Connection;
 use crate::context::Context;
+use crate::ports::Reuse;
 use crate::socket::Service;
 use crate::{Flow, Instant, SocketId};
 
@@ -28,8 +29,8 @@ pub(crate) struct TimeWait {
     pub(crate) service: Service,
     /// When the 2 MSL have passed.
     pub(crate) due: Instant,
-    /// Whether a socket with SO_REUSEADDR may bind to the port meanwhile.
-    pub(crate) reuse: bool,
+    /// Who may bind to the port meanwhile.
+    pub(crate) reuse: Reuse,
     /// The socket it was, which may still have something to read.
     pub(crate) socket: SocketId,
 }
@@ -62,7 +63,7 @@ impl TimeWait {
             quiet_until: Instant::ZERO,
             service: connection.options.service(),
             due,
-            reuse: connection.options.reuse_address,
+            reuse: Reuse::of(&connection.options),
             socket,
         }
     }

@@ -81,6 +81,7 @@ mod reneging;
 mod reset;
 #[cfg(test)]
 mod retransmission;
+mod reuse_port;
 #[cfg(test)]
 mod sequence;
 #[cfg(test)]

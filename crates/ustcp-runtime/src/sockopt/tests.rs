@@ -50,7 +50,7 @@ fn numbers_are_told_as_linux_tells_them() {
         (SOL_SOCKET, libc::SO_TYPE, 1, Err(ENOPROTOOPT)),
         (SOL_SOCKET, libc::SO_ERROR, 1, Err(ENOPROTOOPT)),
         (SOL_SOCKET, libc::SO_ACCEPTCONN, 1, Err(ENOPROTOOPT)),
-        (SOL_SOCKET, libc::SO_REUSEPORT, 1, Err(ENOPROTOOPT)),
+        (SOL_SOCKET, libc::SO_REUSEPORT, 7, Ok(1)),
         (IPPROTO_TCP, libc::TCP_INFO, 1, Err(ENOPROTOOPT)),
         (IPPROTO_TCP, 99, 1, Err(ENOPROTOOPT)),
         (99, 1, 1, Err(ENOPROTOOPT)),
