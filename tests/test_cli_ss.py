@@ -7,13 +7,11 @@ import os
 import re
 import socket
 import struct
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from harness.command import Puppet, ustcp
+from harness.command import Puppet, ustcp, wait_until
 from harness.netns import Namespace, run
 
 ENGINE = {"engine": {"pid": os.getpid(), "lifetime": "stopped", "variables": {"USTCP_TUN": "ustcp0"}}}
@@ -51,13 +49,6 @@ def is_quiet(sock: socket.socket) -> bool:
     """Whether everything it sent is acknowledged: nothing changes any more but times. tcpi_unacked."""
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
     return state(sock) == "LISTEN" or struct.unpack_from("=I", info, 24)[0] == 0
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def text(address: tuple) -> str:

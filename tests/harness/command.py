@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 import struct
 import subprocess
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.netns import Namespace
@@ -77,3 +80,109 @@ class Puppet:
         payloads = [json.dumps(line).encode() for line in self.lines] if operation == LIST else []
         for payload in [*payloads, b""]:
             connection.send(struct.pack("=Ii", MAGIC, 0) + payload)
+
+
+class Teller:
+    """A server on the kernel's TCP that tells each client the address it sees it at, and keeps the connection until the
+    client's end."""
+
+    def __init__(self, net: Namespace, host: str, port: int = 80) -> None:
+        def listen() -> socket.socket:
+            listener = socket.socket()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen(64)
+            return listener
+
+        self._listener = net.inside(listen)
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def __enter__(self) -> Teller:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        clients = []
+        while True:
+            try:
+                client, address = self._listener.accept()
+            except OSError:
+                break
+            thread = threading.Thread(target=self._tell, args=(client, address[0]))
+            thread.start()
+            clients.append(thread)
+        for thread in clients:
+            thread.join(10)
+
+    @staticmethod
+    def _tell(client: socket.socket, seen: str) -> None:
+        with client:
+            client.settimeout(30)
+            try:
+                client.sendall(f"{seen}\n".encode())
+                client.recv(1)
+            except OSError:
+                pass  # a client may be killed
+
+
+# Prints what a Teller says.
+ASK = ("import socket, sys; s = socket.create_connection((sys.argv[1], 80), 20); print(s.recv(100).decode().strip())")
+
+
+class Host:
+    """A network namespace with engines of its own: their directories, and an environment that finds them."""
+
+    def __init__(self, net: Namespace, directory: Path, **environment: str) -> None:
+        self.net, self.directory = net, directory
+        self.environment = {
+            "USTCP_ENGINE": str(directory / "engine"),
+            "USTCP_TIME_WAIT": "0.1",
+            "USTCP_EXIT_WAIT": "1",
+            **environment,
+        }
+
+    def ustcp(self, *arguments: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess:
+        return ustcp(*arguments, net=self.net, timeout=timeout, **{**self.environment, **environment})
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        return self.ustcp("run", *arguments, **environment)
+
+    def popen(self, *arguments: str, **how: object) -> subprocess.Popen:
+        environment = {**os.environ, **self.environment}
+        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **how}
+        return subprocess.Popen(self.net.command(USTCP, *arguments), env=environment, **how)
+
+    def up(self, *options: str, **environment: str) -> None:
+        done = self.ustcp("up", "--detach", *options, **environment)
+        assert done.returncode == 0, done.stderr
+
+    def is_up(self) -> bool:
+        """Whether an engine holds the lock."""
+        lock = self.directory / "engine/lock"
+        if not lock.exists():
+            return False
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def wait_for_end(self) -> None:
+        wait_until(lambda: not self.is_up())
+
+    def devices(self) -> list[str]:
+        return [link["ifname"] for link in json.loads(self.net.ip("-j", "link"))]
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    """What another process does shows after a time that nobody tells."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.01)

@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -18,6 +19,8 @@ use crate::Failure;
 
 /// How long an engine may take to answer: it does nothing that takes time.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts where others come first.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The place of the engine that is meant: the option, else `USTCP_ENGINE`, else this user's `default`.
 pub(crate) fn place(named: Option<&OsStr>) -> Result<Place, Failure> {
@@ -82,14 +85,25 @@ impl Control {
 
     /// The lines of a list, each of which is a `T`.
     pub(crate) fn list<T>(&self, run: u32, read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> io::Result<Vec<T>> {
-        self.tell(Operation::List, run)?;
         let mut lines = Vec::new();
+        let mut line = self.begin_list(run)?;
         loop {
-            let line = self.answer()?;
             if line.is_empty() {
                 return Ok(lines);
             }
             lines.push(read(&line)?);
+            line = self.answer()?;
+        }
+    }
+
+    /// The first line, once others have had their lists.
+    fn begin_list(&self, run: u32) -> Result<Vec<u8>, Errno> {
+        let begun = Instant::now();
+        loop {
+            match self.ask(Operation::List, run) {
+                Err(Errno::BUSY) if begun.elapsed() < PATIENCE => thread::sleep(PAUSE),
+                other => return other,
+            }
         }
     }
 

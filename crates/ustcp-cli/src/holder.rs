@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{PidfdFlags, WaitOptions, getpid, pidfd_open, waitpid};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::sys;
 
@@ -22,13 +22,7 @@ pub(crate) fn hold(lease: OwnedFd) -> io::Result<()> {
         });
         u8::from(held.is_err())
     })?;
-    let ended = loop {
-        match waitpid(Some(between), WaitOptions::empty()) {
-            Err(Errno::INTR) => {}
-            other => break other?,
-        }
-    };
-    let is_held = ended.is_some_and(|(_, status)| status.exit_status() == Some(0));
+    let is_held = sys::wait(between)?.exit_status() == Some(0);
     is_held
         .then_some(())
         .ok_or_else(|| io::Error::other("nobody could be made to hold the lease"))

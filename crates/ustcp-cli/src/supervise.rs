@@ -3,6 +3,8 @@
 //! It shares our process group. What a terminal sends it gets itself; what a process sends to us is handed on; when it
 //! stops we stop, so that a shell sees that; and when we are killed it is.
 
+mod witness;
+
 use std::io;
 
 use libc::c_int;
@@ -12,6 +14,7 @@ use rustix::process::{
 };
 
 use crate::sys::{self, Arrived, Signals};
+use witness::Witness;
 
 /// Runs a program that `become_it` turns the child into. The exit status, as a shell has it.
 pub(crate) fn run(become_it: impl FnOnce() -> u8) -> io::Result<u8> {
@@ -27,6 +30,7 @@ pub(crate) fn run(become_it: impl FnOnce() -> u8) -> io::Result<u8> {
     ];
     let all = (1..=libc::SIGRTMAX()).filter(|signal| !faults.contains(signal));
     let signals = Signals::hold(all);
+    let mut witness = Witness::call()?;
     let child = sys::fork(|| {
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
         signals.release();
@@ -35,18 +39,30 @@ pub(crate) fn run(become_it: impl FnOnce() -> u8) -> io::Result<u8> {
     loop {
         let arrived = signals.next();
         if arrived.signal != libc::SIGCHLD {
-            hand_on(arrived, child);
+            hand_on(arrived, child, &mut witness)?;
         } else if let Some(status) = look_at(child)? {
             return Ok(status);
         }
     }
 }
 
-/// What the kernel sends it sends to the whole group.
-fn hand_on(Arrived { signal, is_kernels }: Arrived, child: Pid) {
-    if !is_kernels {
+/// What the kernel sends it sends to the whole group, and so may a process.
+fn hand_on(Arrived { signal, is_kernels }: Arrived, child: Pid, witness: &mut Witness) -> io::Result<()> {
+    let is_for_us_alone = match signal {
+        // The next stop takes it from whoever it has not woken, so a witness may have lost it. It is there to be woken by.
+        libc::SIGCONT => is_stopped(child),
+        _ => !is_kernels && !witness.has_seen(signal)?,
+    };
+    if is_for_us_alone {
         sys::send(child, signal);
     }
+    Ok(())
+}
+
+/// proc(5): the state stands behind the name, which is in parentheses and may have some itself.
+fn is_stopped(child: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.as_raw_nonzero()));
+    stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
 }
 
 /// Its exit status, if it has ended.
@@ -79,8 +95,7 @@ mod tests {
     /// In a process of one thread: of a signal to a process any thread may be told.
     fn status_of(become_it: impl FnOnce() -> u8) -> Option<i32> {
         let supervisor = sys::fork(|| run(become_it).unwrap()).unwrap();
-        let (_, status) = waitpid(Some(supervisor), WaitOptions::empty()).unwrap().unwrap();
-        status.exit_status()
+        sys::wait(supervisor).unwrap().exit_status()
     }
 
     #[test]

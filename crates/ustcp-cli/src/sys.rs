@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use libc::c_int;
-use rustix::process::Pid;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
 /// A child that does `body` and ends with the status it returns. For processes of one thread: in the child of another,
 /// locks may be held by threads that are not there.
@@ -26,6 +27,17 @@ pub(crate) fn fork(body: impl FnOnce() -> u8) -> io::Result<Pid> {
     Pid::from_raw(child)
         .filter(|_| child > 0)
         .ok_or_else(io::Error::last_os_error)
+}
+
+/// Waits for a child's end.
+pub(crate) fn wait(child: Pid) -> io::Result<WaitStatus> {
+    loop {
+        match waitpid(Some(child), WaitOptions::empty()) {
+            Ok(Some((_, status))) => return Ok(status),
+            Ok(None) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Becomes `program`, looked for in PATH as a shell looks for it, with the environment given. Returns only where that
@@ -128,6 +140,11 @@ pub(crate) fn close_all_but_standard() {
     close_range(3, u32::MAX);
 }
 
+/// Closes every descriptor.
+pub(crate) fn close_all() {
+    close_range(0, u32::MAX);
+}
+
 /// Closes every descriptor but these two, the standard ones too.
 pub(crate) fn close_all_but(two: [&OwnedFd; 2]) {
     let [one, other] = two.map(|descriptor| descriptor.as_raw_fd().cast_unsigned());
@@ -178,10 +195,7 @@ mod tests {
             let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
             u8::try_from(open).unwrap() // and the one of the directory
         });
-        let (_, status) = rustix::process::waitpid(Some(child.unwrap()), rustix::process::WaitOptions::empty())
-            .unwrap()
-            .unwrap();
-        assert_eq!(status.exit_status(), Some(3));
+        assert_eq!(wait(child.unwrap()).unwrap().exit_status(), Some(3));
     }
 
     #[test]

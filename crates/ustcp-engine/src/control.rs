@@ -5,12 +5,15 @@ use std::os::fd::OwnedFd;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno as SystemErrno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use ustcp_client::protocol::{Malformed, Operation, PAYLOAD_MAX, Reply, Request};
+use ustcp_client::protocol::{Address, Malformed, Operation, PAYLOAD_MAX, PassedBy, Reply, Request};
+use ustcp_proto::{Family, State};
 use ustcp_runtime::Errno;
 
 use crate::engine::Engine;
 use crate::greeting::accepted;
 use crate::key::Key;
+use crate::list::Lines;
+use crate::past::Past;
 
 /// What a request is answered with: a payload, or why not.
 pub(crate) type Answer = Result<Vec<u8>, Errno>;
@@ -18,11 +21,13 @@ pub(crate) type Answer = Result<Vec<u8>, Errno>;
 /// A connection that requests come by.
 #[derive(Debug)]
 pub(crate) struct Control {
-    stream: OwnedFd,
+    pub(crate) stream: OwnedFd,
     /// The run that it keeps the engine for.
     pub(crate) lease: Option<u32>,
     /// Its request is answered later; the next one is not read before.
     pub(crate) waits: bool,
+    /// What is being listed to it.
+    pub(crate) list: Option<Lines>,
 }
 
 /// A request and its answer both fit.
@@ -34,10 +39,16 @@ impl Engine {
         for index in 0..self.site.controls.len() {
             while let Some(stream) = self.site.controls.get(index).and_then(accepted) {
                 let number = self.new_number();
-                let flags = EventFlags::IN | EventFlags::RDHUP;
+                let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;
                 if self.watch(&stream, Key::Control(number), flags).is_ok() {
-                    let (lease, waits) = (None, false);
-                    self.controls.insert(number, Control { stream, lease, waits });
+                    let (lease, waits, list) = (None, false, None);
+                    let control = Control {
+                        stream,
+                        lease,
+                        waits,
+                        list,
+                    };
+                    self.controls.insert(number, control);
                     self.read_requests(number);
                 }
             }
@@ -46,6 +57,7 @@ impl Engine {
 
     /// Something has come by a control connection, or it is closed.
     pub(crate) fn hear_control(&mut self, number: u64, flags: EventFlags) {
+        self.go_on_listing(number);
         self.read_requests(number);
         if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
             self.forget_control(number); // what it asked is done, and nobody hears the answer
@@ -90,14 +102,38 @@ impl Engine {
             Operation::Hello => Some(Ok(std::process::id().to_ne_bytes().to_vec())),
             Operation::Stop => Some(self.stop(request.a == 1)),
             Operation::Lease => Some(self.lease(control)),
-            Operation::PassedBy | Operation::List => Some(Err(Errno(libc::EOPNOTSUPP))),
+            Operation::PassedBy => Some(self.passed_by(request, payload)),
+            Operation::List => self.list(control, request.a).err().map(Err),
             _ => self.on_socket_request(control, request, payload),
         }
     }
 
-    fn forget_control(&mut self, number: u64) {
-        let lease = self.controls.remove(&number).and_then(|control| control.lease);
-        self.life.leases -= usize::from(lease.is_some());
+    pub(crate) fn forget_control(&mut self, number: u64) {
+        if let Some(run) = self.controls.remove(&number).and_then(|control| control.lease) {
+            self.life.leases -= 1;
+            self.pasts.forget(run);
+        }
+    }
+
+    /// A program has a TCP socket that is the kernel's.
+    fn passed_by(&mut self, request: &Request, payload: &[u8]) -> Answer {
+        let leased = self.controls.values().any(|control| control.lease == Some(request.b));
+        let peer = Address::from_payload(payload).map(|Address(address)| address);
+        let why = match request.a {
+            why if why == PassedBy::Protocol as u32 => "protocol",
+            why if why == PassedBy::NoEngine as u32 => "no engine",
+            _ => return Err(Errno(libc::EINVAL)),
+        };
+        self.pasts.remember(Past {
+            run: if leased { request.b } else { 0 },
+            place: "passed by",
+            why: Some(why),
+            family: peer.map_or(Family::V4, |peer| Family::of(peer.ip())),
+            state: State::Closed,
+            local: None,
+            peer,
+        });
+        Ok(Vec::new())
     }
 
     /// Answers a request that has waited, and has the connection looked at for what came meanwhile.

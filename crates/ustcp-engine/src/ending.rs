@@ -2,12 +2,13 @@
 
 use rustix::event::epoll::EventFlags;
 use rustix::net::sockopt::socket_error;
-use ustcp_proto::{Error, Shutdown};
+use ustcp_proto::{Error, Shutdown, State};
 use ustcp_runtime::Errno;
 
 use crate::departed::Departed;
 use crate::engine::Engine;
-use crate::socket::Phase;
+use crate::past::Past;
+use crate::socket::{Phase, Socket};
 use crate::stream;
 
 /// How a socket and its program part.
@@ -210,6 +211,7 @@ impl Engine {
         let Some(socket) = self.sockets.remove(number) else {
             return;
         };
+        self.remember(&socket);
         let stack = self.machine.stack();
         if let (Ok(local), Ok(options)) = (stack.local_address(socket.id), stack.options(socket.id)) {
             let departed = Departed {
@@ -239,6 +241,25 @@ impl Engine {
         }
         for listener in std::mem::take(&mut self.starved) {
             self.call(listener); // there is a descriptor again
+        }
+    }
+
+    /// For what is said after the program's end. One that neither listened nor went anywhere is not worth a word.
+    fn remember(&mut self, socket: &Socket) {
+        let Some(overview) = self.machine.stack().overview_of(self.now, socket.id) else {
+            return;
+        };
+        let is_listener = matches!(socket.phase, Phase::Listening(_));
+        if is_listener || overview.remote.is_some() {
+            self.pasts.remember(Past {
+                run: socket.run,
+                place: "ustcp",
+                why: None,
+                family: socket.family,
+                state: if is_listener { State::Listen } else { State::Closed },
+                local: (overview.local.port() != 0).then_some(overview.local),
+                peer: overview.remote,
+            });
         }
     }
 }

@@ -21,7 +21,9 @@ use crate::departed::Departure;
 use crate::greeting::Greetings;
 use crate::key::Key;
 use crate::lifetime::Life;
+use crate::list;
 use crate::options::Options;
+use crate::past::Pasts;
 use crate::site::Site;
 use crate::socket::Sockets;
 
@@ -59,6 +61,9 @@ pub struct Engine {
     /// Makes the numbers of sockets that listeners bring forth.
     pub(crate) numbers: RandomState,
     pub(crate) life: Life,
+    pub(crate) pasts: Pasts,
+    /// What it was told, for whoever asks.
+    pub(crate) variables: serde_json::Value,
 }
 
 impl fmt::Debug for Engine {
@@ -75,7 +80,7 @@ impl Engine {
     pub fn start(settings: &Settings, options: &Options) -> Result<Engine, StartError> {
         let site = Site::take(options.place)?;
         let machine = Machine::open(settings)?;
-        let engine = Engine::on(site, machine, options).map_err(|error| StartError {
+        let engine = Engine::on(site, machine, settings, options).map_err(|error| StartError {
             errno: ustcp_runtime::Errno::from(&error),
             message: format!("the engine does not start: {error}"),
         })?;
@@ -83,7 +88,7 @@ impl Engine {
         Ok(engine)
     }
 
-    fn on(site: Site, machine: Machine, options: &Options) -> io::Result<Engine> {
+    fn on(site: Site, machine: Machine, settings: &Settings, options: &Options) -> io::Result<Engine> {
         let engine = Engine {
             now: machine.now(),
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
@@ -98,6 +103,8 @@ impl Engine {
             last_number: 0,
             numbers: RandomState::new(),
             life: Life::new(options.lifetime, machine.now()),
+            pasts: Pasts::default(),
+            variables: list::variables(settings),
             options: options.clone(),
             site,
             machine,

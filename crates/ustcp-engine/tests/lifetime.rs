@@ -55,7 +55,7 @@ fn two_engines_do_not_share_a_place() {
     let Some(engine) = engine() else { return };
     let options = Options::at(common::place(&engine.directory));
     let error = Engine::start(&settings(), &options).unwrap_err();
-    assert_eq!(error.errno.0, libc::EBUSY, "{}", error.message);
+    assert_eq!(error.errno.0, libc::EALREADY, "{}", error.message);
     assert_eq!(options.place.whereabouts(uid()), Ok(engine.whereabouts));
 }
 

@@ -47,13 +47,19 @@ impl Stack {
     #[must_use]
     pub fn overview(&self, now: Instant) -> Vec<Overview> {
         let sockets = self.sockets.ids().into_iter();
-        let sockets = sockets.filter_map(|id| Some(self.of_socket(now, id, self.sockets.get(id)?)));
+        let sockets = sockets.filter_map(|id| self.overview_of(now, id));
         let half_open = self.half_open.iter().map(|(_, half)| of_half(now, half));
         // Where the socket is still there, it has been told with it.
         let remains = self.time_wait.iter().map(|(_, remains)| remains);
         let remains = remains.filter(|remains| self.sockets.get(remains.socket).is_none());
         let remains = remains.map(|remains| of_remains(now, remains));
         sockets.chain(half_open).chain(remains).collect()
+    }
+
+    /// One socket.
+    #[must_use]
+    pub fn overview_of(&self, now: Instant, id: SocketId) -> Option<Overview> {
+        Some(self.of_socket(now, id, self.sockets.get(id)?))
     }
 
     fn of_socket(&self, now: Instant, id: SocketId, socket: &Socket) -> Overview {

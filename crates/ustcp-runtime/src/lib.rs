@@ -45,5 +45,5 @@ pub use socket::{Socket, Wait};
 pub use sys::cancel::{Uncancelled, cancellation_point};
 #[doc(hidden)]
 pub use sys::namespace;
-pub use tcp_info::state as state_number;
+pub use tcp_info::{bytes as tcp_info, state as state_number};
 pub use ustcp_proto::{Census, Cidr, Counters, ErrorReport, Family, Info, Options, Readiness, Shutdown, State};

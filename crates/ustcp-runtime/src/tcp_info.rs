@@ -20,7 +20,8 @@ const CA_RECOVERY: u8 = 3;
 const CA_LOSS: u8 = 4;
 
 /// The struct's bytes. A field that we keep no figure for is zero; a rate without a limit is all ones, as in Linux.
-pub(crate) fn bytes(info: &Info) -> [u8; LEN] {
+#[must_use]
+pub fn bytes(info: &Info) -> [u8; LEN] {
     let mut out = Layout([0; LEN]);
     out.put(0, [state(info.state), phase(info.phase), info.retransmits, info.probes]);
     out.put(

@@ -1,0 +1,127 @@
+//! What there is, for `ustcp ss` and `ustcp run --explain`: a line of JSON for each thing, a packet for each line.
+
+use std::collections::VecDeque;
+
+use rustix::fs::fstat;
+use rustix::io::Errno as SystemErrno;
+use rustix::net::{SendFlags, send};
+use serde_json::{Value, json};
+use ustcp_client::protocol::Reply;
+use ustcp_proto::{Family, Overview, Timer, Waiting};
+use ustcp_runtime::{Errno, Settings, tcp_info};
+
+use crate::engine::Engine;
+use crate::options::Lifetime;
+use crate::socket::Socket;
+use crate::stream;
+
+/// Lists on their way at once. Each is of this moment and whole.
+const LISTS: usize = 4;
+
+/// The lines of a list that are not sent yet; an empty one ends it.
+pub(crate) type Lines = VecDeque<Vec<u8>>;
+
+impl Engine {
+    /// Begins to list `run`, or everything where that is 0. `EBUSY` while others do so.
+    pub(crate) fn list(&mut self, control: u64, run: u32) -> Result<(), Errno> {
+        let on_their_way = self.controls.values().filter(|control| control.list.is_some());
+        if on_their_way.count() >= LISTS {
+            return Err(Errno(libc::EBUSY));
+        }
+        let lines = self.lines(run).map(|line| line.to_string().into_bytes());
+        let lines: Lines = lines.chain([Vec::new()]).collect();
+        if let Some(control) = self.controls.get_mut(&control) {
+            control.list = Some(lines);
+        }
+        self.go_on_listing(control);
+        Ok(())
+    }
+
+    /// Sends as many lines as are taken.
+    pub(crate) fn go_on_listing(&mut self, number: u64) {
+        while let Some(control) = self.controls.get_mut(&number) {
+            let Some(lines) = &mut control.list else { return };
+            let Some(line) = lines.front() else {
+                control.list = None;
+                control.waits = false;
+                self.answered.push(number);
+                return;
+            };
+            let packet = [&Reply { errno: 0 }.to_bytes()[..], line].concat();
+            match send(&control.stream, &packet, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(_) => drop(lines.pop_front()),
+                Err(SystemErrno::AGAIN) => return, // epoll tells when more is taken
+                Err(_) => self.forget_control(number),
+            }
+        }
+    }
+
+    fn lines(&mut self, run: u32) -> impl Iterator<Item = Value> {
+        let now = self.now;
+        let mut lines = vec![self.description()];
+        for overview in self.machine.stack().overview(now) {
+            let number = overview.socket.and_then(|id| self.sockets.number(id));
+            let socket = number.and_then(|number| Some((number, self.sockets.get(number)?)));
+            if run == 0 || socket.is_some_and(|(_, socket)| socket.run == run) {
+                lines.push(line(&overview, socket));
+            }
+        }
+        lines.extend(self.pasts.of(run).map(|past| past.line()));
+        lines.into_iter()
+    }
+
+    fn description(&self) -> Value {
+        let lifetime = match self.options.lifetime {
+            Lifetime::UntilIdle => "idle",
+            Lifetime::UntilStopped => "stopped",
+        };
+        json!({"engine": {"pid": std::process::id(), "lifetime": lifetime, "variables": self.variables}})
+    }
+}
+
+/// The settings as variables, for whoever wants to know whether they are what it would have.
+pub(crate) fn variables(settings: &Settings) -> Value {
+    let text = |(name, value): (&str, std::ffi::OsString)| (name.to_owned(), value.to_string_lossy().into());
+    Value::Object(settings.variables().into_iter().map(text).collect())
+}
+
+fn line(overview: &Overview, socket: Option<(u64, &Socket)>) -> Value {
+    let (received, sent) = overview.queues;
+    let unsent = socket.map_or(0, |(_, socket)| {
+        stream::queued(&socket.stream).saturating_sub(socket.head_taken.into())
+    });
+    let info = overview.info.as_deref();
+    json!({
+        "socket": socket.map_or(0, |(number, _)| number),
+        "run": socket.map_or(0, |(_, socket)| socket.run),
+        "place": "ustcp",
+        "family": if overview.family == Family::V4 { 4 } else { 6 },
+        "state": overview.state.to_string(),
+        "local": (overview.local.port() != 0).then_some(overview.local),
+        "peer": overview.remote,
+        "recv_q": received,
+        "send_q": sent + unsent,
+        "inode": socket.and_then(|(_, socket)| fstat(&socket.stream).ok()).map(|stat| stat.st_ino),
+        "timer": overview.timer.map(timer),
+        "congestion": info.map(|info| info.congestion.name()),
+        "tcp_info": info.map(|info| tcp_info(info).map(|byte| format!("{byte:02x}")).concat()),
+    })
+}
+
+/// By the names that ss(8) has.
+fn timer(waiting: Waiting) -> Value {
+    let name = match waiting.timer {
+        Timer::Persist => "persist",
+        Timer::Keepalive => "keepalive",
+        Timer::FinWait2 | Timer::TimeWait => "timewait",
+        Timer::Retransmission
+        | Timer::Reordering
+        | Timer::LossProbe
+        | Timer::DelayedAck
+        | Timer::Pacing
+        | Timer::Reclaim
+        | Timer::Reassembly => "on",
+    };
+    let milliseconds = u64::try_from(waiting.left.as_millis()).unwrap_or(u64::MAX);
+    json!({"name": name, "milliseconds": milliseconds, "count": waiting.count})
+}

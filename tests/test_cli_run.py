@@ -1,0 +1,319 @@
+"""`ustcp run`: the program is as it would be without it, and its TCP is ours."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.command import ASK, ROOT, USTCP, Host, Teller, wait_until
+from harness.netns import OURS, PEER, Namespace
+
+PYTHON = sys.executable
+# In the program's place, and as its parent.
+WAYS = pytest.mark.parametrize("way", [[], ["--strict"]], ids=["in place", "watched"])
+
+
+@pytest.fixture
+def host(network: None, tmp_path: Path):
+    net = Namespace("run")
+    net.create()
+    net.ip("link", "set", "lo", "up")
+    host = Host(net, tmp_path)
+    yield host
+    if host.is_up():
+        host.ustcp("down", "--now")
+    net.remove()
+
+
+@pytest.fixture
+def up(host: Host) -> Host:
+    host.up()
+    return host
+
+
+@WAYS
+def test_the_program_is_on_our_tcp_and_so_are_its_children(up: Host, way: list[str]) -> None:
+    with Teller(up.net, PEER):
+        done = up.run(*way, "--", PYTHON, "-c", ASK, PEER)
+        assert (done.returncode, done.stdout) == (0, f"{OURS}\n"), done.stderr
+        done = up.run(*way, "--", "sh", "-c", f"{PYTHON} -c '{ASK}' {PEER}; exit 7")
+        assert (done.returncode, done.stdout) == (7, f"{OURS}\n"), done.stderr
+        # Nor would there be anything else: without the library it is the kernel's.
+        done = up.run(*way, "--", "env", "-u", "LD_PRELOAD", PYTHON, "-c", ASK, PEER)
+        assert (done.returncode, done.stdout) == (0, f"{PEER}\n"), done.stderr
+
+
+@WAYS
+def test_the_status_is_the_programs(up: Host, way: list[str]) -> None:
+    def status(*program: str) -> int:
+        # As a shell sees it.
+        words = [USTCP, "run", *way, "--", *program]
+        command = up.net.command("sh", "-c", '"$@"; echo $?', "sh", *words)
+        done = subprocess.run(command, env={**os.environ, **up.environment}, capture_output=True, text=True, timeout=60)
+        return int(done.stdout.splitlines()[-1])
+
+    assert status("true") == 0
+    assert status("sh", "-c", "exit 42") == 42
+    assert status("sh", "-c", "kill -KILL $$") == 128 + signal.SIGKILL
+    assert status("sh", "-c", "kill -TERM $$") == 128 + signal.SIGTERM
+    if not way:
+        assert status("/nonexistent/program") == 127
+        assert status("nonexistent-program") == 127
+        assert status("/etc/passwd") == 126
+
+
+def test_a_program_that_cannot_be_run_says_why(up: Host, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/nonexistent/interpreter\n")
+    script.chmod(0o755)
+    for program, status, why in [
+        ("nonexistent-program", 127, "not found in PATH"),
+        ("/nonexistent/program", 127, "No such file"),
+        ("/etc/passwd", 126, "Permission denied"),
+        (str(script), 126, "its interpreter is not there"),
+    ]:
+        done = up.run("--", program)
+        assert (done.returncode, done.stderr.count("\n")) == (status, 1), done.stderr
+        assert done.stderr.startswith(f"ustcp: cannot run {program}: {why}"), done.stderr
+
+
+def test_in_its_place_it_has_nothing_that_it_would_not_have(up: Host) -> None:
+    """Process id, children, descriptors, signals: as without us."""
+    look = """
+import os, re
+status = open('/proc/self/status').read()
+print(os.getpid(), sorted(os.listdir('/proc/self/fd')), re.findall(r'Sig(?:Blk|Ign|Cgt):.*', status), os.getsid(0), os.getpgrp())
+try:
+    print(os.wait())
+except ChildProcessError:
+    print('no child')
+"""
+    start = "import signal, os, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); \
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]); os.execvp(sys.argv[1], sys.argv[1:])"
+
+    def seen(*before: str) -> list[str]:
+        command = up.net.command(PYTHON, "-c", start, *before, PYTHON, "-c", look)
+        child = subprocess.Popen(command, env={**os.environ, **up.environment}, stdout=subprocess.PIPE, text=True)
+        out = child.communicate(timeout=60)[0].splitlines()
+        return [out[0].removeprefix(f"{child.pid} "), *out[1:]]
+
+    assert seen(USTCP, "run", "--") == seen()
+
+
+def test_the_end_of_its_output_is_seen_while_it_goes_on(up: Host) -> None:
+    """Nobody of ours holds the program's descriptors: whoever waits for its output to end waits for it alone."""
+    child = up.popen("run", "--", PYTHON, "-c", "import os, time; os.close(1); os.close(2); os.read(0, 1)", stdin=subprocess.PIPE)
+    with child:
+        assert child.stdout.read() == "" and child.stderr.read() == ""
+        assert child.poll() is None
+        child.stdin.close()
+    assert child.returncode == 0
+
+
+def test_standard_input_is_the_programs(up: Host) -> None:
+    for way in ([], ["--strict"]):
+        child = up.popen("run", *way, "--", "cat", stdin=subprocess.PIPE)
+        assert child.communicate("one\ntwo\n", timeout=60)[0] == "one\ntwo\n"
+
+
+TRAPS = """
+import os, signal, sys
+def told(number, frame):
+    os.write(1, (signal.Signals(number).name + '\\n').encode())
+    if number == signal.SIGTERM:
+        sys.exit(5)
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGRTMIN, signal.SIGCONT):
+    signal.signal(number, told)
+print('ready', flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@WAYS
+def test_signals_are_the_programs(up: Host, way: list[str]) -> None:
+    with up.popen("run", *way, "--", PYTHON, "-c", TRAPS) as child:
+        assert child.stdout.readline() == "ready\n"
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGRTMIN, signal.SIGTERM):
+            child.send_signal(number)
+            assert child.stdout.readline() == f"{signal.Signals(number).name}\n"
+    assert child.returncode == 5, child.stderr
+
+
+@WAYS
+def test_whoever_stops_us_stops_the_program(up: Host, way: list[str]) -> None:
+    with up.popen("run", *way, "--", PYTHON, "-c", TRAPS) as child:
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(signal.SIGTSTP)
+        assert os.WIFSTOPPED(os.waitpid(child.pid, os.WUNTRACED)[1])
+        child.send_signal(signal.SIGCONT)
+        assert child.stdout.readline() == "SIGCONT\n"
+        child.send_signal(signal.SIGTERM)
+        assert child.stdout.read() == "SIGTERM\n"
+    assert child.returncode == 5
+
+
+@WAYS
+def test_a_signal_for_the_whole_group_comes_once(up: Host, way: list[str]) -> None:
+    with up.popen("run", *way, "--", PYTHON, "-c", TRAPS, process_group=0) as child:
+        assert child.stdout.readline() == "ready\n"
+        for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR1):
+            os.killpg(child.pid, number)
+            assert child.stdout.readline() == f"{signal.Signals(number).name}\n"
+        os.killpg(child.pid, signal.SIGTERM)
+        assert child.stdout.read() == "SIGTERM\n"
+    assert child.returncode == 5
+
+
+def test_whoever_kills_us_kills_the_program(up: Host) -> None:
+    with up.popen("run", "--strict", "--", PYTHON, "-c", "import os; print(os.getpid(), flush=True); os.read(0, 1)", stdin=subprocess.PIPE) as child:
+        program = int(child.stdout.readline())
+        child.kill()
+        child.wait(20)
+        wait_until(lambda: not Path(f"/proc/{program}").exists() or state_of(program) == "Z")
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+class Terminal:
+    """An interactive shell on a terminal of its own: job control is its business."""
+
+    def __init__(self, host: Host) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            command = host.net.command("bash", "--norc", "--noprofile", "-i")
+            os.execvpe(command[0], command, {**os.environ, **host.environment, "PS1": "", "HISTFILE": "/dev/null"})
+        settings = termios.tcgetattr(self.fd)
+        settings[3] &= ~termios.ECHO
+        termios.tcsetattr(self.fd, termios.TCSANOW, settings)
+        self._text = b""
+
+    def expect(self, word: str) -> str:
+        """What was written before `word`."""
+        deadline = time.monotonic() + 60
+        while word.encode() not in self._text:
+            ready, _, _ = select.select([self.fd], [], [], max(deadline - time.monotonic(), 0))
+            assert ready, f"no {word!r} in {self._text!r}"
+            self._text += os.read(self.fd, 4096)
+        before, _, self._text = self._text.partition(word.encode())
+        return before.decode()
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def close(self) -> None:
+        os.close(self.fd)  # hangs up: the shell ends, and its jobs
+        os.waitpid(self.pid, 0)
+
+
+@WAYS
+def test_job_control_is_as_without_us(up: Host, way: list[str], tmp_path: Path) -> None:
+    program = tmp_path / "traps.py"
+    program.write_text(TRAPS)
+    terminal = Terminal(up)
+    try:
+        terminal.type(" ".join([USTCP, "run", *way, "--", PYTHON, str(program), "; echo status=$?\n"]))
+        terminal.expect("ready")
+        terminal.type("\x03")
+        terminal.expect("SIGINT")
+        terminal.type("\x1a")
+        terminal.expect("Stopped")
+        terminal.type("fg\n")
+        between = terminal.expect("SIGCONT")
+        assert "SIGINT" not in between
+        terminal.type("\x03")
+        assert "SIG" not in terminal.expect("SIGINT")  # each once
+        terminal.type("\x1a")
+        terminal.expect("Stopped")
+        terminal.type("bg\n")
+        terminal.expect("SIGCONT")
+        terminal.type("kill %1; wait %1; echo ended=$?\n")
+        terminal.expect("SIGTERM")
+        terminal.expect("ended=5")
+    finally:
+        terminal.close()
+
+
+def test_the_environment_lets_it_in_and_keeps_what_was_there(up: Host) -> None:
+    done = up.run("--", "env", LD_PRELOAD="/lib/other.so", KEPT="yes")
+    environment = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    library, other = environment["LD_PRELOAD"].split(":")
+    assert Path(library).name == "libustcp_preload.so" and other == "/lib/other.so"
+    assert environment["USTCP_ENGINE"] == str(up.directory / "engine")
+    assert len(environment["USTCP_TOKEN"]) == 65 and int(environment["USTCP_RUN"]) > 0
+    assert environment["KEPT"] == "yes"
+    elsewhere = up.run("--", "true", USTCP_PRELOAD_LIBRARY="/nonexistent.so")
+    assert elsewhere.returncode == 125
+    assert elsewhere.stderr == "ustcp: /nonexistent.so is not there (USTCP_PRELOAD_LIBRARY)\n"
+
+
+def test_an_engine_is_started_for_it_and_goes_after_it(host: Host) -> None:
+    with Teller(host.net, "0.0.0.0"):
+        done = host.run("--", PYTHON, "-c", ASK, PEER)
+    assert (done.returncode, done.stdout) == (0, f"{OURS}\n"), done.stderr
+    host.wait_for_end()
+    assert host.devices() == ["lo"]
+
+
+def test_an_engine_stays_as_long_as_its_program_however_that_ends(host: Host) -> None:
+    child = host.popen("run", "--", PYTHON, "-c", "print('up', flush=True); import os; os.read(0, 1)", stdin=subprocess.PIPE)
+    with child:
+        assert child.stdout.readline() == "up\n"
+        assert host.is_up()
+        child.kill()
+    host.wait_for_end()
+
+
+def test_many_at_once_share_one_engine(host: Host) -> None:
+    children = [host.popen("run", "--", PYTHON, "-c", "print('up', flush=True); import os; os.read(0, 1)", stdin=subprocess.PIPE) for _ in range(6)]
+    assert [child.stdout.readline() for child in children] == ["up\n"] * 6
+    tuns = [name for name in host.devices() if name != "lo"]
+    for child in children:
+        child.stdin.close()
+        assert child.wait(60) == 0, child.stderr.read()
+        child.stdout.close()
+        child.stderr.close()
+    assert tuns == ["ustcp0"]
+    host.wait_for_end()
+
+
+def test_an_engine_that_is_just_ending_is_no_error(host: Host) -> None:
+    with Teller(host.net, "0.0.0.0"):
+        for _ in range(15):
+            done = host.run("--", PYTHON, "-c", ASK, PEER, USTCP_TIME_WAIT="0")
+            assert (done.returncode, done.stdout) == (0, f"{OURS}\n"), done.stderr
+
+
+def test_the_engine_holds_nothing_of_whoever_started_it(host: Host) -> None:
+    """A pipe that is not close-on-exec is the program's, and ends with it."""
+    reader, writer = os.pipe()
+    command = host.net.command(USTCP, "run", "--", "true")
+    child = subprocess.Popen(command, env={**os.environ, **host.environment, "USTCP_TIME_WAIT": "3"}, pass_fds=[writer])
+    os.close(writer)
+    assert child.wait(60) == 0
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+def test_without_an_engine_and_a_device_the_failure_is_told(host: Host) -> None:
+    host.net.ip("tuntap", "add", "dev", "ustcp0", "mode", "tap")
+    done = host.run("--", "true")
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "ustcp0 is not a TUN device" in done.stderr, done.stderr
+
+
+def test_the_build_tree_and_an_installation_are_found(up: Host) -> None:
+    assert Path(USTCP).is_relative_to(ROOT)
+    done = up.run("--", "sh", "-c", "echo $LD_PRELOAD")
+    assert Path(done.stdout.strip()).is_file()
