@@ -70,7 +70,7 @@ def compare(patterns: list[str]) -> int:
     start, comparison = time.monotonic(), Comparison(allowed())
     recorded = answers.read(answers.newest())
     for script in chosen(everything(), patterns):
-        comparison.script(script, recorded[script.name][1], ours.play(script))
+        comparison.any_of(script, recorded[script.name][1], ours.plays(script))
     unknown = [difference for difference in comparison.differences if difference.script not in open_scripts()]
     for difference in unknown:
         print(difference)
@@ -86,7 +86,7 @@ def write_open(_: list[str]) -> int:
 
     comparison, recorded = Comparison(allowed()), answers.read(answers.newest())
     for script in everything():
-        comparison.script(script, recorded[script.name][1], ours.play(script))
+        comparison.any_of(script, recorded[script.name][1], ours.plays(script))
     firsts = {difference.script: difference for difference in reversed(comparison.differences)}
     head = [line for line in OPEN.read_text().splitlines() if line.startswith("#")] if OPEN.exists() else []
     lines = [f"{name} | {firsts[name].field}" for name in sorted(firsts)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import zip_longest
@@ -110,6 +110,20 @@ class Comparison:
         self.fields = 0
         self.scripts = 0
         self.differences: list[Difference] = []
+
+    def any_of(self, script: Script, kernel: list[str], plays: Iterable[list[str]]) -> list[Difference]:
+        """As `script`, where ours may have been played in several ways: the first that does not differ, or else the first."""
+        trials: list[Comparison] = []
+        for ours in plays:
+            trials.append(Comparison(self.permitted))
+            if not trials[-1].script(script, kernel, ours):
+                break
+        trial = trials[0] if trials[-1].differences else trials[-1]
+        self.used += trial.used
+        self.fields += trial.fields
+        self.scripts += 1
+        self.differences += trial.differences
+        return trial.differences
 
     def script(self, script: Script, kernel: list[str], ours: list[str]) -> list[Difference]:
         """The first step with differences that are not allowed: what follows it, follows from it."""

@@ -49,11 +49,16 @@ impl Connection {
 
     fn on_new_ack(&mut self, cx: &mut Context, header: &TcpHeader, progress: &mut Progress) {
         let ack = header.ack;
-        let acknowledged = self.snd.in_flight.acknowledge(ack, cx.now, progress.answers_before);
+        let mss = self.snd.mss;
+        let acknowledged = self
+            .snd
+            .in_flight
+            .acknowledge(ack, cx.now, progress.answers_before, mss);
         self.snd.advance(ack);
         self.judge_size();
         self.bytes_acked += acknowledged.bytes as u64;
         progress.acked = acknowledged.bytes;
+        progress.acked_whole = acknowledged.segments * mss;
         progress.resent = acknowledged.resent;
         // Our own clock is finer than TSecr's, which is for what was sent more than once: RFC 7323 §4.1, as Linux.
         progress.rtt = acknowledged

@@ -479,6 +479,8 @@ impl Connection {
             self.tally.on_text_received(arrival.seq.after(self.rcv.nxt));
         }
         let in_order = self.rcv.nxt;
+        self.rcv
+            .note_segment_size(arrival.text_end.distance_from(arrival.text_seq()));
         self.rcv.note_duplicate(arrival.text_seq(), arrival.seq);
         if arrival.seq.after(in_order) && cx.under_pressure() {
             self.rcv.refuse();
@@ -491,7 +493,7 @@ impl Connection {
             self.arrivals = self.arrivals.wrapping_add(1);
             self.notify = true;
         }
-        if text {
+        if text && arrival.seq == in_order {
             self.time_acknowledgement(cx, arrival.text.len());
         }
     }

@@ -81,7 +81,11 @@ impl Connection {
             self.lesson = Some(Lesson::Cookie(Pass { cookie, mss }));
         }
         if header.ack.after(self.snd.una) {
-            self.bytes_acked += self.snd.in_flight.acknowledge(header.ack, cx.now, None).bytes as u64;
+            self.bytes_acked += self
+                .snd
+                .in_flight
+                .acknowledge(header.ack, cx.now, None, self.snd.mss)
+                .bytes as u64;
             self.snd.advance(header.ack);
             self.syn_text_acked = true;
         }

@@ -23,6 +23,8 @@ pub(super) struct Progress {
     pub(super) answers_before: Option<Instant>,
     /// Newly acknowledged cumulatively.
     pub(super) acked: usize,
+    /// The same with every segment counted as a full one, once nothing of it is left.
+    pub(super) acked_whole: usize,
     /// Some of that had been sent more than once.
     pub(super) resent: bool,
     /// Newly SACKed.
@@ -69,6 +71,7 @@ impl Connection {
             in_recovery: self.congestion.is_reducing(),
             answers_before: None,
             acked: 0,
+            acked_whole: 0,
             resent: false,
             newly_sacked: 0,
             duplicate: false,
@@ -90,7 +93,7 @@ impl Connection {
         let acked = if self.rcv.sack && board.rack.path_is_known_to_reorder() {
             delivered
         } else {
-            progress.acked
+            progress.acked_whole
         };
         let in_flight = self.pipe();
         if delivered > 0 {

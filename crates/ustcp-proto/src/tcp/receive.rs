@@ -163,12 +163,16 @@ impl Receive {
         self.nxt = reached;
         self.bytes_received += count as u64;
         self.unacknowledged += text.len();
-        self.largest_text = self.largest_text.max(text.len());
         if text.is_empty() {
             return Ok(()); // a bare FIN, which is answered in its own way
         }
         self.owe(if filled_gap { AckDebt::Now } else { AckDebt::Delayed }); // RFC 5681 §4.2
         Ok(())
+    }
+
+    /// A segment of `len` bytes, old ones among them, has come.
+    pub(crate) fn note_segment_size(&mut self, len: usize) {
+        self.largest_text = self.largest_text.max(len);
     }
 
     /// Text out of order comes at a bad time: it is answered as ever and not held.
@@ -367,9 +371,15 @@ impl Receive {
 
     /// Up to `room` blocks for a SACK option; none when not permitted. What arrived twice is told with it.
     pub(crate) fn take_sack_blocks(&mut self, room: usize) -> SackBlocks {
-        let duplicate = self.duplicate.take();
+        let blocks = self.sack_blocks(room);
+        self.duplicate = None;
+        blocks
+    }
+
+    /// The same without saying that it was told.
+    pub(crate) fn sack_blocks(&self, room: usize) -> SackBlocks {
         if self.sack {
-            self.assembler.sack_blocks(duplicate, room)
+            self.assembler.sack_blocks(self.duplicate, room)
         } else {
             SackBlocks::NONE
         }

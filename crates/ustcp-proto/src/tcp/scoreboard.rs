@@ -92,6 +92,8 @@ pub(crate) struct Scoreboard {
 pub(crate) struct Acknowledged {
     /// Bytes, a FIN among them.
     pub(crate) bytes: usize,
+    /// Segments of which nothing is left.
+    pub(crate) segments: usize,
     /// Some of them were sent more than once.
     pub(crate) resent: bool,
     /// When the youngest of them was sent, if all of them were sent just once: a round-trip sample (Karn). What was sent
@@ -217,7 +219,13 @@ impl Scoreboard {
     }
 
     /// Everything before `una` is acknowledged, in answer to what left before `answers_before` as far as that is known.
-    pub(crate) fn acknowledge(&mut self, una: SeqNum, now: Instant, answers_before: Option<Instant>) -> Acknowledged {
+    pub(crate) fn acknowledge(
+        &mut self,
+        una: SeqNum,
+        now: Instant,
+        answers_before: Option<Instant>,
+        unit: usize,
+    ) -> Acknowledged {
         let mut result = Acknowledged::default();
         while let Some(front) = self.ranges.front_mut() {
             if front.start.at_or_after(una) {
@@ -228,8 +236,10 @@ impl Scoreboard {
             result.bytes += covered;
             if range.end.after(una) {
                 front.start = una;
+                result.segments += covered / unit;
             } else {
                 self.ranges.pop_front();
+                result.segments += covered.div_ceil(unit);
             }
             self.sacked -= if range.sacked { covered } else { 0 };
             self.lost -= if range.lost { covered } else { 0 };
@@ -246,6 +256,11 @@ impl Scoreboard {
         self.timeline.acknowledge(una);
         result.sample = result.sample.filter(|_| !result.resent);
         result
+    }
+
+    /// When the first text that is not acknowledged was sent last.
+    pub(crate) fn oldest_sent_at(&self) -> Option<Instant> {
+        self.ranges.front().map(|range| range.sent_at)
     }
 
     /// The receiver holds `block`. Returns how many bytes of it are news. The caller has checked that it lies in flight.

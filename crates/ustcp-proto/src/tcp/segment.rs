@@ -187,8 +187,9 @@ impl Connection {
             seq: self.snd.nxt,
             ack: self.rcv.nxt,
             flags: Flags::RST | Flags::ACK,
-            window: self.rcv.window_as_known(), // of no use to anybody, but Linux's have it
+            window: self.rcv.window_as_known(), // of no use to anybody, but Linux's have it, and SACK blocks
             options: TcpOptions {
+                sack: self.rcv.sack_blocks(self.sack_room()),
                 timestamps: self.timestamps.option(now),
                 ..TcpOptions::default()
             },

@@ -8,6 +8,7 @@ use ustcp_wire::SeqNum;
 use super::connection::Connection;
 use super::progress::Progress;
 use super::segment::Outgoing;
+use crate::Instant;
 use crate::context::Context;
 
 /// What Linux adds to two round trips, for clocks that tick: its `TCP_TIMEOUT_MIN`.
@@ -42,10 +43,22 @@ impl TailProbe {
 impl Connection {
     /// RFC 8985 §7.2: text was sent, or acknowledged; when the probe is due, if one may be.
     pub(super) fn schedule_tail_probe(&mut self, cx: &Context) {
-        self.timers.loss_probe = self.tail_probe_timeout(cx).map(|timeout| {
-            let at = cx.now + timeout;
-            self.timers.retransmission.map_or(at, |latest| at.min(latest))
-        });
+        let due = self.tail_probe_timeout(cx).map(|timeout| cx.now + timeout);
+        if self.tail_probe.end.is_none() {
+            self.timers.loss_probe = due.map(|at| self.timers.retransmission.map_or(at, |latest| at.min(latest)));
+        } else if let Some(at) = due {
+            self.expect_answer_to_probe(cx.now, at);
+        }
+    }
+
+    /// The one probe of the flight is on its way, and another would be due at `at`. As Linux, whose one timer serves both:
+    /// at that time the retransmission timeout, if it has run out since the oldest text was sent, or else when it has.
+    fn expect_answer_to_probe(&mut self, now: Instant, at: Instant) {
+        self.timers.loss_probe = None;
+        if let Some(sent_at) = self.snd.in_flight.oldest_sent_at() {
+            let timeout = sent_at + self.rtt.rto();
+            self.timers.retransmission = Some(if timeout > now { timeout } else { at });
+        }
     }
 
     fn tail_probe_timeout(&self, cx: &Context) -> Option<Duration> {

@@ -88,6 +88,7 @@ impl TimeWait {
             return Aftermath::Answer(self.acknowledgement(now)); // as Linux: text is no part of a war of ACKs
         }
         if header.seq == self.rcv_nxt && !syn {
+            self.timestamps.update(now, header.seq, self.rcv_nxt, &header.options);
             return Aftermath::Ignore;
         }
         if now < self.quiet_until {

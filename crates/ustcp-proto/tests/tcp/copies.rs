@@ -136,3 +136,78 @@ fn without_flags_nothing_is_answered() {
     }
     assert_eq!(w.drops(DropReason::State), 3);
 }
+
+/// The acknowledgement of a FIN waits for our own only where the peer has said something: what is held ahead was not heard.
+#[test]
+fn a_fin_before_what_is_held_ahead_is_acknowledged_at_once() {
+    let mut w = Wire::connected();
+    w.peer("P. 101:201(100) ack 1");
+    w.sees(". 1:1(0) ack 1");
+    w.peer("F. 1:1(0) ack 1");
+    w.sees(". 1:1(0) ack 2");
+}
+
+/// The largest segment that has come is what a full one is, with the old bytes that it brought.
+#[test]
+fn a_trimmed_segment_is_as_large_as_it_came() {
+    let mut w = Wire::connected();
+    w.peer("P. 1:11(10) ack 1");
+    w.write(10); // an answer: acknowledgements wait
+    w.drain();
+    w.peer("P. 10:12(2) ack 11");
+    w.peer("P. 11:1011(1000) ack 11"); // 1000 bytes are owed for: one segment
+    w.quiet();
+    w.after(ms(40));
+    w.sees(". 11:11(0) ack 1011");
+}
+
+/// RFC 5681 §3.1 as Linux: slow start counts segments, so that what was small opens the window by a full one, but only once
+/// nothing of it is left.
+#[test]
+fn slow_start_counts_small_segments_whole() {
+    let mut w = Wire::connected();
+    w.write(10);
+    w.drain();
+    w.elapse(ms(900)); // the timeout: one segment
+    assert_eq!(w.info().cwnd, 1);
+    w.peer(". 1:1(0) ack 6");
+    assert_eq!(w.info().cwnd, 1);
+    w.peer(". 1:1(0) ack 11");
+    assert_eq!(w.info().cwnd, 2);
+}
+
+/// RFC 8985 §7: there is one probe in each flight. As Linux, more text puts the timeout off as it would put off a probe.
+#[test]
+fn text_after_the_probe_puts_the_timeout_off() {
+    let mut w = Wire::connected_over(config(), "win 65535 <mss 1000,sackOK>", ms(50));
+    w.write(2000);
+    w.drain();
+    w.after(ms(102));
+    w.sees("P. 1001:2001(1000) ack 1"); // the probe
+    w.after(ms(160)); // 262 ms after the first
+    w.write(500);
+    w.sees("P. 2001:2501(500) ack 1");
+    w.after(ms(98)); // the timeout since the probe was 352
+    w.quiet();
+    w.after(ms(4));
+    w.sees(". 1:1001(1000) ack 1");
+}
+
+/// What TIME-WAIT hears at RCV.NXT says nothing but the time.
+#[test]
+fn time_wait_keeps_the_latest_timestamp() {
+    let stamping = Config {
+        timestamps: true,
+        ..config()
+    };
+    let mut w = Wire::connected_to(stamping, "win 65535 <mss 1000,ts 1000 0>");
+    w.shutdown(Shutdown::Write);
+    w.drain();
+    w.peer("F. 1:1(0) ack 2 <ts 1001 0>");
+    w.drain();
+    assert_eq!(w.state(), State::TimeWait);
+    w.peer(". 2:2(0) ack 2 <ts 1005 0>");
+    w.quiet();
+    w.peer("F. 1:1(0) ack 2 <ts 1006 0>");
+    w.sees(". 2:2(0) ack 2 <ts 0 1005>");
+}

@@ -11,7 +11,8 @@ pub(crate) struct AckSample {
     pub(crate) now: Instant,
     /// The segment size we send with.
     pub(crate) mss: usize,
-    /// Newly acknowledged cumulatively.
+    /// Newly acknowledged cumulatively, a segment that was smaller counted as a full one (RFC 5681 §3.1 recommends its bytes;
+    /// Linux counts segments). It counts once nothing of it is left.
     pub(crate) acked: usize,
     /// Newly known to have reached the peer, cumulatively or by SACK.
     pub(crate) delivered: usize,

@@ -104,7 +104,7 @@ impl Model {
             Step::Acknowledge(len) => {
                 let len = len.min(self.bytes.len());
                 self.deliver(0, len, &ends(board, self.una));
-                let result = board.acknowledge(BASE + (self.una + len), now, None);
+                let result = board.acknowledge(BASE + (self.una + len), now, None, 10);
                 assert_eq!(result.bytes, len);
                 let covered: Vec<_> = self.bytes.drain(..len).collect();
                 let clean = covered.iter().any(|byte| !byte.sacked) && covered.iter().all(|byte| !byte.retransmitted);
