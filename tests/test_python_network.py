@@ -345,6 +345,35 @@ def test_asyncio_in_a_task(net):
     assert 100 < net.now < 101
 
 
+def test_an_error_in_a_threads_thread_is_told_as_ever(net, monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", lambda what: told.append(what.exc_type))
+    thread = threading.Thread(target=lambda: 1 // 0)
+    thread.start()
+    thread.join()
+    assert told == [ZeroDivisionError] and not thread.is_alive()
+
+
+def test_hosts_of_either_family_and_their_knobs():
+    with ustcp.Network(seed=1) as net:
+        client = net.host("client", "fd77::1/64,10.1.0.1/24")
+        server = net.host("server", "fd77::2/64,10.1.0.2/24", tcp_syn_retries=2)
+        assert server.stack.get("tcp_syn_retries") == "2" and server.address == "fd77::2"
+        with server.create_server(("", 80), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+            for host, seen in (("server", "fd77::1"), ("10.1.0.2", "::ffff:10.1.0.1")):
+                with client.create_connection((host, 80)) as sock:
+                    accepted, peer = listener.accept()
+                    accepted.close()
+                    assert peer[0] == seen and sock.recv(1) == b""
+        begun = net.now
+        with pytest.raises(OSError) as given_up:
+            server.create_connection(("10.1.0.9", 80))
+        assert given_up.value.errno == errno.ETIMEDOUT and net.now - begun < 10
+        assert net.timeline.packets[-1].lost == "no route"
+    with pytest.raises(ValueError, match="already"), ustcp.Network() as net:
+        net.host("one"), net.host("one")
+
+
 # ---- tasks
 
 

@@ -2,12 +2,14 @@
 //! typed face over it.
 
 mod address;
+mod arguments;
 mod end;
 mod failure;
 mod link;
 mod manual;
 mod patience;
 mod payload;
+mod receive;
 mod socket;
 mod stack;
 

@@ -5,21 +5,20 @@ use std::time::Duration;
 
 use libc::{c_int, c_ulong};
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyFloat, PyInt, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
 use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Shutdown, Wait, process};
 
 use crate::address;
+use crate::arguments::{count_messages, descriptor, family_of, option_bytes, option_value, seconds};
 use crate::end::{End, Origin};
 use crate::failure::{self, Failure, system_error};
 use crate::manual::ManualStack;
 use crate::patience::{Interest, Patience};
 use crate::payload::{PIECE, Place, Room, View, gather};
+use crate::receive::Receive;
 use crate::stack::Stack;
-
-/// Most bytes that getsockopt is asked for, as in CPython.
-const OPTION_MAX: usize = 1024;
 
 /// From so many bytes on they are received into the caller's buffer itself. Below, a copy costs less than to hold it.
 const DIRECT: usize = 8 * 1024;
@@ -41,13 +40,6 @@ pub(crate) struct Socket {
 #[derive(Clone, Copy)]
 struct Sending {
     flags: SendFlags,
-    patience: Patience,
-}
-
-/// What recv is asked for.
-struct Receive {
-    most: usize,
-    flags: RecvFlags,
     patience: Patience,
 }
 
@@ -530,96 +522,6 @@ impl Socket {
     }
 }
 
-impl Receive {
-    /// Receives by pieces, so that memory is taken as bytes come and not as they are asked for. A piece that is not
-    /// full ends it: that is all there is, or all that could be waited for.
-    fn fill<P: Place>(&self, py: Python<'_>, end: &End, place: &mut P) -> PyResult<usize> {
-        let mut len = 0_usize;
-        loop {
-            let limit = self.most.min(len.saturating_add(P::PIECE));
-            let into = place.part(len, limit)?;
-            let received = self
-                .patience
-                .wait(py, end, Interest::Read, |wait| end.recv(into, self.flags, wait));
-            let count = match received {
-                Ok(count) => count,
-                Err(Failure::System(_) | Failure::TimedOut) if len > 0 => return Ok(len),
-                Err(failure) => return Err(failure.into()),
-            };
-            len += count;
-            if count == 0 || len == self.most || len < limit && !self.goes_on(end) {
-                return Ok(len);
-            }
-        }
-    }
-
-    /// A stack by hand tells what is there; on a device the call itself waits for all of it.
-    fn goes_on(&self, end: &End) -> bool {
-        matches!(end, End::Manual(_)) && self.flags.wait_all && !self.flags.peek && !self.flags.urgent
-    }
-}
-
-/// An option's value from an int, or from the bytes of the struct that it takes.
-pub(crate) fn option_bytes(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-    match value.cast::<PyInt>() {
-        Ok(number) => Ok(number.extract::<c_int>()?.to_ne_bytes().to_vec()),
-        Err(_) => Ok(View::new(value)?.piece(0)?.as_bytes().to_vec()),
-    }
-}
-
-/// An option's value: an int, or with `buflen` its bytes, at most so many.
-pub(crate) fn option_value(
-    py: Python<'_>,
-    buflen: isize,
-    ask: impl FnOnce() -> Result<Vec<u8>, Errno>,
-) -> PyResult<Py<PyAny>> {
-    let most = match usize::try_from(buflen) {
-        Ok(most) if most <= OPTION_MAX => most,
-        _ => return Err(PyOSError::new_err("getsockopt buflen out of range")),
-    };
-    let value = ask().map_err(Failure::from)?;
-    if most > 0 {
-        let value = PyBytes::new(py, value.get(..most).unwrap_or(&value));
-        return Ok(value.into_any().unbind());
-    }
-    let number = value.first_chunk().copied().map_or(0, c_int::from_ne_bytes);
-    Ok(number.into_pyobject(py)?.into_any().unbind())
-}
-
-/// How many messages of ancillary data: `(level, type, bytes)` each, and `TypeError` for anything else.
-fn count_messages(ancdata: &Bound<'_, PyAny>) -> PyResult<usize> {
-    let mut count = 0;
-    for message in ancdata.try_iter()? {
-        let message = message?;
-        if message.len()? != 3 {
-            return Err(PyTypeError::new_err(
-                "sendmsg() expects ancillary data as (level, type, bytes)",
-            ));
-        }
-        message.get_item(0)?.extract::<c_int>()?;
-        message.get_item(1)?.extract::<c_int>()?;
-        View::new(&message.get_item(2)?)?;
-        count += 1;
-    }
-    Ok(count)
-}
-
-/// A float or an integer and nothing else, as CPython takes a timeout.
-fn seconds(value: &Bound<'_, PyAny>) -> PyResult<f64> {
-    match value.cast::<PyFloat>() {
-        Ok(seconds) => Ok(seconds.value()),
-        Err(_) => value.extract::<i64>().map(|seconds| seconds as f64),
-    }
-}
-
-pub(crate) fn family_of(number: c_int) -> PyResult<Family> {
-    match number {
-        libc::AF_INET => Ok(Family::V4),
-        libc::AF_INET6 => Ok(Family::V6),
-        _ => Err(system_error(libc::EAFNOSUPPORT)),
-    }
-}
-
 /// A new socket; without a stack of its own one of the process-wide stack, which starts with the first.
 fn make(origin: Option<Origin>, family: Family) -> Result<End, Errno> {
     match origin {
@@ -639,12 +541,4 @@ fn origin_of(stack: &Bound<'_, PyAny>) -> PyResult<Origin> {
     Err(PyTypeError::new_err(format!(
         "a socket is made on a Stack or a ManualStack, not on {kind}"
     )))
-}
-
-/// A descriptor's number, as CPython takes it.
-fn descriptor(fileno: &Bound<'_, PyAny>) -> PyResult<c_int> {
-    match fileno.extract::<c_int>()? {
-        number if number < 0 => Err(PyValueError::new_err("negative file descriptor")),
-        number => Ok(number),
-    }
 }

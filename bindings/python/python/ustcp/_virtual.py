@@ -171,7 +171,12 @@ def _start_in_turn(thread: threading.Thread) -> None:
         here.stack = stack
         run()
 
-    thread.run = lambda: schedule.carry(task, in_turn)  # type: ignore[method-assign]
+    def carried() -> None:
+        schedule.carry(task, in_turn)
+        if task.error is not None:
+            raise task.error  # threading.excepthook has it, as of any thread
+
+    thread.run = carried  # type: ignore[method-assign]
     return _start(thread)
 
 
