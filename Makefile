@@ -19,7 +19,10 @@ PYTHON := $(VENV)/bin/python
 
 # Debian packages: what `make demo` needs, and what the tests need besides.
 APT_DEMO := gcc make pkg-config python3
-APT_TEST := $(APT_DEMO) binutils g++ iproute2 openssl python3-venv tshark util-linux
+# The interpreter's own tests, which run on the Python package, are a package of their own in Debian.
+PYTHON_TESTS := $(shell python3 -c 'import sys; from importlib.util import find_spec as find; \
+	find("test") and find("test.test_socket") or print("libpython%d.%d-testsuite" % sys.version_info[:2])' 2>/dev/null)
+APT_TEST := $(APT_DEMO) binutils g++ iproute2 openssl python3-venv tshark util-linux $(PYTHON_TESTS)
 
 # Themes or scripts for make differential; all of them when empty.
 DIFFERENTIAL ?=
@@ -27,7 +30,7 @@ DIFFERENTIAL ?=
 # Debian packages besides the programs themselves, which tests/programs names.
 APT_PROGRAMS := iproute2 python3 util-linux
 
-.PHONY: demo test check test-programs requirements check-requirements attacks mutations differential bench goodput flood sim clean
+.PHONY: demo test check check-python test-programs requirements check-requirements attacks mutations differential bench goodput flood sim clean
 .PHONY: apt-demo apt-test rust-tests python-module pytest
 
 demo: apt-demo
