@@ -87,6 +87,10 @@ def ustcp(contender: Contender) -> list[str]:
     return contender.net.command(str(SERVER))
 
 
+def ustcp_by_mebibytes(contender: Contender) -> list[str]:
+    return contender.net.command(str(SERVER), str(1 << 20))
+
+
 def python(contender: Contender) -> list[str]:
     return contender.net.command(str(PYTHON), str(SERVER_PY))
 
@@ -99,7 +103,8 @@ def contenders() -> list[Contender]:
     return [
         *found,
         Contender("ustcp, C API", ustcp, {"USTCP_OFFLOAD": "on"}),
-        Contender("ustcp, Python", python, {"USTCP_OFFLOAD": "on"}),
+        Contender("ustcp, C API, 1 MiB a call", ustcp_by_mebibytes, {"USTCP_OFFLOAD": "on"}),
+        Contender("ustcp, Python, 1 MiB a call", python, {"USTCP_OFFLOAD": "on"}),
         Contender("ustcp, C API, no offload", ustcp, {"USTCP_OFFLOAD": "off"}),
     ]
 
@@ -123,8 +128,8 @@ def table(measured: list[Contender], repetitions: int, seconds: float) -> str:
         if base in by_name:
             cells = " | ".join(ratio(ours, by_name[base], column) for column in COLUMNS)
             lines.append(f"| ustcp ÷ {base} | {cells} |")
-    cells = " | ".join(ratio(by_name["ustcp, Python"], ours, column) for column in COLUMNS)
-    lines.append(f"| Python ÷ C API | {cells} |")
+    cells = " | ".join(ratio(by_name["ustcp, Python, 1 MiB a call"], by_name["ustcp, C API, 1 MiB a call"], column) for column in COLUMNS)
+    lines.append(f"| Python ÷ C API, 1 MiB a call | {cells} |")
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     lines += [
         "",

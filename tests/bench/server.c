@@ -1,4 +1,5 @@
-/* sink :7001, source :7002 and echo :7003 on libustcp with plain blocking calls, one thread a connection. */
+/* sink :7001, source :7002 and echo :7003 on libustcp with plain blocking calls, one thread a connection.
+ *   server [BLOCK]     bytes of a call, 131072 unless told */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,7 +12,9 @@
 
 #include <ustcp.h>
 
-enum { SINK = 7001, SOURCE = 7002, ECHO = 7003, BLOCK = 128 * 1024 };
+enum { SINK = 7001, SOURCE = 7002, ECHO = 7003 };
+
+static size_t block_size = 128 * 1024;
 
 struct service {
     int fd, port;
@@ -20,11 +23,12 @@ struct service {
 static void *serve_one(void *argument)
 {
     struct service s = *(struct service *)argument;
-    char *block = calloc(1, BLOCK);
+    char *block = calloc(1, block_size);
     ssize_t n = 1;
     free(argument);
     while (n > 0) {
-        n = s.port == SOURCE ? ustcp_send(s.fd, block, BLOCK, MSG_NOSIGNAL) : ustcp_recv(s.fd, block, BLOCK, 0);
+        n = s.port == SOURCE ? ustcp_send(s.fd, block, block_size, MSG_NOSIGNAL)
+                             : ustcp_recv(s.fd, block, block_size, 0);
         if (s.port == ECHO && n > 0)
             n = ustcp_send(s.fd, block, (size_t)n, MSG_NOSIGNAL);
     }
@@ -61,10 +65,12 @@ static int listen_on(int port)
     return fd;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static struct service listeners[] = {{0, SINK}, {0, SOURCE}, {0, ECHO}};
     pthread_t thread;
+    if (argc > 1)
+        block_size = strtoul(argv[1], NULL, 10);
     for (int i = 0; i < 3; i++) {
         listeners[i].fd = listen_on(listeners[i].port);
         pthread_create(&thread, NULL, serve_port, &listeners[i]);
