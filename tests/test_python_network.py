@@ -11,7 +11,9 @@ import os
 import random
 import select
 import selectors
+import smtplib
 import socket
+import socketserver
 import struct
 import subprocess
 import sys
@@ -372,6 +374,84 @@ def test_hosts_of_either_family_and_their_knobs():
         assert net.timeline.packets[-1].lost == "no route"
     with pytest.raises(ValueError, match="already"), ustcp.Network() as net:
         net.host("one"), net.host("one")
+
+
+def test_asyncio_resolves_names_and_has_its_threads(net):
+    client, server = pair(net)
+    echo(server, times=2)
+
+    def block(word):
+        with socket.create_connection(("server", 80)) as sock:
+            sock.sendall(word)
+            time.sleep(5)
+            return sock.recv(100)
+
+    def fail():
+        raise LookupError("in a thread")
+
+    async def scenario():
+        reader, writer = await asyncio.open_connection("server", 80)
+        writer.write(b"by name")
+        heard = await reader.read(100)
+        writer.close()
+        with pytest.raises(LookupError):
+            await asyncio.to_thread(fail)
+        return heard, await asyncio.to_thread(block, b"in a thread")
+
+    assert client.run(lambda: asyncio.run(scenario())).join() == (b"by name", b"in a thread")
+    assert net.now == pytest.approx(5, abs=0.1)
+
+
+class Mail(socketserver.StreamRequestHandler):
+    """As much of SMTP as a letter takes, TLS in the middle of it included."""
+
+    letters: list[bytes] = []
+
+    def handle(self):
+        self.say("220 server")
+        while word := self.rfile.readline().split():
+            command = word[0].upper()
+            if command == b"EHLO":
+                self.say("250-server", "250 STARTTLS")
+            elif command == b"STARTTLS":
+                self.say("220 go ahead")
+                self.request = certificate.of_server().wrap_socket(self.request, server_side=True)
+                self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", buffering=0)
+            elif command == b"DATA":
+                self.say("354 end with a dot")
+                self.letters.append(b"".join(iter(self.rfile.readline, b".\r\n")))
+                self.say("250 taken")
+            else:
+                self.say("221 bye" if command == b"QUIT" else "250 well")
+
+    def say(self, *lines):
+        self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
+
+
+def test_smtplib_with_tls_from_the_middle_on(net):
+    certificate.files()
+    client, server = pair(net)
+    Mail.letters = []
+    server.run(lambda: socketserver.TCPServer(("", 25), Mail).serve_forever())
+    with client, smtplib.SMTP("server", 25) as smtp:
+        smtp.starttls(context=certificate.of_client())
+        assert isinstance(smtp.sock, ustcp.SSLSocket)
+        smtp.sendmail("a@client", ["b@server"], "Subject: hello\r\n\r\nover ustcp\r\n")
+    assert Mail.letters == [b"Subject: hello\r\n\r\nover ustcp\r\n"]
+
+
+def test_aiohttp_in_a_task(net):
+    import aiohttp
+
+    client, server = pair(net)
+    server.run(pages, False)
+
+    async def fetch():
+        async with aiohttp.ClientSession() as session:
+            async with session.get("http://server/page") as answer:
+                return await answer.text()
+
+    assert client.run(lambda: asyncio.run(fetch())).join() == "10.77.0.1 /page"
 
 
 # ---- tasks

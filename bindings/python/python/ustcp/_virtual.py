@@ -11,6 +11,7 @@ import selectors
 import socket as _host
 import threading
 import time
+from asyncio import base_events
 from collections.abc import Callable
 from typing import Any
 
@@ -191,6 +192,40 @@ def _join_in_turn(thread: threading.Thread, timeout: float | None = None) -> Non
     _join(thread, timeout)
 
 
+# ---- asyncio's threads
+
+_run_in_executor = base_events.BaseEventLoop.run_in_executor
+
+
+def _run_in_executor_in_turn(
+    loop: base_events.BaseEventLoop, executor: Any, function: Callable[..., Any], *arguments: Any
+) -> Any:
+    """The default executor of a task's loop, which resolves names and serves `asyncio.to_thread`, is one more task for
+    each call: threads that wait for work at a lock would never have their turn."""
+    if current() is None or executor is not None:
+        return _run_in_executor(loop, executor, function, *arguments)
+    future = loop.create_future()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def work() -> None:
+        result, failure = None, None
+        try:
+            result = function(*arguments)
+        except Exception as error:
+            failure = error
+        loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
+
+
 # ---- names
 
 _getaddrinfo, _gethostbyname = _host.getaddrinfo, _host.gethostbyname
@@ -221,6 +256,7 @@ def _places() -> list[tuple[Any, str, Any]]:
         (selectors.SelectSelector, "_select", staticmethod(_select_in_turn)),
         (threading.Thread, "start", _start_in_turn),
         (threading.Thread, "join", _join_in_turn),
+        (base_events.BaseEventLoop, "run_in_executor", _run_in_executor_in_turn),
         (_host, "getaddrinfo", _getaddrinfo_in_turn),
         (_host, "gethostbyname", _gethostbyname_in_turn),
     ]
