@@ -179,13 +179,7 @@ def test_tls(stack, side):
             context = certificate.of_client()
             context.sslsocket_class = ssl.SSLSocket
             with context.wrap_socket(sock, server_hostname=address[0]) as tls:
-                sender = threading.Thread(target=tls.sendall, args=(bytes(SIZE),))
-                sender.start()
-                received = bytearray()
-                while len(received) < SIZE:
-                    received += tls.recv(65536)
-                sender.join()
-                return bytes(received)
+                return certificate.exchange(tls, bytes(SIZE), SIZE)
 
     if side == "server":
         ustcp.patch()

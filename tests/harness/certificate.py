@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import select
 import ssl
 import subprocess
 import tempfile
@@ -40,3 +41,30 @@ def of_server() -> ssl.SSLContext:
 
 def of_client() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(files()[0]))
+
+
+def exchange(sock: ssl.SSLSocket, text: bytes, size: int) -> bytes:
+    """Sends `text` and receives `size` bytes at once, in one thread: two in one `ssl.SSLSocket` can crash the
+    interpreter."""
+    sock.setblocking(False)
+    rest, heard = memoryview(text), bytearray()
+    while rest or len(heard) < size:
+        moved = 0
+        try:
+            moved = sock.send(rest[:65536]) if rest else 0
+            rest = rest[moved:]
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            pass
+        try:
+            if len(heard) < size:
+                piece = sock.recv(65536)
+                if not piece:
+                    raise EOFError(f"the end after {len(heard)} bytes of {size}")
+                heard += piece
+                moved += len(piece)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            pass
+        if not moved:
+            select.select([sock], [sock] if rest else [], [], 20)
+    sock.setblocking(True)
+    return bytes(heard)
