@@ -1,6 +1,6 @@
 //! What each socket call becomes, in a hook and in the libraries alike.
 //!
-//! The calls are [`Engine`]'s, on a [`Socket`](crate::sys::Socket), with the errno of their namesakes. What is not here is
+//! The calls are [`Engine`](crate::engine::Engine)'s, on a [`Socket`](crate::sys::Socket), with the errno of their namesakes. What is not here is
 //! native: the descriptor is the kernel's own.
 
 mod accept;
