@@ -151,7 +151,7 @@ def test_signals_are_the_programs(up: Host, way: list[str]) -> None:
 
 @WAYS
 def test_whoever_stops_us_stops_the_program(up: Host, way: list[str]) -> None:
-    with up.popen("run", *way, "--", PYTHON, "-c", TRAPS) as child:
+    with up.popen("run", *way, "--", PYTHON, "-c", TRAPS, process_group=0) as child:
         assert child.stdout.readline() == "ready\n"
         child.send_signal(signal.SIGTSTP)
         assert os.WIFSTOPPED(os.waitpid(child.pid, os.WUNTRACED)[1])
