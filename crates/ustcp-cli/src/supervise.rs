@@ -49,20 +49,14 @@ pub(crate) fn run(become_it: impl FnOnce() -> u8) -> io::Result<u8> {
 /// What the kernel sends it sends to the whole group, and so may a process.
 fn hand_on(Arrived { signal, is_kernels }: Arrived, child: Pid, witness: &mut Witness) -> io::Result<()> {
     let is_for_us_alone = match signal {
-        // The next stop takes it from whoever it has not woken, so a witness may have lost it. It is there to be woken by.
-        libc::SIGCONT => is_stopped(child),
+        // Of a witness the next stop would take it away again; but it is there to wake, and that can be seen.
+        libc::SIGCONT => witness::is_stopped_still(child)?,
         _ => !is_kernels && !witness.has_seen(signal)?,
     };
     if is_for_us_alone {
         sys::send(child, signal);
     }
     Ok(())
-}
-
-/// proc(5): the state stands behind the name, which is in parentheses and may have some itself.
-fn is_stopped(child: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.as_raw_nonzero()));
-    stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
 }
 
 /// Its exit status, if it has ended.

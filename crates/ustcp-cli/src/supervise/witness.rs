@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use libc::c_int;
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getpid, kill_process, set_parent_process_death_signal};
 
 use crate::sys;
 
@@ -34,8 +34,7 @@ impl Witness {
     /// Whether `signal`, which we have just been sent, went to the group.
     pub(super) fn has_seen(&mut self, signal: c_int) -> io::Result<bool> {
         thread::sleep(ROUND);
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.as_raw_nonzero()))?;
-        let seen = is_pending(&status, signal);
+        let seen = is_pending(&status(self.0)?, signal);
         if seen {
             *self = Witness::call()?; // one that has not seen anything yet
         }
@@ -48,6 +47,25 @@ impl Drop for Witness {
         let _ = kill_process(self.0, Signal::KILL); // it is ours, and there until it is waited for
         let _ = sys::wait(self.0);
     }
+}
+
+/// Whether a process that stood still when SIGCONT came to us still does, and not again since then.
+pub(super) fn is_stopped_still(process: Pid) -> io::Result<bool> {
+    let stands = || Ok::<_, io::Error>(status(process)?.lines().any(|line| line.starts_with("State:\tT")));
+    if !stands()? {
+        return Ok(false);
+    }
+    thread::sleep(ROUND);
+    // What would have stopped it again was sent to us as well.
+    let ours = status(getpid())?;
+    let again = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU]
+        .into_iter()
+        .any(|signal| is_pending(&ours, signal));
+    Ok(!again && stands()?)
+}
+
+fn status(process: Pid) -> io::Result<String> {
+    fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero()))
 }
 
 /// proc(5): `ShdPnd` is a mask in hexadecimal digits.

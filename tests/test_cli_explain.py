@@ -1,0 +1,121 @@
+"""`ustcp run --explain` and `--strict`: what will be on ustcp, what was, and why not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.command import ASK, Host, Teller
+from harness.netns import OURS, PEER, Namespace
+
+PYTHON = sys.executable
+SOURCE = "int main(void) { return 0; }\n"
+SCTP = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)"
+
+
+@pytest.fixture
+def host(network: None, tmp_path: Path):
+    net = Namespace("explain")
+    net.create()
+    net.ip("link", "set", "lo", "up")
+    host = Host(net, tmp_path)
+    host.up()
+    yield host
+    host.ustcp("down", "--now")
+    net.remove()
+
+
+def compiled(directory: Path, *flags: str) -> Path:
+    program = directory / "program"
+    subprocess.run(["cc", "-x", "c", "-", "-o", program, *flags], input=SOURCE, text=True, check=True, timeout=60)
+    return program
+
+
+def test_a_dynamic_program_and_where_its_sockets_were(host: Host) -> None:
+    with Teller(host.net, PEER):
+        done = host.run("--explain", "--", PYTHON, "-c", ASK, PEER)
+    assert (done.returncode, done.stdout) == (0, f"{OURS}\n"), done.stderr
+    before, _, after = done.stderr.partition("ustcp: its TCP sockets:\n")
+    assert "is dynamically linked to glibc: its TCP sockets, and those of its children" in before
+    place, local, peer = after.strip().split("  ")
+    assert (place, peer) == ("on ustcp", f"-> {PEER}:80") and local.startswith(f"{OURS}:")
+
+
+def test_children_and_listeners_are_in_the_table(host: Host) -> None:
+    listen = "import socket; s = socket.create_server(('10.77.0.2', 8080))"
+    done = host.run("--explain", "--", "sh", "-c", f'{PYTHON} -c "{listen}"; exit 3')
+    assert done.returncode == 3
+    assert f"on ustcp  {OURS}:8080  (listener)\n" in done.stderr, done.stderr
+
+
+def test_a_static_program_is_named_and_its_table_says_why(host: Host, tmp_path: Path) -> None:
+    program = compiled(tmp_path, "-static")
+    done = host.run("--explain", "--", str(program))
+    assert done.returncode == 0
+    why = "it is statically linked, so no library can be put before it"
+    assert done.stderr == (
+        f"ustcp: {program} stays on the kernel's TCP: {why}\nustcp: no TCP socket of it came to ustcp: {why}\n"
+    )
+    strict = host.run("--strict", "--", str(program))
+    assert (strict.returncode, strict.stderr) == (125, f"ustcp: --strict: nothing of it can be on ustcp: {why}\n")
+
+
+def test_a_program_that_makes_no_socket(host: Host) -> None:
+    done = host.run("--explain", "--strict", "--", "true")
+    assert done.returncode == 0
+    assert "no TCP socket of it came to ustcp: it made none; or children did" in done.stderr
+
+
+def test_scripts_are_followed_to_what_runs_them(host: Host, tmp_path: Path) -> None:
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+    inner.write_text("#!/usr/bin/env -S sh\nexit 4\n")
+    outer.write_text(f"#!{inner}\n")
+    for script in (inner, outer):
+        script.chmod(0o755)
+    done = host.run("--explain", "--", str(outer))
+    assert done.returncode == 4
+    lines = done.stderr.splitlines()
+    assert lines[0] == f"ustcp: {outer} is a script of {inner}"
+    assert lines[1] == f"ustcp: {inner} is a script of {shutil.which('sh')}"
+    assert "dynamically linked" in lines[2]
+
+
+def test_a_program_of_another_users_rights_is_named(host: Host, tmp_path: Path) -> None:
+    program = compiled(tmp_path)
+    os.chown(program, 65534, 65534)
+    program.chmod(0o4755)
+    done = host.run("--explain", "--", str(program))
+    assert f"{program} stays on the kernel's TCP: it is set-user-ID (user 65534), and" in done.stderr
+    # Whose rights it has anyway is not held up.
+    os.chown(program, 0, 0)
+    program.chmod(0o4755)
+    assert "is dynamically linked" in host.run("--explain", "--", str(program)).stderr
+
+
+def test_another_architecture_and_no_program_at_all(host: Host, tmp_path: Path) -> None:
+    program = compiled(tmp_path)
+    image = bytearray(program.read_bytes())
+    image[18:20] = (21).to_bytes(2, sys.byteorder)  # e_machine: 64-bit PowerPC
+    program.write_bytes(image)
+    done = host.run("--explain", "--", str(program))
+    assert "it is for another architecture (64 bits, ELF machine 21)" in done.stderr
+    # execvp(3) hands what the kernel does not know to a shell.
+    assert done.returncode == subprocess.run(["env", program], capture_output=True, check=False, timeout=60).returncode
+    done = host.run("--explain", "--", "nonexistent-program")
+    assert done.returncode == 127
+    assert done.stderr.startswith("ustcp: nonexistent-program is not found in PATH\n")
+
+
+def test_what_is_passed_by_is_told_and_strict_fails_of_it(host: Host) -> None:
+    if subprocess.run([PYTHON, "-c", SCTP], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this kernel has no SCTP, which would be passed by")
+    done = host.run("--explain", "--", PYTHON, "-c", SCTP)
+    assert done.returncode == 0
+    assert "passed by  *  -> *  protocol" in done.stderr, done.stderr
+    done = host.run("--strict", "--", PYTHON, "-c", SCTP)
+    assert (done.returncode, done.stderr) == (125, "ustcp: --strict: 1 TCP sockets were passed by\n")
