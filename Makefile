@@ -30,6 +30,10 @@ DIFFERENTIAL ?=
 # Debian packages besides the programs themselves, which tests/programs names.
 APT_PROGRAMS := iproute2 python3 util-linux
 
+# Programs of the kernel's sockets, which tests/test_preload_*.py run on an engine. The linked one has the preloaded library
+# although the loader ignores LD_PRELOAD where it has rights that its user has not.
+PRELOAD_TESTS := build/preload/signals build/preload/frugal build/preload/linked
+
 .PHONY: demo test check check-python test-programs requirements check-requirements attacks mutations differential bench goodput flood sim clean
 .PHONY: apt-demo apt-test rust-tests python-module pytest
 
@@ -45,7 +49,7 @@ rust-tests:
 	@echo "== Rust: unit tests, the state table, 10,000 seeds of simulated weather"
 	USTCP_SECRET=none $(CARGO) test --locked --workspace --exclude ustcp-python
 
-pytest: examples c-tests build/tests/puppet-kernel build/tests/puppet-ustcp python-module \
+pytest: examples c-tests $(PRELOAD_TESTS) build/tests/puppet-kernel build/tests/puppet-ustcp python-module \
 		build/bench/flow-kernel build/bench/flow-ustcp
 	@echo "== C and Python programs against the kernel's TCP, in network namespaces"
 	$(PYTHON) -m pytest tests $(PYTEST)
@@ -133,6 +137,15 @@ python-module: $(VENV)/ready
 # ---- programs of the tests and of the bench
 
 HARNESS_CFLAGS := -std=gnu11 -O3 -g -Wall -Wextra -Werror -pthread
+
+build/preload/linked: tests/preload/linked.c capi-prefix
+	@mkdir -p $(@D)
+	$(CC) $(HARNESS_CFLAGS) $< -o $@ -Wl,--no-as-needed $(CAPI_PREFIX)/lib/ustcp/libustcp_preload.so \
+		-Wl,--enable-new-dtags,-rpath,$(CAPI_PREFIX)/lib/ustcp
+
+build/preload/%: tests/preload/%.c tests/c/tap.h
+	@mkdir -p $(@D)
+	$(CC) $(HARNESS_CFLAGS) -D_GNU_SOURCE $< -o $@
 
 build/tests/puppet-kernel: tests/puppet/puppet.c tests/puppet/sha256.h
 	@mkdir -p $(@D)

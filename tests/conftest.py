@@ -10,6 +10,7 @@ import functools
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,20 @@ def network() -> None:
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
+
+
+@pytest.fixture
+def engine(network: None, tmp_path: Path) -> Iterator[Engine]:
+    """An engine where `lo` is down: what falls through to the kernel fails."""
+    net = Namespace("engine")
+    net.create()
+    try:
+        engine = Engine(net, tmp_path / "engine", USTCP_TIME_WAIT="1")
+        yield engine
+        wrong = engine.close() if engine.process.returncode is None else []
+    finally:
+        net.remove()
+    assert not wrong, wrong
 
 
 class Stage:

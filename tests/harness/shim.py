@@ -52,3 +52,9 @@ class Engine:
         """SIGKILL, and gone when this returns."""
         self.process.kill()
         self.process.communicate(timeout=30)
+
+    def run(self, *command: str, timeout: float = 60, **more) -> subprocess.CompletedProcess:
+        """Runs a program on it to its end."""
+        return subprocess.run(
+            self.command(*command), capture_output=True, text=True, timeout=timeout, check=False, **more
+        )

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, socket_timeout};
 
 use super::address::{self, Named};
 use crate::engine::{Engine, Question};
@@ -27,11 +28,19 @@ impl Engine {
         })
     }
 
-    /// The attempt goes on when the wait has ended, by a signal or by `SO_SNDTIMEO`.
+    /// The attempt goes on when the wait has ended, by a signal or by `SO_SNDTIMEO`. After that time Linux says whether this
+    /// call had begun the attempt.
     fn connect_and_wait(&self, socket: &Socket, peer: SocketAddr) -> Result<(), Errno> {
         let payload = Address(peer).to_bytes();
+        let mut late = Errno::INPROGRESS;
+        if socket_timeout(socket, Timeout::Send)?.is_some() {
+            match self.ask(question(socket, 0), &payload) {
+                Err(errno @ (Errno::INPROGRESS | Errno::ALREADY)) => late = errno,
+                result => return result.map(drop),
+            }
+        }
         match self.ask_and_wait(socket, question(socket, 1), Source::of(&payload)) {
-            Err(Errno::AGAIN) => Err(Errno::INPROGRESS),
+            Err(Errno::AGAIN) => Err(late),
             result => result.map(drop),
         }
     }
