@@ -65,13 +65,16 @@ impl Engine {
             local: Address(local.unwrap_or(peer)), // the stack knows it as long as it is held
             peer: Address(peer),
         };
+        // Before the program can take it: what has arrived by then is there at its first look.
+        let text = self.machine.stack().peek(id, 0, &mut self.chunk).unwrap_or(0);
+        let shown = stream::give(&ours, self.chunk.get(..text).unwrap_or_default()).unwrap_or(0);
         stream::give_descriptor(&socket.stream, &arrival.to_bytes(), theirs)?;
         let mut accepted = Socket::new(ours, id, socket.family, socket.client, socket.run);
         accepted.urgent_inline = socket.urgent_inline;
         accepted.phase = Phase::Offered {
             listener,
             peer,
-            shown: 0,
+            shown,
         };
         self.sockets.insert(number, accepted);
         self.call(number);
