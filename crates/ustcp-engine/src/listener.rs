@@ -71,11 +71,7 @@ impl Engine {
         stream::give_descriptor(&socket.stream, &arrival.to_bytes(), theirs)?;
         let mut accepted = Socket::new(ours, id, socket.family, socket.client, socket.run);
         accepted.urgent_inline = socket.urgent_inline;
-        accepted.phase = Phase::Offered {
-            listener,
-            peer,
-            shown,
-        };
+        accepted.phase = Phase::Offered { listener, peer, shown };
         self.sockets.insert(number, accepted);
         self.call(number);
         Ok(())
