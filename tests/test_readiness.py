@@ -217,6 +217,13 @@ class Edges:
         seen = self.sock.puppet.call("events", self.fd, 10_000).value
         assert names(seen) == names(mask)
 
+    def expect_in_steps(self, mask: int) -> None:
+        """A mirror is steered by more than one system call, and a fast reader sees an edge of each; never what is not so."""
+        seen = self.sock.puppet.call("events", self.fd, 10_000).value
+        while seen != mask and seen and seen & ~mask == 0:
+            seen = self.sock.puppet.call("events", self.fd, 10_000).value
+        assert names(seen) == names(mask)
+
     def none(self) -> None:
         assert self.sock.puppet.call("events", self.fd, 0).value == 0
 
@@ -248,7 +255,7 @@ def test_a_fin_and_a_reset_are_edges(stage):
     edges.none()
     theirs.call("linger", 0)
     theirs.close()
-    edges.expect(IN | OUT | RDHUP | HUP | ERR)
+    edges.expect_in_steps(IN | OUT | RDHUP | HUP | ERR)
 
 
 @pytest.mark.no_wire
