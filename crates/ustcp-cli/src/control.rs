@@ -167,6 +167,7 @@ fn dial(place: &Place, whereabouts: &Whereabouts) -> Result<OwnedFd, Errno> {
     Ok(connected)
 }
 
-fn unusable(place: &Place, why: impl std::fmt::Display) -> NoControl {
+/// It is there and cannot be used, for this reason.
+pub(crate) fn unusable(place: &Place, why: impl std::fmt::Display) -> NoControl {
     NoControl::Unusable(format!("the engine {}: {why}", place.directory().display()))
 }

@@ -9,7 +9,7 @@ use ustcp_engine::Lifetime;
 
 use crate::Failure;
 use crate::background;
-use crate::control::{Control, NoControl};
+use crate::control::{self, Control, NoControl};
 use crate::handshake::NotStarted;
 use crate::listing::{Engine, Listing};
 use crate::options::EngineOptions;
@@ -68,7 +68,7 @@ pub(crate) fn enter(place: &Place, options: &EngineOptions) -> Result<Option<Joi
         Ok((run, None)) => Ok(Some(Joined { control, run })),
         Ok((_, Some(disagreement))) => Err(disagreement.into()),
         Err(error) if has_ended(&error) => Ok(None),
-        Err(error) => Err(unusable(place, &error).into()),
+        Err(error) => Err(control::unusable(place, error).into_failure(place).into()),
     }
 }
 
@@ -88,10 +88,6 @@ fn disagreement(place: &Place, engine: &Engine, what: &str) -> Failure {
     Failure::new(format!(
         "the engine {directory} (pid {pid}) runs with {what}: end it (ustcp down), or name another (--engine NAME)"
     ))
-}
-
-fn unusable(place: &Place, error: &io::Error) -> Failure {
-    Failure::new(format!("the engine {}: {error}", place.directory().display()))
 }
 
 /// It may end between two words of ours; then it is as if it had not been there.

@@ -65,21 +65,6 @@ pub(crate) struct Timer {
     pub(crate) count: u32,
 }
 
-/// All of them: a socket that has no connection, or none any more, is CLOSED.
-pub(crate) const STATES: [State; 11] = [
-    State::Closed,
-    State::Listen,
-    State::SynSent,
-    State::SynReceived,
-    State::Established,
-    State::FinWait1,
-    State::FinWait2,
-    State::CloseWait,
-    State::Closing,
-    State::LastAck,
-    State::TimeWait,
-];
-
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -105,7 +90,7 @@ impl Listing {
 
 fn state<'de, D: Deserializer<'de>>(from: D) -> Result<State, D::Error> {
     let name = String::deserialize(from)?;
-    let state = STATES.into_iter().find(|state| state.to_string() == name);
+    let state = State::ALL.into_iter().find(|state| state.to_string() == name);
     state.ok_or_else(|| D::Error::custom(format!("no state is called {name}")))
 }
 

@@ -10,7 +10,7 @@ use rustix::io::Errno as SystemErrno;
 use rustix::net::sockopt::set_socket_oobinline;
 use ustcp_client::protocol::{Address, Arrival, Tag};
 use ustcp_client::sys;
-use ustcp_proto::{Error, Family};
+use ustcp_proto::{Error, Family, SocketId, Stack};
 
 use crate::engine::Engine;
 use crate::greeting::STREAM_EVENTS;
@@ -66,8 +66,7 @@ impl Engine {
             peer: Address(peer),
         };
         // Before the program can take it: what has arrived by then is there at its first look.
-        let text = self.machine.stack().peek(id, 0, &mut self.chunk).unwrap_or(0);
-        let shown = stream::give(&ours, self.chunk.get(..text).unwrap_or_default()).unwrap_or(0);
+        let shown = show_from(0, id, self.machine.stack(), &ours, &mut self.chunk).unwrap_or(0);
         stream::give_descriptor(&socket.stream, &arrival.to_bytes(), theirs)?;
         let mut accepted = Socket::new(ours, id, socket.family, socket.client, socket.run);
         accepted.urgent_inline = socket.urgent_inline;
@@ -146,15 +145,19 @@ impl Engine {
         let Phase::Offered { shown, .. } = &mut socket.phase else {
             return;
         };
-        match self.machine.stack().peek(socket.id, *shown, &mut self.chunk) {
-            Ok(len) => {
-                let text = self.chunk.get(..len).unwrap_or_default();
-                *shown += stream::give(&socket.stream, text).unwrap_or(0); // what has no room yet is given later
-            }
+        match show_from(*shown, socket.id, self.machine.stack(), &socket.stream, &mut self.chunk) {
+            Ok(more) => *shown += more,
             Err(Error::WouldBlock) => {}
             Err(error) => self.on_error(number, error),
         }
     }
+}
+
+/// Gives a program what has arrived of its connection from `offset` on, and leaves it there. How much; what has no room yet is
+/// given later.
+fn show_from(offset: usize, id: SocketId, stack: &mut Stack, to: &OwnedFd, chunk: &mut [u8]) -> Result<usize, Error> {
+    let len = stack.peek(id, offset, chunk)?;
+    Ok(stream::give(to, chunk.get(..len).unwrap_or_default()).unwrap_or(0))
 }
 
 /// A connection's stream: our end, and the program's with its tag.

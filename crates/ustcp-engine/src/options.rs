@@ -17,10 +17,6 @@ pub enum Lifetime {
 pub struct Quotas {
     /// Sockets of one client, which is a process that attached them.
     pub sockets: usize,
-    /// Streams whose greeting is not complete, and control connections, of one client.
-    pub strangers: usize,
-    /// Those of all clients.
-    pub all_strangers: usize,
     /// Sockets that have ended and whose programs may still ask why.
     pub departed: usize,
 }
@@ -29,8 +25,6 @@ impl Default for Quotas {
     fn default() -> Quotas {
         Quotas {
             sockets: 8192,
-            strangers: 256,
-            all_strangers: 4096,
             departed: 8192,
         }
     }
