@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 USTCP = os.environ.get("USTCP_COMMAND", str(ROOT / "build/prefix/bin/ustcp"))
 TOKEN = bytes(range(16))
 MAGIC = 0x75737463
-HELLO, LEASE, LIST, STOP = 1, 14, 16, 17
+LEASE, LIST = 14, 16
 
 
 def ustcp(*arguments: str, net: Namespace | None = None, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess:
@@ -77,8 +77,11 @@ class Puppet:
         magic, version, operation, token, _, _, _ = struct.unpack("=IHH16sQII", packet[:40])
         assert (magic, version, token) == (MAGIC, 1, TOKEN)
         self.asked.append(operation)
-        payloads = [json.dumps(line).encode() for line in self.lines] if operation == LIST else []
-        for payload in [*payloads, b""]:
+        payloads = {
+            LEASE: [struct.pack("=I", 1)],
+            LIST: [*(json.dumps(line).encode() for line in self.lines), b""],
+        }
+        for payload in payloads.get(operation, [b""]):
             connection.send(struct.pack("=Ii", MAGIC, 0) + payload)
 
 
