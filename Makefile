@@ -22,7 +22,7 @@ APT_DEMO := gcc make pkg-config python3
 # The interpreter's own tests, which run on the Python package, are a package of their own in Debian.
 PYTHON_TESTS := $(shell python3 -c 'import sys; from importlib.util import find_spec as find; \
 	find("test") and find("test.test_socket") or print("libpython%d.%d-testsuite" % sys.version_info[:2])' 2>/dev/null)
-APT_TEST := $(APT_DEMO) binutils g++ iproute2 openssl python3-venv tshark util-linux $(PYTHON_TESTS)
+APT_TEST := $(APT_DEMO) binutils g++ iproute2 iptables libc6-dev nftables openssl python3-venv tshark util-linux $(PYTHON_TESTS)
 
 # Themes or scripts for make differential; all of them when empty.
 DIFFERENTIAL ?=

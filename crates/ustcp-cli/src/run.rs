@@ -122,7 +122,9 @@ impl Options {
             .count();
         match escaped {
             0 => Ok(()),
-            count if self.strict => Err(Failure::new(format!("--strict: TCP sockets that were passed by: {count}"))),
+            count if self.strict => Err(Failure::new(format!(
+                "--strict: TCP sockets that were passed by: {count}"
+            ))),
             _ => Ok(()),
         }
     }

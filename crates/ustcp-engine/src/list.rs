@@ -12,7 +12,7 @@ use ustcp_runtime::{Errno, Settings, tcp_info};
 
 use crate::engine::Engine;
 use crate::options::Lifetime;
-use crate::socket::Socket;
+use crate::socket::{Phase, Socket};
 use crate::stream;
 
 /// Lists on their way at once. Each is of this moment and whole.
@@ -87,9 +87,7 @@ pub(crate) fn variables(settings: &Settings) -> Value {
 
 fn line(overview: &Overview, socket: Option<(u64, &Socket)>) -> Value {
     let (received, sent) = overview.queues;
-    let unsent = socket.map_or(0, |(_, socket)| {
-        stream::queued(&socket.stream).saturating_sub(socket.head_taken.into())
-    });
+    let unsent = socket.map_or(0, |(_, socket)| unsent(socket));
     let info = overview.info.as_deref();
     json!({
         "socket": socket.map_or(0, |(number, _)| number),
@@ -106,6 +104,16 @@ fn line(overview: &Overview, socket: Option<(u64, &Socket)>) -> Value {
         "congestion": info.map(|info| info.congestion.name()),
         "tcp_info": info.map(|info| tcp_info(info).map(|byte| format!("{byte:02x}")).concat()),
     })
+}
+
+/// Bytes that a connected program has written and the connection has not taken yet. Of others it is junk.
+fn unsent(socket: &Socket) -> usize {
+    match socket.phase {
+        Phase::Connected | Phase::Offered { .. } => {
+            stream::queued(&socket.stream).saturating_sub(socket.head_taken.into())
+        }
+        Phase::Idle | Phase::Connecting { .. } | Phase::Listening(_) => 0,
+    }
 }
 
 /// By the names that ss(8) has.

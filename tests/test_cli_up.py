@@ -1,0 +1,173 @@
+"""`ustcp up` and `ustcp down`: an engine's life, and what is said where it cannot begin."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.command import ASK, Host, Teller, wait_until
+from harness.netns import OURS, PEER, Namespace
+
+PYTHON = sys.executable
+
+
+@pytest.fixture
+def host(network: None, tmp_path: Path):
+    net = Namespace("up")
+    net.create()
+    net.ip("link", "set", "lo", "up")
+    host = Host(net, tmp_path)
+    yield host
+    if host.is_up():
+        host.ustcp("down", "--now")
+    net.remove()
+
+
+def test_in_the_foreground_until_a_signal(host: Host) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with host.popen("up") as engine:
+            assert engine.stderr.readline() == f"ustcp: the engine {host.directory}/engine is up; Ctrl-C ends it\n"
+            assert host.devices() == ["lo", "ustcp0"]
+            engine.send_signal(number)
+            assert engine.wait(30) == 0
+            assert engine.stderr.read() == "" and engine.stdout.read() == ""
+        assert host.devices() == ["lo"]
+        assert not host.is_up()
+
+
+def test_in_the_background_it_is_ready_and_of_its_own_session(host: Host) -> None:
+    done = host.ustcp("up", "--detach")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    pid = int((host.directory / "engine/engine").read_text().split()[4])
+    assert os.getsid(pid) == pid or os.getsid(pid) != os.getsid(0)
+    descriptors = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in ("0", "1")}
+    assert descriptors == {"/dev/null"}
+    assert os.readlink(f"/proc/{pid}/fd/2") == str(host.directory / "engine/log")
+    with Teller(host.net, PEER):
+        assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
+    done = host.ustcp("down")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert host.devices() == ["lo"] and not host.is_up()
+
+
+def test_a_second_one_is_told_of_the_first(host: Host) -> None:
+    host.up()
+    pid = (host.directory / "engine/engine").read_text().split()[4]
+    for how in ([], ["--detach"]):
+        done = host.ustcp("up", *how)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"ustcp: the engine {host.directory}/engine is up already (pid {pid}); ustcp down ends it, --engine NAME "
+            "starts another\n"
+        )
+
+
+def test_two_engines_side_by_side(host: Host) -> None:
+    host.up()
+    other = str(host.directory / "other")
+    clash = host.ustcp("up", "--detach", "--engine", other)
+    assert clash.returncode == 1 and "ustcp0 is in use" in clash.stderr, clash.stderr
+    host.up("--engine", other, "--tun", "ustcp1", "--address", "10.78.0.2/24")
+    with Teller(host.net, "0.0.0.0"):
+        assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
+        assert host.run("--engine", other, "--", PYTHON, "-c", ASK, "10.78.0.1").stdout == "10.78.0.2\n"
+    assert host.ustcp("down", "--engine", other).returncode == 0
+    assert host.is_up()
+
+
+def test_options_that_a_running_engine_does_not_have_are_an_error(host: Host) -> None:
+    host.up("--mtu", "1400")
+    pid = (host.directory / "engine/engine").read_text().split()[4]
+    done = host.run("--mtu", "1400", "--time-wait", "0.10", "--", "true")
+    assert done.returncode == 0, done.stderr
+    done = host.run("--mtu", "9000", "--", "true")
+    assert (done.returncode, done.stderr) == (
+        125,
+        f"ustcp: the engine {host.directory}/engine (pid {pid}) runs with --mtu 1400, not 9000: end it (ustcp down), or "
+        "name another (--engine NAME)\n",
+    )
+
+
+def test_what_an_option_may_not_say(host: Host) -> None:
+    for option, value, allowed in [
+        ("--mtu", "100", "128 to 65535 bytes"),
+        ("--time-wait", "soon", "0 to 3600 seconds, fractions allowed"),
+        ("--offload", "maybe", "auto, on or off"),
+    ]:
+        for command in (["up"], ["run", "--", "true"]):
+            done = host.ustcp(command[0], option, value, *command[1:])
+            assert done.returncode == 2
+            assert f"invalid value '{value}' for '{option}" in done.stderr and allowed in done.stderr
+
+
+def test_down_waits_for_programs_and_now_does_not(host: Host) -> None:
+    hold = "import socket, os; s = socket.create_connection(('10.77.0.1', 80)); print('up', flush=True); os.read(0, 1)"
+    for now in (False, True):
+        host.up()
+        with Teller(host.net, PEER), host.popen("run", "--", PYTHON, "-c", hold, stdin=subprocess.PIPE) as program:
+            assert program.stdout.readline() == "up\n"
+            with host.popen("down", *(["--now"] if now else [])) as down:
+                if not now:
+                    # It is no longer found, but is there.
+                    wait_until(lambda: not (host.directory / "engine/engine").exists())
+                    assert down.poll() is None and host.is_up()
+                    program.stdin.close()
+                assert down.wait(30) == 0, down.stderr.read()
+            assert not host.is_up()
+            program.stdin.close()
+
+
+def test_down_where_nobody_is(host: Host) -> None:
+    done = host.ustcp("down")
+    assert (done.returncode, done.stderr) == (1, f"ustcp: no engine runs in {host.directory}/engine\n")
+
+
+def test_after_one_that_was_killed_another_takes_its_place(host: Host) -> None:
+    host.up()
+    os.kill(int((host.directory / "engine/engine").read_text().split()[4]), signal.SIGKILL)
+    host.wait_for_end()
+    assert host.ustcp("down").returncode == 1
+    host.up()
+    assert host.ustcp("ss", "-a").returncode == 0
+
+
+def test_a_failure_in_the_background_is_told_in_the_foreground(host: Host) -> None:
+    host.net.ip("tuntap", "add", "dev", "ustcp0", "mode", "tap")
+    done = host.ustcp("up", "--detach")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ustcp0 is not a TUN device" in done.stderr
+
+
+def test_captures_and_logs_are_where_they_were_named(host: Host, tmp_path: Path) -> None:
+    host.up("--pcap", "packets", "--log", "events")
+    with Teller(host.net, PEER):
+        host.run("--", PYTHON, "-c", ASK, PEER)
+    host.ustcp("down")
+    for name in ("packets", "events"):
+        file = Path(name)
+        assert file.stat().st_size > 0
+        file.unlink()
+
+
+def test_ss_shows_who_holds_what(host: Host) -> None:
+    host.up()
+    program = "import socket, os; l = socket.create_server(('10.77.0.2', 8080), backlog=9); \
+s = socket.create_connection(('10.77.0.1', 80)); s.recv(9); print('up', flush=True); os.read(0, 1)"
+    with Teller(host.net, PEER), host.popen("run", "--", PYTHON, "-c", program, stdin=subprocess.PIPE) as child:
+        assert child.stdout.readline() == "up\n"
+        shown = host.ustcp("ss", "-tanpi").stdout.splitlines()
+        name = Path(f"/proc/{child.pid}/comm").read_text().strip()
+        child.stdin.close()
+    listener, connection, detail = shown[1].split(), shown[3].split(), shown[4].split()
+    if listener[0] != "LISTEN":
+        listener, connection, detail = shown[3].split(), shown[1].split(), shown[2].split()
+    assert listener[:5] == ["LISTEN", "0", "9", f"{OURS}:8080", "0.0.0.0:*"]
+    assert connection[:3] == ["ESTAB", "0", "0"] and connection[4] == f"{PEER}:80"
+    for row in (listener, connection):
+        assert row[5].startswith(f'users:(("{name}",pid={child.pid},fd='), shown
+    assert "cubic" in detail and "bytes_received:10" in detail
