@@ -243,6 +243,58 @@ fn help_and_version() {
     }
 }
 
+/// With their units and defaults, and what the exit status says.
+#[test]
+fn the_commands_of_the_engine_explain_themselves() {
+    let engine = [
+        "--tun <DEVICE>",
+        "[default: ustcp0]",
+        "--mtu <BYTES>",
+        "128 to 65535",
+        "--time-wait <SECONDS>",
+        "[default: 60]",
+        "--nat",
+    ];
+    let table: [(&str, &[&str]); 4] = [
+        ("up", &["--engine <NAME>", "--detach", "Exit status:", "Examples:"]),
+        (
+            "run",
+            &[
+                "--explain",
+                "--strict",
+                "--rootless",
+                "Exit status:",
+                "126",
+                "127",
+                "125",
+            ],
+        ),
+        ("down", &["--engine <NAME>", "--now", "Exit status:"]),
+        (
+            "ss",
+            &[
+                "--all",
+                "--listening",
+                "--processes",
+                "milliseconds",
+                "--json",
+                "Examples:",
+            ],
+        ),
+    ];
+    for (command, words) in table {
+        let help = stdout(&ustcp(&[command, "--help"]));
+        let of_engine = ["up", "run"].contains(&command).then_some(engine).into_iter().flatten();
+        for word in words.iter().copied().chain(of_engine) {
+            assert!(help.contains(word), "{word} in\n{help}");
+        }
+        for hidden in ["--report", "--away", "--until-idle"] {
+            assert!(!help.contains(hidden), "{hidden} in\n{help}");
+        }
+    }
+    assert_eq!(ustcp(&["run"]).status.code(), Some(2));
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_panic() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ustcp"));
