@@ -16,6 +16,10 @@ const FIRST_SEGMENTS: usize = 10;
 /// How long an empty buffer keeps memory that nothing goes through.
 const KEEP: Duration = Duration::from_secs(1);
 
+/// The shortest round trip that right-sizing measures in, Linux's tick of timestamps: within less a fast path carries no
+/// more than one read, and the window would stay where it is while the sender waits for it.
+const TICK: Duration = Duration::from_millis(1);
+
 /// Dynamic right-sizing: the window is to hold twice what the user reads in a round trip, for while it is read the
 /// sender doubles its rate.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +61,7 @@ impl RightSizing {
     /// The user has read `read` bytes so far, and `queued` wait. The size that the window should have, when a round
     /// trip has passed and showed that it should have more. `srtt` is that of our own segments.
     pub(crate) fn on_read(&mut self, now: Instant, read: u64, queued: usize, srtt: Option<Duration>) -> Option<usize> {
-        let rtt = self.rtt.into_iter().chain(srtt).min()?;
+        let rtt = self.rtt.into_iter().chain(srtt).min()?.max(TICK);
         if now.since(self.since) < rtt {
             return None;
         }
@@ -221,6 +225,26 @@ mod tests {
             sizing
                 .on_read(Instant::ZERO + ms(10), 50_000, 0, Some(ms(10)))
                 .is_some()
+        );
+    }
+
+    #[test]
+    fn a_round_trip_is_not_shorter_than_a_tick() {
+        let mut sizing = RightSizing::new(Instant::ZERO, MSS);
+        let us = Duration::from_micros(50);
+        let mut read = 0;
+        let mut now = Instant::ZERO;
+        let wanted: Vec<usize> = (0..20)
+            .filter_map(|_| {
+                now = now + us;
+                read += 8000; // less than the first window, many times in a millisecond
+                sizing.on_read(now, read, 0, Some(us))
+            })
+            .collect();
+        assert_eq!(
+            wanted,
+            [9_920_000],
+            "160 kB in a millisecond: twice that, and for its growth from 10 kB"
         );
     }
 
