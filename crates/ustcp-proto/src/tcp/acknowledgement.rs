@@ -5,6 +5,7 @@ use core::time::Duration;
 use ustcp_wire::TcpHeader;
 
 use super::arrival::Arrival;
+use super::congestion::Signal;
 use super::connection::Connection;
 use super::progress::Progress;
 use crate::Instant;
@@ -22,6 +23,7 @@ impl Connection {
         progress.answers_before = self.timestamps.answers_before(cx.now, &header.options);
         self.snd.in_flight.begin_acknowledgement(self.rtt.min());
         self.take_sack(cx, header, &mut progress);
+        progress.rtt = self.round_trip_by_sack(cx.now);
         let window_changed = self
             .snd
             .update_window(header.seq, header.ack, self.scaled_window(header));
@@ -32,7 +34,11 @@ impl Connection {
             // why it came (RFC 2883 §5).
             let same = header.ack == before && !arrival.occupied && !window_changed;
             progress.duplicate = same && !progress.duplicate_told;
+            if let Some(rtt) = progress.rtt {
+                self.rtt.sample(rtt);
+            }
         }
+        self.weigh_evidence();
         self.take_answer_to_probe(cx, header.ack, &progress);
         self.repair(cx, &progress);
         self.take_echo(cx, header, &progress);
@@ -64,6 +70,7 @@ impl Connection {
         progress.rtt = acknowledged
             .sample
             .map(|sent_at| cx.now.since(sent_at))
+            .or(progress.rtt)
             .or_else(|| self.round_trip_by_timestamps(cx, header, progress, acknowledged.first_sent_last));
         if let Some(rtt) = progress.rtt {
             self.rtt.sample(rtt);
@@ -73,6 +80,14 @@ impl Connection {
         self.tally.refused = false;
         let outstanding = self.snd.in_flight.outstanding() > 0;
         self.timers.retransmission = outstanding.then(|| cx.now + self.retransmission_timeout()); // RFC 6298 (5.2), (5.3)
+    }
+
+    /// As Linux, what is SACKed and was sent once ends the backoff as well: while the hole before it is open nothing else
+    /// will measure a round trip.
+    fn round_trip_by_sack(&self, now: Instant) -> Option<Duration> {
+        let backed_off = self.rtt.backoff() > 0;
+        let sent_at = self.snd.in_flight.sack_sample(self.timeouts > 0).filter(|_| backed_off);
+        sent_at.map(|sent_at| now.since(sent_at))
     }
 
     /// None where the peer says that it got the second copy of what it had: TSecr is still of the first, whose
@@ -163,10 +178,15 @@ impl Connection {
             return;
         }
         self.recover = self.snd.nxt;
-        self.undo.begin(self.snd.una, self.snd.in_flight.retransmitted());
+        let srtt = self.rtt.srtt().unwrap_or_default();
+        let resent = self.snd.in_flight.retransmitted();
+        let in_doubt = self.undo.begin_another(self.snd.una, resent, cx.now, srtt);
         self.tail_probe.cancel();
         self.timers.loss_probe = None;
-        let signal = self.congestion.signal(self.snd.mss, progress.flight);
+        let signal = Signal {
+            in_doubt,
+            ..self.congestion.signal(self.snd.mss, progress.flight)
+        };
         let recover_fs = progress.flight - progress.sacked; // RFC 9937 §6.1
         self.congestion.on_loss(&signal, self.recover, recover_fs);
         self.retransmit_pending = true;

@@ -78,12 +78,18 @@ impl Search {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MtuProbing {
     search: Option<Search>,
-    /// Where the first full segment of the size at hand ends that may show that it comes through.
-    full_sent: Option<SeqNum>,
-    /// It has come through: so often may timeouts in a row be bad luck, until it does so again.
+    /// Full segments have come through: so often may timeouts in a row be bad luck, until they do so again.
     trust: u8,
-    /// How the search stood when those timeouts began, and the trust that is left.
-    before_timeouts: Option<(Option<Search>, u8)>,
+    before_timeouts: Option<Before>,
+}
+
+/// How things were when segments that had come through before began to time out again and again.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    search: Option<Search>,
+    size: usize,
+    /// What was left.
+    trust: u8,
 }
 
 impl MtuProbing {
@@ -107,29 +113,16 @@ impl MtuProbing {
         }
     }
 
-    /// A full segment, or several, were sent for the first time, up to `end`.
-    pub(super) fn on_full_segments(&mut self, end: SeqNum) {
-        self.full_sent.get_or_insert(end);
-    }
-
-    /// What was sent before `una` is acknowledged.
-    fn take_evidence(&mut self, una: SeqNum) {
-        if self.full_sent.is_some_and(|end| una.at_or_after(end)) {
-            self.full_sent = None;
-            self.trust = TRUST;
-        }
-    }
-
-    /// Full segments have timed out: what is left of the trust in them is for what comes after.
-    fn spend_trust(&mut self) {
-        if let Some(left) = self.trust.checked_sub(1) {
-            self.before_timeouts = Some((self.search, left));
+    /// Full segments of `size` have timed out: what is left of the trust in them is for what comes after.
+    fn spend_trust(&mut self, size: usize) {
+        if let Some(trust) = self.trust.checked_sub(1) {
+            let search = self.search;
+            self.before_timeouts = Some(Before { search, size, trust });
         }
     }
 
     /// Segments have another size from here on.
     pub(super) fn on_new_size(&mut self) {
-        self.full_sent = None;
         self.trust = 0;
     }
 
@@ -152,7 +145,7 @@ impl Connection {
         if config.mtu_probing == 0 || self.timeouts <= PATIENCE || !full {
             return;
         }
-        self.mtu_probing.spend_trust();
+        self.mtu_probing.spend_trust(self.packet_text());
         let low = match self.mtu_probing.search {
             None => config.base_mss,
             Some(search) => (search.low / 2).min(config.base_mss),
@@ -171,13 +164,25 @@ impl Connection {
     /// them coming through. Else a path that loses much would make them ever smaller, and a small window never lets them
     /// grow again.
     pub(super) fn judge_size(&mut self) {
-        if let Some((search, trust)) = self.mtu_probing.before_timeouts.take() {
-            self.mtu_probing.search = search;
+        if let Some(before) = self.mtu_probing.before_timeouts.take() {
+            self.mtu_probing.search = before.search;
             self.update_mss();
-            self.mtu_probing.trust = trust;
+            self.mtu_probing.trust = before.trust;
         }
-        self.mtu_probing.take_evidence(self.snd.una);
         self.take_answer_to_mtu_probe();
+    }
+
+    /// What arrived, in whatever order, shows that segments of its size come through.
+    pub(super) fn weigh_evidence(&mut self) {
+        let came = self.snd.in_flight.largest_delivered();
+        if came >= self.packet_text() {
+            self.mtu_probing.trust = TRUST;
+        }
+        if let Some(before) = &mut self.mtu_probing.before_timeouts
+            && came >= before.size
+        {
+            before.trust = TRUST;
+        }
     }
 
     /// What was acknowledged may end with the probe: then its size comes through.

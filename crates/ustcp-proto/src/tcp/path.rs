@@ -86,6 +86,7 @@ impl Connection {
     pub(crate) fn update_mss(&mut self) {
         let mss = self.mtu_probing.limit(self.segment_ceiling()).max(MIN_MSS);
         let text = mss - self.timestamps.overhead(); // no packet goes without them
+        self.snd.in_flight.segment_size = text;
         if core::mem::replace(&mut self.snd.mss, text) != text {
             self.mtu_probing.on_new_size();
         }

@@ -24,6 +24,8 @@ pub(crate) struct SentRange {
     pub(crate) end: SeqNum,
     pub(crate) sent_at: Instant,
     departure: u64,
+    /// It left in segments of this size, of which it is a part, or in several but for the last of them.
+    segment_size: usize,
     /// How deliveries stood when this was sent: what delivery rates are measured by.
     rate: Snapshot,
     /// Counted as delivered: SACKed, though a timeout may have forgotten that.
@@ -70,6 +72,8 @@ impl SentRange {
 #[derive(Debug, Default)]
 pub(crate) struct Scoreboard {
     ranges: VecDeque<SentRange>,
+    /// The size of the segments in which text leaves now.
+    pub(crate) segment_size: usize,
     sacked: usize,
     lost: usize,
     sampler: Sampler,
@@ -78,6 +82,10 @@ pub(crate) struct Scoreboard {
     departures: u64,
     /// No range before this one is held to be lost.
     no_loss_before: Option<SeqNum>,
+    /// When the youngest was sent of what the acknowledgement at hand SACKs and was sent just once.
+    sack_sample: Option<Instant>,
+    /// The largest segment that it delivers.
+    largest_delivered: usize,
     /// What was held to be lost since it was last asked for.
     losses: Vec<Loss>,
     /// Retransmissions that were lost themselves, likewise.
@@ -114,6 +122,20 @@ impl Scoreboard {
     /// An acknowledgement has come; what it delivers follows.
     pub(crate) fn begin_acknowledgement(&mut self, min_rtt: Option<Duration>) {
         self.rack.begin(min_rtt);
+        self.sack_sample = None;
+        self.largest_delivered = 0;
+    }
+
+    /// Bytes of the largest segment that the acknowledgement at hand delivers.
+    pub(crate) fn largest_delivered(&self) -> usize {
+        self.largest_delivered
+    }
+
+    /// A round-trip sample by SACK: when what it measures was sent. After a timeout only of what was sent since: what is
+    /// older may have been SACKed before, by an acknowledgement that was lost.
+    pub(crate) fn sack_sample(&self, timed_out: bool) -> Option<Instant> {
+        let since = self.ranges.front().filter(|_| timed_out).map(|first| first.sent_at);
+        self.sack_sample.filter(|sent_at| Some(*sent_at) >= since)
     }
 
     /// Bytes in flight whatever became of them.
@@ -182,6 +204,7 @@ impl Scoreboard {
             end,
             sent_at: now,
             departure: self.departures,
+            segment_size: self.segment_size.min(end.distance_from(start)),
             rate: self.sampler.on_sent(now, end.distance_from(start), in_flight),
             counted: false,
             sacked: false,
@@ -193,6 +216,7 @@ impl Scoreboard {
         match self.ranges.back_mut() {
             Some(last) if full && !last.counted && !last.lost && !last.retransmitted => {
                 last.end = end;
+                last.segment_size = last.segment_size.min(self.segment_size);
                 last.sent_at = now; // no part of it may be judged as older than it is
                 last.departure = self.departures;
                 let departing = last.departing();
@@ -249,6 +273,7 @@ impl Scoreboard {
                 self.sampler.on_delivered(now, &range.rate, range.sent_at, covered);
             }
             if !range.sacked {
+                self.largest_delivered = self.largest_delivered.max(range.segment_size);
                 self.rack.on_delivered(range.sending(), now, answers_before);
                 result.sample = Some(range.sent_at);
             }
@@ -283,6 +308,10 @@ impl Scoreboard {
                 news += range.len();
                 if core::mem::take(&mut range.lost) {
                     self.lost -= range.len();
+                }
+                self.largest_delivered = self.largest_delivered.max(range.segment_size);
+                if !range.retransmitted {
+                    self.sack_sample = self.sack_sample.max(Some(range.sent_at));
                 }
                 // TSecr is about what was acknowledged last, not about what is SACKed.
                 self.rack.on_delivered(range.sending(), now, None);
@@ -453,6 +482,7 @@ impl Scoreboard {
             range.retransmitted = true;
             range.sent_at = now;
             range.departure = self.departures;
+            range.segment_size = self.segment_size.min(range.len());
             range.rate = rate;
             let departing = range.departing();
             self.depart(departing);
@@ -464,6 +494,7 @@ impl Scoreboard {
             sampler: self.sampler,
             rack: self.rack,
             departures: self.departures,
+            segment_size: self.segment_size,
             ..Scoreboard::default()
         };
     }
@@ -485,9 +516,13 @@ impl Scoreboard {
             return;
         };
         if range.start.before(at) {
+            let several = range.len() > range.segment_size;
             let mut tail = *range;
             tail.start = at;
             range.end = at;
+            for part in [&mut *range, &mut tail].into_iter().filter(|_| several) {
+                part.segment_size = part.segment_size.min(part.len());
+            }
             self.ranges.insert(index + 1, tail);
         }
     }

@@ -146,9 +146,6 @@ impl Connection {
         if !text.is_multiple_of(self.packet_text()) {
             self.snd.small_end = end;
         }
-        if text >= self.packet_text() {
-            self.mtu_probing.on_full_segments(end);
-        }
         self.timers.persist = None;
         self.probing_since = None;
         self.notify |= self.minds_unsent(&cx.config);

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use ustcp_wire::SeqNum;
 
+use super::congestion::InDoubt;
 use super::connection::Connection;
 use super::progress::Progress;
 use crate::Instant;
@@ -32,7 +33,19 @@ pub(crate) struct Undo {
     unexplained: Option<usize>,
     /// When text was first sent again since.
     first_resent: Option<Instant>,
+    last_resent: Option<Instant>,
     doubt: Doubt,
+    earlier: Option<Earlier>,
+}
+
+/// Recoveries before this one that may still prove needless: what was late arrives after what was sent again, and by
+/// then the next recovery may have begun.
+#[derive(Clone, Copy, Debug)]
+struct Earlier {
+    /// What was sent again in them lies here.
+    marker: SeqNum,
+    until: SeqNum,
+    unexplained: usize,
 }
 
 impl Undo {
@@ -45,17 +58,65 @@ impl Undo {
         };
     }
 
+    /// The same, and those before it are not forgotten as long as D-SACKs about them may come: a round trip after the
+    /// copies have arrived. Says which reductions are still in doubt.
+    pub(super) fn begin_another(&mut self, una: SeqNum, in_flight: usize, now: Instant, srtt: Duration) -> InDoubt {
+        let recent = self.last_resent.is_some_and(|sent| now.since(sent) <= srtt * 2);
+        let last = self.marker.zip(self.unexplained).map(|(marker, unexplained)| Earlier {
+            marker,
+            until: una,
+            unexplained,
+        });
+        let (earlier, in_doubt) = match (self.earlier, last) {
+            _ if !recent => (None, InDoubt::Nothing),
+            (Some(earlier), Some(last)) if earlier.until == last.marker => (
+                Some(Earlier {
+                    marker: earlier.marker,
+                    unexplained: earlier.unexplained + last.unexplained,
+                    ..last
+                }),
+                InDoubt::All,
+            ),
+            (_, Some(last)) => (Some(last), InDoubt::Last),
+            (Some(earlier), None) => (Some(earlier), InDoubt::Earlier),
+            (None, None) => (None, InDoubt::Nothing),
+        };
+        self.begin(una, in_flight);
+        self.earlier = earlier;
+        in_doubt
+    }
+
     pub(super) fn on_resent(&mut self, len: usize, now: Instant) {
         self.unexplained = Some(self.unexplained.unwrap_or(0) + len);
         self.first_resent.get_or_insert(now);
+        self.last_resent = Some(now);
     }
 
     /// A D-SACK: `[start, end)` arrived twice.
     pub(super) fn on_duplicate(&mut self, start: SeqNum, end: SeqNum) {
-        if self.marker.is_some_and(|marker| end.after(marker)) {
-            let len = end.distance_from(start);
+        let len = end.distance_from(start);
+        if let Some(earlier) = &mut self.earlier
+            && end.after(earlier.marker)
+            && end.at_or_before(earlier.until)
+        {
+            earlier.unexplained = earlier.unexplained.saturating_sub(len);
+        } else if self.marker.is_some_and(|marker| end.after(marker)) {
             self.unexplained = self.unexplained.map(|bytes| bytes.saturating_sub(len));
         }
+    }
+
+    /// All that the recoveries before this one sent again arrived twice. Said once.
+    fn take_needless_earlier(&mut self) -> bool {
+        self.earlier.take_if(|earlier| earlier.unexplained == 0).is_some()
+    }
+
+    /// The last reduction has been undone.
+    fn settle(&mut self) {
+        *self = Undo {
+            last_resent: self.last_resent,
+            earlier: self.earlier,
+            ..Undo::default()
+        };
     }
 
     /// All that was sent again arrived twice.
@@ -93,6 +154,10 @@ impl Connection {
     /// Whether the acknowledgement shows that the last reduction was for nothing, and what is done about it. `una` is
     /// before it.
     pub(super) fn undo_if_spurious(&mut self, cx: &mut Context, progress: &Progress) {
+        if self.undo.take_needless_earlier() {
+            self.congestion.undo_earlier();
+            cx.counters.dsack_undos += 1;
+        }
         if self.congestion.is_after_timeout() {
             self.doubt_repair_of_timeout(cx, progress);
         } else if self.undo.all_was_needless() {
@@ -149,10 +214,10 @@ impl Connection {
     fn undo_timeout(&mut self, cx: &mut Context, progress: &Progress) {
         let original = self.snd.in_flight.rack.original();
         let late = original.map(|range| cx.now.since(range.sent_at)).or(progress.rtt);
-        // The answer to a second copy is late because that is, and tells nothing of the path; nor does one that came after
-        // timeouts in a row, when answers before it were lost, or from a peer that does not say whether it is such.
-        let first_copy = self.rcv.sack || self.undo.came_too_soon_for_a_copy(cx.now, self.rtt.min());
-        let tells = first_copy && !progress.duplicate_told && progress.timeouts <= 1;
+        // What came a round trip after the second copy may be the answer to that, when the one to the first was lost: then
+        // it is late because our timeout was, and tells nothing of the path. Nor does one that came after timeouts in a row.
+        let to_first_copy = self.undo.came_too_soon_for_a_copy(cx.now, self.rtt.min());
+        let tells = to_first_copy && !progress.duplicate_told && progress.timeouts <= 1;
         if let Some(rtt) = late.filter(|_| tells) {
             self.rtt.adapt(rtt);
         }
@@ -162,7 +227,7 @@ impl Connection {
     }
 
     fn undo(&mut self) {
-        self.undo = Undo::default();
+        self.undo.settle();
         self.congestion.undo();
         self.retransmit_pending = false;
     }

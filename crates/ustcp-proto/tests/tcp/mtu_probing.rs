@@ -251,6 +251,40 @@ fn a_size_that_came_through_is_tried_again() {
     assert!(w.info().snd_mss <= 1024, "{}", w.info().snd_mss);
 }
 
+/// 4821-1: an acknowledgement of more than the smaller segment says that a full one has come through, and that it was
+/// acknowledgements that were lost; so does a SACK of a full one.
+#[test]
+fn what_arrives_whole_is_no_victim_of_a_black_hole() {
+    for sacked in [false, true] {
+        let config = Config {
+            early_retrans: 0,
+            ..probing(1)
+        };
+        let mut w = Wire::connected_over(config, SACKING, ROUND_TRIP);
+        exchange(&mut w, 1, 1460);
+        for una in (1461..).step_by(2920).take(6) {
+            w.write(2920);
+            w.drain();
+            let (second, end) = (una + 1460, una + 2920);
+            if sacked {
+                w.peer(&format!(". 1:1(0) ack {una} <sack {second}:{end}>"));
+                w.drain();
+            }
+            while w.info().snd_mss == 1460 {
+                let rto = w.info().rto;
+                w.elapse(rto);
+            }
+            let ack = if sacked { una + 1024 } else { second };
+            w.peer(&format!(". 1:1(0) ack {ack}"));
+            assert_eq!(w.info().snd_mss, 1460, "at {una}, sacked: {sacked}");
+            w.drain();
+            w.after(ROUND_TRIP);
+            w.peer(&format!(". 1:1(0) ack {end}"));
+            w.drain();
+        }
+    }
+}
+
 /// 4821-1: where it is switched off they stay as they are; and so do segments that are small anyway, which no size of
 /// ours would help.
 #[test]

@@ -493,3 +493,41 @@ fn linear_timeouts_of_a_syn() {
     assert_eq!(w.state(), State::Closed);
     assert_eq!(w.take_error(), Some(Error::TimedOut));
 }
+
+/// MUST-18: what is SACKed and was sent once measures a round trip and so ends the backoff, before the hole is filled; but
+/// only what was sent after the timeout: an earlier SACK may have been lost, and our timeout would be measured.
+#[test]
+fn a_sack_ends_the_backoff() {
+    let in_flight = |frto| {
+        let config = Config {
+            early_retrans: 0,
+            frto,
+            ..config()
+        };
+        let mut w = Wire::connected_over(config, SACKING, ms(100));
+        w.write(30_000);
+        w.drain();
+        w
+    };
+    let mut w = in_flight(0);
+    w.after(ms(300));
+    w.sees(". 1:1001(1000) ack 1");
+    w.after(ms(150));
+    w.peer(". 1:1(0) ack 1 <sack 9001:10001>");
+    assert_eq!((w.info().srtt, w.info().backoff), (ms(100), 1));
+
+    let mut w = in_flight(2);
+    w.after(ms(300));
+    w.sees(". 1:1001(1000) ack 1");
+    w.after(ms(100));
+    w.peer(". 1:1(0) ack 1001");
+    assert_eq!(
+        w.places(),
+        [10_001, 11_001],
+        "new text, which clears up whether it was a mistake"
+    );
+    assert_eq!((w.info().srtt, w.info().backoff), (ms(100), 1));
+    w.after(ms(70));
+    w.peer(". 1:1(0) ack 1001 <sack 10001:11001>");
+    assert_eq!((w.info().srtt, w.info().backoff), ((ms(100) * 7 + ms(70)) / 8, 0));
+}

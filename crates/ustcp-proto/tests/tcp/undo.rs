@@ -136,6 +136,42 @@ fn duplicates_of_everything_undo_a_recovery() {
     }
 }
 
+/// 3708-1, 4015-1: what was late may arrive when the next recovery has begun already. D-SACKs for all that the first sent
+/// again undo it nevertheless: at once when the second has been undone, else together with it. Where the second was right,
+/// its reduction stays.
+#[test]
+fn a_recovery_may_prove_needless_during_the_next() {
+    for (told, ssthresh) in [
+        (&[1, 10_001][..], u32::MAX),
+        (&[10_001, 1], u32::MAX),
+        (&[10_001], 7),
+        (&[1], 5),
+    ] {
+        let mut w = Wire::connected_over(config(), SACKING, ms(100));
+        w.write(40_000);
+        w.drain();
+        w.after(ms(100));
+        w.peer(". 1:1(0) ack 1 <sack 1001:10001>"); // the first is late
+        assert_eq!(w.places()[0], 1);
+        w.elapse(ms(100));
+        w.peer(". 1:1(0) ack 10001");
+        assert_eq!(w.info().ssthresh, 7);
+        let end = w.places().into_iter().max().expect("new text") + 1000;
+        w.peer(&format!(". 1:1(0) ack 10001 <sack 11001:{end}>")); // and so is the first of the next flight
+        assert_eq!(w.places()[0], 10_001);
+        assert_eq!(w.info().ssthresh, 5);
+        let una = end;
+        w.elapse(ms(50));
+        w.peer(&format!(". 1:1(0) ack {una}"));
+        w.drain();
+        for first in told {
+            w.peer(&format!(". 1:1(0) ack {una} <sack {first}:{}>", first + 1000));
+        }
+        assert_eq!(w.info().ssthresh, ssthresh, "{told:?}");
+        assert_eq!(w.stack.counters().dsack_undos as usize, told.len());
+    }
+}
+
 /// 2883-2: a D-SACK is no duplicate acknowledgement and shows no loss, and one about more than was ever sent again says
 /// nothing at all.
 #[test]
@@ -274,17 +310,33 @@ fn an_answer_to_an_earlier_copy_is_no_round_trip() {
     }
 }
 
-/// 4015-1: without D-SACKs an answer that names the first copy, and comes a round trip after the second, may be to the
-/// second: the timeout is undone, and learns nothing.
+/// 4015-1: an answer that comes a round trip after the second copy may be to that, when the answer to the first was lost:
+/// the timeout is undone, and learns nothing. Where answers are lost often it would learn from itself, and grow each time.
 #[test]
 fn an_answer_that_may_be_to_the_second_copy_teaches_nothing() {
-    for (pause, adapted) in [(20, true), (100, false)] {
-        let mut w = in_flight_towards(STAMPING_ALONE);
+    for (offer, pause, adapted) in [
+        (STAMPING_ALONE, 20, true),
+        (STAMPING_ALONE, 100, false),
+        (STAMPING, 20, true),
+        (STAMPING, 100, false),
+    ] {
+        let mut w = in_flight_towards(offer);
         w.after(ms(300));
         w.sees(". 1:1001(1000) ack 1");
         w.after(ms(pause));
         w.peer(". 1:1(0) ack 1001 <ts 1001 100>");
         assert_eq!(w.stack.counters().loss_undos, 1);
-        assert_eq!(w.info().rto >= ms(900), adapted, "{:?} after {pause} ms", w.info().rto);
+        let rto = w.info().rto;
+        assert_eq!(rto >= ms(900), adapted, "{rto:?} after {pause} ms, {offer}");
     }
+}
+
+/// 4015-1, 5682-1: the same where what was sent once is acknowledged with it.
+#[test]
+fn an_acknowledgement_of_all_teaches_nothing() {
+    let mut w = timed_out(config(), SACKING);
+    let before = w.info().srtt;
+    w.after(ms(100));
+    w.peer(". 1:1(0) ack 10001");
+    assert_eq!((w.stack.counters().loss_undos, w.info().srtt), (1, before));
 }

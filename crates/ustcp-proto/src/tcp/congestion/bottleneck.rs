@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use super::control::{AckSample, CongestionControl, Restart, Signal};
+use super::control::{AckSample, CongestionControl, InDoubt, Restart, Signal};
 use super::pacing::{Pacer, quantum};
 use super::rate::{Sampler, Snapshot};
 use crate::Instant;
@@ -31,6 +31,7 @@ pub(super) fn signal(flight: usize) -> Signal {
         mss: MSS,
         flight,
         in_recovery: false,
+        in_doubt: InDoubt::Nothing,
     }
 }
 

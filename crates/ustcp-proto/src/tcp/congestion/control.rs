@@ -36,6 +36,65 @@ pub(crate) struct Signal {
     pub(crate) flight: usize,
     /// Losses were being repaired already, so that what undo restores is older than this.
     pub(crate) in_recovery: bool,
+    /// Which of the reductions before this one may still prove needless.
+    pub(crate) in_doubt: InDoubt,
+}
+
+/// Reductions that may still be undone when the next one comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InDoubt {
+    Nothing,
+    /// The last.
+    Last,
+    /// The last and those before it, all together.
+    All,
+    /// Those before the last, which has been undone.
+    Earlier,
+}
+
+/// How things were before the last reduction, and before those in doubt when it came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory<T> {
+    last: Option<T>,
+    earlier: Option<T>,
+}
+
+impl<T: Copy> Memory<T> {
+    pub(crate) const EMPTY: Memory<T> = Memory {
+        last: None,
+        earlier: None,
+    };
+
+    /// A reduction begins from `now`.
+    pub(crate) fn remember(&mut self, signal: &Signal, now: T) {
+        if signal.in_recovery && self.last.is_some() {
+            return; // of which this one is a part
+        }
+        self.earlier = match signal.in_doubt {
+            InDoubt::Nothing => None,
+            InDoubt::Last => self.last,
+            InDoubt::All => self.earlier.or(self.last),
+            InDoubt::Earlier => self.earlier,
+        };
+        self.last = Some(now);
+    }
+
+    /// What the last reduction is to be undone to.
+    pub(crate) fn undo(&mut self) -> Option<T> {
+        self.last.take()
+    }
+
+    /// The same for those before it: at once, or when the last proves needless too.
+    pub(crate) fn undo_earlier(&mut self) -> Option<T> {
+        let earlier = self.earlier.take()?;
+        match &mut self.last {
+            Some(last) => {
+                *last = earlier;
+                None
+            }
+            None => Some(earlier),
+        }
+    }
 }
 
 /// Something is about to be sent when nothing is in flight.
@@ -73,6 +132,9 @@ pub(crate) trait CongestionControl {
 
     /// The last reaction to loss was wrong: nothing was lost (RFC 4015, RFC 5682, RFC 9438 §4.9).
     fn undo(&mut self);
+
+    /// Those before the last were.
+    fn undo_earlier(&mut self) {}
 
     /// Most bytes in flight.
     fn cwnd(&self) -> usize;

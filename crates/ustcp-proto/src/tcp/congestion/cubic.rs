@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use super::control::{AckSample, CongestionControl, Restart, Signal, scaled};
+use super::control::{AckSample, CongestionControl, Memory, Restart, Signal, scaled};
 use super::hystart::{HyStart, Pace};
 use crate::Instant;
 
@@ -68,7 +68,7 @@ pub(crate) struct Cubic {
     initial: usize,
     hystart: HyStart,
     shape: Shape,
-    before: Option<Before>,
+    before: Memory<Before>,
 }
 
 impl Cubic {
@@ -79,7 +79,7 @@ impl Cubic {
             initial,
             hystart: HyStart::default(),
             shape: Shape::default(),
-            before: None,
+            before: Memory::EMPTY,
         }
     }
 
@@ -136,7 +136,14 @@ impl Cubic {
 
     /// §4.6 and §4.7.
     fn reduce(&mut self, signal: &Signal, (kept, of): (usize, usize)) {
-        self.remember(signal);
+        self.before.remember(
+            signal,
+            Before {
+                cwnd: self.cwnd,
+                ssthresh: self.ssthresh,
+                shape: self.shape,
+            },
+        );
         // What was not in use says nothing about the path: RFC 9438 §4.6 by way of FlightSize.
         let window = self.cwnd.min(signal.flight.max(2 * signal.mss));
         self.shape = Shape {
@@ -152,13 +159,11 @@ impl Cubic {
         self.cwnd = self.ssthresh;
     }
 
-    fn remember(&mut self, signal: &Signal) {
-        if !signal.in_recovery || self.before.is_none() {
-            self.before = Some(Before {
-                cwnd: self.cwnd,
-                ssthresh: self.ssthresh,
-                shape: self.shape,
-            });
+    fn restore(&mut self, before: Option<Before>) {
+        if let Some(before) = before {
+            self.cwnd = self.cwnd.max(before.cwnd);
+            self.ssthresh = self.ssthresh.max(before.ssthresh);
+            self.shape = before.shape;
         }
     }
 }
@@ -192,7 +197,7 @@ impl CongestionControl for Cubic {
 
     fn on_ecn(&mut self, signal: &Signal) {
         self.reduce(signal, BETA_ECN);
-        self.before = None; // a mark is no guess that could prove wrong
+        self.before = Memory::EMPTY; // a mark is no guess that could prove wrong
     }
 
     fn on_restart(&mut self, restart: &Restart) {
@@ -212,11 +217,13 @@ impl CongestionControl for Cubic {
     }
 
     fn undo(&mut self) {
-        if let Some(before) = self.before.take() {
-            self.cwnd = self.cwnd.max(before.cwnd);
-            self.ssthresh = self.ssthresh.max(before.ssthresh);
-            self.shape = before.shape;
-        }
+        let before = self.before.undo();
+        self.restore(before);
+    }
+
+    fn undo_earlier(&mut self) {
+        let before = self.before.undo_earlier();
+        self.restore(before);
     }
 
     fn cwnd(&self) -> usize {

@@ -26,7 +26,7 @@ use reno::Reno;
 
 use crate::Instant;
 
-pub(crate) use control::{AckSample, Restart, Signal};
+pub(crate) use control::{AckSample, InDoubt, Restart, Signal};
 pub(crate) use pacing::{Pacer, quantum};
 pub(crate) use prr::RecoveryAck;
 pub(crate) use rate::{Loss, RateSample, Sampler, Snapshot};
@@ -320,6 +320,11 @@ impl Congestion {
         self.control.get_mut().undo();
     }
 
+    /// The same about the recoveries before the last one; the last is judged by itself.
+    pub(crate) fn undo_earlier(&mut self) {
+        self.control.get_mut().undo_earlier();
+    }
+
     /// The peer echoes an ECN mark. Says whether that is news: it is not while the window is being reduced, or was
     /// after a timeout, for what was sent before that.
     pub(crate) fn on_ecn(&mut self, signal: &Signal, until: SeqNum, recover_fs: usize) -> bool {
@@ -351,6 +356,7 @@ impl Congestion {
             mss,
             flight: flight.min(self.control.get().cwnd()),
             in_recovery: self.is_recovering(),
+            in_doubt: InDoubt::Nothing,
         }
     }
 }

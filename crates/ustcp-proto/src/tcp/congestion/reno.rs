@@ -1,6 +1,6 @@
 //! NewReno: RFC 5681's slow start and congestion avoidance, with RFC 8511's milder answer to ECN.
 
-use super::control::{AckSample, CongestionControl, Restart, Signal, scaled};
+use super::control::{AckSample, CongestionControl, Memory, Restart, Signal, scaled};
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +13,7 @@ pub(crate) struct Reno {
     /// Bytes acknowledged towards the next segment of growth in congestion avoidance.
     credit: usize,
     /// Window and threshold before the last reaction to loss.
-    before: Option<(usize, usize)>,
+    before: Memory<(usize, usize)>,
 }
 
 impl Reno {
@@ -23,21 +23,22 @@ impl Reno {
             ssthresh: usize::MAX,
             initial,
             credit: 0,
-            before: None,
+            before: Memory::EMPTY,
         }
     }
 
     /// RFC 5681 (4), with the share of what was in flight that is kept in tenths.
     fn reduce(&mut self, signal: &Signal, tenths: usize) {
-        self.remember(signal);
+        self.before.remember(signal, (self.cwnd, self.ssthresh));
         self.ssthresh = scaled(signal.flight, tenths, 10).max(2 * signal.mss);
         self.cwnd = self.ssthresh;
         self.credit = 0;
     }
 
-    fn remember(&mut self, signal: &Signal) {
-        if !signal.in_recovery || self.before.is_none() {
-            self.before = Some((self.cwnd, self.ssthresh));
+    fn restore(&mut self, before: Option<(usize, usize)>) {
+        if let Some((cwnd, ssthresh)) = before {
+            self.cwnd = self.cwnd.max(cwnd);
+            self.ssthresh = self.ssthresh.max(ssthresh);
         }
     }
 }
@@ -75,7 +76,7 @@ impl CongestionControl for Reno {
 
     fn on_ecn(&mut self, signal: &Signal) {
         self.reduce(signal, 8); // RFC 8511 §3.1
-        self.before = None; // a mark is no guess that could prove wrong
+        self.before = Memory::EMPTY; // a mark is no guess that could prove wrong
     }
 
     fn on_restart(&mut self, restart: &Restart) {
@@ -90,10 +91,13 @@ impl CongestionControl for Reno {
     }
 
     fn undo(&mut self) {
-        if let Some((cwnd, ssthresh)) = self.before.take() {
-            self.cwnd = self.cwnd.max(cwnd);
-            self.ssthresh = self.ssthresh.max(ssthresh);
-        }
+        let before = self.before.undo();
+        self.restore(before);
+    }
+
+    fn undo_earlier(&mut self) {
+        let before = self.before.undo_earlier();
+        self.restore(before);
     }
 
     fn cwnd(&self) -> usize {
