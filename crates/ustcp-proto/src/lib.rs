@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod answers;
 mod books;
 mod calls;
+mod closing;
 mod config;
 mod context;
 mod cookies;
@@ -36,6 +38,7 @@ mod state;
 mod table;
 mod tcp;
 mod time;
+mod transfer;
 
 pub use config::{Cidr, Config, EcnPolicy, Identity, Secret, SynCookies, TimeWaitReuse};
 pub use counters::{Census, Counters};
