@@ -19,7 +19,7 @@ PROGRAM = str(BUILD / "preload")
 NOBODY = 65534
 
 
-@pytest.mark.parametrize("program", ["options-kernel", "threads-kernel"])
+@pytest.mark.parametrize("program", ["api-kernel", "options-kernel", "threads-kernel"])
 def test_the_programs_that_linux_judges_pass_on_an_engine(engine, program):
     """Every call, its errors and its options; where a stream of AF_UNIX cannot do as TCP does, they say ON_ENGINE."""
     done = engine.run(str(BUILD / "tests" / program), timeout=100)

@@ -160,7 +160,7 @@ impl Engine {
         self.now = self.machine.now();
         let brought = events.iter().any(|event| event.data.u64() == Key::Device.data());
         if brought || self.machine.poll_timeout().is_some_and(|at| at <= self.now) {
-            self.machine.receive(self.now);
+            self.receive();
         }
         for event in events {
             let (flags, data) = (event.flags, event.data);

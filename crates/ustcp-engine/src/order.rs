@@ -3,7 +3,7 @@
 
 use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use ustcp_proto::Error;
+use ustcp_proto::{Error, Shutdown};
 
 use crate::engine::Engine;
 
@@ -36,13 +36,43 @@ impl Engine {
         let holders = self.sockets.ids().collect::<Vec<_>>();
         for (number, id) in holders {
             let local = self.machine.stack().local_address(id);
-            let Some(socket) = self.sockets.get(number) else {
-                continue;
-            };
-            if local.is_ok_and(|local| local.port() == port) && is_closed(&socket.stream) {
-                self.hear_stream(number, socket.which, EventFlags::HUP);
-                self.look_at(number);
+            if local.is_ok_and(|local| local.port() == port) {
+                self.hear_whether_closed(number);
             }
+        }
+    }
+
+    /// The same with the listeners alone, before somebody connects to them.
+    pub(crate) fn hear_closed_listeners(&mut self, port: u16) {
+        let listeners = self.machine.stack().listeners_at(port).collect::<Vec<_>>();
+        for id in listeners {
+            if let Some(number) = self.sockets.number(id) {
+                self.hear_whether_closed(number);
+            }
+        }
+    }
+
+    /// Takes what the device has brought. A SYN finds no listener that had been closed before it came, though epoll has not
+    /// told of that yet.
+    pub(crate) fn receive(&mut self) {
+        let (now, sockets) = (self.now, &self.sockets);
+        self.machine.receive_with(now, |stack, packet| {
+            for id in stack.listeners_asked_by(packet) {
+                let socket = sockets.number(id).and_then(|number| sockets.get(number));
+                if socket.is_some_and(|socket| is_closed(&socket.stream)) {
+                    let _ = stack.shutdown(now, id, Shutdown::Read); // it listens: the stack has just said so
+                }
+            }
+        });
+    }
+
+    fn hear_whether_closed(&mut self, number: u64) {
+        let Some(socket) = self.sockets.get(number) else {
+            return;
+        };
+        if is_closed(&socket.stream) {
+            self.hear_stream(number, socket.which, EventFlags::HUP);
+            self.look_at(number);
         }
     }
 }

@@ -108,7 +108,10 @@ impl Engine {
             Ok(to) => to,
             Err(errno) => return Some(Err(errno)),
         };
-        let socket = self.sockets.get_mut(number)?;
+        self.hear_closed_listeners(to.port());
+        let Some(socket) = self.sockets.get_mut(number) else {
+            return Some(Err(Errno(libc::ENOTCONN))); // it was one of them
+        };
         if std::mem::take(&mut socket.connect_untold) {
             return Some(Ok(Vec::new())); // as Linux, the first time after success
         }

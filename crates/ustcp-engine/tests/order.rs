@@ -60,3 +60,33 @@ fn a_port_is_free_once_its_socket_is_closed() {
         listener = next;
     }
 }
+
+#[test]
+fn a_listener_that_is_closed_takes_no_connection() {
+    let Some(running) = engine() else { return };
+    for number in 0..TIMES {
+        let (listener, port) = running.listener(4);
+        let client = running.socket();
+        let control = running.control();
+        // The engine is at this connection's requests when the listener is closed.
+        control.send(Operation::Hello, 0, 0, 0, &[]);
+        drop(listener);
+        let to = Address(at("127.0.0.1", port)).to_bytes();
+        control.send(Operation::Connect, client.number, 1, 0, &to);
+        control.answer().unwrap();
+        assert_eq!(control.answer(), Err(libc::ECONNREFUSED), "at {number}");
+    }
+}
+
+#[test]
+fn a_listener_that_is_closed_takes_no_connection_from_elsewhere() {
+    let Some(running) = engine() else { return };
+    for number in 0..TIMES {
+        let (listener, port) = running.listener(4);
+        let control = running.control();
+        control.send(Operation::Hello, 0, 0, 0, &[]);
+        drop(listener);
+        let refused = std::net::TcpStream::connect(at(common::STACK, port)).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED), "at {number}");
+    }
+}

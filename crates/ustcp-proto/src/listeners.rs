@@ -3,10 +3,26 @@
 use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 
+use ustcp_wire::{Checksum, Flags, IpPacket, Protocol, TcpSegment};
+
 use crate::table::{Kind, Socket};
 use crate::{Family, Flow, SocketId, Stack, address};
 
 impl Stack {
+    /// Who listens at this port, on whatever address, and who takes every port.
+    pub fn listeners_at(&self, port: u16) -> impl Iterator<Item = SocketId> {
+        let there = self.listeners.iter().filter(move |(place, _)| place.port() == port);
+        there.flat_map(|(_, ids)| ids).chain(&self.transparent).copied()
+    }
+
+    /// Who might be brought a connection by this packet: [those](Stack::listeners_at) at the port of a SYN.
+    pub fn listeners_asked_by(&self, packet: &[u8]) -> Vec<SocketId> {
+        if self.listeners.is_empty() && self.transparent.is_empty() {
+            return Vec::new();
+        }
+        port_of_syn(packet).map_or_else(Vec::new, |port| self.listeners_at(port).collect())
+    }
+
     /// Who listens for such a connection: on the address itself, on all of its family, or on all of both; and where nobody
     /// does, who takes every port.
     pub(crate) fn listener_for(&self, flow: &Flow) -> Option<SocketId> {
@@ -67,4 +83,12 @@ impl Stack {
             self.transparent.push(id);
         }
     }
+}
+
+fn port_of_syn(packet: &[u8]) -> Option<u16> {
+    let ip = IpPacket::parse(packet).ok()?;
+    (ip.header.protocol == Protocol::Tcp && ip.fragment.is_none()).then_some(())?;
+    let segment = TcpSegment::parse(&ip.header, ip.payload, Checksum::Offloaded).ok()?;
+    let flags = segment.header.flags;
+    (flags.has(Flags::SYN) && !flags.has(Flags::ACK)).then_some(segment.header.destination_port)
 }

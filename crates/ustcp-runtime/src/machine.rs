@@ -155,6 +155,11 @@ impl Machine {
 
     /// Takes what time and the device have brought, some hundred packets at most. `false`: the device has more.
     pub fn receive(&mut self, now: Instant) -> bool {
+        self.receive_with(now, |_, _| ())
+    }
+
+    /// The same, with something that is done `before` each packet.
+    pub fn receive_with(&mut self, now: Instant, mut before: impl FnMut(&mut Stack, &[u8])) -> bool {
         if self.stack.poll_timeout().is_some_and(|(due, _)| due <= now) {
             self.stack.on_timeout(now);
         }
@@ -175,7 +180,10 @@ impl Machine {
                 return true;
             };
             match device.receive(now, &mut self.packet) {
-                Ok(Some(received)) => self.stack.on_packet(now, received.packet, received.checksum),
+                Ok(Some(received)) => {
+                    before(&mut self.stack, received.packet);
+                    self.stack.on_packet(now, received.packet, received.checksum);
+                }
                 Ok(None) => return true,
                 Err(_) => self.device_is_gone(now),
             }
