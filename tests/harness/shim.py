@@ -14,15 +14,22 @@ PRELOAD = Path(USTCP).parent.parent / "lib/ustcp/libustcp_preload.so"
 
 
 class Engine:
-    """`ustcp up` in a namespace, for programs there."""
+    """`ustcp up` in a namespace, for programs there; `within` is a command that it is started by."""
 
-    def __init__(self, net: Namespace, directory: Path, log: Path | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        net: Namespace,
+        directory: Path,
+        log: Path | None = None,
+        within: tuple[str, ...] = (),
+        **environment: str,
+    ) -> None:
         self.net, self.directory = net, directory
         variables = {**os.environ, **environment, "USTCP_ENGINE": str(directory)}
         if log:
             variables["USTCP_LOG"] = str(log)
         self.process = subprocess.Popen(
-            net.command(USTCP, "up"), env=variables, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            net.command(*within, USTCP, "up"), env=variables, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         until(self._is_up, lambda: f"no engine: {self.process.poll()}")
 
@@ -34,6 +41,22 @@ class Engine:
     def environment(self) -> dict[str, str]:
         """What a program is started with."""
         return {"USTCP_ENGINE": str(self.directory), "LD_PRELOAD": str(PRELOAD)}
+
+    @property
+    def token(self) -> bytes:
+        """What lets a program in."""
+        return bytes.fromhex((self.directory / "engine").read_text().split()[3])
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def resident_kib(self) -> int:
+        return int(self.status()["VmRSS"].split()[0])
+
+    def status(self) -> dict[str, str]:
+        """/proc/PID/status."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
 
     def command(self, *command: str) -> list[str]:
         """The command line that runs `command` on it; the process keeps its id."""

@@ -47,6 +47,8 @@ pub(crate) fn serve(
 
 /// The first signal has the engine close everything as the end of a process does; the second does not wait for that.
 fn stop(control: &Control, signals: &Signals) {
+    // One that never shows the token would be sent away.
+    let _ = control.ask(Operation::Hello, 0);
     signals.next();
     // Where it does not answer it is ending already.
     let _ = control.ask(Operation::Stop, 1);

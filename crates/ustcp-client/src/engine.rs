@@ -105,9 +105,12 @@ impl Engine {
     pub fn ask_with(&self, question: Question, payload: Source) -> Result<Answer, Errno> {
         let control = self.put(question, payload)?;
         let mut packet = [0; Reply::LEN + ANSWER_MAX];
+        let mut is_reset = false;
         loop {
             match rustix::net::recv(&control, &mut packet, rustix::net::RecvFlags::empty()) {
                 Err(Errno::INTR) => {}
+                // An engine that turns us away has said why before it closed; the error of that comes first.
+                Err(Errno::CONNRESET) if !std::mem::replace(&mut is_reset, true) => {}
                 Err(_) => return Err(Errno::NETDOWN),
                 Ok((len, _)) => return answer(packet, len),
             }
@@ -171,7 +174,8 @@ impl Engine {
         self.reach(Listener::Control, |to| rustix::net::connect(&control, to))?;
         use std::os::fd::AsFd;
         match sys::send(control.as_fd(), &[Source::of(&head.to_bytes()), payload], 0) {
-            Ok(_) => Ok(control),
+            // One that is closed already may hold the answer why.
+            Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(control),
             Err(errno @ (Errno::FAULT | Errno::NOBUFS | Errno::NOMEM)) => Err(errno),
             Err(_) => Err(Errno::NETDOWN),
         }

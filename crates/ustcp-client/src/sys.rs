@@ -337,7 +337,10 @@ pub fn wait_for_reply(control: Transient, into: &mut [u8]) -> Result<usize, Errn
             close,
             core::ptr::without_provenance_mut(number as usize),
         );
-        let received = wait_in(libc::SYS_recvfrom, arguments);
+        let mut received = wait_in(libc::SYS_recvfrom, arguments);
+        if received == Err(Errno::CONNRESET) {
+            received = wait_in(libc::SYS_recvfrom, arguments); // the answer of one who closes comes after that
+        }
         _pthread_cleanup_pop(&raw mut place, 0);
         received
     };

@@ -14,6 +14,7 @@ use crate::greeting::accepted;
 use crate::key::Key;
 use crate::list::Lines;
 use crate::past::Past;
+use crate::stranger::Client;
 
 /// What a request is answered with: a payload, or why not.
 pub(crate) type Answer = Result<Vec<u8>, Errno>;
@@ -22,12 +23,25 @@ pub(crate) type Answer = Result<Vec<u8>, Errno>;
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) stream: OwnedFd,
+    client: Client,
     /// The run that it keeps the engine for.
     pub(crate) lease: Option<u32>,
     /// Its request is answered later; the next one is not read before.
     pub(crate) waits: bool,
     /// What is being listed to it.
     pub(crate) list: Option<Lines>,
+}
+
+impl Control {
+    fn new(stream: OwnedFd, client: Client) -> Control {
+        Control {
+            stream,
+            client,
+            lease: None,
+            waits: false,
+            list: None,
+        }
+    }
 }
 
 /// A request and its answer both fit.
@@ -38,21 +52,30 @@ impl Engine {
     pub(crate) fn take_controls(&mut self) {
         for index in 0..self.site.controls.len() {
             while let Some(stream) = self.site.controls.get(index).and_then(accepted) {
-                let number = self.new_number();
-                let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;
-                if self.watch(&stream, Key::Control(number), flags).is_ok() {
-                    let (lease, waits, list) = (None, false, None);
-                    let control = Control {
-                        stream,
-                        lease,
-                        waits,
-                        list,
-                    };
-                    self.controls.insert(number, control);
-                    self.read_requests(number);
+                let (number, client) = (self.new_number(), Client::of(&stream));
+                match self.take_control(number, client, &stream) {
+                    Ok(()) => {
+                        self.controls.insert(number, Control::new(stream, client));
+                        self.read_requests(number);
+                    }
+                    Err(errno) => refuse(&stream, errno),
                 }
             }
         }
+    }
+
+    fn take_control(&mut self, number: u64, client: Client, stream: &OwnedFd) -> Result<(), Errno> {
+        if self.descriptors.is_last(stream) {
+            return Err(Errno(libc::ENFILE));
+        }
+        if !self.strangers.enter(number, client, self.now) {
+            return Err(Errno(libc::EMFILE));
+        }
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;
+        self.watch(stream, Key::Control(number), flags).map_err(|_| {
+            self.strangers.leave(number);
+            Errno(libc::ENFILE)
+        })
     }
 
     /// Something has come by a control connection, or it is closed.
@@ -80,9 +103,26 @@ impl Engine {
         }
     }
 
+    /// Why there is no socket of that number, which its program asks about by this connection.
+    pub(crate) fn why_turned_away(&self, number: u64) -> Errno {
+        let client = self.controls.get(&number).map(|control| control.client.process);
+        if client.is_some_and(|client| !self.has_room_for(client)) {
+            return Errno(libc::EMFILE);
+        }
+        match self.descriptors.has_room_for_sockets(&self.epoll) {
+            true => Errno(libc::ENOTCONN),
+            false => Errno(libc::ENFILE),
+        }
+    }
+
     fn on_packet(&mut self, number: u64, packet: &[u8]) {
         match Request::from_bytes(packet) {
             Ok((request, payload)) if request.token == self.site.whereabouts.token => {
+                if !self.admit(number) {
+                    self.reply(number, Err(Errno(libc::EMFILE)));
+                    self.forget_control(number);
+                    return;
+                }
                 if let Some(control) = self.controls.get_mut(&number) {
                     control.waits = true;
                 }
@@ -94,6 +134,18 @@ impl Engine {
             Err(Malformed::Version) => self.reply(number, Err(Errno(libc::EPROTO))),
             Err(Malformed::Alien | Malformed::Operation) => self.forget_control(number),
         }
+    }
+
+    /// It has shown the token. `false`: its client has too many connections already.
+    fn admit(&mut self, number: u64) -> bool {
+        let Some(process) = self.controls.get(&number).map(|control| control.client.process) else {
+            return true;
+        };
+        if !self.strangers.leave(number) {
+            return true; // it has shown it before
+        }
+        self.controlled.add(process);
+        self.controlled.of(process) <= self.options.quotas.controls
     }
 
     /// `None`: it is answered by itself, now or later.
@@ -109,7 +161,13 @@ impl Engine {
     }
 
     pub(crate) fn forget_control(&mut self, number: u64) {
-        if let Some(run) = self.controls.remove(&number).and_then(|control| control.lease) {
+        let Some(control) = self.controls.remove(&number) else {
+            return;
+        };
+        if !self.strangers.leave(number) {
+            self.controlled.remove(control.client.process);
+        }
+        if let Some(run) = control.lease {
             self.life.leases -= 1;
             self.pasts.forget(run);
         }
@@ -164,4 +222,10 @@ impl Engine {
             self.forget_control(number);
         }
     }
+}
+
+/// Tells one who is not taken in why, before its connection is closed. What it asks, or has asked, is nobody's.
+fn refuse(stream: &OwnedFd, Errno(errno): Errno) {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let _ = send(stream, &Reply { errno }.to_bytes(), flags); // it has gone, or hears of it by the end of the connection
 }

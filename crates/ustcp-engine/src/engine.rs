@@ -17,7 +17,9 @@ use ustcp_proto::Instant;
 use ustcp_runtime::{Machine, Settings, StartError};
 
 use crate::control::Control;
+use crate::count::Counts;
 use crate::departed::Departure;
+use crate::descriptors::Descriptors;
 use crate::greeting::Greetings;
 use crate::key::Key;
 use crate::lifetime::Life;
@@ -26,6 +28,7 @@ use crate::options::Options;
 use crate::past::Pasts;
 use crate::site::Site;
 use crate::socket::Sockets;
+use crate::stranger::Strangers;
 
 /// Bytes that are moved between a stream and a connection in one go.
 pub(crate) const CHUNK: usize = 256 * 1024;
@@ -47,7 +50,11 @@ pub struct Engine {
     pub(crate) sockets: Sockets,
     pub(crate) departed: Departure,
     pub(crate) greetings: Greetings,
+    pub(crate) strangers: Strangers,
     pub(crate) controls: HashMap<u64, Control>,
+    /// How many of them each client has.
+    pub(crate) controlled: Counts,
+    pub(crate) descriptors: Descriptors,
     /// Control connections whose request was answered after a while.
     pub(crate) answered: Vec<u64>,
     /// Sockets to be looked at.
@@ -89,13 +96,22 @@ impl Engine {
     }
 
     fn on(site: Site, machine: Machine, settings: &Settings, options: &Options) -> io::Result<Engine> {
+        let descriptors = Descriptors::raised();
+        let quotas = options.quotas.within(descriptors.limit());
+        let options = Options {
+            quotas,
+            ..options.clone()
+        };
         let engine = Engine {
             now: machine.now(),
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             sockets: Sockets::default(),
-            departed: Departure::new(options.quotas.departed),
+            departed: Departure::new(quotas.departed),
             greetings: Greetings::default(),
+            strangers: Strangers::new(quotas),
             controls: HashMap::new(),
+            controlled: Counts::default(),
+            descriptors,
             answered: Vec::new(),
             called: Vec::new(),
             starved: Vec::new(),
@@ -105,7 +121,7 @@ impl Engine {
             life: Life::new(options.lifetime, machine.now()),
             pasts: Pasts::default(),
             variables: list::variables(settings),
-            options: options.clone(),
+            options,
             site,
             machine,
         };
@@ -139,7 +155,11 @@ impl Engine {
     }
 
     fn sleep(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
-        let due = [self.machine.poll_timeout(), self.life.poll_timeout()];
+        let due = [
+            self.machine.poll_timeout(),
+            self.life.poll_timeout(),
+            self.strangers.poll_timeout(),
+        ];
         let until = match self.called.is_empty() && self.answered.is_empty() {
             true => due.into_iter().flatten().min().map(|at| self.machine.until(at)),
             false => Some(Duration::ZERO),
@@ -166,6 +186,7 @@ impl Engine {
             let (flags, data) = (event.flags, event.data);
             self.on_event(Key::from_data(data.u64()), flags);
         }
+        self.dismiss_overdue();
         self.settle();
     }
 
@@ -173,7 +194,7 @@ impl Engine {
         match key {
             Some(Key::Streams(_)) => self.take_streams(),
             Some(Key::Controls(_)) => self.take_controls(),
-            Some(Key::Greeting(number)) => self.hear_greeting(number),
+            Some(Key::Greeting(number)) => self.hear_stranger(number, flags),
             Some(Key::Control(number)) => self.hear_control(number, flags),
             Some(Key::Socket(number, which)) => self.hear_stream(number, which, flags),
             Some(Key::Device) | None => {}

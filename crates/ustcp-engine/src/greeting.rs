@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::event::epoll::{self, EventFlags};
-use rustix::net::{SocketFlags, accept_with, sockopt};
+use rustix::net::{SocketFlags, accept_with};
 use ustcp_client::protocol::{Greeting, Tag};
 use ustcp_proto::{Family, SocketId};
 
 use crate::engine::Engine;
 use crate::key::Key;
 use crate::socket::Socket;
+use crate::stranger::Client;
 use crate::stream;
 
 /// What to hear of a stream while there is nothing to write into it.
@@ -26,6 +27,10 @@ impl Greetings {
     pub(crate) fn numbers(&self) -> Vec<u64> {
         self.0.keys().copied().collect()
     }
+
+    pub(crate) fn remove(&mut self, number: u64) {
+        self.0.remove(&number);
+    }
 }
 
 impl Engine {
@@ -33,13 +38,32 @@ impl Engine {
     pub(crate) fn take_streams(&mut self) {
         for index in 0..self.site.streams.len() {
             while let Some(stream) = self.site.streams.get(index).and_then(accepted) {
-                let number = self.new_number();
-                let client = client(&stream);
-                if self.watch(&stream, Key::Greeting(number), STREAM_EVENTS).is_ok() {
-                    self.greetings.0.insert(number, (stream, client));
-                    self.hear_greeting(number);
-                }
+                self.take_stream(stream);
             }
+        }
+    }
+
+    /// Whom it turns away it closes: the request that comes next is told why.
+    fn take_stream(&mut self, stream: OwnedFd) {
+        let (number, client) = (self.new_number(), Client::of(&stream));
+        let is_taken = !self.descriptors.is_for_requests(&stream)
+            && self.strangers.enter(number, client, self.now)
+            && self.watch(&stream, Key::Greeting(number), STREAM_EVENTS).is_ok();
+        if is_taken {
+            self.greetings.0.insert(number, (stream, client.process));
+            self.hear_greeting(number);
+        } else {
+            self.strangers.leave(number);
+        }
+    }
+
+    /// Something has come by a stream that is no socket's yet, or its end.
+    pub(crate) fn hear_stranger(&mut self, number: u64, flags: EventFlags) {
+        self.hear_greeting(number);
+        if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR)
+            && self.greetings.0.remove(&number).is_some()
+        {
+            self.strangers.leave(number); // what it has said is no greeting, and no more comes
         }
     }
 
@@ -54,10 +78,12 @@ impl Engine {
             Ok(len) if len > 0 => return, // the rest is to come
             Err(rustix::io::Errno::AGAIN) => return,
             _ => {
+                self.strangers.leave(number);
                 self.greetings.0.remove(&number);
                 return;
             }
         }
+        self.strangers.leave(number);
         let Some((stream, client)) = self.greetings.0.remove(&number) else {
             return;
         };
@@ -91,6 +117,11 @@ impl Engine {
         }
     }
 
+    /// Whether a client may have one more socket.
+    pub(crate) fn has_room_for(&self, client: u32) -> bool {
+        self.sockets.of_client(client) < self.options.quotas.sockets
+    }
+
     /// What a new stream begins with: nothing, or what was before under its number. `None` where it may not begin.
     fn beginning(&mut self, number: u64, family: Family, client: u32) -> Option<Beginning> {
         if let Some(socket) = self.sockets.get(number) {
@@ -100,7 +131,7 @@ impl Engine {
                 urgent_inline: socket.urgent_inline,
             });
         }
-        if self.sockets.of_client(client) >= self.options.quotas.sockets {
+        if !self.has_room_for(client) {
             return None;
         }
         let former = self.departed.take_beginner(number);
@@ -131,10 +162,4 @@ struct Beginning {
 /// The next connection that waits at a listener.
 pub(crate) fn accepted(listener: &OwnedFd) -> Option<OwnedFd> {
     accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).ok()
-}
-
-/// The process at the other end.
-pub(crate) fn client(stream: &OwnedFd) -> u32 {
-    let credentials = sockopt::socket_peercred(stream);
-    credentials.map_or(0, |credentials| credentials.pid.as_raw_nonzero().get().unsigned_abs())
 }

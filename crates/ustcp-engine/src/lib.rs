@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod control;
+mod count;
 mod departed;
+mod descriptors;
 mod ending;
 mod engine;
 mod greeting;
@@ -21,6 +23,7 @@ mod pump;
 mod request;
 mod site;
 mod socket;
+mod stranger;
 mod stream;
 
 pub use engine::Engine;

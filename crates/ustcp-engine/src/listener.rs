@@ -26,6 +26,7 @@ impl Engine {
                 self.take_back(number, arrived);
                 match errno {
                     SystemErrno::AGAIN => self.watch_room(number),
+                    _ if self.starved.contains(&number) => {}
                     _ => self.starved.push(number),
                 }
                 return;
@@ -58,7 +59,13 @@ impl Engine {
         let Some(socket) = self.sockets.get(listener) else {
             return Err(SystemErrno::BADF);
         };
+        if !self.has_room_for(socket.client) {
+            return Err(SystemErrno::MFILE);
+        }
         let (ours, theirs) = made_pair(number, socket.family, socket.urgent_inline)?;
+        if self.descriptors.is_for_requests(&ours) {
+            return Err(SystemErrno::NFILE);
+        }
         self.watch(&ours, Key::Socket(number, 0), STREAM_EVENTS)?;
         let arrival = Arrival {
             socket: number,
@@ -124,6 +131,14 @@ impl Engine {
         }
         self.call(listener);
         self.call(number);
+        self.call_starved(); // a descriptor on its way counts, and this one has arrived
+    }
+
+    /// The listeners that could not offer a connection may try again.
+    pub(crate) fn call_starved(&mut self) {
+        for listener in std::mem::take(&mut self.starved) {
+            self.call(listener);
+        }
     }
 
     /// The descriptor did not arrive, or the process died before it could confirm.

@@ -1,5 +1,7 @@
 //! What an engine is told beside the settings of its stack.
 
+use std::time::Duration;
+
 use ustcp_client::place::Place;
 
 /// When an engine ends by itself.
@@ -15,16 +17,46 @@ pub enum Lifetime {
 /// What a client may have at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
-    /// Sockets of one client, which is a process that attached them.
+    /// Sockets of one client, which is a process that attached them or listens for them. At most half the descriptors that the
+    /// engine may have.
     pub sockets: usize,
+    /// Control connections of one client.
+    pub controls: usize,
+    /// Connections without the token, of streams and for control, in all; the oldest go. At most a quarter of the
+    /// descriptors.
+    pub strangers: usize,
+    /// The same of one user; no more are taken in. At most an eighth.
+    pub strangers_of_user: usize,
+    /// The same of one process.
+    pub strangers_of_process: usize,
+    /// How long one may be without it.
+    pub greeting: Duration,
     /// Sockets that have ended and whose programs may still ask why.
     pub departed: usize,
+}
+
+impl Quotas {
+    /// The same where there may be so many descriptors.
+    pub(crate) fn within(self, descriptors: usize) -> Quotas {
+        Quotas {
+            sockets: self.sockets.min(descriptors / 2),
+            strangers: self.strangers.min(descriptors / 4),
+            strangers_of_user: self.strangers_of_user.min(descriptors / 8),
+            strangers_of_process: self.strangers_of_process.min(descriptors / 16),
+            ..self
+        }
+    }
 }
 
 impl Default for Quotas {
     fn default() -> Quotas {
         Quotas {
             sockets: 8192,
+            controls: 1024,
+            strangers: 4096,
+            strangers_of_user: 2048,
+            strangers_of_process: 512,
+            greeting: Duration::from_secs(10),
             departed: 8192,
         }
     }

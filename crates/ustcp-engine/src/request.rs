@@ -23,7 +23,7 @@ impl Engine {
             self.take_greeted(); // its greeting was written before this request
         }
         if !self.sockets.contains(number) {
-            return Some(self.ask_departed(request));
+            return Some(self.ask_departed(control, request));
         }
         self.pump_out(number); // options are ordered with bytes
         let spent = self.sockets.get(number).is_some_and(|socket| socket.spent);
@@ -245,8 +245,10 @@ impl Engine {
     }
 
     /// What can still be asked of a socket that has ended.
-    fn ask_departed(&mut self, request: &Request) -> Answer {
-        let departed = self.departed.get_mut(request.socket).ok_or(Errno(libc::ENOTCONN))?;
+    fn ask_departed(&mut self, control: u64, request: &Request) -> Answer {
+        let Some(departed) = self.departed.get_mut(request.socket) else {
+            return Err(self.why_turned_away(control));
+        };
         match request.operation {
             Operation::Fault => Ok(departed.fault.unwrap_or(0).to_ne_bytes().to_vec()),
             Operation::LocalAddress => Ok(told(departed.local)),

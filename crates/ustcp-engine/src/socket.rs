@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 
 use ustcp_proto::{Family, SocketId};
 
+use crate::count::Counts;
+
 /// What a socket is doing.
 #[derive(Debug)]
 pub(crate) enum Phase {
@@ -125,13 +127,13 @@ pub(crate) struct Sockets {
     by_number: HashMap<u64, Socket>,
     numbers: HashMap<SocketId, u64>,
     /// How many each client has.
-    by_client: HashMap<u32, usize>,
+    by_client: Counts,
 }
 
 impl Sockets {
     pub(crate) fn insert(&mut self, number: u64, socket: Socket) {
         self.numbers.insert(socket.id, number);
-        *self.by_client.entry(socket.client).or_default() += 1;
+        self.by_client.add(socket.client);
         self.by_number.insert(number, socket);
     }
 
@@ -155,18 +157,13 @@ impl Sockets {
     pub(crate) fn remove(&mut self, number: u64) -> Option<Socket> {
         let socket = self.by_number.remove(&number)?;
         self.numbers.remove(&socket.id);
-        if let Some(count) = self.by_client.get_mut(&socket.client) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_client.remove(&socket.client);
-            }
-        }
+        self.by_client.remove(socket.client);
         Some(socket)
     }
 
     /// How many sockets a client has.
     pub(crate) fn of_client(&self, client: u32) -> usize {
-        self.by_client.get(&client).copied().unwrap_or(0)
+        self.by_client.of(client)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

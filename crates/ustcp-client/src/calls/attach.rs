@@ -35,8 +35,11 @@ impl Engine {
             is_v6: socket.tag.is_v6,
             run: self.run(),
         };
-        sys::send(socket.as_fd(), &[Source::of(&greeting.to_bytes())], libc::MSG_DONTWAIT)?;
-        // One that the engine turns away hangs up in the midst of it; the request to come will say so.
+        match sys::send(socket.as_fd(), &[Source::of(&greeting.to_bytes())], libc::MSG_DONTWAIT) {
+            // The engine turns it away; the request to come will say why.
+            Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => {}
+            Err(errno) => return Err(errno),
+        }
         let junk = [Source::of(&JUNK); 8];
         while sys::send(socket.as_fd(), &junk, libc::MSG_DONTWAIT).is_ok() {}
         Ok(())

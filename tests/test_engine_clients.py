@@ -1,0 +1,219 @@
+"""Clients of an engine that do what none should: they get nothing by it, and the others notice nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import COMMANDS
+from harness import hostile
+from harness.netns import OURS, PEER, Namespace
+from harness.puppet import Puppet, until
+from harness.shim import Engine
+
+MEBIBYTE = 1 << 20
+NOBODY = 65534
+# What the table of the departed and the transfer's buffers may still grow by. Half a kilobyte kept of each message is more.
+GROWTH_KIB = 6 * 1024
+STRANGERS_OF_PROCESS = 512
+
+
+def command(engine: Engine, *words: object) -> list[str]:
+    own = [sys.executable, hostile.__file__, str(engine.directory), engine.token.hex()]
+    return engine.net.command(*own, *map(str, words))
+
+
+def send(engine: Engine, seed: int, messages: int) -> subprocess.Popen:
+    return subprocess.Popen(command(engine, seed, messages), stderr=subprocess.PIPE, text=True)
+
+
+def descriptors(engine: Engine) -> int:
+    """How many it has, once it is at work on what programs ask."""
+    with hostile.Hostile(str(engine.directory), engine.token, 0).connect(hostile.SEQPACKET) as control:
+        control.setblocking(True)
+        control.send(hostile.request(engine.token, 1))
+        assert control.recv(100)
+        return engine.descriptors() - 1
+
+
+def finish(process: subprocess.Popen) -> None:
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+
+
+class Innocents:
+    """A program on the engine and one on the kernel."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.ours = Puppet(COMMANDS["shim"], engine.net, **engine.environment)
+        self.theirs = Puppet(COMMANDS["kernel"], engine.net)
+
+    def __enter__(self) -> Innocents:
+        return self
+
+    def __exit__(self, *_) -> None:
+        for puppet in (self.ours, self.theirs):
+            assert puppet.close() == 0
+
+    def connected(self):
+        listener = self.theirs.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(PEER, 7000)
+        listener.listen()
+        sock = self.ours.socket()
+        sock.connect(PEER, 7000)
+        peer = listener.accept()
+        listener.close()
+        return sock, peer
+
+    def exchange(self, size: int) -> None:
+        """So much each way, byte for byte."""
+        sock, peer = self.connected()
+        out, back = sock.start("pour", size, 11), peer.start("pour", size, 12)
+        there, here = peer.start("drain", size), sock.start("drain", size)
+        assert out.result() == there.result()
+        assert back.result() == here.result()
+        for end in (sock, peer):
+            end.close()
+
+
+@pytest.mark.timeout(300)
+def test_a_hostile_message_harms_only_its_sender(engine):
+    """Greetings and requests that are random, cut, flipped, too long, of another version, with a wrong token, with
+    descriptors beside them, or right and about sockets that others have made up. Each round is of other seeds."""
+    base = descriptors(engine)
+    with Innocents(engine) as innocents:
+        before, *_, after = (send_round(engine, innocents, seed, base) for seed in range(6))
+    assert after - before < GROWTH_KIB
+
+
+def send_round(engine: Engine, innocents: Innocents, seed: int, base: int) -> int:
+    """KiB that the engine holds after it."""
+    senders = [send(engine, seed * 100 + number, 1500) for number in range(2)]
+    innocents.exchange(16 * MEBIBYTE)
+    for sender in senders:
+        finish(sender)
+    until(lambda: engine.descriptors() == base, lambda: f"{engine.descriptors()} descriptors, not {base}")
+    return engine.resident_kib()
+
+
+def test_descriptors_that_nobody_asked_for_are_closed(engine):
+    for kind, words in (
+        (hostile.STREAM, hostile.greeting(engine.token, 7)),
+        (hostile.STREAM, b"no greeting"),
+        (hostile.SEQPACKET, hostile.request(engine.token, 1)),
+        (hostile.SEQPACKET, b"no request"),
+    ):
+        reader, writer = os.pipe()
+        client = hostile.Hostile(str(engine.directory), engine.token, 0).connect(kind)
+        socket.send_fds(client, [words], [writer])
+        os.close(writer)
+        client.close()
+        assert os.read(reader, 1) == b"", "the engine has the other end"
+        os.close(reader)
+
+
+@pytest.mark.timeout(120)
+def test_one_who_only_connects_takes_no_place_of_others(engine):
+    """There is a limit for a process, and a time for all."""
+    base = descriptors(engine)
+    pipe = subprocess.PIPE
+    holder = subprocess.Popen(
+        command(engine, "hold", 400, 400, STRANGERS_OF_PROCESS), stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
+    assert holder.stdout.readline().split() == [str(STRANGERS_OF_PROCESS), "EMFILE"]
+    with Innocents(engine) as innocents:
+        innocents.exchange(MEBIBYTE)
+    until(lambda: engine.descriptors() == base, lambda: "they stay", timeout=30)  # it has said nothing for ten seconds
+    holder.communicate(timeout=20)
+    assert holder.returncode == 0
+    # Nor has it lost the connection by which a signal ends it.
+    engine.process.terminate()
+    assert engine.process.wait(20) == 0
+
+
+# ---- descriptors that run out ----
+
+CONNECTS = f"""
+import errno, socket, sys
+held, told = [], set()
+for _ in range(int(sys.argv[1])):
+    sock = socket.socket()
+    try:
+        sock.bind(("{OURS}", 0))
+        held.append(sock)
+    except OSError as error:
+        told.add(errno.errorcode[error.errno])
+print(len(held), *sorted(told), flush=True)
+sys.stdin.read()
+for sock in held:
+    sock.getsockname()
+"""
+
+
+@pytest.fixture
+def small(network, tmp_path):
+    """An engine that may have 128 descriptors: 112 for sockets, half of all for those of one program."""
+    net = Namespace("small")
+    net.create()
+    try:
+        engine = Engine(net, tmp_path / "engine", within=("prlimit", "--nofile=64:128"), USTCP_TIME_WAIT="1")
+        yield engine
+        wrong = engine.close()
+    finally:
+        net.remove()
+    assert not wrong, wrong
+
+
+def test_as_many_descriptors_as_there_may_be(small):
+    limits = Path(f"/proc/{small.process.pid}/limits").read_text()
+    assert re.search(r"Max open files +128 +128", limits), limits
+
+
+def binds(engine: Engine, count: int) -> tuple[subprocess.Popen, list[str]]:
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        engine.command(sys.executable, "-c", CONNECTS, str(count)), stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
+    return process, process.stdout.readline().split()
+
+
+def test_one_program_has_its_share_and_the_next_is_told_when_there_are_no_more(small):
+    with Innocents(small) as innocents:
+        sock, peer = innocents.connected()
+        first, said = binds(small, 80)
+        assert said == ["64", "EMFILE"]
+        second, (count, *told) = binds(small, 60)
+        assert told == ["ENFILE"] and 20 < int(count) < 48
+        # Who has a socket goes on with it, requests and all.
+        sock.send(b"still here")
+        assert peer.recv() == b"still here"
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        for process in (first, second):
+            process.communicate(timeout=20)
+            assert process.returncode == 0
+        third, said = binds(small, 30)
+        assert said == ["30"]
+        third.communicate(timeout=20)
+
+
+def test_connections_that_come_meanwhile_wait(small):
+    with Innocents(small) as innocents:
+        listener = innocents.ours.socket()
+        listener.bind(OURS, 80)
+        listener.listen()
+        taken = [holder for holder, _ in (binds(small, 64), binds(small, 64))]
+        theirs = [innocents.theirs.socket() for _ in range(20)]
+        for number, sock in enumerate(theirs):
+            sock.connect(OURS, 80)
+            sock.send(b"%d" % number)
+        for process in taken:
+            process.communicate(timeout=20)
+        found = {listener.accept().recv() for _ in theirs}
+        assert found == {b"%d" % number for number in range(20)}
