@@ -22,6 +22,7 @@ class Engine:
         directory: Path,
         log: Path | None = None,
         within: tuple[str, ...] = (),
+        options: tuple[str, ...] = (),
         **environment: str,
     ) -> None:
         self.net, self.directory = net, directory
@@ -29,7 +30,7 @@ class Engine:
         if log:
             variables["USTCP_LOG"] = str(log)
         self.process = subprocess.Popen(
-            net.command(*within, USTCP, "up"), env=variables, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            net.command(*within, USTCP, "up", *options), env=variables, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         until(self._is_up, lambda: f"no engine: {self.process.poll()}")
 

@@ -6,7 +6,7 @@ use std::thread;
 use ustcp_client::place::Place;
 use ustcp_client::protocol::Operation;
 use ustcp_engine::{Engine, Lifetime};
-use ustcp_runtime::Settings;
+use ustcp_runtime::{Settings, StartError};
 
 use crate::Failure;
 use crate::control::Control;
@@ -27,7 +27,7 @@ pub(crate) fn serve(
     let signals = Signals::hold(ENDING);
     let mut options = ustcp_engine::Options::at(*place);
     options.lifetime = lifetime;
-    let engine = match Engine::start(settings, &options) {
+    let engine = match started(settings, &options) {
         Ok(engine) => engine,
         Err(error) => {
             let why = NotStarted::from(error);
@@ -43,6 +43,13 @@ pub(crate) fn serve(
     engine
         .run()
         .map_err(|error: io::Error| Failure::new(format!("the engine: {error}")))
+}
+
+/// With its device open, and without the rights that took.
+fn started(settings: &Settings, options: &ustcp_engine::Options) -> Result<Engine, StartError> {
+    let engine = Engine::start(settings, options)?;
+    ustcp_engine::give_up_rights()?;
+    Ok(engine)
 }
 
 /// The first signal has the engine close everything as the end of a process does; the second does not wait for that.

@@ -21,6 +21,7 @@ mod order;
 mod past;
 mod pump;
 mod request;
+mod rights;
 mod site;
 mod socket;
 mod stranger;
@@ -28,4 +29,5 @@ mod stream;
 
 pub use engine::Engine;
 pub use options::{Lifetime, Options, Quotas};
+pub use rights::give_up_rights;
 pub use ustcp_runtime::StartError;
