@@ -50,6 +50,16 @@ static const struct option options[] = {
     { OPTION(SOL_SOCKET, SO_ACCEPTCONN), 0, { READ_ONLY } },
     { OPTION(SOL_SOCKET, SO_SNDLOWAT), 1, { READ_ONLY } },
     { OPTION(SOL_SOCKET, SO_RCVLOWAT), 1, { TOLD(0, 1), TOLD(1, 1), TOLD(1000, 1000), END } },
+    { OPTION(SOL_SOCKET, SO_DONTROUTE), 0, { FLAG } },
+    { OPTION(SOL_SOCKET, SO_BROADCAST), 0, { FLAG } },
+    { OPTION(SOL_SOCKET, SO_NO_CHECK), 0, { FLAG } },
+    { OPTION(SOL_SOCKET, SO_TIMESTAMP), 0, { FLAG } },
+    { OPTION(SOL_SOCKET, SO_RXQ_OVFL), 0, { FLAG } },
+    { OPTION(SOL_SOCKET, SO_SELECT_ERR_QUEUE), 0, { FLAG } },
+    { OPTION(SOL_SOCKET, SO_BSDCOMPAT), 0, { TOLD(0, 0), TOLD(1, 0), END } },
+    { OPTION(SOL_SOCKET, SO_PRIORITY), 0, { TOLD(0, 0), TOLD(6, 6), END } },
+    { OPTION(SOL_SOCKET, SO_BUSY_POLL), 0, { BAD(-1, EINVAL), TOLD(50, 50), TOLD(0, 0), END } },
+    { OPTION(SOL_SOCKET, SO_INCOMING_NAPI_ID), 0, { READ_ONLY } },
     { OPTION(IPPROTO_TCP, TCP_NODELAY), 0, { FLAG } },
     { OPTION(IPPROTO_TCP, TCP_CORK), 0, { FLAG } },
     { OPTION(IPPROTO_TCP, TCP_MAXSEG), 536,
@@ -72,6 +82,12 @@ static const struct option options[] = {
     { OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT), 0, { TOLD(-1, -1), TOLD(1, 1), TOLD(1 << 20, 1 << 20), TOLD(0, 0), END } },
     { OPTION(IPPROTO_TCP, TCP_INQ), 0, { BAD(-1, EINVAL), TOLD(1, 1), TOLD(0, 0), BAD(2, EINVAL), END } },
     { OPTION(IPPROTO_IP, IP_RECVERR), 0, { FLAG } },
+    { OPTION(IPPROTO_IP, IP_FREEBIND), 0, { FLAG } },
+    { OPTION(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), 0, { FLAG } },
+    { OPTION(IPPROTO_IP, IP_PKTINFO), 0, { FLAG } },
+    { OPTION(IPPROTO_IP, IP_RECVTOS), 0, { FLAG } },
+    { OPTION(IPPROTO_IP, IP_RECVTTL), 0, { FLAG } },
+    { OPTION(IPPROTO_IP, IP_MTU_DISCOVER), 1, { BAD(-1, EINVAL), TOLD(0, 0), TOLD(3, 3), TOLD(5, 5), BAD(6, EINVAL), TOLD(1, 1), END } },
     { OPTION(IPPROTO_TCP, TCP_QUICKACK), 1, { TOLD(0, 0), TOLD(1, 1), TOLD(2, 1), TOLD(-1, 1), END } },
     { OPTION(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS), 0, { BAD(-1, EINVAL), TOLD(1, 1), TOLD(0, 0), BAD(2, EINVAL), END } },
     { OPTION(IPPROTO_TCP, TCP_THIN_DUPACK), 0, { BAD(-1, EINVAL), TOLD(1, 0), TOLD(0, 0), BAD(2, EINVAL), END } },
@@ -201,6 +217,8 @@ static void test_inheritance(void)
     set(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 8765);
     set(listener, IPPROTO_TCP, TCP_KEEPIDLE, 77);
     set(listener, SOL_SOCKET, SO_RCVLOWAT, 5);
+    set(listener, SOL_SOCKET, SO_PRIORITY, 3);
+    set(listener, SOL_SOCKET, SO_BROADCAST, 1);
     client = connect_to(&name);
     fd = ustcp_accept(listener, NULL, NULL);
     NEEDS(fd >= 0);
@@ -210,6 +228,8 @@ static void test_inheritance(void)
     HOLDS(get(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT) == 8765);
     HOLDS(get(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 77);
     HOLDS(get(fd, SOL_SOCKET, SO_RCVLOWAT) == 5);
+    HOLDS(get(fd, SOL_SOCKET, SO_PRIORITY) == 0); /* a word about what is sent, not about whom it is sent to */
+    HOLDS(get(fd, SOL_SOCKET, SO_BROADCAST) == 1);
     ustcp_close(fd);
     ustcp_close(client);
     ustcp_close(listener);
@@ -344,11 +364,104 @@ static void test_not_sent(void)
     ustcp_close(pair[1]);
 }
 
+/* Options that are no int. */
+static void test_other_forms(void)
+{
+    struct sockaddr_in name;
+    int listener = listen_here(&name), fd = connect_to(&name), number = 1000, plain;
+    unsigned long long rate = 0;
+    struct ucred who = { 1, 1, 1 };
+    char room[64];
+    socklen_t length = sizeof rate;
+
+    HOLDS(get(fd, IPPROTO_IP, IP_MTU) >= 576); /* before what makes Linux look for the way anew */
+    GIVES(ustcp_getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &length), 0);
+    HOLDS(length == 8 && rate == ~0ULL);
+    rate = 5000000000ULL;
+    GIVES(ustcp_setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof rate), 0);
+    GIVES(ustcp_getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &length), 0);
+    HOLDS(rate == 5000000000ULL);
+    GIVES(ustcp_setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &number, sizeof number), 0);
+    GIVES(ustcp_getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &length), 0);
+    HOLDS(rate == 1000);
+    number = -1;
+    GIVES(ustcp_setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &number, sizeof number), 0);
+    GIVES(ustcp_getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &length), 0);
+    HOLDS(rate == ~0ULL);
+    length = sizeof who;
+    GIVES(ustcp_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length), 0);
+    HOLDS(length == sizeof who && who.pid == 0 && who.uid == (uid_t)-1 && who.gid == (gid_t)-1);
+    length = sizeof room;
+    GIVES(ustcp_getsockopt(fd, IPPROTO_IP, IP_OPTIONS, room, &length), 0);
+    HOLDS(length == 0);
+    GIVES(ustcp_setsockopt(fd, IPPROTO_IP, IP_OPTIONS, NULL, 0), 0);
+    length = sizeof room;
+    GIVES(ustcp_getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, room, &length), 0);
+    HOLDS(length == 0);
+    GIVES(ustcp_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "", 1), 0);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "nowhere0", 9), ENODEV);
+    FAILS(ustcp_setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &number, sizeof number), EOPNOTSUPP);
+    length = sizeof number;
+    FAILS(ustcp_getsockopt(fd, SOL_SOCKET, SO_PASSCRED, &number, &length), EOPNOTSUPP);
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_ULP, "none such", 9), ENOENT);
+    plain = ustcp_socket(AF_INET, SOCK_STREAM, 0);
+    FAILS(ustcp_getsockopt(plain, IPPROTO_IP, IP_MTU, &number, &length), ENOTCONN);
+    ustcp_close(plain);
+    ustcp_close(fd);
+    ustcp_close(listener);
+}
+
+/* The flags of IPv6, at first and turned. */
+static void test_ipv6(void)
+{
+    static const struct { int number, initially; } flags[] = {
+        { IPV6_RECVTCLASS, 0 }, { IPV6_RECVPKTINFO, 0 }, { IPV6_RECVHOPLIMIT, 0 }, { IPV6_RECVHOPOPTS, 0 },
+        { IPV6_RECVRTHDR, 0 }, { IPV6_RECVDSTOPTS, 0 }, { IPV6_RECVPATHMTU, 0 }, { IPV6_DONTFRAG, 0 },
+        { IPV6_AUTOFLOWLABEL, 1 }, { IPV6_FREEBIND, 0 },
+    };
+    int fd = ustcp_socket(AF_INET6, SOCK_STREAM, 0);
+
+    NEEDS(fd >= 0);
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        HOLDS(get(fd, IPPROTO_IPV6, flags[i].number) == flags[i].initially);
+        set(fd, IPPROTO_IPV6, flags[i].number, !flags[i].initially);
+        HOLDS(get(fd, IPPROTO_IPV6, flags[i].number) == !flags[i].initially);
+    }
+    ustcp_close(fd);
+}
+
+/* What not everybody may do; as root one may and can give it up for a moment. */
+static void test_privileges(void)
+{
+    static const struct { int number, value, error; } table[] = {
+        { SO_MARK, 7, EPERM }, { SO_PRIORITY, 7, EPERM }, { SO_PRIORITY, 6, 0 }, { SO_DEBUG, 1, EACCES }, { SO_DEBUG, 0, 0 },
+    };
+    int fd = ustcp_socket(AF_INET, SOCK_STREAM, 0);
+
+    NEEDS(fd >= 0);
+    for (int mighty = 1; mighty >= 0; mighty--) {
+        NEEDS(mighty || seteuid(65534) == 0);
+        for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+            int value = table[i].value, error = mighty ? 0 : table[i].error;
+            int result = ustcp_setsockopt(fd, SOL_SOCKET, table[i].number, &value, sizeof value);
+
+            HOLDS(result == (error ? -1 : 0) && (result == 0 || errno == error));
+            HOLDS(error || get(fd, SOL_SOCKET, table[i].number) == value);
+        }
+    }
+    NEEDS(seteuid(0) == 0);
+    ustcp_close(fd);
+}
+
 int main(void)
 {
     test_new_sockets();
     test_states();
     test_inheritance();
+    test_other_forms();
+    test_ipv6();
+    if (!ON_ENGINE && geteuid() == 0) /* an engine asks for its own rights */
+        test_privileges();
     test_cork();
     test_receive_low_water();
     test_defer_accept();

@@ -24,6 +24,10 @@ const LONGEST_VALUE: usize = 256;
 /// - `SO_RCVLOWAT` (int, bytes): poll says readable, and a recv that waits returns, from so many on (recv: or as many as
 ///   it has room for). 1 at least, at most what `SO_RCVBUF` was set to; where it was not, the buffer grows for it.
 ///
+/// - `SO_MAX_PACING_RATE` (bytes a second, 64 or 32 bits; 0 or all bits set: no limit): text leaves no faster.
+/// - Kept, told and without effect: `SO_PRIORITY`, `SO_MARK`, `SO_BROADCAST`, `SO_DONTROUTE` and others; docs/c-api.md
+///   lists them.
+///
 /// `IPPROTO_TCP`:
 /// - `TCP_NODELAY` (int): no Nagle algorithm, RFC 9293 §3.7.4. Setting it lets out what `TCP_CORK` holds.
 /// - `TCP_CORK` (int): less than a full segment waits for more, until this is cleared, a FIN goes, or for one
@@ -50,7 +54,10 @@ const LONGEST_VALUE: usize = 256;
 /// `IPPROTO_IP`:
 /// - `IP_RECVERR` (int or byte): an ICMP error that does not end the connection is told by the next call.
 ///
+/// - `IP_BIND_ADDRESS_NO_PORT` (int or byte): bind with port 0 leaves the port to connect.
+///
 /// `IPPROTO_IP`; of a socket of `AF_INET6` also `IPPROTO_IPV6`:
+/// - `IP_FREEBIND` (int or byte), `IPV6_FREEBIND` (int): bind takes any address that a host can have.
 /// - `IP_TRANSPARENT`, `IPV6_TRANSPARENT` (int): bind takes any address that a host can have; a listener takes
 ///   connections to every port of its address (or of every address of the stack, as it is bound) for which there is no
 ///   other listener. `ustcp_getsockname` tells where the peer wanted to go. No privilege is asked for.
@@ -66,6 +73,8 @@ const LONGEST_VALUE: usize = 256;
 ///
 /// Returns 0, or -1 and sets `errno`:
 /// - `ENOPROTOOPT`: another option or level; also one that can only be read.
+/// - `EPERM`, `EACCES`: `SO_MARK`, `SO_PRIORITY` above 6, `SO_PREFER_BUSY_POLL`; `SO_DEBUG`, without the capability that
+///   Linux asks for; `TCP_REPAIR`. `ENODEV`: `SO_BINDTODEVICE` with a name. `EOPNOTSUPP`: `SO_PASSCRED`, `SO_PASSSEC`.
 /// - `EINVAL`: a value too short or out of range, or `IPV6_V6ONLY` too late. `EDOM`: microseconds of a `struct timeval` out of range.
 /// - `EINVAL`: also `TCP_WINDOW_CLAMP` 0 for a connection or a listener. `ENOENT`: `TCP_CONGESTION` of a name that is unknown.
 /// - `EFAULT`: `optval` is not readable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack has ended.
@@ -94,17 +103,22 @@ pub unsafe extern "C" fn ustcp_setsockopt(
 /// - `SO_ERROR` (int): the errno that waits for the program, which no longer does after this; 0 for none.
 /// - `SO_TYPE`, `SO_DOMAIN`, `SO_PROTOCOL` (int): `SOCK_STREAM`, `AF_INET` or `AF_INET6`, `IPPROTO_TCP`.
 /// - `SO_ACCEPTCONN` (int): whether it listens.
-/// - `SO_SNDLOWAT` (int): 1, as in Linux. `SO_INCOMING_CPU` (int): -1, none in particular.
+/// - `SO_SNDLOWAT` (int): 1, as in Linux. `SO_INCOMING_NAPI_ID` (int): 0.
+/// - `SO_PEERCRED` (struct ucred): of nobody, 0, -1 and -1.
 ///
 /// `IPPROTO_TCP`:
 /// - `TCP_INFO` (struct tcp_info of <linux/tcp.h>): state, round-trip times in microseconds, windows, counts.
 /// - `TCP_MAXSEG` (int, bytes): what segments are sent with, once connected.
 ///
+/// `IPPROTO_IP`, `IPPROTO_IPV6`:
+/// - `IP_MTU`, `IPV6_MTU` (int, bytes): the path MTU of the connection.
+///
 /// - `optval`: room for the value. A shorter room gets the beginning.
 /// - `optlen`: in: bytes at `optval`; out: bytes written.
 ///
 /// Returns 0, or -1 and sets `errno`:
-/// - `ENOPROTOOPT`: another option or level. `EOPNOTSUPP`: `IPPROTO_IPV6` of an IPv4 socket. `EINVAL`: negative `*optlen`.
+/// - `ENOPROTOOPT`: another option or level. `EOPNOTSUPP`: `IPPROTO_IPV6` of an IPv4 socket, `SO_PASSCRED`. `ENOTCONN`:
+///   `IP_MTU` without a connection. `EINVAL`: negative `*optlen`.
 /// - `EFAULT`: `optval` or `optlen` is not writable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack
 ///   has ended.
 ///

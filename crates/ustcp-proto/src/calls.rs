@@ -39,12 +39,16 @@ impl Stack {
             return Err(Error::InvalidArgument);
         }
         let ip = address.ip();
-        let config = &self.cx.config;
-        let foreign = socket.options.transparent && route::may_be_host(config, ip);
-        if !ip.is_unspecified() && !route::is_local(config, ip) && !foreign {
+        if !self.is_bindable(&socket.options, ip) {
             return Err(Error::AddressNotAvailable);
         }
         let (v6_only, reuse) = (socket.options.v6_only, Reuse::of(&socket.options));
+        if socket.options.bind_without_port && address.port() == 0 {
+            let local = Some(SocketAddr::new(ip, 0));
+            let socket = self.sockets.held_mut(id)?;
+            (socket.local, socket.bound) = (local, local);
+            return Ok(());
+        }
         let port = match address.port() {
             0 => self.unused_port()?,
             port if self.conflicts((ip, v6_only), port, reuse) => return Err(Error::AddressInUse),
@@ -52,6 +56,13 @@ impl Stack {
         };
         self.hold_port(id, SocketAddr::new(ip, port));
         Ok(())
+    }
+
+    /// Whether bind takes that address: one of ours, or any that a host can have where the user wants it so.
+    fn is_bindable(&self, options: &Options, ip: IpAddr) -> bool {
+        let config = &self.cx.config;
+        let anywhere = options.transparent || options.free_bind;
+        ip.is_unspecified() || route::is_local(config, ip) || anywhere && route::may_be_host(config, ip)
     }
 
     fn hold_port(&mut self, id: SocketId, local: SocketAddr) {
@@ -93,14 +104,14 @@ impl Stack {
             Kind::Connection(_) => return Err(Error::InvalidArgument),
             Kind::Fresh => {}
         }
-        let family = socket.family;
-        let local = match socket.local {
-            Some(local) => local,
-            None => {
-                let local = SocketAddr::new(family.unspecified(), self.unused_port()?);
+        let local = socket.local.unwrap_or(SocketAddr::new(socket.family.unspecified(), 0));
+        let local = match local.port() {
+            0 => {
+                let local = SocketAddr::new(local.ip(), self.unused_port()?);
                 self.hold_port(id, local);
                 local
             }
+            _ => local,
         };
         if self.is_listened_on(id, local.port()) {
             return Err(Error::AddressInUse);
@@ -212,7 +223,7 @@ impl Stack {
     fn open(&mut self, id: SocketId, address: SocketAddr, fast_open: FastOpen) -> Result<(), Error> {
         let socket = self.sockets.held(id)?;
         let bound = socket.local.filter(|local| local.port() != 0);
-        let from = bound.map(|local| local.ip()).filter(|ip| !ip.is_unspecified());
+        let from = socket.local.map(|local| local.ip()).filter(|ip| !ip.is_unspecified());
         // As Linux: the unspecified address is this host, in the family that the socket was bound to.
         let ip = if address.ip().is_unspecified() {
             route::localhost(Family::of(from.unwrap_or(address.ip())))

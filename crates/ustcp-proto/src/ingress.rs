@@ -216,7 +216,9 @@ impl Stack {
         };
         // As Linux: a backlog of n lets n + 1 wait.
         let room = queues.completed.len() <= queues.backlog && self.sockets.len() < self.cx.config.socket_limit;
-        room.then_some((socket.family, socket.options))
+        let mut options = socket.options;
+        options.kept.priority = 0; // as Linux: that is a word about what this socket sends
+        room.then_some((socket.family, options))
     }
 
     fn on_time_wait_segment(&mut self, key: usize, segment: &TcpSegment<'_>) {

@@ -47,7 +47,7 @@ pub use event::{DropReason, Event, EventKind, Flow, SegmentSummary, Timer};
 pub use overview::{Overview, Waiting};
 pub use reassembly::{Reassembler, ReassemblyCounts};
 pub use report::ErrorReport;
-pub use socket::{Family, Framing, Info, Options, Phase, Readiness, Shutdown, SocketId};
+pub use socket::{Family, Framing, Info, Kept, Options, Phase, Readiness, Shutdown, SocketId};
 pub use stack::{Stack, Transmit};
 pub use state::{Cause, State};
 pub use tcp::Algorithm;

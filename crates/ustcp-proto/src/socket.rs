@@ -188,6 +188,44 @@ pub struct Options {
     pub traffic_class: u8,
     /// `IP_TTL`, `IPV6_UNICAST_HOPS`; `None` (−1 to the user): the stack's own.
     pub hop_limit: Option<u8>,
+    /// `IP_FREEBIND`: bind takes any address that a host can have.
+    pub free_bind: bool,
+    /// `IP_BIND_ADDRESS_NO_PORT`: bind with port 0 chooses no port; connect does, for the place it goes to.
+    pub bind_without_port: bool,
+    /// `SO_MAX_PACING_RATE`: bytes a second that leave at most. 0 and `u64::MAX` are no limit.
+    pub max_pacing_rate: u64,
+    /// What means nothing here.
+    pub kept: Kept,
+}
+
+/// What a user has set that means nothing to the stack: kept to be told, and handed on to accepted connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// A bit for each flag that is not as it was at first; which is which, whoever sets them knows.
+    pub flags: u64,
+    /// `SO_PRIORITY`.
+    pub priority: i32,
+    /// `SO_MARK`.
+    pub mark: i32,
+    /// `SO_BUSY_POLL`, in microseconds.
+    pub busy_poll: i32,
+    /// `SO_INCOMING_CPU`; −1: none in particular.
+    pub incoming_cpu: i32,
+    /// `IP_MTU_DISCOVER`, `IPV6_MTU_DISCOVER`.
+    pub mtu_discovery: u8,
+}
+
+impl Default for Kept {
+    fn default() -> Kept {
+        Kept {
+            flags: 0,
+            priority: 0,
+            mark: 0,
+            busy_poll: 0,
+            incoming_cpu: -1,
+            mtu_discovery: 1,
+        }
+    }
 }
 
 /// What a user wants of IP, RFC 9293 MUST-48 and MUST-49.
@@ -244,6 +282,10 @@ impl Default for Options {
             error_queue: false,
             traffic_class: 0,
             hop_limit: None,
+            free_bind: false,
+            bind_without_port: false,
+            max_pacing_rate: u64::MAX,
+            kept: Kept::default(),
         }
     }
 }
@@ -280,8 +322,10 @@ pub struct Info {
     pub ssthresh: u32,
     /// The congestion control at work.
     pub congestion: Algorithm,
-    /// At how many bytes a second it lets segments leave; `None` where it does not pace.
+    /// At how many bytes a second segments leave; `None` where neither it nor the user wants them paced.
     pub pacing_rate: Option<u64>,
+    /// `SO_MAX_PACING_RATE`.
+    pub max_pacing_rate: u64,
     /// Segment size we send with, in bytes.
     pub snd_mss: u32,
     /// Largest segment seen from the peer, in bytes.

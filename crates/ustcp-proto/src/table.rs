@@ -69,7 +69,7 @@ impl Socket {
     /// bind gives it an address: when it has none, or, as in Linux, when that was its connection's and this is over.
     pub(crate) fn may_be_bound(&self) -> bool {
         match &self.kind {
-            Kind::Fresh => self.local.is_none(),
+            Kind::Fresh => self.local.is_none_or(|local| local.port() == 0),
             Kind::Listener(_) => false,
             Kind::Connection(connection) => {
                 self.bound.is_none() && matches!(connection.state, State::Closed | State::TimeWait)

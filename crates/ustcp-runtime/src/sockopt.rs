@@ -5,6 +5,7 @@
 //! needs more than the options to answer, is a line in [`set`] or [`get`].
 
 mod ip;
+mod kept;
 
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ use crate::{Errno, Socket};
 
 /// `TCP_INQ` of <linux/tcp.h>.
 const TCP_INQ: c_int = 36;
+/// `TCP_IS_MPTCP` of <linux/tcp.h>.
+const TCP_IS_MPTCP: c_int = 43;
+/// `SO_PEERCRED` of who is not on this machine: a `struct ucred`.
+const NOBODY: [c_int; 3] = [0, -1, -1];
 /// Largest buffer a program may ask for, in bytes (`net.core.rmem_max`, `net.core.wmem_max`).
 const BUFFER_MAX: u32 = 16 << 20;
 /// Linux's `SOCK_MIN_RCVBUF` and `SOCK_MIN_SNDBUF`, in doubled bytes as getsockopt tells them.
@@ -72,14 +77,20 @@ pub(crate) fn set(
     value: &[u8],
 ) -> Result<(), Errno> {
     let mut options = stack.options(id)?;
+    if level == libc::IPPROTO_IPV6 && family(stack, id)? == Family::V4 {
+        return Err(Errno(ENOPROTOOPT)); // as Linux
+    }
+    if let Some(outcome) = kept::set(&mut options.kept, (level, name), value) {
+        outcome?;
+        return Ok(stack.set_options(now, id, options)?);
+    }
     match (level, name) {
-        (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) if family(stack, id)? == Family::V6 => {
+        (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => {
             options.v6_only = int_at(value, 0)? != 0;
             if stack.local_address(id)?.port() != 0 {
                 return Err(Errno(EINVAL)); // as Linux, also where nothing would change
             }
         }
-        (libc::IPPROTO_IPV6, _) if family(stack, id)? == Family::V4 => return Err(Errno(ENOPROTOOPT)), // as Linux
         (libc::IPPROTO_IP | libc::IPPROTO_IPV6, _) => ip::set_field(&mut options, (level, name), value)?,
         (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => options.congestion = algorithm(value)?,
         (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => {
@@ -124,6 +135,13 @@ pub(crate) fn tell(
 
 /// The same without `SO_ERROR`, which changes the socket.
 pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_int, c_int)) -> Result<Vec<u8>, Errno> {
+    if level == libc::IPPROTO_IPV6 && family(stack, id)? == Family::V4 {
+        return Err(Errno(EOPNOTSUPP)); // as Linux
+    }
+    let options = stack.options(id)?;
+    if let Some(told) = kept::get(&options.kept, (level, name)) {
+        return told;
+    }
     let number = match (level, name) {
         (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
         (libc::SOL_SOCKET, libc::SO_PROTOCOL) => libc::IPPROTO_TCP,
@@ -133,24 +151,27 @@ pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_i
         },
         (libc::IPPROTO_TCP, libc::TCP_QUICKACK) => c_int::from(stack.quick_ack(id)?),
         (libc::SOL_SOCKET, libc::SO_SNDLOWAT) => 1,
-        (libc::SOL_SOCKET, libc::SO_INCOMING_CPU) => -1, // no processor's in particular
         (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(stack.state(id)? == State::Listen),
         (libc::SOL_SOCKET, libc::SO_RCVBUF) => receive_buffer(stack, id)?,
         (libc::SOL_SOCKET, libc::SO_SNDBUF) => send_buffer(stack, id)?,
+        (libc::SOL_SOCKET, libc::SO_PEERCRED) => return Ok(NOBODY.map(c_int::to_ne_bytes).concat()),
+        (libc::SOL_SOCKET, libc::SO_INCOMING_NAPI_ID) => 0,
+        (libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE) => return Ok(options.max_pacing_rate.to_ne_bytes().to_vec()),
+        (libc::IPPROTO_TCP, TCP_IS_MPTCP) => 0,
+        (libc::IPPROTO_IP, libc::IP_MTU) | (libc::IPPROTO_IPV6, libc::IPV6_MTU) => path_mtu(stack, now, id)?,
         (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(tcp_info::bytes(&figures(stack, now, id)?).to_vec()),
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => max_segment(stack, now, id)?,
         (libc::IPPROTO_TCP, libc::TCP_SYNCNT) => {
-            let retries = stack.options(id)?.syn_retries;
+            let retries = options.syn_retries;
             c_int::from(retries.unwrap_or(stack.config().syn_retries))
         }
-        (libc::IPPROTO_TCP, libc::TCP_LINGER2) => match stack.options(id)?.fin_timeout {
+        (libc::IPPROTO_TCP, libc::TCP_LINGER2) => match options.fin_timeout {
             Some(time) if time.is_zero() => -1,
             time => whole_seconds(time.unwrap_or(stack.config().fin_timeout)),
         },
-        (libc::IPPROTO_IPV6, _) if family(stack, id)? == Family::V4 => return Err(Errno(EOPNOTSUPP)), // as Linux
-        (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => c_int::from(stack.options(id)?.v6_only),
-        (libc::IPPROTO_IP | libc::IPPROTO_IPV6, _) => ip::field(stack, &stack.options(id)?, (level, name))?,
-        _ => return field(&stack.options(id)?, level, name),
+        (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => c_int::from(options.v6_only),
+        (libc::IPPROTO_IP | libc::IPPROTO_IPV6, _) => ip::field(stack, &options, (level, name))?,
+        _ => return field(&options, level, name),
     };
     Ok(number.to_ne_bytes().to_vec())
 }
@@ -191,6 +212,29 @@ fn family(stack: &Stack, id: SocketId) -> Result<Family, Error> {
     stack.local_address(id).map(|local| Family::of(local.ip()))
 }
 
+/// `SO_MAX_PACING_RATE`: 64 bits, or 32 of which all set are no limit.
+fn pacing_rate(value: &[u8]) -> Result<u64, Errno> {
+    match <[u8; 8]>::try_from(value) {
+        Ok(whole) => Ok(u64::from_ne_bytes(whole)),
+        Err(_) => int_at(value, 0).map(|number| {
+            if number == -1 {
+                u64::MAX
+            } else {
+                u64::from(number.cast_unsigned())
+            }
+        }),
+    }
+}
+
+/// `IP_MTU`: that of the way to the peer.
+fn path_mtu(stack: &Stack, now: Instant, id: SocketId) -> Result<c_int, Error> {
+    let info = stack.info(now, id)?;
+    match info.state {
+        State::Closed | State::TimeWait => Err(Error::NotConnected),
+        _ => Ok(c_int::try_from(info.pmtu).unwrap_or(c_int::MAX)),
+    }
+}
+
 /// `TCP_INFO`, which Linux also tells of a socket that has no connection.
 fn figures(stack: &Stack, now: Instant, id: SocketId) -> Result<Info, Error> {
     match stack.info(now, id) {
@@ -221,6 +265,7 @@ fn set_field(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> 
         (libc::SOL_SOCKET, libc::SO_REUSEPORT) => options.reuse_port = number != 0,
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => options.keepalive = number != 0,
         (libc::SOL_SOCKET, libc::SO_OOBINLINE) => options.urgent_inline = number != 0,
+        (libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE) => options.max_pacing_rate = pacing_rate(value)?,
         (libc::SOL_SOCKET, libc::SO_LINGER) => {
             options.linger = linger(value)?;
             options.linger_kept = options.linger.unwrap_or(options.linger_kept);

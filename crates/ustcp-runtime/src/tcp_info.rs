@@ -51,6 +51,7 @@ pub(crate) fn unconnected(state: State) -> Info {
         ssthresh: u32::MAX,
         congestion: Algorithm::default(),
         pacing_rate: None,
+        max_pacing_rate: u64::MAX,
         snd_mss: 536, // RFC 9293 MUST-15
         rcv_mss: 0,
         advmss: 0,
@@ -148,7 +149,7 @@ fn words(info: &Info) -> [(usize, u32); 35] {
 fn long_words(info: &Info) -> [(usize, u64); 10] {
     [
         (104, info.pacing_rate.unwrap_or(u64::MAX)),
-        (112, u64::MAX), // max_pacing_rate
+        (112, info.max_pacing_rate),
         (120, info.bytes_acked),
         (128, info.bytes_received),
         (160, info.delivery_rate),
@@ -254,6 +255,7 @@ mod tests {
             ssthresh: 206,
             congestion: Algorithm::Cubic,
             pacing_rate: None,
+            max_pacing_rate: u64::MAX,
             snd_mss: 207,
             rcv_mss: 208,
             advmss: 209,

@@ -45,9 +45,18 @@ impl Connection {
             .or_else(|| self.transmit_ack_if_owed(cx.now))
     }
 
+    /// Bytes a second at which text leaves: as the congestion control wants, and no more than the user.
+    pub(super) fn pacing_rate(&self) -> Option<u64> {
+        let own = self.congestion.pacing_rate();
+        match self.options.max_pacing_rate {
+            0 | u64::MAX => own,
+            most => Some(own.map_or(most, |rate| rate.min(most))),
+        }
+    }
+
     /// Text, when its time of departure has come.
     fn transmit_text(&mut self, cx: &mut Context) -> Option<Outgoing> {
-        let rate = self.congestion.pacing_rate();
+        let rate = self.pacing_rate();
         let paced = || rate.and_then(|_| self.pacer.wait(cx.now));
         let wait = self.ecn.wait(cx.now).or_else(paced);
         let waiting = self.snd.has_unsent() || self.snd.in_flight.lost() > 0;
@@ -193,7 +202,6 @@ impl Connection {
             return whole; // who splits a super-segment does not move the pointer
         }
         let piece = self
-            .congestion
             .pacing_rate()
             .map_or(usize::MAX, |rate| quantum(rate, self.snd.mss));
         (cx.config.segmentation_offload.min(piece) / whole).max(1) * whole

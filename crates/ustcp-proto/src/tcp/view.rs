@@ -84,7 +84,8 @@ impl Connection {
                 segments(self.congestion.ssthresh())
             },
             congestion: self.congestion.algorithm(),
-            pacing_rate: self.congestion.pacing_rate(),
+            pacing_rate: self.pacing_rate(),
+            max_pacing_rate: self.options.max_pacing_rate,
             snd_mss: count32(mss),
             rcv_mss: count32(self.rcv.largest_text.min(self.largest_segment())),
             advmss: u32::from(self.announced_mss()).saturating_sub(count32(self.timestamps.overhead())),

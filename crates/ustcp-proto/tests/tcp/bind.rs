@@ -309,3 +309,63 @@ fn a_socket_leaves_its_time_wait() {
     w.elapse(secs(61));
     assert_eq!(w.stack.bind(other, at(OURS, SERVER)), Ok(()));
 }
+
+fn set(w: &mut Wire, id: SocketId, change: impl FnOnce(&mut ustcp_proto::Options)) {
+    let mut options = w.stack.options(id).expect("options");
+    change(&mut options);
+    w.stack.set_options(w.now, id, options).expect("set");
+}
+
+/// `IP_FREEBIND`: any address that a host can have, and no other.
+#[test]
+fn free_bind() {
+    let mut w = Wire::new(config(), WE_CONNECT);
+    for (address, result) in [
+        (PEERS, Ok(())),
+        (IpAddr::from([203, 0, 113, 9]), Ok(())),
+        (IpAddr::from([224, 0, 0, 1]), Err(Error::AddressNotAvailable)),
+    ] {
+        let id = w.fresh();
+        assert_eq!(w.stack.bind(id, at(address, 80)), Err(Error::AddressNotAvailable));
+        set(&mut w, id, |options| options.free_bind = true);
+        assert_eq!(w.stack.bind(id, at(address, 80)), result, "{address}");
+    }
+}
+
+/// `IP_BIND_ADDRESS_NO_PORT`: bind fixes the address, connect the port, and so two sockets may have the same one towards
+/// different peers; listen chooses one too.
+#[test]
+fn bind_without_a_port() {
+    let mut w = Wire::new(
+        Config {
+            ephemeral_ports: 40_000..=40_000,
+            ..config()
+        },
+        WE_CONNECT,
+    );
+    let far = |last| at(IpAddr::from([10, 0, 0, last]), 80);
+    for last in [1, 3] {
+        let id = w.fresh();
+        set(&mut w, id, |options| options.bind_without_port = true);
+        assert_eq!(w.stack.bind(id, at(OURS, 0)), Ok(()));
+        assert_eq!(w.stack.local_address(id), Ok(at(OURS, 0)));
+        assert_eq!(w.stack.bind(id, at(OURS, 0)), Ok(()), "as in Linux: it has no port yet");
+        assert_eq!(w.stack.connect(w.now, id, far(last)), Err(Error::InProgress));
+        assert_eq!(w.stack.local_address(id), Ok(at(OURS, 40_000)));
+        if last == 3 {
+            w.stack.disconnect(w.now, id).expect("disconnect");
+            assert_eq!(w.stack.local_address(id), Ok(at(OURS, 0)));
+        }
+    }
+    let mut w = Wire::new(config(), WE_LISTEN);
+    let id = w.fresh();
+    set(&mut w, id, |options| options.bind_without_port = true);
+    assert_eq!(w.stack.bind(id, at(OURS, 0)), Ok(()));
+    assert_eq!(w.stack.listen(w.now, id, 1), Ok(()));
+    let local = w.stack.local_address(id).expect("an address");
+    assert!(local.ip() == OURS && local.port() != 0, "{local}");
+    let plain = w.fresh();
+    assert_eq!(w.stack.bind(plain, at(OURS, 80)), Ok(()));
+    set(&mut w, plain, |options| options.bind_without_port = true);
+    assert_eq!(w.stack.bind(plain, at(OURS, 0)), Err(Error::InvalidArgument));
+}

@@ -200,3 +200,31 @@ fn bbr_lives_through_a_timeout() {
     }
     assert!(w.info().cwnd > 10, "{}", w.info().cwnd);
 }
+
+/// `SO_MAX_PACING_RATE`: no algorithm lets text leave faster, nor one that would not pace at all; 0 is no limit.
+#[test]
+fn the_user_sets_a_pace() {
+    for algorithm in Algorithm::ALL {
+        let mut w = Wire::connected_over(config(), "win 65535 <mss 1000>", ms(10));
+        w.set(|options| {
+            options.congestion = algorithm;
+            options.max_pacing_rate = 50_000;
+        });
+        assert_eq!((w.info().pacing_rate, w.info().max_pacing_rate), (Some(50_000), 50_000));
+        w.write(8000);
+        let mut sent = w.drain().len();
+        assert!(sent < 4, "{algorithm:?}: {sent} at once");
+        let begin = w.now;
+        let segments = w.elapse(ms(190));
+        sent += segments.len();
+        assert_eq!(sent, 8, "{algorithm:?}");
+        let last = segments.last().expect("a segment").0;
+        assert!(
+            (100..170).contains(&last.as_millis()),
+            "{algorithm:?}: the last after {last:?}"
+        );
+        assert_eq!(w.now.since(begin), ms(190));
+        w.set(|options| options.max_pacing_rate = 0);
+        assert_ne!(w.info().pacing_rate, Some(50_000));
+    }
+}

@@ -105,3 +105,54 @@ fn ipv6_alone_takes_no_ipv4() {
     connect_all(&mut w, 1..31);
     assert_eq!((accepted(&mut w, alone).len(), accepted(&mut w, both).len()), (0, 30));
 }
+
+/// Who closes takes along what nobody has accepted of it, and moves nothing of the others: their half-open connections stay
+/// with them.
+#[test]
+fn half_open_connections_stay_with_their_listener() {
+    let mut w = Wire::new(config(), Ports(SERVER, 1));
+    let at = SocketAddr::new(OURS, SERVER);
+    let [one, other] = [0, 1].map(|_| listener(&mut w.stack, at).expect("beside the other"));
+    for port in 1..41 {
+        w.ports = Ports(SERVER, port);
+        w.peer("S 0:0(0) win 65535 <mss 1000>");
+        w.sees("S. 0:0(0) ack 1");
+    }
+    w.stack.close(Instant::ZERO, one).expect("close");
+    let left = w.stack.census().half_open;
+    assert!((5..36).contains(&left), "{left}");
+    for port in 1..41 {
+        w.ports = Ports(SERVER, port);
+        w.peer(". 1:1(0) ack 1");
+    }
+    assert_eq!(w.drain().len(), 40 - left, "an RST for each whose listener is gone");
+    assert_eq!(accepted(&mut w, other).len(), left);
+}
+
+/// Linux's rules of bind, case by case: one option in common, which beside a listener is this one.
+#[test]
+fn who_may_be_bound_beside_whom() {
+    let kinds = [(false, false), (false, true), (true, false), (true, true)];
+    let bound = |stack: &mut Stack, (reuse_address, reuse_port): (bool, bool)| {
+        let id = socket(stack, Family::V4, reuse_port);
+        let mut options = stack.options(id).expect("options");
+        options.reuse_address = reuse_address;
+        stack.set_options(Instant::ZERO, id, options).expect("set");
+        stack.bind(id, SocketAddr::new(OURS, SERVER)).map(|()| id)
+    };
+    for first in kinds {
+        for second in kinds {
+            for listens in [false, true] {
+                let mut stack = Stack::new(config());
+                let id = bound(&mut stack, first).expect("the first");
+                if listens {
+                    stack.listen(Instant::ZERO, id, 1).expect("listen");
+                }
+                let may = first.1 && second.1 || first.0 && second.0 && !listens;
+                let result = bound(&mut stack, second).map(|_| ());
+                let expected = if may { Ok(()) } else { Err(Error::AddressInUse) };
+                assert_eq!(result, expected, "{first:?} listens {listens}, then {second:?}");
+            }
+        }
+    }
+}

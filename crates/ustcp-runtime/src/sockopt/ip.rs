@@ -32,6 +32,9 @@ pub(super) fn set_field(options: &mut Options, (level, name): (c_int, c_int), va
         (libc::IPPROTO_IP, libc::IP_TRANSPARENT) | (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT) => {
             options.transparent = int_at(value, 0)? != 0;
         }
+        (libc::IPPROTO_IP, libc::IP_FREEBIND) => options.free_bind = byte_or_int(value)? != 0,
+        (libc::IPPROTO_IPV6, libc::IPV6_FREEBIND) => options.free_bind = int_at(value, 0)? != 0,
+        (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT) => options.bind_without_port = byte_or_int(value)? != 0,
         (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
             let class: Option<u8> = limit(int_at(value, 0)?, &TRAFFIC_CLASS)?;
             options.traffic_class = class.unwrap_or(0) & !ECN;
@@ -54,6 +57,10 @@ pub(super) fn field(stack: &Stack, options: &Options, (level, name): (c_int, c_i
         (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
             Ok(options.error_queue.into())
         }
+        (libc::IPPROTO_IP, libc::IP_FREEBIND) | (libc::IPPROTO_IPV6, libc::IPV6_FREEBIND) => {
+            Ok(options.free_bind.into())
+        }
+        (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT) => Ok(options.bind_without_port.into()),
         _ => Err(Errno(ENOPROTOOPT)),
     }
 }

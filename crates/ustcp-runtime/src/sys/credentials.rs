@@ -1,5 +1,7 @@
 //! Who runs this program.
 
+use libc::c_int;
+
 /// Whether the program has rights its user has not (set-user-ID, set-group-ID, file capabilities): then the user's
 /// environment is not to be trusted. getauxval(3), AT_SECURE.
 pub(crate) fn has_borrowed_rights() -> bool {
@@ -11,4 +13,34 @@ pub(crate) fn has_borrowed_rights() -> bool {
 pub(crate) fn user() -> libc::uid_t {
     // SAFETY: only reads the process's credentials and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// Of <linux/capability.h>.
+pub(crate) const CAP_NET_ADMIN: c_int = 12;
+pub(crate) const CAP_NET_RAW: c_int = 13;
+
+/// Whether this thread has one of capabilities(7) in force, by its number, below 32. A process that cannot ask has none.
+pub(crate) fn has_capability(number: c_int) -> bool {
+    /// `struct __user_cap_header_struct` of <linux/capability.h>.
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: c_int,
+    }
+    /// `struct __user_cap_data_struct`: one for each 32 capabilities.
+    #[derive(Clone, Copy, Default)]
+    #[repr(C)]
+    struct Data {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let mut header = Header {
+        version: 0x2008_0522, // _LINUX_CAPABILITY_VERSION_3
+        pid: 0,
+    };
+    let mut data = [Data::default(); 2];
+    // SAFETY: both pointers are to local values of the layout that this version of the call reads and writes.
+    let result = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
+    result == 0 && data[0].effective >> number & 1 == 1
 }
