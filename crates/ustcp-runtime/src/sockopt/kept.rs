@@ -114,7 +114,7 @@ pub(super) fn set(kept: &mut Kept, (level, name): (c_int, c_int), value: &[u8]) 
         // One device, which nobody need name; no options of IPv4; and what Linux has where it is not allowed or not built in.
         (SOL_SOCKET, libc::SO_BINDTODEVICE) if value.first().is_none_or(|first| *first == 0) => Ok(()),
         (SOL_SOCKET, libc::SO_BINDTODEVICE) => Err(Errno(libc::ENODEV)),
-        (SOL_SOCKET, libc::SO_BSDCOMPAT) => Ok(()),
+        (SOL_SOCKET, libc::SO_BSDCOMPAT) => number().map(drop),
         (SOL_SOCKET, libc::SO_PASSCRED | libc::SO_PASSSEC) => Err(Errno(EOPNOTSUPP)),
         (IPPROTO_IP, libc::IP_OPTIONS) if value.is_empty() => Ok(()),
         (IPPROTO_TCP, libc::TCP_ULP) => Err(Errno(libc::ENOENT)),
