@@ -90,7 +90,7 @@ differential: apt-test python-module
 test-programs: capi-prefix
 	@echo "== real programs, unchanged, on ustcp"
 	tests/programs/install $(APT_PROGRAMS) $$(cd tests && python3 -m programs packages)
-	cd tests && python3 -m programs run $(if $(WRITE),--write) $(PROGRAMS)
+	cd tests && python3 -m programs $(if $(WRITE),--write) $(PROGRAMS)
 
 bench: examples build/bench/load build/bench/server python-module
 	python3 tests/bench/run.py $(BENCH)

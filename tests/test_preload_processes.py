@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
-import select
 import socket
 import subprocess
 import sys
@@ -13,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from conftest import COMMANDS, ROOT
-from harness.command import ustcp
 from harness.netns import OURS, PEER
 from harness.puppet import Puppet, until
 
@@ -83,22 +80,6 @@ def connected(ours: Puppet, theirs: Puppet, port: int = 7000):
     peer = listener.accept()
     listener.close()
     return sock, peer
-
-
-def sockets(engine) -> list[dict]:
-    return json.loads(ustcp("ss", "-a", "--json", net=engine.net, USTCP_ENGINE=str(engine.directory)).stdout)
-
-
-def test_the_peer_of_a_killed_program_is_told(engine, puppets):
-    ours, theirs = puppets
-    sock, peer = connected(ours, theirs)
-    pouring = sock.start("pour", 1 << 30, 1)
-    draining = peer.start("drain")
-    until(lambda: peer.poll() & select.POLLIN, lambda: "nothing flows")
-    ours.kill()
-    draining.result()  # to the end, not to a timeout
-    with pytest.raises(EOFError):
-        pouring.result()
 
 
 def test_the_death_of_the_engine_is_a_reset_and_no_hang(engine, puppets):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from .command import USTCP, ustcp
@@ -82,3 +84,19 @@ class Engine:
         return subprocess.run(
             self.command(*command), capture_output=True, text=True, timeout=timeout, check=False, **more
         )
+
+    def start(self, *command: str, **more) -> subprocess.Popen:
+        """A program on it, in the background."""
+        return subprocess.Popen(self.command(*command), **more)
+
+    def sockets(self) -> list[dict]:
+        """All that it has, TIME-WAIT among them."""
+        done = ustcp("ss", "-a", "--json", net=self.net, USTCP_ENGINE=str(self.directory))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def is_empty(self) -> None:
+        """Waits until it has no socket left but in TIME-WAIT; its answers are what takes the time."""
+        limit = time.monotonic() + 20
+        while left := [socket for socket in self.sockets() if socket["state"] != "TIME-WAIT"]:
+            assert time.monotonic() < limit, f"left in the engine: {left}"

@@ -1,7 +1,8 @@
 """`make test-programs`: real programs with ustcp's TCP in place of the kernel's, and docs/programs.md.
 
-    python3 -m programs [--write] [--only NAME ...] [--placement kernel|server|client|both ...] [--jobs N]
-    python3 -m programs packages        the Debian packages that this needs
+    python3 -m programs [run] [--write] [--only NAME ...] [--placement kernel|server|client|both ...] [--jobs N]
+    python3 -m programs cpython [--only SUITE ...]      CPython's suites alone
+    python3 -m programs packages                        the Debian packages that this needs
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ import argparse
 import fnmatch
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from harness.netns import missing 
-from programs import everything, page 
+from programs import cpython, everything, page 
 from programs.catalogue import BOTH, CLIENT, KERNEL, SERVER, Scenario, packages, scenarios 
+from programs.cpython import Suite
 from programs.runner import Result, Runner, runs 
 
 
@@ -39,9 +44,25 @@ def report(results: list[Result]) -> int:
     return len(wrong)
 
 
+def python_suites(directory: Path, asked: argparse.Namespace) -> tuple[list[Suite], Callable[[], None]]:
+    """What they came to, and what runs again those cases that have failed."""
+    directory.mkdir()
+    names = [name for name in cpython.SUITES if not asked.only or any(fnmatch.fnmatchcase(name, p) for p in asked.only)]
+    suites = cpython.Suites(directory, asked.jobs)
+    tested = suites.all(names, lambda suite: print(f"          {suite}", flush=True))
+    return tested, lambda: suites.once_more(tested)
+
+
+def report_suites(suites: list[Suite]) -> int:
+    wrong = [(suite, line) for suite in suites for line in suite.wrong]
+    for suite, line in wrong:
+        print(f"\n== CPython's {suite.name}: {line}", file=sys.stderr)
+    return len(wrong)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["run", "packages"], default="run")
+    parser.add_argument("what", nargs="?", choices=["run", "cpython", "packages"], default="run")
     parser.add_argument("--write", action="store_true", help="write docs/programs.md from this run")
     parser.add_argument("--only", nargs="*", default=[], help="scenarios or programs, with wildcards")
     parser.add_argument("--placement", nargs="*", default=[SERVER, CLIENT, BOTH], help="kernel alone: the baseline only")
@@ -61,13 +82,17 @@ def main() -> int:
         print(f"no programs here: {reason}", file=sys.stderr)
         return 1
     start = time.monotonic()
-    with Runner(asked.jobs) as runner:
-        results = runner.all(runs(chosen(asked.only), set(asked.placement), asked.with_shim_only), told)
-    wrong = report(results)
+    partial = bool(asked.only) or set(asked.placement) != {SERVER, CLIENT, BOTH}
+    with Runner(asked.jobs) as runner, ThreadPoolExecutor(1) as beside:
+        # They wait more than they work, so they run beside the scenarios.
+        suites = beside.submit(python_suites, runner.root / "cpython", asked) if asked.what == "cpython" or not partial else None
+        wanted = [] if asked.what == "cpython" else runs(chosen(asked.only), set(asked.placement), asked.with_shim_only)
+        results = runner.all(wanted, told)
+        tested, once_more = suites.result() if suites else ([], lambda: None)
+        once_more()
+    wrong = report(results) + report_suites(tested)
     print(f"in {time.monotonic() - start:.0f} s")
-    if asked.only or set(asked.placement) != {SERVER, CLIENT, BOTH}:
-        return 1 if wrong else 0
-    return page.settle(results, asked.write)
+    return (1 if wrong else 0) if partial or asked.what == "cpython" else page.settle(results, tested, asked.write)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 KERNEL, SERVER, CLIENT, BOTH = "kernel", "server", "client", "both"
 
 
+# Debian's programs, not what else this machine may have under their names.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
 @dataclass
 class Scenario:
     """One story with a server and a client in it, played once for each placement."""
@@ -48,7 +52,7 @@ class Program:
 
     def running_version(self) -> str:
         """The first thing like a version in what the program says of itself."""
-        done = subprocess.run(self.version, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(self.version, env={"PATH": PATH}, capture_output=True, text=True, timeout=30, check=False)
         found = re.search(r"\d+(\.\d+)+(p\d+)?", done.stdout + done.stderr)
         return found[0] if found else "?"
 
@@ -67,4 +71,7 @@ def scenarios() -> dict[str, Scenario]:
 
 
 def packages() -> list[str]:
-    return sorted({package for program in PROGRAMS for package in program.packages})
+    """Debian's names. That of CPython's own suites has the version in it."""
+    said = subprocess.run(["/usr/bin/python3", "--version"], capture_output=True, text=True, check=True).stdout
+    suites = f"libpython{'.'.join(said.split()[1].split('.')[:2])}-testsuite"
+    return sorted({package for program in PROGRAMS for package in program.packages} | {suites})

@@ -16,7 +16,10 @@ SSH = program(
 )  # fmt: skip
 GIT = program("git daemon, git clone", "git", "git --version", "4 commits with files of 2 MiB cloned by 3 clients at once, fsck, push; exec with the connection as descriptors 0 and 1")
 RSYNC = program("rsync", "rsync", "rsync --version", "a daemon in a chroot: a tree down, changed, and up again; a refused port")
-VSFTPD = program("vsftpd, curl", "vsftpd curl", "dpkg-query -W vsftpd", "8 MiB down and up by passive and by active connections; descriptors passed between processes; seccomp as Debian has it")
+VSFTPD = program(
+    "vsftpd, curl", "vsftpd curl", "dpkg-query -W vsftpd", "8 MiB down and up by passive and by active connections; descriptors passed between processes; chroot",
+    "needs `isolate_network=NO`: otherwise its sessions are in another network namespace and in another root, where the engine is not to be found",
+)  # fmt: skip
 
 
 @SSH.scenario(SERVER, CLIENT, BOTH, seconds=60)
@@ -86,7 +89,8 @@ def rsync(stage: Stage) -> None:
         (module / f"file-{number}").write_bytes(stage.sample(1).read_bytes()[number * 1000 :])
     settings = ["use chroot = yes", "uid = root", "gid = root", "log file = /dev/stdout", "[tree]", f"path = {module}", "read only = no"]
     configuration = stage.file("rsyncd.conf", "\n".join(settings) + "\n")
-    server = stage.server.start("rsync", "--daemon", "--no-detach", f"--config={configuration}", "--port=8730", ready="listening on port")
+    server = stage.server.start("rsync", "--daemon", "--no-detach", f"--config={configuration}", "--port=8730")
+    stage.client.answers(8730, server)  # it says that it listens before it does
     address = f"rsync://{stage.server.host}:8730/tree/"
     copy = stage.directory / "copy"
     stage.client.run("rsync", "-a", address, copy)
@@ -117,6 +121,7 @@ def vsftpd(stage: Stage) -> None:
         "listen": "YES", "background": "NO", "anonymous_enable": "YES", "anon_root": root, "no_anon_password": "YES",
         "write_enable": "YES", "anon_upload_enable": "YES", "anon_umask": "022", "listen_port": 2121,
         "secure_chroot_dir": "/run/vsftpd/empty", "connect_from_port_20": "YES", "pasv_min_port": 40000, "pasv_max_port": 40100,
+        "isolate_network": "NO",
     }  # fmt: skip
     configuration = stage.file("vsftpd.conf", "".join(f"{name}={value}\n" for name, value in settings.items()))
     server = stage.server.start("vsftpd", configuration)

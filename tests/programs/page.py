@@ -7,7 +7,9 @@ import re
 import sys
 from pathlib import Path
 
+from . import cpython
 from .catalogue import BOTH, CLIENT, KERNEL, PROGRAMS, SERVER, Program
+from .cpython import Suite
 from .runner import Result
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/programs.md"
@@ -31,9 +33,20 @@ end on the kernel's TCP behind the TUN device; *as client* of a server on the ke
 """
 
 
-def settle(results: list[Result], write: bool) -> int:
+CPYTHON = """
+## CPython's own suites
+
+Debian's python3 and its installed test package, with `--loopback ustcp` and `lo` down: every case that makes a TCP socket
+and passes on the kernel. The cases that make none run under the shim too, with `lo` up, and pass as on the kernel.
+
+| suite | cases with TCP sockets | excluded |
+|---|---|---|
+"""
+
+
+def settle(results: list[Result], suites: list[Suite], write: bool) -> int:
     """Writes the page, or compares it with the one that is committed. Versions may differ: they are the machine's."""
-    text = HEAD + "".join(row(program, results) for program in PROGRAMS)
+    text = HEAD + "".join(row(program, results) for program in PROGRAMS) + CPYTHON + "".join(map(suite_row, suites)) + excluded()
     broken = any(result.wrong for result in results if result.run.placement == KERNEL)
     if write:
         PAGE.write_text(text)
@@ -54,6 +67,16 @@ def cell(program: Program, placement: str, results: list[Result]) -> str:
     if not concerned:
         return ""
     return "fails" if any(result.wrong for result in concerned) else "passed"
+
+
+def suite_row(suite: Suite) -> str:
+    told = "fail" if suite.wrong else "pass" if suite.counted else "has none"
+    return f"| `{suite.name}` | {told} | {suite.excluded or ''} |\n"
+
+
+def excluded() -> str:
+    lines = [f"| `{pattern}` | {why} |\n" for pattern, why in cpython.exclusions().items()]
+    return "\nExcluded:\n\n| case | why |\n|---|---|\n" + "".join(lines) if lines else "\nNo case is excluded.\n"
 
 
 def without_versions(page: str) -> str:

@@ -16,6 +16,12 @@ HTTP_SERVER = program("python3 http.server, urllib", "python3 curl", f"{PYTHON} 
 ASYNCIO = program("python3 asyncio", "python3", f"{PYTHON} --version", "a server with 200 connections open at once; 200 KB up each, half-close, the sum down")
 NODE = program("node http", "nodejs", "node --version", "20 downloads at once over 8 connections that are kept, 8 MiB up")
 CLUSTER = program("node cluster", "nodejs curl", "node --version", "2 workers that share a port: connections handed out by the primary, and accepted by the workers")
+PERL = program("perl", "perl", "perl --version", "IO::Socket: fork for each of 10 clients at once; 2 MiB up through buffered output, half-close, the sum down; a refused port")
+BASH = program("bash, cat", "bash nginx-light", "bash --version", "2 MiB over /dev/tcp: the connection as a redirection, inherited by `cat`; a refused port")
+GO = program(
+    "hey (Go)", "hey nginx-light", "dpkg-query -W hey", "200 requests by 5 clients, to nginx on ustcp; named by `--explain`",
+    "Go makes its system calls itself: it runs unharmed, and stays on the kernel's TCP",
+)  # fmt: skip
 
 
 @HTTP_SERVER.scenario(SERVER, CLIENT, BOTH)
@@ -65,3 +71,35 @@ def node_cluster(stage: Stage) -> None:
         if how == "rr":
             stage.holds(len(set(answers)) == 2, "both workers are given connections")
         server.stop(expected=0)
+
+
+@PERL.scenario(SERVER, CLIENT, BOTH)
+def perl(stage: Stage) -> None:
+    server = stage.server.start("perl", SCRIPTS / "sums.pl", 7000, ready="serving")
+
+    def ask(_: int) -> None:
+        told = stage.client.run("perl", SCRIPTS / "ask.pl", stage.server.host, 7000, stage.sample(2)).text
+        stage.holds(told == f"{digest(stage.sample(2))}\n", told)
+
+    stage.together(ask, 10)
+    stage.client.run("perl", SCRIPTS / "ask.pl", stage.server.host, 9, stage.sample(2), code=111)
+    server.stop()
+
+
+@BASH.scenario(CLIENT)
+def bash(stage: Stage) -> None:
+    server = nginx.start(stage, stage.server)
+    fetch = ("bash", SCRIPTS / "fetch.sh", stage.server.host)
+    stage.same(stage.client.run(*fetch, nginx.PORT, "/sample-2").out, stage.sample(2), "the page")
+    stage.client.run(*fetch, 9, "/sample-2", code=3)
+    server.stop()
+
+
+@GO.scenario(BOTH)
+def go(stage: Stage) -> None:
+    server = nginx.start(stage, stage.server)
+    done = stage.client.run("hey", "-n", 200, "-c", 5, url(stage, "small"), explain=True)
+    stage.holds(re.search(r"\[200\]\s+200 responses", done.text), done.text)
+    if stage.client.shimmed:
+        stage.holds(re.search(r"\bGo\b", done.err.decode()), f"--explain says that it is a Go program: {done.err.decode()}")
+    server.stop()

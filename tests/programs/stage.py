@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from .catalogue import PATH
+
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE / "scripts"
 
@@ -106,8 +108,12 @@ class Side:
     def __init__(self, stage: Stage, host: str, prefix: Sequence[str] = (), environment: dict[str, str] | None = None) -> None:
         self.stage, self.host = stage, host
         self._prefix, self._environment = list(prefix), environment or {}
+        self.shimmed = "run" in self._prefix
 
-    def command(self, words: Sequence[object], user: str | None = None) -> list[str]:
+    def command(self, words: Sequence[object], user: str | None = None, explain: bool = False) -> list[str]:
+        if explain and self.shimmed:
+            before, after = self._prefix[:-1], self._prefix[-1:]
+            return [*before, "--explain", *after, *map(str, words)]
         drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
         return [*self._prefix, *drop, *map(str, words)]
 
@@ -121,12 +127,12 @@ class Side:
         return running.says(ready) if ready else running
 
     def run(
-        self, *words: object, code: int | None = 0, input: bytes | Path | None = None, fact: bool = True, user=None, env=None, cwd=None
+        self, *words: object, code: int | None = 0, input: bytes | Path | None = None, fact: bool = True, explain: bool = False, user=None, env=None, cwd=None
     ) -> Done:
         """Runs a program to its end. Its exit code is a fact (but for one that is asked again and again), and must be `code`."""
         stdin = open(input, "rb") if isinstance(input, Path) else subprocess.PIPE if input is not None else subprocess.DEVNULL
         process = subprocess.Popen(
-            self.command(words, user), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **self._settings(cwd, env)
+            self.command(words, user, explain), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **self._settings(cwd, env)
         )
         try:
             out, err = process.communicate(input if isinstance(input, bytes) else None, self.stage.patience)
@@ -163,8 +169,7 @@ class Stage:
         self.running: list[Running] = []
         self.server: Side
         self.client: Side
-        path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
-        self.environment = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": str(directory), "TMPDIR": str(directory)}
+        self.environment = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": str(directory), "TMPDIR": str(directory)}
 
     def here(self, *words: object, user: str | None = None, cwd: Path | None = None) -> str:
         """Prepares something with a command that has no part in the network."""
@@ -182,9 +187,11 @@ class Stage:
                 raise Failed(f"never came: {what}")
 
     def together(self, deed: Callable[[int], object], count: int) -> None:
-        """Does it so many times at once."""
+        """Does it so many times at once. Which is done first is chance, so their facts are put in order."""
+        before = len(self.facts)
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(deed, range(count)))
+        self.facts[before:] = sorted(self.facts[before:], key=str)
 
     def fact(self, label: str, value: object) -> None:
         self.facts.append([label, value])

@@ -1,0 +1,143 @@
+"""Programs on the engine that end in the middle of something: the peer is told, and the engine keeps nothing of them."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from harness.netns import PEER
+from harness.puppet import until
+from harness.shim import Engine
+
+PORT = 7000
+ROUNDS, TOGETHER = 6, 4
+# KiB. A round has some 5 MB in flight.
+GROWTH = 3 << 10
+
+SENDER = f"""
+import socket
+s = socket.create_connection(("{PEER}", {PORT}))
+while True:
+    s.sendall(bytes(1 << 16))
+"""
+RECEIVER = f"""
+import socket
+s = socket.create_connection(("{PEER}", {PORT}))
+while True:
+    s.recv(1 << 16)
+"""
+# It never reads: what has come lies in its descriptor when it dies.
+SLEEPER = f"""
+import signal, socket
+s = socket.create_connection(("{PEER}", {PORT}))
+signal.pause()
+"""
+
+
+def listener(engine: Engine) -> socket.socket:
+    def listen() -> socket.socket:
+        made = socket.create_server((PEER, PORT), backlog=64)
+        made.settimeout(20)
+        return made
+
+    return engine.net.inside(listen)
+
+
+def connected(engine: Engine, server: socket.socket, program: str) -> tuple[subprocess.Popen, socket.socket]:
+    process = engine.start(sys.executable, "-c", program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    connection = server.accept()[0]
+    connection.settimeout(20)
+    return process, connection
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(20) == -signal.SIGKILL
+
+
+def the_end(connection: socket.socket) -> str:
+    """How reading ends."""
+    try:
+        while connection.recv(1 << 16):
+            pass
+    except ConnectionResetError:
+        return "reset"
+    return "end of file"
+
+
+def sends_until_told(connection: socket.socket) -> str:
+    try:
+        while True:
+            connection.sendall(bytes(1 << 16))
+    except (ConnectionResetError, BrokenPipeError):
+        return "reset"
+
+
+def test_a_sender_is_killed(engine: Engine):
+    """What it had written still comes, and then its FIN."""
+    with listener(engine) as server:
+        process, connection = connected(engine, server, SENDER)
+        with connection:
+            for _ in range(100):
+                connection.recv(1 << 16)
+            kill(process)
+            assert the_end(connection) == "end of file"
+
+
+def test_a_receiver_is_killed(engine: Engine):
+    """Text for a program that is no more is answered with RST."""
+    with listener(engine) as server:
+        process, connection = connected(engine, server, RECEIVER)
+        with connection:
+            for _ in range(100):
+                connection.sendall(bytes(1 << 16))
+            kill(process)
+            assert sends_until_told(connection) == "reset"
+
+
+def test_a_program_is_killed_that_has_not_read(engine: Engine):
+    """Its peer has filled every buffer on the way, and is reset at once."""
+    with listener(engine) as server:
+        process, connection = connected(engine, server, SLEEPER)
+        with connection:
+            fill(connection)
+            kill(process)
+            assert the_end(connection) == "reset"
+
+
+def fill(connection: socket.socket) -> None:
+    connection.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        while True:
+            connection.sendall(bytes(1 << 16))
+    connection.settimeout(20)
+
+
+def test_nothing_is_left_in_the_engine(engine: Engine):
+    """Descriptors come back to what they were after each round of killed programs, and memory to what it was after earlier
+    ones: the least of several, as the allocator gives a hole in its heap back when it likes."""
+    descriptors = engine.descriptors()
+    resident = []
+    with listener(engine) as server:
+        for _ in range(2 * ROUNDS):
+            a_round(engine, server)
+            until(lambda: engine.descriptors() == descriptors, lambda: f"{engine.descriptors()} descriptors, not {descriptors}")
+            resident.append(engine.resident_kib())
+    assert min(resident[ROUNDS:]) - min(resident[:ROUNDS]) < GROWTH, resident
+
+
+def a_round(engine: Engine, server: socket.socket) -> None:
+    pairs = [connected(engine, server, program) for program in (SENDER, RECEIVER, SLEEPER) for _ in range(TOGETHER)]
+    for number, (_, connection) in enumerate(pairs):
+        if number >= TOGETHER:
+            connection.sendall(bytes(1 << 16))
+        else:
+            connection.recv(1 << 16)
+    for process, connection in pairs:
+        kill(process)
+        connection.close()
+    engine.is_empty()
