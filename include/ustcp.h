@@ -19,6 +19,11 @@
  *
  * fork. The stack stays with the parent: in the child every call on an inherited socket is EBADF. exec closes them.
  *
+ * An engine. Where USTCP_ENGINE is set in the environment at the first call, the stack is the process of that name
+ * (`ustcp up`) and this library its client. A descriptor is then the kernel's own and whole: read, write, sendfile, dup,
+ * fcntl, close, fork, exec and passing it to another process are native, and each holder may use ustcp_* on it. It is
+ * close-on-exec when asked, and a close leaves calls that wait on it alone. docs/c-api.md has what else is different.
+ *
  * Memory. Pointers are the caller's before, during and after a call, unless a comment says otherwise. Those to control
  * structures (addresses, lengths, options, vectors) are checked: EFAULT. Those to data are not, except for addresses
  * that can never be mapped. Under "Safety" a comment says what the caller promises.
@@ -280,13 +285,17 @@ extern "C" {
  * At exit(3), and in `ustcp_fini`, connections get their FIN and at most `exit_wait_ms` for its acknowledgement. A child
  * after fork has no stack: every call on an inherited socket is `EBADF` there, and it may start a stack of its own.
  *
+ * With `USTCP_ENGINE` set it makes sure of that engine, which has its configuration: any member that is set is an error.
+ *
  * Returns 0, or -1 and sets `errno`:
  * - `EALREADY`: it runs already.
  * - `EPERM`: no permission to make or open the device. `EBUSY`: another program has it.
  * - `ENODEV`: there are no TUN devices here. `EBADF`, `EBADFD`, `ENOTTY`: `tun_fd` is not open, or no TUN device.
  * - `EINVAL`: a member makes no sense (a variable that does is told of and ignored), or the size of `config` does not.
  *   `E2BIG`: it has members that this library does not know, and they are set.
- * - `EOPNOTSUPP`: `offload` is `on` and the device does not grant it.
+ * - `EOPNOTSUPP`: `offload` is `on` and the device does not grant it; or there is a configuration and an engine.
+ * - with `USTCP_ENGINE`: `ENETDOWN`: no engine runs there. `EACCES`: its directory is another user's or open to others, or
+ *   the token is wrong. `EPROTO`: it is of another version. `EINVAL`, `ENAMETOOLONG`, `ENOTDIR`: its name is none.
  * - `EFAULT`: `config`, or a string of it, is not readable.
  * - `EMFILE`, `ENFILE`, `ENOMEM`, and what opening the log and capture files sets.
  *
@@ -301,6 +310,7 @@ int ustcp_init(const struct ustcp_config *config);
  * still open fail with `ENETDOWN` from then on, and are still to be closed. Another `ustcp_init` may follow.
  *
  * Also happens at exit(3). Does nothing when there is no stack. Calls of other threads that wait return with `ENETDOWN`.
+ * At an engine nothing ends: its connections outlive the program.
  *
  * Returns 0.
  */
@@ -321,16 +331,20 @@ const char *ustcp_version(void);
  * - `protocol`: 0 or `IPPROTO_TCP`.
  *
  * The descriptor is valid natively for poll, select, epoll and fstat, and for nothing else: read, write, close, dup
- * and the like go through `ustcp_*`. It is the caller's until `ustcp_close`.
+ * and the like go through `ustcp_*`. It is the caller's until `ustcp_close`. At an engine (`USTCP_ENGINE`) it is a whole
+ * one, and close-on-exec with `SOCK_CLOEXEC` only.
  *
  * Returns the descriptor, or -1 and sets `errno`:
  * - `EAFNOSUPPORT`: another domain.
  * - `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`: another type or protocol.
  * - `EINVAL`: no such type, flag or protocol at all.
  * - `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`: no descriptor or memory left.
- * - what `ustcp_init` sets, if the stack has yet to start; `ENETDOWN` if it has ended or its device has gone.
+ * - what `ustcp_init` sets, if the stack has yet to start; `ENETDOWN` if it has ended or its device has gone, or if the
+ *   engine is not there.
  */
-int ustcp_socket(int domain, int type, int protocol);
+int ustcp_socket(int domain,
+                 int type,
+                 int protocol);
 
 /**
  * Gives the socket a local address; bind(2).
@@ -451,7 +465,8 @@ int ustcp_shutdown(int fd, int how);
  *
  * Returns at once, but with `SO_LINGER` on and some seconds only when the peer has acknowledged everything or that time
  * has passed, also with `O_NONBLOCK`, as in Linux. The descriptor is closed in any case: do not call again. Calls of other
- * threads that wait on it return with `EBADF`.
+ * threads that wait on it return with `EBADF`. At an engine it is the kernel's close: the connection ends with its last
+ * descriptor, at once also with `SO_LINGER` on and some seconds, and who waits on it waits on.
  *
  * Returns 0, or -1 and sets `errno`:
  * - `EBADF`: not a descriptor of this library; also the second time.
@@ -812,6 +827,8 @@ int ustcp_getsockopt(int fd, int level, int optname, void *optval, socklen_t *op
  *   ignored. `F_GETFD`: always `FD_CLOEXEC`. `F_SETFD`: takes `FD_CLOEXEC` only: what the descriptor stands for does
  *   not outlive exec.
  * - `arg`: the flags, for the two that set.
+ *
+ * At an engine it is the kernel's, with all its commands.
  *
  * Returns the flags or 0, or -1 and sets `errno`:
  * - `EINVAL`: another `cmd` (also `F_DUPFD`: the library cannot follow copies), or `F_SETFD` without `FD_CLOEXEC`.

@@ -1,7 +1,8 @@
 """The stage of every scenario: our side at 10.77.0.2, the kernel's TCP at 10.77.0.1, a capture on the device between.
 
-Our side is, in turn, a C program on libustcp, a Python program on `import ustcp`, a program of the kernel's sockets on an
-engine under libustcp_preload.so, and (to judge the scenario itself) the kernel's own TCP in a second namespace.
+Our side is, in turn, a C program on libustcp, a Python program on `import ustcp`, the C program as the client of an engine
+(USTCP_ENGINE), a program of the kernel's sockets on an engine under libustcp_preload.so, and (to judge the scenario itself)
+the kernel's own TCP in a second namespace.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ pytest_plugins = ["harness.python"]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-STACKS = ("c", "python", "shim", "kernel")
+OUR_STACKS = ("c", "python", "c-engine", "shim")
+STACKS = (*OUR_STACKS, "kernel")
+ENGINE = ("c-engine", "shim")  # whose stack is an engine
 COMMANDS = {
     "c": [str(BUILD / "tests/puppet-ustcp")],
     "python": [sys.executable, str(ROOT / "tests/puppet/puppet.py")],
+    "c-engine": [str(BUILD / "tests/puppet-ustcp")],
     "shim": [str(BUILD / "tests/puppet-kernel")],
     "kernel": [str(BUILD / "tests/puppet-kernel")],
 }
@@ -37,7 +41,7 @@ COMMANDS = {
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("USTCP_SECRET", "none")  # tests leave no keys on the machine
     for line in (
-        "stacks(*names): which of c, python, shim and kernel play our side; default all",
+        f"stacks(*names): which of {', '.join(STACKS)} play our side; ours: all but the last; default all",
         "environment(**variables): USTCP_ variables of our side",
         "flags(*names): what tshark's TCP analysis may raise because of what the test does",
         "ipv6: both sides have an address of IPv6 too, and connect and accept by it",
@@ -49,7 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "stage" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("stacks")
-        metafunc.parametrize("stage", marker.args if marker else STACKS, indirect=True)
+        names = marker.args if marker else STACKS
+        metafunc.parametrize("stage", OUR_STACKS if names == ("ours",) else names, indirect=True)
 
 
 @functools.cache
@@ -104,7 +109,7 @@ class Stage:
 
     @property
     def on_engine(self) -> bool:
-        return self.stack == "shim"
+        return self.stack in ENGINE
 
     def set_up(self) -> None:
         for namespace in filter(None, (self.net, self.far)):
@@ -125,7 +130,9 @@ class Stage:
     def start_ours(self) -> Puppet:
         """Another program of the kind that plays our side."""
         if self.engine:
-            ours = Puppet(COMMANDS[self.stack], self.net, **self.engine.environment)
+            preload = self.stack == "shim"
+            environment = self.engine.environment if preload else self.engine.named
+            ours = Puppet(COMMANDS[self.stack], self.net, **environment)
             ours.log = self._log
         else:
             log = None if self.on_kernel else self._new_log()

@@ -39,7 +39,7 @@ def test_with_offload(stage, role):
 @pytest.mark.no_wire
 @pytest.mark.timeout(120 + 4 * SIZE // MEBIBYTE)
 @pytest.mark.environment(USTCP_OFFLOAD="off")
-@pytest.mark.stacks("c", "python", "shim")
+@pytest.mark.stacks("ours")
 # The queue of a TUN holds packets, not bytes: without super-segments it may overflow, which is loss like any other.
 @pytest.mark.flags(*LOSS)
 def test_without_offload(stage, role):
@@ -59,7 +59,7 @@ def test_over_ipv6_with_offload(stage, role):
 @pytest.mark.no_wire
 @pytest.mark.ipv6
 @pytest.mark.environment(USTCP_OFFLOAD="off")
-@pytest.mark.stacks("c", "python", "shim")
+@pytest.mark.stacks("ours")
 @pytest.mark.flags(*LOSS)
 def test_over_ipv6_without_offload(stage, role):
     stage.dump()
@@ -68,7 +68,7 @@ def test_over_ipv6_without_offload(stage, role):
 
 @pytest.mark.no_wire
 @pytest.mark.timeout(300)
-@pytest.mark.stacks("c", "python", "shim")
+@pytest.mark.stacks("ours")
 @pytest.mark.environment(USTCP_WEATHER="loss=3%,reorder=3%,seed=1")
 @pytest.mark.flags(*LOSS)
 def test_through_loss_and_reordering(stage):

@@ -108,7 +108,7 @@ class Barrier:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.stacks("c", "python", "shim")
+@pytest.mark.stacks("ours")
 @pytest.mark.flags(
     "retransmission", "spurious_retransmission", "duplicate_ack", "lost_segment", "ack_lost_segment", "out_of_order",
     "fast_retransmission", "keep_alive", "keep_alive_ack",
@@ -157,7 +157,7 @@ def still_serves(stage, ours, theirs) -> None:
     assert far.recv() == b"new"
 
 
-@pytest.mark.stacks("c", "python", "shim")
+@pytest.mark.stacks("ours")
 @pytest.mark.flags("retransmission", "spurious_retransmission", "duplicate_ack", "out_of_order")
 def test_contradictory_headers_are_dropped(stage):
     ours, theirs = stage.we_connect()
@@ -178,7 +178,7 @@ def test_contradictory_headers_are_dropped(stage):
     still_serves(stage, ours, theirs)
 
 
-@pytest.mark.stacks("c", "python", "shim")
+@pytest.mark.stacks("ours")
 @pytest.mark.no_wire
 def test_the_device_taken_away_ends_calls_with_an_error(stage):
     ours, _ = stage.we_connect()

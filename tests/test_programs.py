@@ -10,12 +10,31 @@ import pytest
 
 from conftest import BUILD, ROOT
 from harness.netns import Namespace
+from harness.shim import Engine
 
-SOURCES = sorted(path.stem for path in (ROOT / "tests/c").glob("*.c"))
+AT_AN_ENGINE = ["api", "engine", "options", "threads"]
+SOURCES = sorted(path.stem for path in (ROOT / "tests/c").glob("*.c") if path.stem != "engine")
 # Most are built a second time against the kernel's sockets, which judge what they expect.
 PROGRAMS = SOURCES + sorted(path.name for path in (BUILD / "tests").glob("*-kernel") if path.name[:-7] in SOURCES)
 # The library that panics on demand stands before the installed one.
 ENVIRONMENT = {"panic": {"LD_LIBRARY_PATH": str(BUILD / "tests/planted")}}
+
+
+@pytest.mark.parametrize("program", AT_AN_ENGINE)
+def test_program_at_an_engine(program: str, engine: Engine):
+    """The same on libustcp as the client of an engine; where a stream of AF_UNIX cannot do as TCP does, they say ON_ENGINE."""
+    command = engine.net.command(str(BUILD / "tests" / program))
+    environment = {**os.environ, **engine.named}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_engine_that_is_not_there_is_an_error_once_told(network: None, tmp_path: Path):
+    environment = {**os.environ, "USTCP_ENGINE": str(tmp_path / "none")}
+    command = [str(BUILD / "tests/engine"), "absent"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == f"ustcp: USTCP_ENGINE={tmp_path}/none: no engine runs there\n"
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -45,7 +45,7 @@ def test_the_port_is_taken_in_time_wait(stage):
         stage.ours.socket().bind(OURS, PORT)
 
 
-@pytest.mark.stacks("c", "python", "shim")
+@pytest.mark.stacks("ours")
 @pytest.mark.environment(USTCP_TIME_WAIT="1")
 @pytest.mark.flags("spurious_retransmission", "retransmission", "duplicate_ack", "out_of_order")
 def test_time_wait_ends_and_frees_the_port(stage):
@@ -61,7 +61,7 @@ def test_time_wait_ends_and_frees_the_port(stage):
     assert theirs.recv() == b"again"
 
 
-@pytest.mark.stacks("c", "python", "shim")
+@pytest.mark.stacks("ours")
 @pytest.mark.environment(USTCP_TIME_WAIT="1")
 @pytest.mark.flags("spurious_retransmission", "retransmission", "duplicate_ack", "out_of_order")
 def test_a_repeated_fin_restarts_the_clock(stage):

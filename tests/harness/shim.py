@@ -42,8 +42,13 @@ class Engine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a program is started with."""
-        return {"USTCP_ENGINE": str(self.directory), "LD_PRELOAD": str(PRELOAD)}
+        """What an unchanged program is started with."""
+        return {**self.named, "LD_PRELOAD": str(PRELOAD)}
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What a program on libustcp or `import ustcp` is started with."""
+        return {"USTCP_ENGINE": str(self.directory)}
 
     @property
     def token(self) -> bytes:

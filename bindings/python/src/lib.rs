@@ -4,6 +4,7 @@
 mod address;
 mod arguments;
 mod end;
+mod engine;
 mod failure;
 mod link;
 mod manual;
@@ -18,6 +19,8 @@ use pyo3::prelude::*;
 /// The private native module of the package ustcp.
 #[pymodule]
 mod _ustcp {
+    #[pymodule_export]
+    use crate::engine::{Engine, family_at_engine, is_engine_wanted};
     #[pymodule_export]
     use crate::link::{Link, describe, destination};
     #[pymodule_export]

@@ -7,7 +7,7 @@ use libc::{c_char, c_int, size_t};
 use ustcp_runtime::{Errno, Settings, StartError, process};
 
 use crate::boundary::boundary;
-use crate::memory;
+use crate::{engine, memory};
 
 /// What the stack is told; for `ustcp_init`. Begin with `USTCP_CONFIG_INIT`. A member that is 0 or null is as its
 /// environment variable says, and without that has the default named here. Strings are copied.
@@ -69,13 +69,17 @@ const LONGEST_STRING: usize = 4096;
 /// At exit(3), and in `ustcp_fini`, connections get their FIN and at most `exit_wait_ms` for its acknowledgement. A child
 /// after fork has no stack: every call on an inherited socket is `EBADF` there, and it may start a stack of its own.
 ///
+/// With `USTCP_ENGINE` set it makes sure of that engine, which has its configuration: any member that is set is an error.
+///
 /// Returns 0, or -1 and sets `errno`:
 /// - `EALREADY`: it runs already.
 /// - `EPERM`: no permission to make or open the device. `EBUSY`: another program has it.
 /// - `ENODEV`: there are no TUN devices here. `EBADF`, `EBADFD`, `ENOTTY`: `tun_fd` is not open, or no TUN device.
 /// - `EINVAL`: a member makes no sense (a variable that does is told of and ignored), or the size of `config` does not.
 ///   `E2BIG`: it has members that this library does not know, and they are set.
-/// - `EOPNOTSUPP`: `offload` is `on` and the device does not grant it.
+/// - `EOPNOTSUPP`: `offload` is `on` and the device does not grant it; or there is a configuration and an engine.
+/// - with `USTCP_ENGINE`: `ENETDOWN`: no engine runs there. `EACCES`: its directory is another user's or open to others, or
+///   the token is wrong. `EPROTO`: it is of another version. `EINVAL`, `ENAMETOOLONG`, `ENOTDIR`: its name is none.
 /// - `EFAULT`: `config`, or a string of it, is not readable.
 /// - `EMFILE`, `ENFILE`, `ENOMEM`, and what opening the log and capture files sets.
 ///
@@ -89,7 +93,10 @@ pub unsafe extern "C" fn ustcp_init(config: *const ustcp_config) -> c_int {
         } else {
             read(config)?
         };
-        start(&config)?;
+        engine::choose(
+            || engine::init(variables(&config)?.len() + usize::from(config.tun_fd != 0)),
+            || start(&config),
+        )?;
         Ok(0)
     })
 }
@@ -99,12 +106,13 @@ pub unsafe extern "C" fn ustcp_init(config: *const ustcp_config) -> c_int {
 /// still open fail with `ENETDOWN` from then on, and are still to be closed. Another `ustcp_init` may follow.
 ///
 /// Also happens at exit(3). Does nothing when there is no stack. Calls of other threads that wait return with `ENETDOWN`.
+/// At an engine nothing ends: its connections outlive the program.
 ///
 /// Returns 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn ustcp_fini() -> c_int {
     boundary(|| {
-        process::fini();
+        engine::choose(engine::fini, process::fini);
         Ok(0)
     })
 }

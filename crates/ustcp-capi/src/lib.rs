@@ -11,6 +11,7 @@
 mod address;
 mod ancillary;
 mod boundary;
+mod engine;
 mod memory;
 
 // The header has their functions in this order.

@@ -3,11 +3,11 @@
 use std::io::{IoSlice, IoSliceMut};
 
 use libc::{c_int, iovec, msghdr, ssize_t};
-use ustcp_runtime::{Errno, Family, SendFlags, process};
+use ustcp_runtime::{Errno, Family, SendFlags};
 
 use crate::ancillary::{self, Control, Source};
 use crate::boundary::waiting_boundary;
-use crate::{address, memory, transfer};
+use crate::{address, engine, memory, transfer};
 
 /// `TCP_CM_INQ` of <linux/tcp.h>.
 const TCP_CM_INQ: c_int = 36;
@@ -28,8 +28,11 @@ const MOST_BUFFERS: usize = 1024;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_writev(fd: c_int, iov: *const iovec, iovcnt: c_int) -> ssize_t {
     waiting_boundary(|| {
-        let socket = process::socket(fd)?;
-        transfer::send(&socket, &data(&vector(iov, iovcnt)?)?, SendFlags::default())
+        engine::on(
+            fd,
+            |there| there.send_pieces(iov, iovcnt),
+            |socket| transfer::send(&socket, &data(&vector(iov, iovcnt)?)?, SendFlags::default()),
+        )
     })
 }
 
@@ -46,8 +49,11 @@ pub unsafe extern "C" fn ustcp_writev(fd: c_int, iov: *const iovec, iovcnt: c_in
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_readv(fd: c_int, iov: *const iovec, iovcnt: c_int) -> ssize_t {
     waiting_boundary(|| {
-        let socket = process::socket(fd)?;
-        transfer::count(transfer::recv(&socket, &mut room(&vector(iov, iovcnt)?)?, 0)?)
+        engine::on(
+            fd,
+            |there| there.receive_pieces(iov, iovcnt),
+            |socket| transfer::count(transfer::recv(&socket, &mut room(&vector(iov, iovcnt)?)?, 0)?),
+        )
     })
 }
 
@@ -66,9 +72,14 @@ pub unsafe extern "C" fn ustcp_readv(fd: c_int, iov: *const iovec, iovcnt: c_int
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_sendmsg(fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
     waiting_boundary(|| {
-        let socket = process::socket(fd)?;
-        let (data, flags) = outgoing(msg, flags, socket.family())?;
-        transfer::send(&socket, &data, flags)
+        engine::on(
+            fd,
+            |there| there.send_message(msg, flags),
+            |socket| {
+                let (data, flags) = outgoing(msg, flags, socket.family())?;
+                transfer::send(&socket, &data, flags)
+            },
+        )
     })
 }
 
@@ -91,8 +102,11 @@ pub unsafe extern "C" fn ustcp_sendmsg(fd: c_int, msg: *const msghdr, flags: c_i
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_recvmsg(fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t {
     waiting_boundary(|| {
-        let socket = process::socket(fd)?;
-        into_message(msg, flags, &mut &socket)
+        engine::on(
+            fd,
+            |there| there.receive_message(msg, flags),
+            |socket| into_message(msg, flags, &mut &socket),
+        )
     })
 }
 

@@ -1,10 +1,10 @@
 //! setsockopt and getsockopt: the pointers. Which options there are is the runtime's table.
 
 use libc::{c_int, c_void, socklen_t};
-use ustcp_runtime::{Errno, process};
+use ustcp_runtime::Errno;
 
 use crate::boundary::boundary;
-use crate::memory;
+use crate::{engine, memory};
 
 /// No option's value is longer than this; of a longer one the beginning is looked at, as in Linux.
 const LONGEST_VALUE: usize = 256;
@@ -90,10 +90,14 @@ pub unsafe extern "C" fn ustcp_setsockopt(
     optlen: socklen_t,
 ) -> c_int {
     boundary(|| {
-        let socket = process::socket(fd)?;
-        let value = value(optval, optlen)?;
-        socket.set_option(level, optname, &value)?;
-        Ok(0)
+        engine::on(
+            fd,
+            |there| there.set_option((level, optname), optval, optlen),
+            |socket| {
+                socket.set_option(level, optname, &value(optval, optlen)?)?;
+                Ok(0)
+            },
+        )
     })
 }
 
@@ -133,8 +137,11 @@ pub unsafe extern "C" fn ustcp_getsockopt(
     optlen: *mut socklen_t,
 ) -> c_int {
     boundary(|| {
-        let socket = process::socket(fd)?;
-        tell(optval, optlen, || socket.option(level, optname))
+        engine::on(
+            fd,
+            |there| there.option((level, optname), optval, optlen),
+            |socket| tell(optval, optlen, || socket.option(level, optname)),
+        )
     })
 }
 

@@ -6,7 +6,7 @@ use libc::{c_int, nfds_t, pollfd};
 use ustcp_runtime::{Errno, PollRequest, process};
 
 use crate::boundary::waiting_boundary;
-use crate::memory;
+use crate::{engine, memory};
 
 /// Waits until one of the descriptors is ready; poll(2). Takes descriptors of this library and others side by side, and
 /// drives the stack while it waits, which a native poll leaves to a thread in the background: more quickly answered,
@@ -27,19 +27,21 @@ use crate::memory;
 /// `fds` stays readable and writable for `nfds` entries during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_poll(fds: *mut pollfd, nfds: nfds_t, timeout: c_int) -> c_int {
-    waiting_boundary(|| {
-        let count = usize::try_from(nfds).map_err(|_| Errno(libc::EINVAL))?;
-        if nfds > open_files_limit() {
-            return Err(Errno(libc::EINVAL));
-        }
-        let mut entries = memory::read_array(fds, count)?;
-        let ready = poll(&mut entries, timeout)?;
-        memory::write_array(fds, &entries)?;
-        c_int::try_from(ready).map_err(|_| Errno(libc::EINVAL))
-    })
+    waiting_boundary(|| engine::choose(|| engine::poll(fds, nfds, timeout), || poll(fds, nfds, timeout)))
 }
 
-fn poll(entries: &mut [pollfd], timeout: c_int) -> Result<usize, Errno> {
+fn poll(fds: *mut pollfd, nfds: nfds_t, timeout: c_int) -> Result<c_int, Errno> {
+    let count = usize::try_from(nfds).map_err(|_| Errno(libc::EINVAL))?;
+    if nfds > open_files_limit() {
+        return Err(Errno(libc::EINVAL));
+    }
+    let mut entries = memory::read_array(fds, count)?;
+    let ready = poll_entries(&mut entries, timeout)?;
+    memory::write_array(fds, &entries)?;
+    c_int::try_from(ready).map_err(|_| Errno(libc::EINVAL))
+}
+
+fn poll_entries(entries: &mut [pollfd], timeout: c_int) -> Result<usize, Errno> {
     let mut requests = Vec::new();
     requests
         .try_reserve_exact(entries.len())

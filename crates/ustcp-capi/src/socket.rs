@@ -1,10 +1,11 @@
 //! The life of a socket, from socket to close.
 
 use libc::{c_int, sockaddr, socklen_t};
-use ustcp_runtime::{Errno, Family, Shutdown, process};
+use ustcp_runtime::{Errno, Family, Shutdown, Socket, process};
 
 use crate::address::{self, Purpose, Room};
 use crate::boundary::{boundary, waiting_boundary};
+use crate::engine;
 
 /// Linux's `SOCK_MAX` and `IPPROTO_MAX`: numbers from here on are no type and no protocol.
 const TYPES_END: c_int = 11;
@@ -18,22 +19,28 @@ const PROTOCOLS_END: c_int = 263;
 /// - `protocol`: 0 or `IPPROTO_TCP`.
 ///
 /// The descriptor is valid natively for poll, select, epoll and fstat, and for nothing else: read, write, close, dup
-/// and the like go through `ustcp_*`. It is the caller's until `ustcp_close`.
+/// and the like go through `ustcp_*`. It is the caller's until `ustcp_close`. At an engine (`USTCP_ENGINE`) it is a whole
+/// one, and close-on-exec with `SOCK_CLOEXEC` only.
 ///
 /// Returns the descriptor, or -1 and sets `errno`:
 /// - `EAFNOSUPPORT`: another domain.
 /// - `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`: another type or protocol.
 /// - `EINVAL`: no such type, flag or protocol at all.
 /// - `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`: no descriptor or memory left.
-/// - what `ustcp_init` sets, if the stack has yet to start; `ENETDOWN` if it has ended or its device has gone.
+/// - what `ustcp_init` sets, if the stack has yet to start; `ENETDOWN` if it has ended or its device has gone, or if the
+///   engine is not there.
 #[unsafe(no_mangle)]
 pub extern "C" fn ustcp_socket(domain: c_int, r#type: c_int, protocol: c_int) -> c_int {
     boundary(|| {
         let (family, flags) = socket_kind(domain, r#type, protocol)?;
-        let socket = process::runtime()?.socket(family)?;
-        socket.set_nonblocking(flags & libc::SOCK_NONBLOCK != 0);
-        Ok(process::register(socket))
+        engine::choose(|| engine::socket(family, flags), || make(family, flags))
     })
+}
+
+fn make(family: Family, flags: c_int) -> Result<c_int, Errno> {
+    let socket = process::runtime()?.socket(family)?;
+    socket.set_nonblocking(flags & libc::SOCK_NONBLOCK != 0);
+    Ok(process::register(socket))
 }
 
 /// The family, and the flags of a type, once all three are known to mean TCP. In Linux's order.
@@ -83,9 +90,14 @@ fn accept_flags(flags: c_int) -> Result<c_int, Errno> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_bind(fd: c_int, addr: *const sockaddr, addrlen: socklen_t) -> c_int {
     boundary(|| {
-        let socket = process::socket(fd)?;
-        socket.bind(address::read(addr, addrlen, socket.family(), Purpose::Bind)?)?;
-        Ok(0)
+        engine::on(
+            fd,
+            |there| there.bind(addr, addrlen),
+            |socket| {
+                socket.bind(address::read(addr, addrlen, socket.family(), Purpose::Bind)?)?;
+                Ok(0)
+            },
+        )
     })
 }
 
@@ -101,8 +113,11 @@ pub unsafe extern "C" fn ustcp_bind(fd: c_int, addr: *const sockaddr, addrlen: s
 #[unsafe(no_mangle)]
 pub extern "C" fn ustcp_listen(fd: c_int, backlog: c_int) -> c_int {
     boundary(|| {
-        process::socket(fd)?.listen(backlog)?;
-        Ok(0)
+        engine::on(
+            fd,
+            |there| there.listen(backlog),
+            |socket| socket.listen(backlog).map(|()| 0),
+        )
     })
 }
 
@@ -141,7 +156,14 @@ pub unsafe extern "C" fn ustcp_accept4(fd: c_int, addr: *mut sockaddr, addrlen: 
 
 fn accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int) -> Result<c_int, Errno> {
     let flags = accept_flags(flags)?;
-    let listener = process::socket(fd)?;
+    engine::on(
+        fd,
+        |there| there.accept(addr, addrlen, flags),
+        |listener| take(&listener, addr, addrlen, flags),
+    )
+}
+
+fn take(listener: &Socket, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int) -> Result<c_int, Errno> {
     let room = Room::optional(addr, addrlen)?;
     let (socket, peer) = listener.accept(listener.receive_wait())?;
     if let Some(room) = room
@@ -185,15 +207,20 @@ fn accept(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t, flags: c_int)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_connect(fd: c_int, addr: *const sockaddr, addrlen: socklen_t) -> c_int {
     waiting_boundary(|| {
-        let socket = process::socket(fd)?;
-        if address::is_unspecified(addr, addrlen)? {
-            socket.disconnect()?;
-            return Ok(0);
-        }
-        let peer = address::read(addr, addrlen, socket.family(), Purpose::Connect)?;
-        socket.connect(peer, socket.send_wait())?;
-        Ok(0)
+        engine::on(
+            fd,
+            |there| there.connect(addr, addrlen),
+            |socket| connect(&socket, addr, addrlen).map(|()| 0),
+        )
     })
+}
+
+fn connect(socket: &Socket, addr: *const sockaddr, addrlen: socklen_t) -> Result<(), Errno> {
+    if address::is_unspecified(addr, addrlen)? {
+        return socket.disconnect();
+    }
+    let peer = address::read(addr, addrlen, socket.family(), Purpose::Connect)?;
+    socket.connect(peer, socket.send_wait())
 }
 
 /// Ends one direction of a connection or both; shutdown(2), RFC 9293 §3.6.
@@ -210,9 +237,11 @@ pub unsafe extern "C" fn ustcp_connect(fd: c_int, addr: *const sockaddr, addrlen
 #[unsafe(no_mangle)]
 pub extern "C" fn ustcp_shutdown(fd: c_int, how: c_int) -> c_int {
     boundary(|| {
-        let socket = process::socket(fd)?;
-        socket.shutdown(half(how)?)?;
-        Ok(0)
+        engine::on(
+            fd,
+            |there| there.shutdown(how),
+            |socket| socket.shutdown(half(how)?).map(|()| 0),
+        )
     })
 }
 
@@ -232,14 +261,15 @@ pub(crate) fn half(how: c_int) -> Result<Shutdown, Errno> {
 ///
 /// Returns at once, but with `SO_LINGER` on and some seconds only when the peer has acknowledged everything or that time
 /// has passed, also with `O_NONBLOCK`, as in Linux. The descriptor is closed in any case: do not call again. Calls of other
-/// threads that wait on it return with `EBADF`.
+/// threads that wait on it return with `EBADF`. At an engine it is the kernel's close: the connection ends with its last
+/// descriptor, at once also with `SO_LINGER` on and some seconds, and who waits on it waits on.
 ///
 /// Returns 0, or -1 and sets `errno`:
 /// - `EBADF`: not a descriptor of this library; also the second time.
 /// - `EINTR`: a signal ended the lingering.
 #[unsafe(no_mangle)]
 pub extern "C" fn ustcp_close(fd: c_int) -> c_int {
-    waiting_boundary(|| process::close(fd).map(|()| 0))
+    waiting_boundary(|| engine::on(fd, |there| there.close(), |_| process::close(fd).map(|()| 0)))
 }
 
 /// Tells the local address; getsockname(2). `INADDR_ANY` or `in6addr_any` and port 0 before bind, listen or connect.
@@ -256,9 +286,14 @@ pub extern "C" fn ustcp_close(fd: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_getsockname(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t) -> c_int {
     boundary(|| {
-        let socket = process::socket(fd)?;
-        Room::new(addr, addrlen)?.write(socket.local_address()?)?;
-        Ok(0)
+        engine::on(
+            fd,
+            |there| there.local_address(addr, addrlen),
+            |socket| {
+                Room::new(addr, addrlen)?.write(socket.local_address()?)?;
+                Ok(0)
+            },
+        )
     })
 }
 
@@ -277,10 +312,15 @@ pub unsafe extern "C" fn ustcp_getsockname(fd: c_int, addr: *mut sockaddr, addrl
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_getpeername(fd: c_int, addr: *mut sockaddr, addrlen: *mut socklen_t) -> c_int {
     boundary(|| {
-        let socket = process::socket(fd)?;
-        let peer = socket.peer_address()?;
-        Room::new(addr, addrlen)?.write(peer)?;
-        Ok(0)
+        engine::on(
+            fd,
+            |there| there.peer_address(addr, addrlen),
+            |socket| {
+                let peer = socket.peer_address()?;
+                Room::new(addr, addrlen)?.write(peer)?;
+                Ok(0)
+            },
+        )
     })
 }
 

@@ -2,11 +2,11 @@
 
 use libc::{c_int, c_void, size_t, sockaddr, socklen_t, ssize_t};
 use std::io::{IoSlice, IoSliceMut};
-use ustcp_runtime::{Errno, RecvFlags, SendFlags, Socket, Wait, process};
+use ustcp_runtime::{Errno, RecvFlags, SendFlags, Socket, Wait};
 
 use crate::address::{self, Room};
 use crate::boundary::waiting_boundary;
-use crate::memory;
+use crate::{engine, memory};
 
 /// Writes bytes to a connection; send(2), RFC 9293 §3.9.1.2. Waits until all of them are in the send buffer unless the
 /// socket has `O_NONBLOCK`; that they are taken does not mean that the peer has them.
@@ -38,13 +38,7 @@ use crate::memory;
 /// `buf` stays readable for `len` bytes during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t {
-    waiting_boundary(|| {
-        send(
-            &process::socket(fd)?,
-            &[memory::data(buf, len)?],
-            SendFlags::from_bits(flags),
-        )
-    })
+    waiting_boundary(|| send_one(fd, buf, len, flags))
 }
 
 /// As `ustcp_send`; sendto(2). The address is checked and, as in Linux, otherwise ignored: a TCP socket has one peer.
@@ -70,10 +64,15 @@ pub unsafe extern "C" fn ustcp_sendto(
     addrlen: socklen_t,
 ) -> ssize_t {
     waiting_boundary(|| {
-        let socket = process::socket(fd)?;
-        let data = memory::data(buf, len)?;
-        let flags = address::send_flags(flags, addr, addrlen, socket.family())?;
-        send(&socket, &[data], flags)
+        engine::on(
+            fd,
+            |there| there.send((buf, len), flags, (addr, addrlen)),
+            |socket| {
+                let data = memory::data(buf, len)?;
+                let flags = address::send_flags(flags, addr, addrlen, socket.family())?;
+                send(&socket, &[data], flags)
+            },
+        )
     })
 }
 
@@ -83,7 +82,7 @@ pub unsafe extern "C" fn ustcp_sendto(
 /// `buf` stays readable for `len` bytes during the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
-    waiting_boundary(|| send(&process::socket(fd)?, &[memory::data(buf, len)?], SendFlags::default()))
+    waiting_boundary(|| send_one(fd, buf, len, 0))
 }
 
 /// Reads bytes from a connection; recv(2), RFC 9293 §3.9.1.3. Waits for the first one unless the socket has
@@ -114,7 +113,7 @@ pub unsafe extern "C" fn ustcp_write(fd: c_int, buf: *const c_void, len: size_t)
 /// `buf` stays writable for `len` bytes during the call, and nobody else uses them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_recv(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> ssize_t {
-    waiting_boundary(|| recv_one(&process::socket(fd)?, buf, len, flags))
+    waiting_boundary(|| receive_one(fd, buf, len, flags))
 }
 
 /// As `ustcp_recv`; recvfrom(2). A TCP socket tells no address here, as in Linux; `ustcp_getpeername` does.
@@ -137,13 +136,17 @@ pub unsafe extern "C" fn ustcp_recvfrom(
     addrlen: *mut socklen_t,
 ) -> ssize_t {
     waiting_boundary(|| {
-        let socket = process::socket(fd)?;
-        // First, so that a bad pointer costs no bytes.
-        let room = Room::optional(addr, addrlen)?;
-        if let Some(room) = &room {
-            room.write_none()?;
-        }
-        recv_one(&socket, buf, len, flags)
+        engine::on(
+            fd,
+            |there| there.receive((buf, len), flags, Some((addr, addrlen))),
+            |socket| {
+                // First, so that a bad pointer costs no bytes.
+                if let Some(room) = Room::optional(addr, addrlen)? {
+                    room.write_none()?;
+                }
+                recv_one(&socket, buf, len, flags)
+            },
+        )
     })
 }
 
@@ -153,7 +156,23 @@ pub unsafe extern "C" fn ustcp_recvfrom(
 /// As for `ustcp_recv`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ustcp_read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
-    waiting_boundary(|| recv_one(&process::socket(fd)?, buf, len, 0))
+    waiting_boundary(|| receive_one(fd, buf, len, 0))
+}
+
+fn send_one(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> Result<ssize_t, Errno> {
+    engine::on(
+        fd,
+        |there| there.send((buf, len), flags, (std::ptr::null(), 0)),
+        |socket| send(&socket, &[memory::data(buf, len)?], SendFlags::from_bits(flags)),
+    )
+}
+
+fn receive_one(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> Result<ssize_t, Errno> {
+    engine::on(
+        fd,
+        |there| there.receive((buf, len), flags, None),
+        |socket| recv_one(&socket, buf, len, flags),
+    )
 }
 
 /// Sends from any number of buffers.

@@ -73,16 +73,28 @@ impl Engine {
                 run,
             });
         }
-        let place = place?;
-        let whereabouts = place.whereabouts(uid)?;
-        let engine = Engine::at(place, whereabouts, run);
-        engine
-            .ask(Question::of_none(Operation::Hello), &[])
-            .map_err(|errno| match errno {
-                Errno::NETDOWN => PlaceError::NoEngine,
-                other => PlaceError::System(other),
-            })?;
-        Ok(engine)
+        Engine::found(place?, uid, run)?.answering()
+    }
+
+    /// This user's engine of that name, or the one of that directory: as its file says, and somebody must answer there.
+    pub fn called(name: &[u8]) -> Result<Engine, PlaceError> {
+        let uid = geteuid().as_raw();
+        let runtime_directory = sys::variable(c"XDG_RUNTIME_DIR");
+        let place = Place::of(Some(name), Seeker { uid, runtime_directory })?;
+        Engine::found(place, uid, 0)?.answering()
+    }
+
+    fn found(place: Place, uid: u32, run: u32) -> Result<Engine, PlaceError> {
+        Ok(Engine::at(place, place.whereabouts(uid)?, run))
+    }
+
+    /// The same, if it answers.
+    pub fn answering(self) -> Result<Engine, PlaceError> {
+        match self.ask(Question::of_none(Operation::Hello), &[]) {
+            Ok(_) => Ok(self),
+            Err(Errno::NETDOWN) => Err(PlaceError::NoEngine),
+            Err(other) => Err(PlaceError::System(other)),
+        }
     }
 
     /// The engine of that place.

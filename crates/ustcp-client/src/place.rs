@@ -59,6 +59,22 @@ pub enum PlaceError {
     System(Errno),
 }
 
+impl PlaceError {
+    /// The number that a call fails with.
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        match self {
+            PlaceError::Name => Errno::INVAL,
+            PlaceError::TooLong => Errno::NAMETOOLONG,
+            PlaceError::NotADirectory => Errno::NOTDIR,
+            PlaceError::Foreign | PlaceError::Open => Errno::ACCESS,
+            PlaceError::NoEngine => Errno::NETDOWN,
+            PlaceError::Malformed => Errno::PROTO,
+            PlaceError::System(errno) => *errno,
+        }
+    }
+}
+
 impl fmt::Display for PlaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 
+use core::net::SocketAddr;
+
 use libc::c_int;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
@@ -20,12 +22,20 @@ impl Engine {
     ///
     /// Where there is no descriptor left, nothing is taken: the engine offers again what was not confirmed.
     pub fn accept(&self, listener: &Socket, room: AddressRoom, flags: c_int) -> Result<c_int, Errno> {
-        if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 || !listener.listens {
-            return Err(Errno::INVAL);
-        }
+        may_accept(listener, flags)?;
         if !room.is_unwanted() {
             room.room()?;
         }
+        let (connection, peer) = self.next(listener, flags)?;
+        if !room.is_unwanted() {
+            room.write(peer)?;
+        }
+        Ok(connection.keep())
+    }
+
+    /// The same for who wants no `struct sockaddr`: the connection, and its peer.
+    pub fn next(&self, listener: &Socket, flags: c_int) -> Result<(Transient, SocketAddr), Errno> {
+        may_accept(listener, flags)?;
         Transient::probe(listener.number())?;
         let mut record = [0; Arrival::LEN];
         let close_on_exec = flags & libc::SOCK_CLOEXEC != 0;
@@ -37,10 +47,16 @@ impl Engine {
         };
         let arrival = Arrival::from_bytes(&record).ok_or(Errno::NETDOWN)?;
         take(listener, &connection, flags)?;
-        if !room.is_unwanted() {
-            room.write(arrival.peer.0)?;
-        }
-        Ok(connection.keep())
+        Ok((connection, arrival.peer.0))
+    }
+}
+
+fn may_accept(listener: &Socket, flags: c_int) -> Result<(), Errno> {
+    let known = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    if flags & !known == 0 && listener.listens {
+        Ok(())
+    } else {
+        Err(Errno::INVAL)
     }
 }
 

@@ -21,7 +21,8 @@ impl Engine {
         }
     }
 
-    fn connect_to(&self, socket: &Socket, peer: SocketAddr) -> Result<(), Errno> {
+    /// The same to an address that was read already. A cancellation point.
+    pub fn connect_to(&self, socket: &Socket, peer: SocketAddr) -> Result<(), Errno> {
         self.ask_fresh(socket, || match fcntl_getfl(socket)?.contains(OFlags::NONBLOCK) {
             true => self.ask(question(socket, 0), &Address(peer).to_bytes()).map(drop),
             false => self.connect_and_wait(socket, peer),

@@ -1,5 +1,7 @@
 //! The life of a socket: socket, bind, listen, shutdown.
 
+use core::net::SocketAddr;
+
 use libc::c_int;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -57,7 +59,11 @@ impl Engine {
 
     /// bind(2).
     pub fn bind(&self, socket: &Socket, address: Source) -> Result<(), Errno> {
-        let address = address::of_bind(address, socket.tag.is_v6)?;
+        self.bind_to(socket, address::of_bind(address, socket.tag.is_v6)?)
+    }
+
+    /// The same of an address that was read already.
+    pub fn bind_to(&self, socket: &Socket, address: SocketAddr) -> Result<(), Errno> {
         let question = Question::of(socket, Operation::Bind);
         self.ask_fresh(socket, || self.ask(question, &Address(address).to_bytes()).map(drop))
     }

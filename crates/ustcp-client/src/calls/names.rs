@@ -12,22 +12,31 @@ use crate::sys::Socket;
 impl Engine {
     /// getsockname(2).
     pub fn local_address(&self, socket: &Socket, room: AddressRoom) -> Result<(), Errno> {
-        let address = if socket.is_attached() {
-            self.address(socket, Operation::LocalAddress)?
+        room.write(self.local(socket)?)
+    }
+
+    /// The address that getsockname(2) tells.
+    pub fn local(&self, socket: &Socket) -> Result<SocketAddr, Errno> {
+        if socket.is_attached() {
+            self.address(socket, Operation::LocalAddress)
         } else if socket.tag.is_v6 {
-            SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
+            Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
         } else {
-            SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
-        };
-        room.write(address)
+            Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+        }
     }
 
     /// getpeername(2).
     pub fn peer_address(&self, socket: &Socket, room: AddressRoom) -> Result<(), Errno> {
+        room.write(self.peer(socket)?)
+    }
+
+    /// The address that getpeername(2) tells.
+    pub fn peer(&self, socket: &Socket) -> Result<SocketAddr, Errno> {
         if !socket.is_attached() {
             return Err(Errno::NOTCONN);
         }
-        room.write(self.address(socket, Operation::PeerAddress)?)
+        self.address(socket, Operation::PeerAddress)
     }
 
     fn address(&self, socket: &Socket, operation: Operation) -> Result<SocketAddr, Errno> {

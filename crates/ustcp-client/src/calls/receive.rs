@@ -12,14 +12,17 @@ pub const OTHERWISE: c_int = libc::MSG_TRUNC | libc::MSG_ERRQUEUE;
 
 /// recvfrom(2): a stream names nobody. A cancellation point.
 pub fn receive(socket: &Socket, into: Sink, flags: c_int, room: Option<AddressRoom>) -> Result<usize, Errno> {
-    let bytes = match flags {
+    // First, so that a bad pointer costs no bytes.
+    if let Some(room) = room {
+        room.room()?;
+        room.write_none()?;
+    }
+    match flags {
         // Errors of ICMP are not kept here.
-        flags if flags & libc::MSG_ERRQUEUE != 0 => return Err(Errno::AGAIN),
-        flags if flags & libc::MSG_TRUNC != 0 => message::discard(socket, into.len(), flags & !libc::MSG_TRUNC)?,
-        flags => message::receive(socket, into, flags)?,
-    };
-    room.map(|room| room.write_none()).transpose()?;
-    Ok(bytes)
+        flags if flags & libc::MSG_ERRQUEUE != 0 => Err(Errno::AGAIN),
+        flags if flags & libc::MSG_TRUNC != 0 => message::discard(socket, into.len(), flags & !libc::MSG_TRUNC),
+        flags => message::receive(socket, into, flags),
+    }
 }
 
 /// recvmsg(2). A cancellation point.

@@ -67,6 +67,9 @@ impl Message {
     /// recvmsg(2) without a name; what else the call has written into the header goes to the program's. A cancellation
     /// point.
     pub fn receive(&self, socket: &Socket, flags: c_int, program: Sink) -> Result<usize, Errno> {
+        if !self.header.msg_name.is_null() && self.header.msg_namelen.cast_signed() < 0 {
+            return Err(Errno::INVAL);
+        }
         let mut header = self.bare();
         let arguments = [
             socket.number() as usize,
