@@ -68,7 +68,7 @@ impl Engine {
         if self.descriptors.is_last(stream) {
             return Err(Errno(libc::ENFILE));
         }
-        if !self.strangers.enter(number, client, self.now) {
+        if !self.strangers.enter(number, client, self.ground.now) {
             return Err(Errno(libc::EMFILE));
         }
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;

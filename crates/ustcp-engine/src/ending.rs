@@ -2,7 +2,7 @@
 
 use rustix::event::epoll::EventFlags;
 use rustix::net::sockopt::socket_error;
-use ustcp_proto::{Error, Shutdown, State};
+use ustcp_proto::{Shutdown, State};
 use ustcp_runtime::Errno;
 
 use crate::departed::Departed;
@@ -39,6 +39,13 @@ impl Engine {
         self.call(number);
     }
 
+    /// Something has changed at a socket's connection of the kernel's.
+    pub(crate) fn hear_far(&mut self, number: u64, which: u8) {
+        if self.sockets.get(number).is_some_and(|socket| socket.which == which) {
+            self.call(number);
+        }
+    }
+
     /// Lets a socket go on as far as it goes.
     pub(crate) fn look_at(&mut self, number: u64) {
         let Some(socket) = self.sockets.get(number) else { return };
@@ -55,17 +62,17 @@ impl Engine {
 
     fn look_at_attempt(&mut self, number: u64) {
         let Some(socket) = self.sockets.get(number) else { return };
-        let (Phase::Connecting { to, .. }, id) = (&socket.phase, socket.id) else {
+        let Phase::Connecting { to, .. } = socket.phase else {
             return;
         };
         if socket.program_gone {
             self.close(number);
             return;
         }
-        match self.machine.stack().connect(self.now, id, *to) {
+        match socket.far().connect(&mut self.ground, to) {
             Ok(()) => self.attempt_succeeded(number),
-            Err(Error::AlreadyInProgress) => {}
-            Err(error) => self.attempt_failed(number, error.into()),
+            Err(Errno(libc::EALREADY)) => {}
+            Err(errno) => self.attempt_failed(number, errno),
         }
     }
 
@@ -138,27 +145,21 @@ impl Engine {
 
     /// An error that no call has told yet.
     fn note_error(&mut self, number: u64) {
-        let Some(socket) = self.sockets.get(number) else { return };
-        let id = socket.id;
-        if self
-            .machine
-            .stack()
-            .readiness(id)
-            .is_ok_and(|readiness| readiness.error)
-            && let Ok(Some(error)) = self.machine.stack().take_error(id)
-        {
-            self.on_error(number, error);
+        let error = self
+            .sockets
+            .get(number)
+            .and_then(|socket| socket.far().take_error(&mut self.ground));
+        if let Some(errno) = error {
+            self.on_error(number, errno);
         }
     }
 
     /// The program has let it go and what it left is thrown away: it had bytes unread, or wants no lingering.
     fn is_given_up(&mut self, number: u64) -> bool {
-        let Some(socket) = self.sockets.get(number) else {
+        let Some(socket) = self.sockets.get(number).filter(|socket| socket.program_gone) else {
             return false;
         };
-        let options = self.machine.stack().options(socket.id);
-        let no_linger = options.is_ok_and(|options| options.linger.is_some_and(|time| time.is_zero()));
-        socket.program_gone && (socket.program_deaf || (no_linger && !socket.end_told))
+        socket.program_deaf || (!socket.end_told && socket.far().lingers_not(&mut self.ground))
     }
 
     /// Whether the connection has received what the program can still be given.
@@ -167,7 +168,7 @@ impl Engine {
             return false;
         };
         let deaf = socket.program_deaf || socket.program_gone;
-        !deaf && self.machine.stack().queued_in(socket.id).is_ok_and(|count| count > 0)
+        !deaf && socket.far().unread(&mut self.ground) > 0
     }
 
     /// The program's own end of the stream, once everything before it has been taken; and the end of both.
@@ -175,10 +176,9 @@ impl Engine {
         let Some(socket) = self.sockets.get_mut(number) else {
             return;
         };
-        let id = socket.id;
         if socket.program_shut && !std::mem::replace(&mut socket.shut, true) {
             // It fails where the connection has ended, which shows elsewhere.
-            let _ = self.machine.stack().shutdown(self.now, id, Shutdown::Write);
+            let _ = socket.far().shutdown(&mut self.ground, Shutdown::Write);
         }
         if socket.program_gone || (socket.shut && socket.end_told) {
             self.close(number);
@@ -188,8 +188,7 @@ impl Engine {
     /// RST to the peer.
     fn abort(&mut self, number: u64) {
         if let Some(socket) = self.sockets.get(number) {
-            // It fails where the stack has no such connection any more.
-            let _ = self.machine.stack().abort(self.now, socket.id);
+            socket.far().abort(&mut self.ground);
         }
         self.close(number);
     }
@@ -211,9 +210,10 @@ impl Engine {
         let Some(socket) = self.sockets.remove(number) else {
             return;
         };
+        let local = socket.far().local(&mut self.ground);
         self.remember(&socket);
-        let stack = self.machine.stack();
-        if let (Ok(local), Ok(options)) = (stack.local_address(socket.id), stack.options(socket.id)) {
+        let stack = self.ground.machine.stack();
+        if let (Ok(local), Ok(options)) = (local, stack.options(socket.id)) {
             let departed = Departed {
                 fault: socket.fault,
                 pending: socket.fault.filter(|_| parting != Parting::Failed { told: true }),
@@ -226,7 +226,7 @@ impl Engine {
             };
             self.departed.enter(number, departed);
         }
-        let _ = stack.close(self.now, socket.id); // it fails for none
+        let _ = stack.close(self.ground.now, socket.id); // it fails for none
         match socket.phase {
             Phase::Listening(listening) => self.reset_all(listening.returned),
             Phase::Connecting { waiting, .. } => {
@@ -244,19 +244,17 @@ impl Engine {
 
     /// For what is said after the program's end. One that neither listened nor went anywhere is not worth a word.
     fn remember(&mut self, socket: &Socket) {
-        let Some(overview) = self.machine.stack().overview_of(self.now, socket.id) else {
-            return;
-        };
         let is_listener = matches!(socket.phase, Phase::Listening(_));
-        if is_listener || overview.remote.is_some() {
+        if is_listener || socket.peer.is_some() {
+            let local = socket.far().local(&mut self.ground).ok();
             self.pasts.remember(Past {
                 run: socket.run,
-                place: "ustcp",
-                why: None,
+                place: socket.place(),
+                why: socket.why(),
                 family: socket.family,
                 state: if is_listener { State::Listen } else { State::Closed },
-                local: (overview.local.port() != 0).then_some(overview.local),
-                peer: overview.remote,
+                local: local.filter(|local| local.port() != 0),
+                peer: socket.peer,
             });
         }
     }

@@ -13,19 +13,21 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use ustcp_client::protocol::Tag;
-use ustcp_proto::Instant;
+
 use ustcp_runtime::{Machine, Settings, StartError};
 
 use crate::control::Control;
 use crate::count::Counts;
 use crate::departed::Departure;
 use crate::descriptors::Descriptors;
+use crate::far::Ground;
 use crate::greeting::Greetings;
 use crate::key::Key;
 use crate::lifetime::Life;
 use crate::list;
 use crate::options::Options;
 use crate::past::Pasts;
+use crate::route::Routes;
 use crate::site::Site;
 use crate::socket::Sockets;
 use crate::stranger::Strangers;
@@ -34,7 +36,7 @@ use crate::stranger::Strangers;
 pub(crate) const CHUNK: usize = 256 * 1024;
 
 /// Events taken from the system at once.
-const EVENTS: usize = 256;
+pub(crate) const EVENTS: usize = 256;
 
 /// How often in one turn what became ready because of others is looked at: connections inside the stack answer each other.
 const ROUNDS: usize = 16;
@@ -43,9 +45,8 @@ const ROUNDS: usize = 16;
 pub struct Engine {
     pub(crate) site: Site,
     pub(crate) options: Options,
-    pub(crate) machine: Machine,
-    /// The time of this turn.
-    pub(crate) now: Instant,
+    pub(crate) ground: Ground,
+    pub(crate) routes: Routes,
     pub(crate) epoll: OwnedFd,
     pub(crate) sockets: Sockets,
     pub(crate) departed: Departure,
@@ -57,6 +58,8 @@ pub struct Engine {
     pub(crate) descriptors: Descriptors,
     /// Control connections whose request was answered after a while.
     pub(crate) answered: Vec<u64>,
+    /// What was heard while a request was carried out, of those that it has nothing to do with.
+    pub(crate) postponed: Vec<(Key, EventFlags)>,
     /// Sockets to be looked at.
     pub(crate) called: Vec<u64>,
     /// Listeners that could not offer a connection for want of descriptors.
@@ -103,7 +106,6 @@ impl Engine {
             ..options.clone()
         };
         let engine = Engine {
-            now: machine.now(),
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             sockets: Sockets::default(),
             departed: Departure::new(quotas.departed),
@@ -113,6 +115,7 @@ impl Engine {
             controlled: Counts::default(),
             descriptors,
             answered: Vec::new(),
+            postponed: Vec::new(),
             called: Vec::new(),
             starved: Vec::new(),
             chunk: vec![0; CHUNK].into_boxed_slice(),
@@ -121,9 +124,17 @@ impl Engine {
             life: Life::new(options.lifetime, machine.now()),
             pasts: Pasts::default(),
             variables: list::variables(settings),
+            routes: Routes {
+                own: settings.addresses.clone(),
+                routes: options.routes.clone(),
+                loopback: options.loopback,
+            },
             options,
             site,
-            machine,
+            ground: Ground {
+                now: machine.now(),
+                machine,
+            },
         };
         engine.watch_all()?;
         Ok(engine)
@@ -134,7 +145,7 @@ impl Engine {
             let data = EventData::new_u64(key.data());
             epoll::add(&self.epoll, descriptor.as_fd(), data, EventFlags::IN)
         };
-        if let Some(device) = self.machine.fd() {
+        if let Some(device) = self.ground.machine.fd() {
             watch(&device, Key::Device)?;
         }
         for (index, (streams, controls)) in (0..).zip(self.site.streams.iter().zip(&self.site.controls)) {
@@ -156,12 +167,12 @@ impl Engine {
 
     fn sleep(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
         let due = [
-            self.machine.poll_timeout(),
+            self.ground.machine.poll_timeout(),
             self.life.poll_timeout(),
             self.strangers.poll_timeout(),
         ];
-        let until = match self.called.is_empty() && self.answered.is_empty() {
-            true => due.into_iter().flatten().min().map(|at| self.machine.until(at)),
+        let until = match self.is_calm() {
+            true => due.into_iter().flatten().min().map(|at| self.ground.machine.until(at)),
             false => Some(Duration::ZERO),
         };
         let timeout = until.map(|time| Timespec {
@@ -177,9 +188,15 @@ impl Engine {
 
     /// Takes what the device and programs have brought, and lets everything go on as far as it goes.
     fn turn(&mut self, events: &[Event]) {
-        self.now = self.machine.now();
+        self.ground.now = self.ground.machine.now();
         let brought = events.iter().any(|event| event.data.u64() == Key::Device.data());
-        if brought || self.machine.poll_timeout().is_some_and(|at| at <= self.now) {
+        if brought
+            || self
+                .ground
+                .machine
+                .poll_timeout()
+                .is_some_and(|at| at <= self.ground.now)
+        {
             self.receive();
         }
         for event in events {
@@ -190,13 +207,14 @@ impl Engine {
         self.settle();
     }
 
-    fn on_event(&mut self, key: Option<Key>, flags: EventFlags) {
+    pub(crate) fn on_event(&mut self, key: Option<Key>, flags: EventFlags) {
         match key {
             Some(Key::Streams(_)) => self.take_streams(),
             Some(Key::Controls(_)) => self.take_controls(),
             Some(Key::Greeting(number)) => self.hear_stranger(number, flags),
             Some(Key::Control(number)) => self.hear_control(number, flags),
             Some(Key::Socket(number, which)) => self.hear_stream(number, which, flags),
+            Some(Key::Far(number, which)) => self.hear_far(number, which),
             Some(Key::Device) | None => {}
         }
     }
@@ -204,25 +222,37 @@ impl Engine {
     /// Looks at everyone who was called, and sends what comes of it, until nobody calls or this has gone on for long.
     fn settle(&mut self) {
         for _ in 0..ROUNDS {
+            for (key, flags) in std::mem::take(&mut self.postponed) {
+                self.on_event(Some(key), flags);
+            }
             self.read_on();
             self.call_ready();
-            for number in std::mem::take(&mut self.called) {
-                if let Some(socket) = self.sockets.get_mut(number) {
-                    socket.called = false;
-                    self.look_at(number);
-                }
-            }
-            self.machine.transmit(self.now);
+            self.look_at_all();
+            self.ground.machine.transmit(self.ground.now);
             self.call_ready();
-            if self.called.is_empty() && self.answered.is_empty() {
+            if self.is_calm() {
                 return;
+            }
+        }
+    }
+
+    fn is_calm(&self) -> bool {
+        self.called.is_empty() && self.answered.is_empty() && self.postponed.is_empty()
+    }
+
+    /// Looks at everyone who was called so far.
+    pub(crate) fn look_at_all(&mut self) {
+        for number in std::mem::take(&mut self.called) {
+            if let Some(socket) = self.sockets.get_mut(number) {
+                socket.called = false;
+                self.look_at(number);
             }
         }
     }
 
     /// Those whose connections can do something that they could not before.
     fn call_ready(&mut self) {
-        while let Some(id) = self.machine.stack().poll_ready() {
+        while let Some(id) = self.ground.machine.stack().poll_ready() {
             if let Some(number) = self.sockets.number(id) {
                 self.call(number);
             }

@@ -47,7 +47,7 @@ impl Engine {
     fn take_stream(&mut self, stream: OwnedFd) {
         let (number, client) = (self.new_number(), Client::of(&stream));
         let is_taken = !self.descriptors.is_for_requests(&stream)
-            && self.strangers.enter(number, client, self.now)
+            && self.strangers.enter(number, client, self.ground.now)
             && self.watch(&stream, Key::Greeting(number), STREAM_EVENTS).is_ok();
         if is_taken {
             self.greetings.0.insert(number, (stream, client.process));
@@ -135,12 +135,12 @@ impl Engine {
             return None;
         }
         let former = self.departed.take_beginner(number);
-        let stack = self.machine.stack();
+        let stack = self.ground.machine.stack();
         let id = stack.socket(family).ok()?;
         let mut bound = None;
         if let Some(former) = &former {
             // What has been taken once is taken again; the port may have been given to somebody else meanwhile.
-            let _ = stack.set_options(self.now, id, former.options);
+            let _ = stack.set_options(self.ground.now, id, former.options);
             bound = former.bound.filter(|bound| stack.bind(id, *bound).is_ok());
         }
         let urgent_inline = former.is_some_and(|former| former.urgent_inline);

@@ -15,6 +15,8 @@ pub(crate) enum Key {
     Control(u64),
     /// The stream of a socket: its number, and which of the streams that it has had.
     Socket(u64, u8),
+    /// The kernel's connection of that socket.
+    Far(u64, u8),
 }
 
 /// The bits of a socket's number.
@@ -32,6 +34,7 @@ impl Key {
             Key::Greeting(number) => (3, number),
             Key::Control(number) => (4, number),
             Key::Socket(number, stream) => (5, u64::from(stream) << SOCKET_BITS | number),
+            Key::Far(number, stream) => (6, u64::from(stream) << SOCKET_BITS | number),
         };
         kind << SHIFT | number & NUMBER
     }
@@ -39,16 +42,16 @@ impl Key {
     /// From what epoll kept.
     pub(crate) fn from_data(data: u64) -> Option<Key> {
         let number = data & NUMBER;
+        let socket = number & ((1 << SOCKET_BITS) - 1);
+        let stream = u8::try_from(number >> SOCKET_BITS & 0xff).ok()?;
         Some(match data >> SHIFT {
             0 => Key::Device,
             1 => Key::Streams(number),
             2 => Key::Controls(number),
             3 => Key::Greeting(number),
             4 => Key::Control(number),
-            5 => Key::Socket(
-                number & ((1 << SOCKET_BITS) - 1),
-                u8::try_from(number >> SOCKET_BITS).ok()?,
-            ),
+            5 => Key::Socket(socket, stream),
+            6 => Key::Far(socket, stream),
             _ => return None,
         })
     }
@@ -68,6 +71,7 @@ mod tests {
             Key::Control(NUMBER),
             Key::Socket((1 << 47) - 1, 0),
             Key::Socket(1, u8::MAX),
+            Key::Far(2, 7),
         ] {
             assert_eq!(Key::from_data(key.data()), Some(key));
         }

@@ -28,6 +28,7 @@ pub(crate) struct Life {
     pub(crate) stop: Stop,
     /// Before this nothing is idle.
     grace: Option<Instant>,
+
     /// Leases that are open.
     pub(crate) leases: usize,
     last_run: u32,
@@ -38,6 +39,7 @@ impl Life {
         Life {
             stop: Stop::None,
             grace: (lifetime == Lifetime::UntilIdle).then_some(now + GRACE),
+
             leases: 0,
             last_run: 0,
         }
@@ -91,7 +93,7 @@ impl Engine {
     }
 
     fn is_idle(&mut self) -> bool {
-        if self.life.grace.is_some_and(|until| until <= self.now) {
+        if self.life.grace.is_some_and(|until| until <= self.ground.now) {
             self.life.grace = None;
         }
         let may_end = self.options.lifetime == Lifetime::UntilIdle && self.life.grace.is_none();
@@ -101,7 +103,7 @@ impl Engine {
     /// No socket of a program, and nothing that goes on without one: TIME-WAIT has passed.
     fn has_no_connection(&mut self) -> bool {
         self.sockets.is_empty() && {
-            let census = self.machine.stack().census();
+            let census = self.ground.machine.stack().census();
             census.sockets + census.orphans + census.half_open + census.time_wait + census.unaccepted == 0
         }
     }

@@ -7,11 +7,12 @@ use rustix::io::Errno as SystemErrno;
 use rustix::net::{SendFlags, send};
 use serde_json::{Value, json};
 use ustcp_client::protocol::Reply;
-use ustcp_proto::{Family, Overview, Timer, Waiting};
-use ustcp_runtime::{Errno, Settings, tcp_info};
+use ustcp_proto::{Family, Overview, State, Timer, Waiting};
+use ustcp_runtime::{Errno, Settings, state_number, tcp_info};
 
 use crate::engine::Engine;
-use crate::options::Lifetime;
+use crate::far::Ground;
+use crate::options::{Lifetime, Loopback};
 use crate::socket::{Phase, Socket};
 use crate::stream;
 
@@ -57,13 +58,17 @@ impl Engine {
     }
 
     fn lines(&mut self, run: u32) -> impl Iterator<Item = Value> {
-        let now = self.now;
+        let now = self.ground.now;
         let mut lines = vec![self.description()];
-        for overview in self.machine.stack().overview(now) {
+        for overview in self.ground.machine.stack().overview(now) {
             let number = overview.socket.and_then(|id| self.sockets.number(id));
             let socket = number.and_then(|number| Some((number, self.sockets.get(number)?)));
             if run == 0 || socket.is_some_and(|(_, socket)| socket.run == run) {
-                lines.push(line(&overview, socket));
+                let mut line = line(&overview, socket);
+                if let Some((_, socket)) = socket.filter(|(_, socket)| socket.kernel.is_some()) {
+                    relayed(&mut self.ground, socket, &mut line);
+                }
+                lines.push(line);
             }
         }
         lines.extend(self.pasts.of(run).map(|past| past.line()));
@@ -75,7 +80,23 @@ impl Engine {
             Lifetime::UntilIdle => "idle",
             Lifetime::UntilStopped => "stopped",
         };
-        json!({"engine": {"pid": std::process::id(), "lifetime": lifetime, "variables": self.variables}})
+        let routes = self
+            .routes
+            .all()
+            .map(|route| format!("{}/{}", route.address, route.prefix));
+        let loopback = match self.options.loopback {
+            Loopback::Relay => "relay",
+            Loopback::Ustcp => "ustcp",
+            Loopback::Refuse => "refuse",
+        };
+        json!({"engine": {
+            "pid": std::process::id(),
+            "lifetime": lifetime,
+            "variables": self.variables,
+            "routes": routes.collect::<Vec<String>>(),
+            "loopback": loopback,
+            "publish": self.options.publish,
+        }})
     }
 }
 
@@ -88,6 +109,10 @@ pub(crate) fn variables(settings: &Settings) -> Value {
 fn line(overview: &Overview, socket: Option<(u64, &Socket)>) -> Value {
     let (received, sent) = overview.queues;
     let unsent = socket.map_or(0, |(_, socket)| unsent(socket));
+    let offered = socket.map_or(0, |(_, socket)| match &socket.phase {
+        Phase::Listening(listening) => listening.offered,
+        _ => 0,
+    });
     let info = overview.info.as_deref();
     json!({
         "socket": socket.map_or(0, |(number, _)| number),
@@ -97,7 +122,7 @@ fn line(overview: &Overview, socket: Option<(u64, &Socket)>) -> Value {
         "state": overview.state.to_string(),
         "local": (overview.local.port() != 0).then_some(overview.local),
         "peer": overview.remote,
-        "recv_q": received,
+        "recv_q": received + offered,
         "send_q": sent + unsent,
         "inode": socket.and_then(|(_, socket)| fstat(&socket.stream).ok()).map(|stat| stat.st_ino),
         "timer": overview.timer.map(timer),
@@ -114,6 +139,53 @@ fn unsent(socket: &Socket) -> usize {
         }
         Phase::Idle | Phase::Connecting { .. } | Phase::Listening(_) => 0,
     }
+}
+
+/// What the kernel tells of a connection that it has in the program's stead.
+fn relayed(ground: &mut Ground, socket: &Socket, line: &mut Value) {
+    let far = socket.far();
+    let info = far
+        .option(ground, (libc::IPPROTO_TCP, libc::TCP_INFO))
+        .unwrap_or_default();
+    let name = far.option(ground, (libc::IPPROTO_TCP, libc::TCP_CONGESTION));
+    let name = name.map(|name| name.into_iter().take_while(|byte| *byte != 0).collect::<Vec<u8>>());
+    let queue = |request| far.ask_number(ground, request).unwrap_or(0);
+    let queues = [queue(libc::FIONREAD), queue(libc::TIOCOUTQ)].map(|bytes| usize::try_from(bytes).unwrap_or(0));
+    let state = info.first().copied().and_then(state).unwrap_or(State::Closed);
+    let told = json!({
+        "place": socket.place(),
+        "why": socket.why(),
+        "state": state.to_string(),
+        "local": far.local(ground).ok(),
+        "peer": far.peer(ground).ok(),
+        "congestion": name.ok().and_then(|name| String::from_utf8(name).ok()),
+        "tcp_info": info.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+    });
+    if let (Some(line), Value::Object(told)) = (line.as_object_mut(), told) {
+        line.extend(told);
+        if state != State::Listen {
+            line.insert("recv_q".to_owned(), json!(queues[0]));
+            line.insert("send_q".to_owned(), json!(queues[1] + unsent(socket)));
+        }
+    }
+}
+
+/// The state that Linux gives this number.
+fn state(number: u8) -> Option<State> {
+    const STATES: [State; 11] = [
+        State::Established,
+        State::SynSent,
+        State::SynReceived,
+        State::FinWait1,
+        State::FinWait2,
+        State::TimeWait,
+        State::Closed,
+        State::CloseWait,
+        State::LastAck,
+        State::Listen,
+        State::Closing,
+    ];
+    STATES.into_iter().find(|state| state_number(*state) == number)
 }
 
 /// By the names that ss(8) has.

@@ -4,25 +4,36 @@
 //! confirms it with one byte, which is the poison. Until then the engine shows what has arrived but does not take it out of
 //! the connection: when the descriptor is lost, the connection is offered again.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno as SystemErrno;
 use rustix::net::sockopt::set_socket_oobinline;
 use ustcp_client::protocol::{Address, Arrival, Tag};
 use ustcp_client::sys;
-use ustcp_proto::{Error, Family, SocketId, Stack};
+use ustcp_proto::Family;
+use ustcp_runtime::Errno;
 
 use crate::engine::Engine;
+use crate::far::{Far, Ground, kernel_accept};
 use crate::greeting::STREAM_EVENTS;
 use crate::key::Key;
-use crate::socket::{Arrived, Phase, Socket};
+use crate::route::Why;
+use crate::socket::{Arrived, Kernel, Phase, Socket};
 use crate::stream;
+
+/// What to hear of a connection of the kernel's.
+const FAR_EVENTS: EventFlags = EventFlags::IN
+    .union(EventFlags::OUT)
+    .union(EventFlags::RDHUP)
+    .union(EventFlags::PRI)
+    .union(EventFlags::ET);
 
 impl Engine {
     /// Offers connections to a listener's programs, as many as may be on their way at once.
     pub(crate) fn offer(&mut self, number: u64) {
         while let Some(arrived) = self.next_arrival(number) {
-            if let Err(errno) = self.send_arrival(number, arrived) {
+            if let Err((errno, arrived)) = self.send_arrival(number, arrived) {
                 self.take_back(number, arrived);
                 match errno {
                     SystemErrno::AGAIN => self.watch_room(number),
@@ -37,50 +48,84 @@ impl Engine {
     /// The connection that is offered next, if one may be.
     fn next_arrival(&mut self, number: u64) -> Option<Arrived> {
         let socket = self.sockets.get_mut(number)?;
-        let id = socket.id;
         let Phase::Listening(listening) = &mut socket.phase else {
             return None;
         };
         if listening.offered >= listening.limit {
             return None;
         }
-        let next = listening.returned.pop();
-        let next = next.or_else(|| {
-            let (id, peer) = self.machine.stack().accept(id).ok()?;
-            Some(Arrived { id, peer })
-        })?;
-        listening.offered += 1;
+        let next = match listening.returned.pop() {
+            Some(arrived) => arrived,
+            None => accepted(&mut self.ground, socket)?,
+        };
+        if let Phase::Listening(listening) = &mut socket.phase {
+            listening.offered += 1;
+        }
         Some(next)
     }
 
-    fn send_arrival(&mut self, listener: u64, Arrived { id, peer }: Arrived) -> rustix::io::Result<()> {
+    fn send_arrival(&mut self, listener: u64, arrived: Arrived) -> Result<(), (SystemErrno, Arrived)> {
         let number = self.new_socket_number();
-        let local = self.machine.stack().local_address(id);
         let Some(socket) = self.sockets.get(listener) else {
-            return Err(SystemErrno::BADF);
+            return Err((SystemErrno::BADF, arrived));
         };
         if !self.has_room_for(socket.client) {
-            return Err(SystemErrno::MFILE);
+            return Err((SystemErrno::MFILE, arrived));
         }
-        let (ours, theirs) = made_pair(number, socket.family, socket.urgent_inline)?;
-        if self.descriptors.is_for_requests(&ours) {
-            return Err(SystemErrno::NFILE);
-        }
-        self.watch(&ours, Key::Socket(number, 0), STREAM_EVENTS)?;
-        let arrival = Arrival {
-            socket: number,
-            local: Address(local.unwrap_or(peer)), // the stack knows it as long as it is held
-            peer: Address(peer),
+        let made = made_pair(number, socket.family, socket.urgent_inline);
+        let (ours, theirs) = match made {
+            Ok(pair) => pair,
+            Err(errno) => return Err((errno, arrived)),
         };
-        // Before the program can take it: what has arrived by then is there at its first look.
-        let shown = show_from(0, id, self.machine.stack(), &ours, &mut self.chunk).unwrap_or(0);
-        stream::give_descriptor(&socket.stream, &arrival.to_bytes(), theirs)?;
-        let mut accepted = Socket::new(ours, id, socket.family, socket.client, socket.run);
+        if self.descriptors.is_for_requests(&ours) {
+            return Err((SystemErrno::NFILE, arrived));
+        }
+        let mut accepted = Socket::new(ours, arrived.id, socket.family, socket.client, socket.run);
+        accepted.kernel = arrived.kernel;
         accepted.urgent_inline = socket.urgent_inline;
-        accepted.phase = Phase::Offered { listener, peer, shown };
+        accepted.peer = Some(arrived.peer);
+        // Before the program can take it: what has arrived by then is there at its first look.
+        let shown = show_from(0, accepted.far(), &mut self.ground, &accepted.stream, &mut self.chunk);
+        accepted.phase = Phase::Offered {
+            listener,
+            peer: arrived.peer,
+            shown: shown.unwrap_or(0),
+        };
+        let local = accepted.far().local(&mut self.ground).unwrap_or(arrived.peer); // a socket has one
+        let record = Arrival {
+            socket: number,
+            local: Address(local),
+            peer: Address(arrived.peer),
+        };
+        let sent = self
+            .watch_socket(number, &accepted)
+            .and_then(|()| stream::give_descriptor(&socket.stream, &record.to_bytes(), theirs));
+        if let Err(errno) = sent {
+            let Socket { id, kernel, .. } = accepted;
+            let peer = arrived.peer;
+            return Err((errno, Arrived { id, kernel, peer }));
+        }
         self.sockets.insert(number, accepted);
         self.call(number);
         Ok(())
+    }
+
+    /// Has epoll tell of a new socket's stream, and of its kernel's connection.
+    pub(crate) fn watch_socket(&self, number: u64, socket: &Socket) -> rustix::io::Result<()> {
+        self.watch(&socket.stream, Key::Socket(number, socket.which), STREAM_EVENTS)?;
+        match &socket.kernel {
+            None => Ok(()),
+            Some(kernel) => self.watch_far(number, socket.which, &kernel.descriptor),
+        }
+    }
+
+    /// Has epoll tell of a connection of the kernel's, under this number if it did under another.
+    pub(crate) fn watch_far(&self, number: u64, which: u8, descriptor: &OwnedFd) -> rustix::io::Result<()> {
+        let data = EventData::new_u64(Key::Far(number, which).data());
+        match epoll::add(&self.epoll, descriptor, data, FAR_EVENTS) {
+            Err(SystemErrno::EXIST) => epoll::modify(&self.epoll, descriptor, data, FAR_EVENTS),
+            result => result,
+        }
     }
 
     /// A connection that was to be offered, or was and is lost, is to be offered again.
@@ -96,10 +141,13 @@ impl Engine {
 
     /// Connections that nobody will have.
     pub(crate) fn reset_all(&mut self, connections: Vec<Arrived>) {
-        for Arrived { id, .. } in connections {
-            // Both fail where the stack has no such connection any more.
-            let _ = self.machine.stack().abort(self.now, id);
-            let _ = self.machine.stack().close(self.now, id);
+        for Arrived { id, kernel, .. } in connections {
+            let far = match &kernel {
+                None => Far::Stack(id),
+                Some(kernel) => Far::Kernel(kernel.descriptor.as_fd()),
+            };
+            far.abort(&mut self.ground);
+            let _ = self.ground.machine.stack().close(self.ground.now, id); // it fails for none
         }
     }
 
@@ -124,7 +172,7 @@ impl Engine {
         };
         (socket.phase, socket.head_taken) = (Phase::Connected, true);
         if shown > 0 {
-            let _ = self.machine.stack().discard(self.now, socket.id, shown); // it is there: it was shown
+            socket.far().consume(&mut self.ground, shown, &mut self.chunk);
         }
         if let Some(Phase::Listening(listening)) = self.sockets.get_mut(listener).map(|socket| &mut socket.phase) {
             listening.offered -= 1;
@@ -147,7 +195,8 @@ impl Engine {
             return;
         };
         if let Phase::Offered { listener, peer, .. } = socket.phase {
-            self.take_back(listener, Arrived { id: socket.id, peer });
+            let Socket { id, kernel, .. } = socket;
+            self.take_back(listener, Arrived { id, kernel, peer });
             self.call(listener);
         }
     }
@@ -157,22 +206,48 @@ impl Engine {
         let Some(socket) = self.sockets.get_mut(number) else {
             return;
         };
-        let Phase::Offered { shown, .. } = &mut socket.phase else {
+        let Phase::Offered { shown: before, .. } = socket.phase else {
             return;
         };
-        match show_from(*shown, socket.id, self.machine.stack(), &socket.stream, &mut self.chunk) {
-            Ok(more) => *shown += more,
-            Err(Error::WouldBlock) => {}
-            Err(error) => self.on_error(number, error),
+        match show_from(before, socket.far(), &mut self.ground, &socket.stream, &mut self.chunk) {
+            Ok(more) => {
+                if let Phase::Offered { shown, .. } = &mut socket.phase {
+                    *shown += more;
+                }
+            }
+            Err(Errno(libc::EAGAIN)) => {}
+            Err(errno) => self.on_error(number, errno),
         }
     }
 }
 
 /// Gives a program what has arrived of its connection from `offset` on, and leaves it there. How much; what has no room yet is
 /// given later.
-fn show_from(offset: usize, id: SocketId, stack: &mut Stack, to: &OwnedFd, chunk: &mut [u8]) -> Result<usize, Error> {
-    let len = stack.peek(id, offset, chunk)?;
+fn show_from(offset: usize, far: Far<'_>, ground: &mut Ground, to: &OwnedFd, chunk: &mut [u8]) -> Result<usize, Errno> {
+    let len = far.peek(ground, offset, chunk)?;
     Ok(stream::give(to, chunk.get(..len).unwrap_or_default()).unwrap_or(0))
+}
+
+/// The next connection of a listener, or of the kernel's that stands for it or beside it.
+fn accepted(ground: &mut Ground, listener: &Socket) -> Option<Arrived> {
+    let (beside, why) = match &listener.kernel {
+        Some(kernel) => (Some(&kernel.descriptor), kernel.why),
+        None => match ground.machine.stack().accept(listener.id) {
+            Ok((id, peer)) => {
+                let kernel = None;
+                return Some(Arrived { id, kernel, peer });
+            }
+            Err(_) => (listener.published.as_ref(), Why::Host),
+        },
+    };
+    let (descriptor, peer) = kernel_accept(beside?)?;
+    let stack = ground.machine.stack();
+    let id = stack.socket(listener.family).ok()?;
+    if let Ok(options) = stack.options(listener.id) {
+        let _ = stack.set_options(ground.now, id, options); // what the listener has, a socket takes
+    }
+    let kernel = Some(Kernel { descriptor, why });
+    Some(Arrived { id, kernel, peer })
 }
 
 /// A connection's stream: our end, and the program's with its tag.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ustcp_client::place::Place;
+use ustcp_runtime::Cidr;
 
 /// When an engine ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,18 @@ pub enum Lifetime {
     UntilStopped,
     /// When it has no lease, no socket and no connection, and TIME-WAIT has passed.
     UntilIdle,
+}
+
+/// Where connections to addresses of loopback and of this host go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loopback {
+    /// To the kernel: the engine makes them there and relays.
+    #[default]
+    Relay,
+    /// They stay inside the stack, whose own 127.0.0.0/8 and ::1 are.
+    Ustcp,
+    /// Nowhere: `ECONNREFUSED`, and `EADDRNOTAVAIL` for bind.
+    Refuse,
 }
 
 /// What a client may have at once.
@@ -69,6 +82,13 @@ pub struct Options {
     pub place: Place,
     /// When it ends.
     pub lifetime: Lifetime,
+    /// What is reached through the stack, besides the networks of its addresses. What nothing routes to it goes to the
+    /// kernel, relayed.
+    pub routes: Vec<Cidr>,
+    /// Where connections inside this host go.
+    pub loopback: Loopback,
+    /// Whether who listens on the wildcard address listens on the kernel's too.
+    pub publish: bool,
     /// What clients may have.
     pub quotas: Quotas,
 }
@@ -80,6 +100,9 @@ impl Options {
         Options {
             place,
             lifetime: Lifetime::default(),
+            routes: Vec::new(),
+            loopback: Loopback::default(),
+            publish: false,
             quotas: Quotas::default(),
         }
     }

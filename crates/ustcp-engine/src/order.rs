@@ -1,11 +1,16 @@
 //! What a program does in order comes by several ways: its streams, their closing, its control connections. epoll tells of
 //! them in an order of its own, so before a request is judged by what came earlier, that is asked for.
 
-use rustix::event::epoll::EventFlags;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use ustcp_proto::{Error, Shutdown};
+use std::os::fd::OwnedFd;
 
-use crate::engine::Engine;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ustcp_proto::Shutdown;
+use ustcp_runtime::Errno;
+
+use crate::engine::{EVENTS, Engine};
+use crate::key::Key;
 
 impl Engine {
     /// Takes in every stream whose greeting has been written by now.
@@ -19,35 +24,49 @@ impl Engine {
     /// Does something that needs a port for itself; once more without the sockets that have been closed by now.
     pub(crate) fn with_free_port(
         &mut self,
-        port: u16,
-        mut attempt: impl FnMut(&mut Engine) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        mut attempt: impl FnMut(&mut Engine) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         match attempt(self) {
-            Err(Error::AddressInUse) => {
-                self.hear_closed(port);
+            Err(Errno(libc::EADDRINUSE)) => {
+                self.hear_streams();
                 attempt(self)
             }
             other => other,
         }
     }
 
-    /// Lets go of the sockets at this port whose programs have let go of them.
-    fn hear_closed(&mut self, port: u16) {
-        let holders = self.sockets.ids().collect::<Vec<_>>();
-        for (number, id) in holders {
-            let local = self.machine.stack().local_address(id);
-            if local.is_ok_and(|local| local.port() == port) {
-                self.hear_whether_closed(number);
+    /// Hears of all that has happened at streams by now. What epoll tells of others meanwhile is kept.
+    fn hear_streams(&mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            events.clear();
+            let heard = epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&Timespec::default()));
+            for event in &events {
+                let (flags, data) = (event.flags, event.data);
+                match Key::from_data(data.u64()) {
+                    Some(key @ (Key::Socket(..) | Key::Far(..))) => self.on_event(Some(key), flags),
+                    Some(key @ (Key::Greeting(_) | Key::Control(_))) => self.postponed.push((key, flags)),
+                    Some(Key::Device | Key::Streams(_) | Key::Controls(_)) | None => {} // epoll tells of them again
+                }
+            }
+            if heard.is_err() || events.len() < EVENTS {
+                break;
             }
         }
+        self.look_at_all();
     }
 
-    /// The same with the listeners alone, before somebody connects to them.
+    /// Hears of the listeners at this port that have been closed by now, before somebody connects to them.
     pub(crate) fn hear_closed_listeners(&mut self, port: u16) {
-        let listeners = self.machine.stack().listeners_at(port).collect::<Vec<_>>();
+        let listeners = self.ground.machine.stack().listeners_at(port).collect::<Vec<_>>();
         for id in listeners {
-            if let Some(number) = self.sockets.number(id) {
-                self.hear_whether_closed(number);
+            let number = self.sockets.number(id);
+            let socket = number.and_then(|number| Some((number, self.sockets.get(number)?)));
+            if let Some((number, socket)) = socket
+                && is_closed(&socket.stream)
+            {
+                self.hear_stream(number, socket.which, EventFlags::HUP);
+                self.look_at(number);
             }
         }
     }
@@ -55,8 +74,8 @@ impl Engine {
     /// Takes what the device has brought. A SYN finds no listener that had been closed before it came, though epoll has not
     /// told of that yet.
     pub(crate) fn receive(&mut self) {
-        let (now, sockets) = (self.now, &self.sockets);
-        self.machine.receive_with(now, |stack, packet| {
+        let (now, sockets) = (self.ground.now, &self.sockets);
+        self.ground.machine.receive_with(now, |stack, packet| {
             for id in stack.listeners_asked_by(packet) {
                 let socket = sockets.number(id).and_then(|number| sockets.get(number));
                 if socket.is_some_and(|socket| is_closed(&socket.stream)) {
@@ -65,19 +84,9 @@ impl Engine {
             }
         });
     }
-
-    fn hear_whether_closed(&mut self, number: u64) {
-        let Some(socket) = self.sockets.get(number) else {
-            return;
-        };
-        if is_closed(&socket.stream) {
-            self.hear_stream(number, socket.which, EventFlags::HUP);
-            self.look_at(number);
-        }
-    }
 }
 
-fn is_closed(stream: &std::os::fd::OwnedFd) -> bool {
+fn is_closed(stream: &OwnedFd) -> bool {
     let mut polled = [PollFd::new(stream, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut polled, Some(&now)).is_ok() && polled.iter().any(|polled| polled.revents().contains(PollFlags::HUP))

@@ -3,14 +3,17 @@
 //! The last byte that a program wrote stays in the stream, looked at but not taken: it is the poison that turns the closing
 //! of the stream into a reset.
 
+use std::ops::Range;
+
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno as SystemErrno;
-use ustcp_proto::Error;
+use ustcp_runtime::Errno;
 
 use crate::engine::Engine;
+use crate::far::Ground;
 use crate::greeting::STREAM_EVENTS;
 use crate::key::Key;
-use crate::socket::Phase;
+use crate::socket::{Phase, Socket};
 use crate::stream;
 
 /// Chunks that one socket moves in one turn, each way: nobody waits for a long queue of somebody else.
@@ -32,19 +35,29 @@ impl Engine {
             if fresh == 0 {
                 return true;
             }
-            let room = self.machine.stack().room(socket.id).unwrap_or(0);
-            let (count, stays) = match room.min(self.chunk.len() - skip) {
-                0 => return false,
-                room if room < fresh => (room, false),
-                _ => (fresh, true),
+            let room = match socket.kernel {
+                None => self.ground.machine.stack().room(socket.id).unwrap_or(0),
+                Some(_) => usize::MAX,
             };
-            let moved = take_out(socket, &mut self.chunk, skip, count, stays);
-            let text = self.chunk.get(skip..skip + moved).unwrap_or_default();
-            if let Err(error) = self.machine.stack().send(self.now, socket.id, text) {
-                self.on_error(number, error);
+            let count = room.min(self.chunk.len() - skip).min(fresh);
+            if count == 0 {
+                return false;
             }
-            if stays {
-                return true;
+            let sent = match socket.kernel {
+                None => send_taken(
+                    &mut self.ground,
+                    socket,
+                    &mut self.chunk,
+                    skip..skip + count,
+                    count == fresh,
+                ),
+                Some(_) => send_seen(&mut self.ground, socket, &mut self.chunk, skip..skip + count, fresh),
+            };
+            match sent {
+                Ok(sent) if sent == fresh => return true,
+                Ok(sent) if sent == count => {}
+                Ok(_) => return false,
+                Err(errno) => self.on_error(number, errno),
             }
         }
         self.call(number);
@@ -74,14 +87,10 @@ impl Engine {
     /// The urgent byte, should it stand here: `Some(false)` when there is no room for it.
     fn give_urgent(&mut self, number: u64) -> Option<bool> {
         let socket = self.sockets.get_mut(number)?;
-        let stack = self.machine.stack();
-        if !stack.at_mark(socket.id).ok()? || !stack.readiness(socket.id).ok()?.urgent {
-            return None;
-        }
-        let byte = stack.recv_urgent(self.now, socket.id, true).ok()??;
+        let byte = socket.far().urgent(&mut self.ground)?;
         match stream::give_urgent(&socket.stream, byte) {
             Ok(1) => {
-                let _ = stack.recv_urgent(self.now, socket.id, false); // it was there a moment ago
+                socket.far().take_urgent(&mut self.ground);
                 Some(true)
             }
             Ok(_) => {
@@ -98,35 +107,31 @@ impl Engine {
     /// Bytes of the stream: how many were given; `None` when no more can be.
     fn give_text(&mut self, number: u64) -> Option<usize> {
         let socket = self.sockets.get_mut(number)?;
-        let len = match self.machine.stack().peek(socket.id, 0, &mut self.chunk) {
+        let len = match socket.far().peek(&mut self.ground, 0, &mut self.chunk) {
             Ok(0) => {
                 self.on_end(number);
                 return None;
             }
             Ok(len) => len,
-            Err(Error::WouldBlock) => return None,
-            Err(error) => {
-                self.on_error(number, error);
+            Err(Errno(libc::EAGAIN)) => return None,
+            Err(errno) => {
+                self.on_error(number, errno);
                 return None;
             }
         };
-        match stream::give(&socket.stream, self.chunk.get(..len).unwrap_or_default()) {
-            Ok(given) => {
-                if given > 0 {
-                    let _ = self.machine.stack().discard(self.now, socket.id, given); // it was there a moment ago
-                }
-                if given < len {
-                    self.watch_room(number);
-                    return None;
-                }
-                self.unwatch_room(number);
-                Some(given)
-            }
-            Err(_) => {
-                socket.program_deaf = true;
-                None
-            }
+        let Ok(given) = stream::give(&socket.stream, self.chunk.get(..len).unwrap_or_default()) else {
+            socket.program_deaf = true;
+            return None;
+        };
+        if given > 0 {
+            socket.far().consume(&mut self.ground, given, &mut self.chunk);
         }
+        if given < len {
+            self.watch_room(number);
+            return None;
+        }
+        self.unwatch_room(number);
+        Some(given)
     }
 
     /// The peer writes no more, or the connection has ended and everything it received has been given.
@@ -141,14 +146,13 @@ impl Engine {
     }
 
     /// An error of the connection: its end, or something that ICMP says of it.
-    pub(crate) fn on_error(&mut self, number: u64, error: Error) {
+    pub(crate) fn on_error(&mut self, number: u64, Errno(errno): Errno) {
         let Some(socket) = self.sockets.get_mut(number) else {
             return;
         };
-        let ustcp_runtime::Errno(errno) = error.into();
-        match self.machine.stack().state(socket.id) {
-            Ok(ustcp_proto::State::Closed) => socket.fault = socket.fault.or(Some(errno)),
-            _ => socket.soft_fault = Some(errno),
+        match socket.far().is_closed(&mut self.ground) {
+            true => socket.fault = socket.fault.or(Some(errno)),
+            false => socket.soft_fault = Some(errno),
         }
         self.call(number);
     }
@@ -198,27 +202,54 @@ impl Engine {
     }
 }
 
-/// Takes `count` fresh bytes into `chunk`, behind the `skip` that were taken before. When the last of them `stays`, it is
-/// looked at only. Returns how many there were.
-fn take_out(socket: &mut crate::socket::Socket, chunk: &mut [u8], skip: usize, count: usize, stays: bool) -> usize {
-    let whole = skip + count;
-    let taken = whole - usize::from(stays);
+/// Takes the bytes of `range` out of the stream, so many as the connection has room for, and sends them. `all`: they are
+/// all that there are, and the last of them stays.
+fn send_taken(
+    ground: &mut Ground,
+    socket: &mut Socket,
+    chunk: &mut [u8],
+    range: Range<usize>,
+    all: bool,
+) -> Result<usize, Errno> {
+    let taken = take_out(socket, chunk, &range, all);
+    let text = chunk.get(range.start..range.start + taken).unwrap_or_default();
+    socket.far().send(ground, text, false)
+}
+
+/// Sends what is seen in the stream, so much as the kernel takes, and takes that out. `fresh`: how much there is.
+fn send_seen(
+    ground: &mut Ground,
+    socket: &mut Socket,
+    chunk: &mut [u8],
+    range: Range<usize>,
+    fresh: usize,
+) -> Result<usize, Errno> {
+    let seen = stream::look(&socket.stream, chunk.get_mut(..range.end).unwrap_or_default()).unwrap_or(0);
+    let text = chunk.get(range.start..seen).unwrap_or_default();
+    let sent = match socket.far().send(ground, text, false) {
+        Err(Errno(libc::EAGAIN)) => return Ok(0),
+        sent => sent?,
+    };
+    let range = range.start..range.start + sent;
+    Ok(take_out(socket, chunk, &range, sent == fresh))
+}
+
+/// Takes what ends at `range.end` out of the stream into `chunk`; what stands before `range` was taken before. When that
+/// is `all`, the last byte stays and is looked at only. Returns how many of `range` there were.
+fn take_out(socket: &mut Socket, chunk: &mut [u8], range: &Range<usize>, all: bool) -> usize {
+    let end = range.end - usize::from(all);
+    let room = chunk.get_mut(..end).unwrap_or_default();
+    let taken = match room.is_empty() {
+        true => 0,
+        false => stream::take(&socket.stream, room).unwrap_or(0),
+    };
     if taken > 0 {
-        let room = chunk.get_mut(..taken).unwrap_or_default();
-        let taken = stream::take(&socket.stream, room).unwrap_or(0);
-        if taken > 0 {
-            socket.head_taken = false;
-        }
-        if taken < room.len() {
-            return taken.saturating_sub(skip);
-        }
+        socket.head_taken = false;
     }
-    if stays {
-        let room = chunk.get_mut(taken..whole).unwrap_or_default();
-        if stream::look(&socket.stream, room) != Ok(1) {
-            return taken.saturating_sub(skip);
-        }
-        socket.head_taken = true;
+    let last = chunk.get_mut(end..range.end).unwrap_or_default();
+    if taken < end || last.is_empty() || stream::look(&socket.stream, last) != Ok(1) {
+        return taken.saturating_sub(range.start);
     }
-    count
+    socket.head_taken = true;
+    range.len()
 }

@@ -1,14 +1,16 @@
 //! What is asked of a socket.
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 
 use libc::{c_int, c_ulong};
 use ustcp_client::protocol::{Address, Operation, Request};
-use ustcp_proto::{Error, Framing, Shutdown, State};
+use ustcp_proto::Shutdown;
 use ustcp_runtime::Errno;
 
 use crate::control::Answer;
 use crate::engine::Engine;
+use crate::far::{Far, is_host_address};
 use crate::socket::{Listening, Phase};
 use crate::stream;
 
@@ -41,19 +43,18 @@ impl Engine {
             Operation::Bind => self.bind(number, address(payload)?).map(|()| Vec::new()),
             Operation::Listen => self.listen(number, request.a).map(|()| Vec::new()),
             Operation::Disconnect => self.disconnect(number).map(|()| Vec::new()),
-            Operation::LocalAddress => self.local_address(number).map(told),
-            Operation::PeerAddress => self.peer_address(number).map(told),
+            Operation::LocalAddress => self.sockets.known(number)?.far().local(&mut self.ground).map(told),
+            Operation::PeerAddress => self.sockets.known(number)?.far().peer(&mut self.ground).map(told),
             Operation::SetOption => self.set_option(request, payload).map(|()| Vec::new()),
             Operation::GetOption => self.option(request),
             Operation::Shutdown => self.shut_down(number, request.a).map(|()| Vec::new()),
             Operation::Ioctl => {
-                let id = self.socket(number)?.id;
-                let answer = self.machine.ask_number(id, c_ulong::from(request.a))?;
+                let far = self.sockets.known(number)?.far();
+                let answer = far.ask_number(&self.ground, c_ulong::from(request.a))?;
                 Ok(answer.to_ne_bytes().to_vec())
             }
-
             Operation::Fault => {
-                let fault = self.socket(number)?.fault;
+                let fault = self.sockets.known(number)?.fault;
                 Ok(fault.unwrap_or(0).to_ne_bytes().to_vec())
             }
             Operation::Hello
@@ -66,35 +67,28 @@ impl Engine {
         }
     }
 
-    pub(crate) fn socket(&self, number: u64) -> Result<&crate::socket::Socket, Errno> {
-        self.sockets.get(number).ok_or(Errno(libc::EBADF))
-    }
-
     fn bind(&mut self, number: u64, to: SocketAddr) -> Result<(), Errno> {
-        let id = self.socket(number)?.id;
-        self.with_free_port(to.port(), |engine| engine.machine.stack().bind(id, to))?;
-        let bound = self.machine.stack().local_address(id)?;
-        if let Some(socket) = self.sockets.get_mut(number) {
-            socket.bound = Some(bound);
-        }
+        let way = self.routes.at(to.ip(), is_host_address);
+        self.go(number, way, libc::EADDRNOTAVAIL)?;
+        self.with_free_port(|engine| engine.sockets.known(number)?.far().bind(&mut engine.ground, to))?;
+        let socket = self.sockets.known_mut(number)?;
+        socket.bound = Some(socket.far().local(&mut self.ground)?);
         Ok(())
     }
 
     fn listen(&mut self, number: u64, backlog: u32) -> Result<(), Errno> {
         let backlog = usize::try_from(backlog.cast_signed()).unwrap_or(usize::MAX); // negative: the largest, as in Linux
-        let id = self.socket(number)?.id;
-        let port = self.machine.stack().local_address(id)?.port();
-        self.with_free_port(port, |engine| engine.machine.stack().listen(engine.now, id, backlog))?;
+        self.with_free_port(|engine| engine.sockets.known(number)?.far().listen(&mut engine.ground, backlog))?;
+        let socket = self.sockets.known_mut(number)?;
         let limit = backlog.clamp(1, OFFERED_MAX);
-        if let Some(socket) = self.sockets.get_mut(number) {
-            match &mut socket.phase {
-                Phase::Listening(listening) => listening.limit = limit,
-                phase => {
-                    *phase = Phase::Listening(Listening {
-                        limit,
-                        ..Listening::default()
-                    });
-                }
+        match &mut socket.phase {
+            Phase::Listening(listening) => listening.limit = limit,
+            phase => {
+                *phase = Phase::Listening(Listening {
+                    limit,
+                    ..Listening::default()
+                });
+                self.publish(number, backlog)?;
             }
         }
         self.call(number);
@@ -103,77 +97,90 @@ impl Engine {
 
     /// `None`: it is answered when the attempt is over.
     fn connect(&mut self, control: u64, request: &Request, payload: &[u8]) -> Option<Answer> {
-        let (number, waits) = (request.socket, request.a == 1);
+        let number = request.socket;
         let to = match address(payload) {
             Ok(to) => to,
             Err(errno) => return Some(Err(errno)),
         };
         self.hear_closed_listeners(to.port());
+        let begun = self.begin(number, to);
         let Some(socket) = self.sockets.get_mut(number) else {
             return Some(Err(Errno(libc::ENOTCONN))); // it was one of them
         };
-        if std::mem::take(&mut socket.connect_untold) {
-            return Some(Ok(Vec::new())); // as Linux, the first time after success
-        }
-        match self.machine.stack().connect(self.now, socket.id, to) {
-            Ok(()) => {
-                self.connected(number);
-                Some(Ok(Vec::new()))
-            }
-            Err(Error::InProgress) => {
+        let waits = request.a == 1;
+        socket.peer = socket.peer.or(Some(to));
+        match begun {
+            Ok(()) => Some(Ok(Vec::new())),
+            Err(Errno(libc::EINPROGRESS)) => {
                 let waiting = if waits { vec![control] } else { Vec::new() };
                 socket.phase = Phase::Connecting { to, waiting };
                 self.call(number);
                 (!waits).then_some(Err(Errno(libc::EINPROGRESS)))
             }
-            Err(Error::AlreadyInProgress) if waits => {
+            Err(Errno(libc::EALREADY)) if waits => {
                 if let Phase::Connecting { waiting, .. } = &mut socket.phase {
                     waiting.push(control);
                 }
                 None
             }
-            Err(error) => Some(Err(error.into())),
+            Err(errno) => Some(Err(errno)),
         }
+    }
+
+    /// Begins an attempt, or tells how it stands.
+    fn begin(&mut self, number: u64, to: SocketAddr) -> Result<(), Errno> {
+        let socket = self.sockets.known_mut(number)?;
+        if std::mem::take(&mut socket.connect_untold) {
+            return Ok(()); // as Linux, the first time after success
+        }
+        if matches!(socket.phase, Phase::Idle) {
+            let way = self.way_towards(number, to);
+            self.go(number, way, libc::ECONNREFUSED)?;
+        }
+        self.sockets.known(number)?.far().connect(&mut self.ground, to)?;
+        self.connected(number);
+        Ok(())
     }
 
     /// connect with AF_UNSPEC. The stream is spent: the program attaches a fresh one.
     fn disconnect(&mut self, number: u64) -> Result<(), Errno> {
-        let id = self.socket(number)?.id;
-        self.machine.stack().disconnect(self.now, id)?;
+        let socket = self.sockets.known_mut(number)?;
+        match socket.kernel.take() {
+            None => self.ground.machine.stack().disconnect(self.ground.now, socket.id)?,
+            Some(kernel) => Far::Kernel(kernel.descriptor.as_fd()).abort(&mut self.ground),
+        }
+        socket.published = None;
         self.leave_attempt(number, libc::ECONNABORTED);
         Ok(())
     }
 
-    fn local_address(&mut self, number: u64) -> Result<SocketAddr, Errno> {
-        let id = self.socket(number)?.id;
-        Ok(self.machine.stack().local_address(id)?)
-    }
-
-    fn peer_address(&mut self, number: u64) -> Result<SocketAddr, Errno> {
-        let id = self.socket(number)?.id;
-        Ok(self.machine.stack().peer_address(id)?)
-    }
-
     fn set_option(&mut self, request: &Request, value: &[u8]) -> Result<(), Errno> {
         let (level, name) = option_name(request);
-        let socket = self.sockets.get_mut(request.socket).ok_or(Errno(libc::EBADF))?;
+        let socket = self.sockets.known_mut(request.socket)?;
         if (level, name) == (libc::SOL_SOCKET, libc::SO_OOBINLINE) {
             let number = value.first_chunk().ok_or(Errno(libc::EINVAL))?;
             socket.urgent_inline = c_int::from_ne_bytes(*number) != 0;
             return Ok(());
         }
-        self.machine.set_option(self.now, socket.id, level, name, value)
+        socket.far().set_option(&mut self.ground, (level, name), value)?;
+        if socket.kernel.is_some() {
+            // What is asked of it once it has ended, the stack's tells. It may know less.
+            let _ = Far::Stack(socket.id).set_option(&mut self.ground, (level, name), value);
+        } else if matches!(socket.phase, Phase::Idle) {
+            socket.note_option((level, name), value);
+        }
+        Ok(())
     }
 
     fn option(&mut self, request: &Request) -> Answer {
         let (level, name) = option_name(request);
-        let socket = self.sockets.get_mut(request.socket).ok_or(Errno(libc::EBADF))?;
+        let socket = self.sockets.known_mut(request.socket)?;
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_OOBINLINE) => Ok(c_int::from(socket.urgent_inline).to_ne_bytes().to_vec()),
             (libc::SOL_SOCKET, libc::SO_ERROR) if socket.soft_fault.is_some() => {
                 Ok(socket.soft_fault.take().unwrap_or(0).to_ne_bytes().to_vec())
             }
-            _ => self.machine.option(self.now, socket.id, level, name),
+            _ => socket.far().option(&mut self.ground, (level, name)),
         }
     }
 
@@ -185,16 +192,16 @@ impl Engine {
             Ok(libc::SHUT_RDWR) => Shutdown::Both,
             _ => return Err(Errno(libc::EINVAL)),
         };
-        let socket = self.socket(number)?;
-        let (id, connected) = (
-            socket.id,
-            matches!(socket.phase, Phase::Connected | Phase::Offered { .. }),
-        );
+        let socket = self.sockets.known_mut(number)?;
+        let connected = matches!(socket.phase, Phase::Connected | Phase::Offered { .. });
         match how {
             // The bytes that the program wrote before come first, and its FIN with the stream's own end.
-            Shutdown::Write if connected => drop(self.machine.stack().peer_address(id)?),
-            Shutdown::Both if connected => self.machine.stack().shutdown(self.now, id, Shutdown::Read)?,
-            how => self.machine.stack().shutdown(self.now, id, how)?,
+            Shutdown::Write if connected => drop(socket.far().peer(&mut self.ground)?),
+            Shutdown::Both if connected => socket.far().shutdown(&mut self.ground, Shutdown::Read)?,
+            how => socket.far().shutdown(&mut self.ground, how)?,
+        }
+        if how != Shutdown::Write {
+            socket.published = None;
         }
         self.call(number);
         Ok(())
@@ -224,23 +231,19 @@ impl Engine {
         let Some((_, payload)) = &socket.urgent else {
             return true;
         };
-        let (id, len) = (socket.id, payload.len());
         let before = stream::queued(&socket.stream) > usize::from(socket.head_taken);
-        let stack = self.machine.stack();
-        let open = matches!(stack.state(id), Ok(State::Established | State::CloseWait));
-        if open && (before || stack.room(id).unwrap_or(0) < len) {
+        let open = socket.fault.is_none() && !socket.far().is_closed(&mut self.ground);
+        let sent = match open && before {
+            true => Err(Errno(libc::EAGAIN)),
+            false => socket.far().send(&mut self.ground, payload, true),
+        };
+        if open && sent == Err(Errno(libc::EAGAIN)) {
             return false;
         }
-        let Some((control, payload)) = socket.urgent.take() else {
-            return true;
-        };
-        let framing = Framing {
-            urgent: true,
-            ..Framing::default()
-        };
-        let taken = self.machine.stack().send_framed(self.now, id, &payload, framing);
-        let answer = taken.map(|taken| u32::try_from(taken).unwrap_or(u32::MAX).to_ne_bytes().to_vec());
-        self.answer(control, answer.map_err(Errno::from));
+        let answer = sent.map(|taken| u32::try_from(taken).unwrap_or(u32::MAX).to_ne_bytes().to_vec());
+        if let Some((control, _)) = socket.urgent.take() {
+            self.answer(control, answer);
+        }
         true
     }
 
@@ -269,9 +272,9 @@ impl Engine {
             }
             Operation::GetOption => {
                 let (family, options) = (departed.family, departed.options);
-                let id = self.machine.stack().socket(family)?;
+                let id = self.ground.machine.stack().socket(family)?;
                 let answer = self.ask_unconnected(id, options, option_name(request));
-                self.machine.stack().close(self.now, id)?;
+                self.ground.machine.stack().close(self.ground.now, id)?;
                 answer
             }
             Operation::SetOption => Ok(Vec::new()),
@@ -287,8 +290,8 @@ impl Engine {
         options: ustcp_proto::Options,
         (level, name): (c_int, c_int),
     ) -> Answer {
-        self.machine.stack().set_options(self.now, id, options)?;
-        self.machine.option(self.now, id, level, name)
+        self.ground.machine.stack().set_options(self.ground.now, id, options)?;
+        self.ground.machine.option(self.ground.now, id, level, name)
     }
 }
 

@@ -1,10 +1,13 @@
 //! One socket of a program: its stream, its connection, its client, and how far the two are.
 
+use crate::far::Far;
+use crate::route::Why;
+use libc::c_int;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-
+use std::os::fd::{AsFd, OwnedFd};
 use ustcp_proto::{Family, SocketId};
+use ustcp_runtime::Errno;
 
 use crate::count::Counts;
 
@@ -40,11 +43,19 @@ pub(crate) struct Listening {
 }
 
 /// A connection that a listener has brought forth.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) id: SocketId,
-    /// Its peer, which the stack no longer tells once it has ended.
+    pub(crate) kernel: Option<Kernel>,
+    /// Its peer, which is no longer told once it has ended.
     pub(crate) peer: SocketAddr,
+}
+
+/// A socket of the kernel's that stands for one of the stack's.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    pub(crate) descriptor: OwnedFd,
+    pub(crate) why: Why,
 }
 
 /// A socket of a program. Its flags only ever go from `false` to `true`.
@@ -57,9 +68,18 @@ pub(crate) struct Socket {
     pub(crate) spent: bool,
     /// The address that bind gave it.
     pub(crate) bound: Option<SocketAddr>,
+    /// Where it is, or was, connected to.
+    pub(crate) peer: Option<SocketAddr>,
     /// An urgent byte that waits for room, and the control connection that waits to hear of it.
     pub(crate) urgent: Option<(u64, Vec<u8>)>,
+    /// The stack's, which has the options in any case.
     pub(crate) id: SocketId,
+    /// Where the connection is the kernel's.
+    pub(crate) kernel: Option<Kernel>,
+    /// A listener of the kernel's beside the stack's.
+    pub(crate) published: Option<OwnedFd>,
+    /// Options that were set, in their order, for a socket of the kernel's that is yet to come.
+    pub(crate) asked: Vec<((c_int, c_int), Vec<u8>)>,
     pub(crate) family: Family,
     /// The process that attached it, or its listener.
     pub(crate) client: u32,
@@ -99,8 +119,12 @@ impl Socket {
             which: 0,
             spent: false,
             bound: None,
+            peer: None,
             urgent: None,
             id,
+            kernel: None,
+            published: None,
+            asked: Vec::new(),
             family,
             client,
             run,
@@ -118,6 +142,35 @@ impl Socket {
             soft_fault: None,
             called: false,
         }
+    }
+}
+
+impl Socket {
+    /// Its connection.
+    pub(crate) fn far(&self) -> Far<'_> {
+        match &self.kernel {
+            None => Far::Stack(self.id),
+            Some(kernel) => Far::Kernel(kernel.descriptor.as_fd()),
+        }
+    }
+
+    /// By whose TCP it is, as `ustcp ss` shows it.
+    pub(crate) fn place(&self) -> &'static str {
+        match self.kernel {
+            None => "ustcp",
+            Some(_) => "relay",
+        }
+    }
+
+    /// Why it is the kernel's.
+    pub(crate) fn why(&self) -> Option<&'static str> {
+        self.kernel.as_ref().map(|kernel| kernel.why.name())
+    }
+
+    /// An option was set, in place of what it was before.
+    pub(crate) fn note_option(&mut self, option: (c_int, c_int), value: &[u8]) {
+        self.asked.retain(|(other, _)| *other != option);
+        self.asked.push((option, value.to_vec()));
     }
 }
 
@@ -145,13 +198,18 @@ impl Sockets {
         self.by_number.get_mut(&number)
     }
 
-    pub(crate) fn number(&self, id: SocketId) -> Option<u64> {
-        self.numbers.get(&id).copied()
+    /// One that there is.
+    pub(crate) fn known(&self, number: u64) -> Result<&Socket, Errno> {
+        self.get(number).ok_or(Errno(libc::EBADF))
     }
 
-    /// All, with the connections' numbers.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = (u64, SocketId)> {
-        self.by_number.iter().map(|(number, socket)| (*number, socket.id))
+    /// The same, to change it.
+    pub(crate) fn known_mut(&mut self, number: u64) -> Result<&mut Socket, Errno> {
+        self.get_mut(number).ok_or(Errno(libc::EBADF))
+    }
+
+    pub(crate) fn number(&self, id: SocketId) -> Option<u64> {
+        self.numbers.get(&id).copied()
     }
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<Socket> {

@@ -97,7 +97,7 @@ impl Strangers {
 impl Engine {
     /// Closes the connections of those who must go.
     pub(crate) fn dismiss_overdue(&mut self) {
-        while let Some(number) = self.strangers.overdue(self.now) {
+        while let Some(number) = self.strangers.overdue(self.ground.now) {
             self.strangers.leave(number);
             self.greetings.remove(number);
             self.controls.remove(&number);

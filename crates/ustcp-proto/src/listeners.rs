@@ -6,7 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 use ustcp_wire::{Checksum, Flags, IpPacket, Protocol, TcpSegment};
 
 use crate::table::{Kind, Socket};
-use crate::{Family, Flow, SocketId, Stack, address};
+use crate::{Family, Flow, SocketId, Stack, address, route};
 
 impl Stack {
     /// Who listens at this port, on whatever address, and who takes every port.
@@ -21,6 +21,17 @@ impl Stack {
             return Vec::new();
         }
         port_of_syn(packet).map_or_else(Vec::new, |port| self.listeners_at(port).collect())
+    }
+
+    /// Whether a connection to that address would find a listener; the unspecified address is this host.
+    #[must_use]
+    pub fn is_listened_at(&self, address: SocketAddr) -> bool {
+        let ip = match address.ip().to_canonical() {
+            ip if ip.is_unspecified() => route::localhost(Family::of(ip)),
+            ip => ip,
+        };
+        let local = SocketAddr::new(ip, address.port());
+        self.listener_for(&Flow { local, remote: local }).is_some()
     }
 
     /// Who listens for such a connection: on the address itself, on all of its family, or on all of both; and where nobody

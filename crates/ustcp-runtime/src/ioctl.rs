@@ -13,6 +13,9 @@ const SIOCOUTQNSD: c_ulong = 0x894b;
 /// Of `<asm-generic/sockios.h>`; libc has it for some targets only.
 const SIOCATMARK: c_ulong = 0x8905;
 
+/// All that there is an answer to.
+pub(crate) const REQUESTS: [c_ulong; 4] = [libc::FIONREAD, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK];
+
 impl Socket {
     /// ioctl(2) where the answer is a number: `SIOCINQ`, `SIOCOUTQ` and `SIOCOUTQNSD`, all `EINVAL` for a listener, and `SIOCATMARK`.
     /// `ENOTTY` for another request.

@@ -45,5 +45,7 @@ pub use socket::{Socket, Wait};
 pub use sys::cancel::{Uncancelled, cancellation_point};
 #[doc(hidden)]
 pub use sys::namespace;
+#[doc(hidden)]
+pub use sys::option as kernel;
 pub use tcp_info::{bytes as tcp_info, state as state_number};
 pub use ustcp_proto::{Census, Cidr, Counters, ErrorReport, Family, Info, Options, Readiness, Shutdown, State};

@@ -163,6 +163,11 @@ impl Reach {
 
     /// A socket with this tag, attached.
     pub(crate) fn attached(&self, tag: Tag) -> Program {
+        self.attached_in(tag, 0)
+    }
+
+    /// The same, of a run.
+    pub(crate) fn attached_in(&self, tag: Tag, run: u32) -> Program {
         let stream = unix(SocketType::STREAM);
         sys::Socket::tagged(stream.as_raw_fd(), tag).unwrap();
         connect(&stream, &self.whereabouts.address(Listener::Streams).unwrap()).unwrap();
@@ -170,7 +175,7 @@ impl Reach {
             token: self.whereabouts.token,
             socket: tag.socket,
             is_v6: tag.is_v6,
-            run: 0,
+            run,
         };
         assert_eq!(
             send(&stream, &greeting.to_bytes(), SendFlags::NOSIGNAL),

@@ -7,6 +7,7 @@ pub(crate) mod fd;
 pub(crate) mod fork;
 pub mod namespace;
 pub(crate) mod netlink;
+pub mod option;
 pub(crate) mod signal;
 pub(crate) mod time;
 pub(crate) mod tun;

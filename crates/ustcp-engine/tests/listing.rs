@@ -1,0 +1,161 @@
+//! What an engine tells of its sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
+
+mod common;
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use common::{Control, Running, STACK, at, engine, engine_with};
+use serde_json::{Value, json};
+use ustcp_client::protocol::{Address, Operation, PassedBy, Tag};
+
+/// The engine's line, and the sockets'.
+fn list(engine: &Running, run: u32) -> (Value, Vec<Value>) {
+    let control = engine.control();
+    control.send(Operation::List, 0, run.cast_signed(), 0, &[]);
+    let mut lines = lines(&control);
+    let engine = lines.remove(0)["engine"].take();
+    (engine, lines)
+}
+
+fn lines(control: &Control) -> Vec<Value> {
+    let mut lines = Vec::new();
+    loop {
+        let line = control.answer().unwrap();
+        if line.is_empty() {
+            return lines;
+        }
+        lines.push(serde_json::from_slice(&line).unwrap());
+    }
+}
+
+fn of(lines: &[Value], number: u64) -> Value {
+    lines
+        .iter()
+        .find(|line| line["socket"] == json!(number))
+        .unwrap()
+        .clone()
+}
+
+#[test]
+fn the_engine_and_each_socket_are_told() {
+    let Some(engine) = engine_with(|settings, _| settings.time_wait = Duration::from_secs(60)) else {
+        return;
+    };
+    let (listener, port) = engine.listener(5);
+    let client = engine.socket();
+    client.connect(at(STACK, port)).unwrap();
+    let (server, _) = listener.accept();
+    let waiting = engine.socket();
+    waiting.connect(at(STACK, port)).unwrap();
+    let kernel = TcpListener::bind("127.0.0.1:0").unwrap();
+    let relayed = engine.socket();
+    relayed.connect(kernel.local_addr().unwrap()).unwrap();
+    client.write(b"12345");
+    assert_eq!(server.read_exact(5), b"12345");
+
+    let (told, lines) = list(&engine, 0);
+    assert_eq!(told["pid"], json!(std::process::id()));
+    assert_eq!(
+        (&told["lifetime"], &told["loopback"]),
+        (&json!("stopped"), &json!("relay"))
+    );
+    assert_eq!(told["variables"]["USTCP_ADDRESS"], json!(format!("{STACK}/24")));
+    assert_eq!(told["routes"], json!(["10.77.0.2/24"]));
+
+    let line = of(&lines, listener.number);
+    assert_eq!((&line["state"], &line["peer"]), (&json!("LISTEN"), &Value::Null));
+    assert_eq!(line["local"], json!(format!("0.0.0.0:{port}")));
+    assert_eq!((&line["recv_q"], &line["send_q"]), (&json!(1), &json!(5)));
+
+    let line = of(&lines, client.number);
+    assert_eq!(
+        (&line["place"], &line["state"]),
+        (&json!("ustcp"), &json!("ESTABLISHED"))
+    );
+    assert_eq!(line["peer"], json!(format!("{STACK}:{port}")));
+    assert_eq!((&line["family"], &line["congestion"]), (&json!(4), &json!("cubic")));
+    assert!(line["inode"].as_u64().unwrap() > 0);
+    assert_eq!(&line["tcp_info"].as_str().unwrap()[..2], "01");
+
+    let line = of(&lines, relayed.number);
+    assert_eq!((&line["place"], &line["why"]), (&json!("relay"), &json!("loopback")));
+    assert_eq!(
+        (&line["state"], &line["peer"]),
+        (&json!("ESTABLISHED"), &json!(kernel.local_addr().unwrap().to_string()))
+    );
+
+    client.shut_writing();
+    assert_eq!(server.read_to_end().unwrap(), b"");
+    server.shut_writing();
+    assert_eq!(client.read_to_end().unwrap(), b"");
+    drop((client, server));
+    let is_time_wait = |line: &Value| line["state"] == json!("TIME-WAIT");
+    let line = std::iter::repeat_with(|| list(&engine, 0).1).find_map(|lines| lines.into_iter().find(is_time_wait));
+    let line = line.unwrap();
+    assert_eq!(line["timer"]["name"], json!("timewait"));
+    assert!(
+        (50_000..=60_000).contains(&line["timer"]["milliseconds"].as_u64().unwrap()),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_run_hears_of_its_sockets_as_long_as_its_lease_is_open() {
+    let Some(engine) = engine() else { return };
+    let lease = engine.control();
+    let run = lease.ask(Operation::Lease, 0, 0, 0, &[]).unwrap();
+    let run = u32::from_ne_bytes(run.try_into().unwrap());
+    let (_others, port) = engine.listener(1);
+    let mine = engine.attached_in(
+        Tag {
+            socket: 77,
+            is_v6: false,
+        },
+        run,
+    );
+    mine.connect(at(STACK, port)).unwrap();
+    let peer = Address("[2001:db8::1]:53".parse().unwrap()).to_bytes();
+    let why = PassedBy::Protocol as i32;
+    engine
+        .ask(Operation::PassedBy, 0, why, run.cast_signed(), &peer)
+        .unwrap();
+
+    let (_, lines) = list(&engine, run);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(of(&lines, 77)["state"], json!("ESTABLISHED"));
+    let line = of(&lines, 0);
+    assert_eq!(
+        (&line["place"], &line["why"]),
+        (&json!("passed by"), &json!("protocol"))
+    );
+    assert_eq!(
+        (&line["peer"], &line["family"]),
+        (&json!("[2001:db8::1]:53"), &json!(6))
+    );
+
+    drop(mine);
+    let ended = |lines: &Vec<Value>| of(lines, 77)["state"] == json!("CLOSED");
+    let lines = std::iter::repeat_with(|| list(&engine, run).1).find(ended).unwrap();
+    assert_eq!(of(&lines, 77)["peer"], json!(format!("{STACK}:{port}")));
+    drop(lease);
+    assert!(std::iter::repeat_with(|| list(&engine, run).1).any(|lines| lines.is_empty()));
+}
+
+#[test]
+fn a_long_list_waits_for_its_reader() {
+    let Some(engine) = engine() else { return };
+    let programs: Vec<_> = (0..1000).map(|_| engine.socket()).collect();
+    let control = engine.control();
+    control.send(Operation::List, 0, 0, 0, &[]);
+    control.send(Operation::Hello, 0, 0, 0, &[]);
+    assert_eq!(engine.ask(Operation::Hello, 0, 0, 0, &[]).unwrap().len(), 4); // nobody else waits for that
+    assert_eq!(lines(&control).len(), 1 + programs.len());
+    assert_eq!(control.answer().unwrap().len(), 4);
+}

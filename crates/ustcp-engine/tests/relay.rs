@@ -1,0 +1,342 @@
+//! Connections that the kernel has in the program's stead: loopback, this host, what nothing routes to the stack.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails loudly"
+)]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use common::{KERNEL, Program, Running, STACK, at, await_events, engine, engine_with, pattern};
+use rustix::event::PollFlags;
+use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use ustcp_client::protocol::{Address, Operation};
+use ustcp_engine::Loopback;
+
+fn loopback(port: u16) -> SocketAddr {
+    at("127.0.0.1", port)
+}
+
+fn engine_of(loopback: Loopback) -> Option<Running> {
+    engine_with(|_, options| options.loopback = loopback)
+}
+
+/// A connection that the engine relays to the kernel's loopback.
+fn relayed(engine: &Running) -> (Program, TcpStream) {
+    let listener = TcpListener::bind(loopback(0)).unwrap();
+    let program = engine.socket();
+    program.connect(listener.local_addr().unwrap()).unwrap();
+    (program, listener.accept().unwrap().0)
+}
+
+/// A listener on the kernel's loopback in a program's stead.
+fn relayed_listener(engine: &Running) -> (Program, SocketAddr) {
+    let listener = engine.socket();
+    listener
+        .ask(Operation::Bind, 0, &Address(loopback(0)).to_bytes())
+        .unwrap();
+    listener.ask(Operation::Listen, 8, &[]).unwrap();
+    let address = listener.address(Operation::LocalAddress).unwrap();
+    (listener, address)
+}
+
+#[test]
+fn a_program_speaks_with_the_kernels_loopback() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = relayed(&engine);
+    assert_eq!(program.events(), PollFlags::OUT);
+    assert_eq!(
+        program.address(Operation::PeerAddress).unwrap(),
+        peer.local_addr().unwrap()
+    );
+    assert_eq!(
+        program.address(Operation::LocalAddress).unwrap(),
+        peer.peer_addr().unwrap()
+    );
+    program.write(b"question");
+    program.shut_writing();
+    let mut question = Vec::new();
+    peer.read_to_end(&mut question).unwrap();
+    assert_eq!(question, b"question");
+    peer.write_all(b"answer").unwrap();
+    drop(peer);
+    assert_eq!(program.read_to_end().unwrap(), b"answer");
+}
+
+#[test]
+fn much_is_relayed_both_ways_at_once() {
+    let Some(engine) = engine() else { return };
+    let (program, peer) = relayed(&engine);
+    let bytes = pattern(8 << 20);
+    thread::scope(|scope| {
+        scope.spawn(|| (&peer).write_all(&bytes).unwrap());
+        scope.spawn(|| program.write(&bytes));
+        scope.spawn(|| assert!(program.read_exact(bytes.len()) == bytes));
+        let mut got = vec![0; bytes.len()];
+        (&peer).read_exact(&mut got).unwrap();
+        assert!(got == bytes);
+    });
+}
+
+#[test]
+fn resets_are_relayed_both_ways() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = relayed(&engine);
+    peer.write_all(b"last words").unwrap();
+    program.await_events(PollFlags::IN);
+    set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    program.await_events(PollFlags::HUP);
+    assert_eq!(program.read_exact(10), b"last words");
+    assert_eq!(program.read_to_end(), Err(libc::ECONNRESET));
+    assert_eq!(program.fault(), libc::ECONNRESET);
+
+    let (program, mut peer) = relayed(&engine);
+    peer.write_all(b"unread").unwrap();
+    program.await_events(PollFlags::IN);
+    drop(program);
+    await_events(&peer, PollFlags::RDHUP);
+    assert_eq!(peer.read(&mut [0]).unwrap_err().raw_os_error(), Some(libc::ECONNRESET));
+}
+
+#[test]
+fn what_a_program_wrote_before_it_went_is_relayed() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = relayed(&engine);
+    let bytes = pattern(150_000);
+    program.write(&bytes);
+    drop(program);
+    let mut got = Vec::new();
+    peer.read_to_end(&mut got).unwrap();
+    assert!(got == bytes);
+}
+
+#[test]
+fn an_attempt_fails_as_the_kernels_does() {
+    let Some(engine) = engine() else { return };
+    let nobody = TcpListener::bind(loopback(0)).unwrap().local_addr().unwrap();
+    let program = engine.socket();
+    assert_eq!(program.connect(nobody), Err(libc::ECONNREFUSED));
+    let again = program.renewed();
+    let _listener = TcpListener::bind(nobody).unwrap();
+    again.connect(nobody).unwrap();
+}
+
+#[test]
+fn a_program_listens_on_the_kernels_loopback() {
+    let Some(engine) = engine() else { return };
+    let (listener, address) = relayed_listener(&engine);
+    let mut peer = TcpStream::connect(address).unwrap();
+    peer.write_all(b"early").unwrap();
+    let (lost, _) = listener.take_arrival();
+    assert_eq!(lost.read_exact(5), b"early");
+    drop(lost);
+    let (accepted, arrival) = listener.accept();
+    assert_eq!(arrival.local, Address(address));
+    assert_eq!(arrival.peer, Address(peer.local_addr().unwrap()));
+    assert_eq!(accepted.read_exact(5), b"early");
+    accepted.write(b"late");
+    drop(accepted);
+    let mut rest = Vec::new();
+    peer.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"late");
+    drop(listener);
+    while TcpStream::connect(address).is_ok() {}
+}
+
+#[test]
+fn options_set_before_go_along() {
+    let Some(engine) = engine() else { return };
+    let mut address = loopback(0);
+    for _ in 0..2 {
+        let listener = engine.socket();
+        for (level, name) in [
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+        ] {
+            listener.set_option(level, name, &1_i32.to_ne_bytes()).unwrap();
+        }
+        // The second time the kernel's end of a connection is in TIME-WAIT, which takes the option on both sockets.
+        listener.ask(Operation::Bind, 0, &Address(address).to_bytes()).unwrap();
+        listener.ask(Operation::Listen, 8, &[]).unwrap();
+        assert_eq!(listener.option(libc::IPPROTO_TCP, libc::TCP_NODELAY), Ok(1));
+        assert_eq!(listener.option(libc::SOL_SOCKET, libc::SO_ACCEPTCONN), Ok(1));
+        address = listener.address(Operation::LocalAddress).unwrap();
+        let mut peer = TcpStream::connect(address).unwrap();
+        drop(listener.accept());
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+#[test]
+fn a_port_is_free_as_soon_as_its_socket_is_closed() {
+    let Some(engine) = engine() else { return };
+    for ip in ["127.0.0.1", STACK] {
+        let mut address = at(ip, 0);
+        for _ in 0..100 {
+            let listener = engine.socket();
+            listener.ask(Operation::Bind, 0, &Address(address).to_bytes()).unwrap();
+            listener.ask(Operation::Listen, 8, &[]).unwrap();
+            address = listener.address(Operation::LocalAddress).unwrap();
+        }
+    }
+}
+
+#[test]
+fn urgent_bytes_are_relayed_in_their_place() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = relayed(&engine);
+    peer.write_all(b"before").unwrap();
+    send(&peer, b"!", SendFlags::OOB).unwrap();
+    peer.write_all(b"after").unwrap();
+    program.await_events(PollFlags::PRI);
+    let mut bytes = [0; 20];
+    assert_eq!(recv(&program.stream, &mut bytes, RecvFlags::OOB).unwrap().1, 1);
+    assert_eq!(bytes[0], b'!');
+    assert_eq!(program.read_exact(11), b"beforeafter");
+
+    program.write(b"before");
+    program.ask(Operation::SendUrgent, 1, b"?").unwrap();
+    await_events(&peer, PollFlags::PRI);
+    assert_eq!(recv(&peer, &mut bytes, RecvFlags::OOB).unwrap().1, 1);
+    assert_eq!(bytes[0], b'?');
+}
+
+#[test]
+fn loopback_reaches_a_server_on_the_wildcard_address() {
+    let Some(engine) = engine() else { return };
+    let (listener, port) = engine.listener(8);
+    for to in [loopback(port), at("0.0.0.0", port), at(STACK, port)] {
+        let client = engine.socket();
+        client.connect(to).unwrap();
+        let (server, _) = listener.accept();
+        server.write(b"here");
+        assert_eq!(client.read_exact(4), b"here");
+    }
+}
+
+#[test]
+fn this_hosts_addresses_and_what_is_not_routed_are_the_kernels() {
+    let Some(engine) = engine() else { return };
+    ip(&["addr", "add", "192.0.2.1/32", "dev", "lo"]);
+    let listener = TcpListener::bind(("192.0.2.1", 0)).unwrap();
+    let program = engine.socket();
+    program.connect(listener.local_addr().unwrap()).unwrap();
+    assert_eq!(listener.accept().unwrap().1.ip().to_string(), "192.0.2.1");
+    // Not the host's, and no network of the stack's: the kernel says that it has no route.
+    assert_eq!(engine.socket().connect(at("198.51.100.1", 80)), Err(libc::ENETUNREACH));
+    // The kernel's own address on the device is reached through the device.
+    let (through, peer) = engine.connected_to_kernel();
+    assert_eq!(peer.peer_addr().unwrap().ip().to_string(), STACK);
+    assert_eq!(
+        through.address(Operation::LocalAddress).unwrap(),
+        peer.peer_addr().unwrap()
+    );
+}
+
+fn ip(arguments: &[&str]) {
+    assert!(Command::new("ip").args(arguments).status().unwrap().success());
+}
+
+#[test]
+fn what_is_routed_goes_out_by_the_stack() {
+    let Some(engine) = engine_with(|_, options| {
+        options.routes = vec![ustcp_runtime::Cidr {
+            address: "0.0.0.0".parse().unwrap(),
+            prefix: 0,
+        }];
+    }) else {
+        return;
+    };
+    let listener = TcpListener::bind((KERNEL, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    ip(&["addr", "add", "198.51.100.1/32", "dev", "lo"]);
+    let far = TcpListener::bind(("198.51.100.1", 0)).unwrap();
+    let program = engine.socket();
+    program.connect(at(KERNEL, port)).unwrap();
+    // Of this host since just now, so the kernel's.
+    engine.socket().connect(far.local_addr().unwrap()).unwrap();
+    assert_eq!(far.accept().unwrap().1.ip().to_string(), "198.51.100.1");
+    ip(&["addr", "del", "198.51.100.1/32", "dev", "lo"]);
+    let routed = engine.socket();
+    let to = Address(at("198.51.100.1", 80)).to_bytes();
+    assert_eq!(routed.ask(Operation::Connect, 0, &to), Err(libc::EINPROGRESS));
+    assert_eq!(routed.address(Operation::LocalAddress).unwrap().ip().to_string(), STACK);
+}
+
+#[test]
+fn loopback_can_be_the_stacks_own() {
+    let Some(engine) = engine_of(Loopback::Ustcp) else {
+        return;
+    };
+    ip(&["link", "set", "lo", "down"]);
+    let listener = engine.socket();
+    listener
+        .ask(Operation::Bind, 0, &Address(loopback(0)).to_bytes())
+        .unwrap();
+    listener.ask(Operation::Listen, 8, &[]).unwrap();
+    let address = listener.address(Operation::LocalAddress).unwrap();
+    let client = engine.socket();
+    client.connect(address).unwrap();
+    let (server, arrival) = listener.accept();
+    assert_eq!(arrival.local, Address(address));
+    server.write(b"inside");
+    assert_eq!(client.read_exact(6), b"inside");
+}
+
+#[test]
+fn loopback_can_be_refused() {
+    let Some(engine) = engine_of(Loopback::Refuse) else {
+        return;
+    };
+    let listener = TcpListener::bind(loopback(0)).unwrap();
+    let program = engine.socket();
+    assert_eq!(program.connect(listener.local_addr().unwrap()), Err(libc::ECONNREFUSED));
+    let bound = program.ask(Operation::Bind, 0, &Address(loopback(0)).to_bytes());
+    assert_eq!(bound, Err(libc::EADDRNOTAVAIL));
+}
+
+#[test]
+fn a_listener_that_is_published_takes_the_kernels_connections_too() {
+    let Some(engine) = engine_with(|_, options| options.publish = true) else {
+        return;
+    };
+    let (listener, port) = engine.listener(8);
+    let by_loopback = TcpStream::connect(loopback(port)).unwrap();
+    let (accepted, arrival) = listener.accept();
+    assert_eq!(arrival.peer, Address(by_loopback.local_addr().unwrap()));
+    let by_device = TcpStream::connect(at(STACK, port)).unwrap();
+    let (_second, arrival) = listener.accept();
+    assert_eq!(arrival.peer, Address(by_device.local_addr().unwrap()));
+    accepted.write(b"both");
+    drop(accepted);
+    let mut got = String::new();
+    (&by_loopback).read_to_string(&mut got).unwrap();
+    assert_eq!(got, "both");
+
+    let taken = TcpListener::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap();
+    let _kernels = TcpListener::bind(taken).unwrap();
+    let refused = engine.socket();
+    refused.ask(Operation::Bind, 0, &Address(taken).to_bytes()).unwrap();
+    assert_eq!(refused.ask(Operation::Listen, 8, &[]), Err(libc::EADDRINUSE));
+}
+
+#[test]
+fn a_program_of_ipv6_speaks_of_ipv4_in_its_own_way() {
+    let Some(engine) = engine() else { return };
+    let listener = TcpListener::bind(loopback(0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let program = engine.socket_of(true);
+    program.connect(at("::ffff:127.0.0.1", port)).unwrap();
+    let (_peer, from) = listener.accept().unwrap();
+    let local = program.address(Operation::LocalAddress).unwrap();
+    assert_eq!(local, at("::ffff:127.0.0.1", from.port()));
+}
