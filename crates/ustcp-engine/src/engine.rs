@@ -199,23 +199,29 @@ impl Engine {
         {
             self.receive();
         }
-        for event in events {
-            let (flags, data) = (event.flags, event.data);
-            self.on_event(Key::from_data(data.u64()), flags);
+        // What has happened at streams comes first: requests are judged by it.
+        let told = |event: &Event| Some((Key::from_data(event.data.u64())?, event.flags));
+        let is_stream = |key: &Key| matches!(key, Key::Socket(..) | Key::Far(..));
+        for streams in [true, false] {
+            let now = events
+                .iter()
+                .filter_map(told)
+                .filter(|(key, _)| is_stream(key) == streams);
+            now.for_each(|(key, flags)| self.on_event(key, flags));
         }
         self.dismiss_overdue();
         self.settle();
     }
 
-    pub(crate) fn on_event(&mut self, key: Option<Key>, flags: EventFlags) {
+    pub(crate) fn on_event(&mut self, key: Key, flags: EventFlags) {
         match key {
-            Some(Key::Streams(_)) => self.take_streams(),
-            Some(Key::Controls(_)) => self.take_controls(),
-            Some(Key::Greeting(number)) => self.hear_stranger(number, flags),
-            Some(Key::Control(number)) => self.hear_control(number, flags),
-            Some(Key::Socket(number, which)) => self.hear_stream(number, which, flags),
-            Some(Key::Far(number, which)) => self.hear_far(number, which),
-            Some(Key::Device) | None => {}
+            Key::Streams(_) => self.take_streams(),
+            Key::Controls(_) => self.take_controls(),
+            Key::Greeting(number) => self.hear_stranger(number, flags),
+            Key::Control(number) => self.hear_control(number, flags),
+            Key::Socket(number, which) => self.hear_stream(number, which, flags),
+            Key::Far(number, which) => self.hear_far(number, which),
+            Key::Device => {}
         }
     }
 
@@ -223,7 +229,7 @@ impl Engine {
     fn settle(&mut self) {
         for _ in 0..ROUNDS {
             for (key, flags) in std::mem::take(&mut self.postponed) {
-                self.on_event(Some(key), flags);
+                self.on_event(key, flags);
             }
             self.read_on();
             self.call_ready();

@@ -44,7 +44,7 @@ impl Engine {
             for event in &events {
                 let (flags, data) = (event.flags, event.data);
                 match Key::from_data(data.u64()) {
-                    Some(key @ (Key::Socket(..) | Key::Far(..))) => self.on_event(Some(key), flags),
+                    Some(key @ (Key::Socket(..) | Key::Far(..))) => self.on_event(key, flags),
                     Some(key @ (Key::Greeting(_) | Key::Control(_))) => self.postponed.push((key, flags)),
                     Some(Key::Device | Key::Streams(_) | Key::Controls(_)) | None => {} // epoll tells of them again
                 }
