@@ -74,11 +74,11 @@ def network() -> None:
 
 @pytest.fixture
 def engine(network: None, tmp_path: Path) -> Iterator[Engine]:
-    """An engine where `lo` is down: what falls through to the kernel fails."""
+    """An engine whose own loopback is, where `lo` is down: what falls through to the kernel fails."""
     net = Namespace("engine")
     net.create()
     try:
-        engine = Engine(net, tmp_path / "engine", USTCP_TIME_WAIT="1")
+        engine = Engine(net, tmp_path / "engine", options=("--loopback", "ustcp"), USTCP_TIME_WAIT="1")
         yield engine
         wrong = engine.close() if engine.process.returncode is None else []
     finally:

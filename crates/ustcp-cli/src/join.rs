@@ -75,18 +75,18 @@ pub(crate) fn enter(place: &Place, options: &EngineOptions) -> Result<Option<Joi
 /// The run's number, and what the engine is that it should not be.
 fn take_place(place: &Place, options: &EngineOptions, control: &Control) -> io::Result<(u32, Option<Failure>)> {
     let run = control.lease()?;
-    if options.given().is_empty() {
+    if !options.are_said() {
         return Ok((run, None));
     }
     let engine = Listing::of(control, u32::MAX)?.engine;
-    let what = options.disagreement(&engine);
+    let what = options.disagreement(place, &engine);
     Ok((run, what.map(|what| disagreement(place, &engine, &what))))
 }
 
 fn disagreement(place: &Place, engine: &Engine, what: &str) -> Failure {
     let (directory, pid) = (place.directory().display(), engine.pid);
     Failure::new(format!(
-        "the engine {directory} (pid {pid}) runs with {what}: end it (ustcp down), or name another (--engine NAME)"
+        "the engine {directory} (pid {pid}) runs {what}: end it (ustcp down), or name another (--engine NAME)"
     ))
 }
 

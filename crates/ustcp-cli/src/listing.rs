@@ -22,6 +22,14 @@ pub(crate) struct Engine {
     pub(crate) pid: u32,
     /// What it was told, by the names and in the forms of the environment.
     pub(crate) variables: BTreeMap<String, String>,
+    /// What it reaches by the stack besides the networks of its addresses.
+    #[serde(default)]
+    pub(crate) routes: Vec<String>,
+    /// Where connections inside this host go.
+    #[serde(default)]
+    pub(crate) loopback: String,
+    #[serde(default)]
+    pub(crate) publish: bool,
 }
 
 /// A socket of a program.

@@ -8,12 +8,14 @@ mod rules;
 
 use std::fs;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use ustcp_client::place::Place;
+use ustcp_proto::Cidr;
 use ustcp_runtime::Settings;
 
 use crate::Failure;
@@ -45,10 +47,7 @@ fn set_up(place: &Place, settings: &Settings) -> Result<(), Failure> {
     if networks.is_empty() {
         return Err(Failure::new("--nat is for IPv4, and the stack has no address of it"));
     }
-    let networks = networks
-        .iter()
-        .map(|cidr| format!("{}/{}", cidr.address, cidr.prefix))
-        .collect();
+    let networks = networks.iter().map(ToString::to_string).collect();
     let record = Record {
         rules: Rules::new(&settings.tun, networks)?,
         forwarding_was_off: forwarding()?.trim() == "0",
@@ -100,6 +99,18 @@ fn hand_over(place: &Place) -> io::Result<bool> {
 
 fn forwarding() -> Result<String, Failure> {
     fs::read_to_string(FORWARDING).map_err(|error| Failure::new(format!("{FORWARDING}: {error}")))
+}
+
+/// Whether an engine's packets are forwarded.
+pub(crate) fn is_set_up(place: &Place) -> bool {
+    file(place).exists()
+}
+
+/// What is reached by a stack with these settings whose packets are forwarded: everything.
+fn everything(settings: &Settings) -> Vec<Cidr> {
+    let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let forwarded = settings.addresses.iter().any(|cidr| cidr.address.is_ipv4());
+    forwarded.then_some(Cidr { address, prefix: 0 }).into_iter().collect()
 }
 
 fn file(place: &Place) -> PathBuf {

@@ -1,13 +1,20 @@
 //! What an engine is asked to be: the options that `ustcp up` and `ustcp run` share.
 
+mod destinations;
+
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
+use ustcp_client::place::Place;
+use ustcp_engine::Lifetime;
+use ustcp_proto::Cidr;
 use ustcp_runtime::Settings;
 
 use crate::Failure;
 use crate::listing::Engine;
+use crate::nat;
+use destinations::Destinations;
 
 /// Which engine is meant.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -18,7 +25,7 @@ pub(crate) struct Named {
     pub(crate) engine: Option<OsString>,
 }
 
-/// An engine as it is asked for. What is not said here the environment says, by the variable of the same name.
+/// An engine as it is asked for. Of its stack, what is not said here the environment says, by the variable of the same name.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "The engine, where it is started")]
 pub(crate) struct EngineOptions {
@@ -59,6 +66,9 @@ pub(crate) struct EngineOptions {
     #[arg(long, value_name = "FILE", value_parser = of("USTCP_LOG"))]
     log: Option<OsString>,
 
+    #[command(flatten)]
+    destinations: Destinations,
+
     /// Forward the stack's IPv4 packets and masquerade them as this host's, so that the Internet is reached by our TCP;
     /// needs root and nft or iptables, and is taken back when the engine ends
     #[arg(long)]
@@ -90,6 +100,14 @@ impl EngineOptions {
         Settings::over_environment(&self.given()).map_err(|error| Failure::new(error.message))
     }
 
+    /// What an engine at `place` is told besides its settings.
+    pub(crate) fn engine(&self, place: &Place, lifetime: Lifetime) -> ustcp_engine::Options {
+        let mut options = ustcp_engine::Options::at(*place);
+        options.lifetime = lifetime;
+        self.destinations.tell(&mut options);
+        options
+    }
+
     /// The same once more, for another process of this command.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let given = self.given();
@@ -99,26 +117,35 @@ impl EngineOptions {
             word.push(value);
             word
         });
-        words.chain(self.nat.then(|| "--nat".into())).collect()
+        words
+            .chain(self.destinations.arguments())
+            .chain(self.nat.then(|| "--nat".into()))
+            .collect()
     }
 
-    /// For the engine itself, beside which somebody else forwards.
-    pub(crate) fn without_nat(&self) -> EngineOptions {
+    /// For the engine itself, beside which somebody else forwards: by the stack it reaches `everything` then, unless it is
+    /// told what.
+    pub(crate) fn forwarded(&self, everything: Vec<Cidr>) -> EngineOptions {
         EngineOptions {
             nat: false,
+            destinations: self.destinations.or_routes(|| everything),
             ..self.clone()
         }
     }
 
+    /// Whether an engine can disagree.
+    pub(crate) fn are_said(&self) -> bool {
+        !self.given().is_empty() || self.destinations.are_said() || self.nat
+    }
+
     /// The first option that a running engine does not agree with, and what it has instead.
-    pub(crate) fn disagreement(&self, engine: &Engine) -> Option<String> {
-        let variables = &engine.variables;
-        self.disagreement_with(
-            &variables
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect::<Vec<_>>(),
-        )
+    pub(crate) fn disagreement(&self, place: &Place, engine: &Engine) -> Option<String> {
+        let variables = engine.variables.iter();
+        let variables: Vec<_> = variables.map(|(name, value)| (name.into(), value.into())).collect();
+        let nat = || (self.nat && !nat::is_set_up(place)).then(|| "without --nat".to_owned());
+        self.disagreement_with(&variables)
+            .or_else(|| self.destinations.disagreement(engine))
+            .or_else(nat)
     }
 
     fn disagreement_with(&self, variables: &[(OsString, OsString)]) -> Option<String> {
@@ -129,7 +156,7 @@ impl EngineOptions {
             let ours = settings(others.chain([(name.clone(), value.clone())]).collect());
             let has = variables.iter().find(|(other, _)| *other == name);
             let has = has.map_or("none".into(), |(_, value)| value.to_string_lossy());
-            (ours != theirs).then(|| format!("{} {has}, not {}", option_of(&name), value.to_string_lossy()))
+            (ours != theirs).then(|| format!("with {} {has}, not {}", option_of(&name), value.to_string_lossy()))
         })
     }
 }
@@ -260,9 +287,9 @@ mod tests {
         );
         assert_eq!(
             disagreement(&["--tun=ustcp0", "--time-wait=2"]).unwrap(),
-            "--time-wait 60, not 2"
+            "with --time-wait 60, not 2"
         );
-        assert_eq!(disagreement(&["--mtu=1400"]).unwrap(), "--mtu none, not 1400");
+        assert_eq!(disagreement(&["--mtu=1400"]).unwrap(), "with --mtu none, not 1400");
         assert_eq!(
             parse(&["--mtu=1400"]).disagreement_with(&variables(&[("USTCP_MTU", "1400")])),
             None

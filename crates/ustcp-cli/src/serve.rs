@@ -11,6 +11,7 @@ use ustcp_runtime::{Settings, StartError};
 use crate::Failure;
 use crate::control::Control;
 use crate::handshake::NotStarted;
+use crate::options::EngineOptions;
 use crate::sys::Signals;
 
 /// What ends an engine in order.
@@ -19,15 +20,14 @@ pub(crate) const ENDING: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::
 /// Is an engine at `place`. `ready` is called once programs find it.
 pub(crate) fn serve(
     place: &Place,
-    settings: &Settings,
+    options: &EngineOptions,
     lifetime: Lifetime,
     ready: impl FnOnce(Result<(), &NotStarted>),
 ) -> Result<(), Failure> {
     // Before there is a second thread, so that no thread takes one for itself.
     let signals = Signals::hold(ENDING);
-    let mut options = ustcp_engine::Options::at(*place);
-    options.lifetime = lifetime;
-    let engine = match started(settings, &options) {
+    let settings = options.settings()?;
+    let engine = match started(&settings, &options.engine(place, lifetime)) {
         Ok(engine) => engine,
         Err(error) => {
             let why = NotStarted::from(error);

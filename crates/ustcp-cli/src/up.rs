@@ -10,7 +10,7 @@ use crate::options::{EngineOptions, Named};
 use crate::{background, nat, serve};
 
 const EXAMPLES: &str = "\
-What is not said by an option is said by the environment variable of that name, USTCP_TUN for --tun.
+What no option says of the stack the environment variable of that name says, USTCP_TUN for --tun.
 
 Signals: the first SIGINT, SIGTERM or SIGHUP closes listeners and connections as the end of a process does; the second
 does not wait for that. `ustcp down` does the same from elsewhere.
@@ -86,7 +86,7 @@ fn serve(
 ) -> Result<(), Failure> {
     match options.nat {
         true => nat::serve(place, options, lifetime, ready),
-        false => serve::serve(place, &options.settings()?, lifetime, ready),
+        false => serve::serve(place, options, lifetime, ready),
     }
 }
 

@@ -254,6 +254,10 @@ fn the_commands_of_the_engine_explain_themselves() {
         "--time-wait <SECONDS>",
         "[default: 60]",
         "--nat",
+        "--route <CIDR>",
+        "--loopback <WHERE>",
+        "[default: relay]",
+        "--publish",
     ];
     let table: [(&str, &[&str]); 4] = [
         ("up", &["--engine <NAME>", "--detach", "Exit status:", "Examples:"]),

@@ -12,7 +12,7 @@ use ustcp_runtime::{Errno, Settings, state_number, tcp_info};
 
 use crate::engine::Engine;
 use crate::far::Ground;
-use crate::options::{Lifetime, Loopback};
+use crate::options::Lifetime;
 use crate::socket::{Phase, Socket};
 use crate::stream;
 
@@ -80,21 +80,13 @@ impl Engine {
             Lifetime::UntilIdle => "idle",
             Lifetime::UntilStopped => "stopped",
         };
-        let routes = self
-            .routes
-            .all()
-            .map(|route| format!("{}/{}", route.address, route.prefix));
-        let loopback = match self.options.loopback {
-            Loopback::Relay => "relay",
-            Loopback::Ustcp => "ustcp",
-            Loopback::Refuse => "refuse",
-        };
+        let routes = self.options.routes.iter().map(ToString::to_string);
         json!({"engine": {
             "pid": std::process::id(),
             "lifetime": lifetime,
             "variables": self.variables,
             "routes": routes.collect::<Vec<String>>(),
-            "loopback": loopback,
+            "loopback": self.options.loopback.name(),
             "publish": self.options.publish,
         }})
     }

@@ -27,6 +27,21 @@ pub enum Loopback {
     Refuse,
 }
 
+impl Loopback {
+    /// All of them.
+    pub const ALL: [Loopback; 3] = [Loopback::Relay, Loopback::Ustcp, Loopback::Refuse];
+
+    /// Its word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Loopback::Relay => "relay",
+            Loopback::Ustcp => "ustcp",
+            Loopback::Refuse => "refuse",
+        }
+    }
+}
+
 /// What a client may have at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {

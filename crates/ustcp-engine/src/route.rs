@@ -55,11 +55,11 @@ impl Routes {
         let address = address.to_canonical();
         if address.is_loopback() || address.is_unspecified() {
             self.inside(Why::Loopback) // as Linux: the unspecified address is this host
-        } else if self.own.iter().any(|network| contains(network, address)) {
+        } else if self.own.iter().any(|network| network.contains(address)) {
             Way::Stack
         } else if is_host(address) {
             self.inside(Why::Host)
-        } else if self.routes.iter().any(|route| contains(route, address)) {
+        } else if self.routes.iter().any(|route| route.contains(address)) {
             Way::Stack
         } else {
             Way::Kernel(Why::NoRoute)
@@ -83,11 +83,6 @@ impl Routes {
         }
     }
 
-    /// The networks that are reached through the stack.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Cidr> {
-        self.own.iter().chain(&self.routes)
-    }
-
     /// Whether it is an address of the stack's.
     pub(crate) fn is_own(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -100,18 +95,6 @@ impl Routes {
             Loopback::Ustcp => Way::Stack,
             Loopback::Refuse => Way::Refused,
         }
-    }
-}
-
-fn contains(network: &Cidr, address: IpAddr) -> bool {
-    let differs = |own: u128, other: u128, width: u8| {
-        let host_bits = u32::from(width.saturating_sub(network.prefix));
-        (own ^ other).checked_shr(host_bits).unwrap_or(0) != 0
-    };
-    match (network.address, address) {
-        (IpAddr::V4(own), IpAddr::V4(other)) => !differs(own.to_bits().into(), other.to_bits().into(), 32),
-        (IpAddr::V6(own), IpAddr::V6(other)) => !differs(own.to_bits(), other.to_bits(), 128),
-        _ => false,
     }
 }
 

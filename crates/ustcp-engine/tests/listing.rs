@@ -67,7 +67,7 @@ fn the_engine_and_each_socket_are_told() {
         (&json!("stopped"), &json!("relay"))
     );
     assert_eq!(told["variables"]["USTCP_ADDRESS"], json!(format!("{STACK}/24")));
-    assert_eq!(told["routes"], json!(["10.77.0.2/24"]));
+    assert_eq!(told["routes"], json!([]));
 
     let line = of(&lines, listener.number);
     assert_eq!((&line["state"], &line["peer"]), (&json!("LISTEN"), &Value::Null));

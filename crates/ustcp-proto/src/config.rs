@@ -51,6 +51,30 @@ pub struct Cidr {
     pub prefix: u8,
 }
 
+impl Cidr {
+    /// Whether `address` is of its network. No address of IPv4 is of one of IPv6, in whatever clothes.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let hosts = u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+                (own.to_bits() ^ other.to_bits()) & !hosts == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let hosts = u128::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+                (own.to_bits() ^ other.to_bits()) & !hosts == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl core::fmt::Display for Cidr {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
 /// Keys for initial sequence numbers, ports and tables: 32 bytes from the operating system, or a seed to replay by.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret(pub [u8; 32]);

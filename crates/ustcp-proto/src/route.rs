@@ -66,24 +66,10 @@ pub(crate) fn source_for(config: &Config, destination: IpAddr) -> Result<IpAddr,
             .filter(|cidr| cidr.address.is_ipv4() == destination.is_ipv4())
     };
     family()
-        .find(|cidr| is_on_network(cidr, destination))
+        .find(|cidr| cidr.contains(destination))
         .or_else(|| family().next())
         .map(|cidr| cidr.address)
         .ok_or(Error::NetworkUnreachable)
-}
-
-fn is_on_network(cidr: &Cidr, address: IpAddr) -> bool {
-    match (cidr.address, address) {
-        (IpAddr::V4(own), IpAddr::V4(other)) => {
-            let hosts = u32::MAX.checked_shr(u32::from(cidr.prefix)).unwrap_or(0);
-            (own.to_bits() ^ other.to_bits()) & !hosts == 0
-        }
-        (IpAddr::V6(own), IpAddr::V6(other)) => {
-            let hosts = u128::MAX.checked_shr(u32::from(cidr.prefix)).unwrap_or(0);
-            (own.to_bits() ^ other.to_bits()) & !hosts == 0
-        }
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ fn start(
 ) -> Result<(Pid, Result<(), NotStarted>), NotStarted> {
     let settings = options.settings()?;
     let (reader, writer) = io::pipe()?;
-    let mut command = background::command(place, &options.without_nat(), lifetime);
+    let mut command = background::command(place, &options.forwarded(super::everything(&settings)), lifetime);
     command.stdin(Stdio::null()).stdout(writer);
     let child = command.spawn()?; // with no signal held: the child of Rust's spawn holds none
     drop(command);

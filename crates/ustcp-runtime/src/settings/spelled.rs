@@ -10,10 +10,7 @@ impl Settings {
     /// default is there too, where it can be said; `tun_fd` cannot.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, OsString)> {
-        let addresses = self
-            .addresses
-            .iter()
-            .map(|cidr| format!("{}/{}", cidr.address, cidr.prefix));
+        let addresses = self.addresses.iter().map(ToString::to_string);
         let told = [
             ("USTCP_TUN", Some(self.tun.clone().into())),
             ("USTCP_ADDRESS", Some(by_comma(addresses))),

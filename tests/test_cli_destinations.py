@@ -1,0 +1,187 @@
+"""Where a connection goes: `--route`, `--loopback`, `--publish`."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.command import ASK, Host, Teller, wait_until
+from harness.netns import OURS, PEER, Namespace
+
+PYTHON = sys.executable
+ELSEWHERE = "192.0.2.1"
+
+# Connects to each address and prints which errno that gave.
+CONNECT = """
+import errno, socket, sys
+for host in sys.argv[2:]:
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    error = s.connect_ex((host, int(sys.argv[1])))
+    print(host, errno.errorcode.get(error, "connected"))
+"""
+
+# Listens at an address and answers one connection with where it came from.
+SERVE = """
+import socket, sys
+v6 = ":" in sys.argv[1]
+family = socket.AF_INET6 if v6 else socket.AF_INET
+listener = socket.create_server((sys.argv[1], 8080), family=family, dualstack_ipv6=v6)
+print("up", flush=True)
+connection, peer = listener.accept()
+connection.sendall(peer[0].encode())
+connection.shutdown(socket.SHUT_WR)
+connection.recv(1)
+"""
+
+
+@pytest.fixture
+def host(network: None, tmp_path: Path):
+    net = Namespace("destinations")
+    net.create()
+    net.allow_ipv6()
+    net.ip("link", "set", "lo", "up")
+    net.ip("addr", "add", f"{ELSEWHERE}/32", "dev", "lo")
+    host = Host(net, tmp_path)
+    yield host
+    if host.is_up():
+        host.ustcp("down", "--now")
+    net.remove()
+
+
+def connects(host: Host, port: int, *hosts: str) -> dict[str, str]:
+    done = host.run("--", PYTHON, "-c", CONNECT, str(port), *hosts)
+    assert done.returncode == 0, done.stderr
+    return dict(line.split(" ") for line in done.stdout.splitlines())
+
+
+@contextlib.contextmanager
+def serving(host: Host, address: str) -> Iterator[subprocess.Popen]:
+    """A server of the shim's on port 8080 that ends well after one connection."""
+    with host.popen("run", "--", PYTHON, "-c", SERVE, address) as server:
+        try:
+            assert server.stdout.readline() == "up\n", server.stderr.read()
+            yield server
+            assert server.wait(30) == 0, server.stderr.read()
+        finally:
+            server.kill()
+
+
+def kernel_connects(host: Host, address: str, port: int) -> str:
+    """What the kernel's own program hears there, or why it hears nothing."""
+
+    def connect() -> str:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as client:
+            client.settimeout(20)
+            error = client.connect_ex((address, port))
+            return errno.errorcode[error] if error else client.recv(100).decode()
+
+    return host.net.inside(connect)
+
+
+def test_loopback_and_this_hosts_addresses_are_relayed(host: Host) -> None:
+    host.up()
+    for address in ("127.0.0.1", ELSEWHERE):
+        with Teller(host.net, address):
+            done = host.run("--explain", "--", PYTHON, "-c", ASK, address)
+        assert (done.returncode, done.stdout) == (0, f"{address}\n"), done.stderr
+        why = "loopback" if address == "127.0.0.1" else "host"
+        assert f"-> {address}:80  {why}\n" in done.stderr and "relayed to the kernel's TCP" in done.stderr, done.stderr
+    with Teller(host.net, PEER):
+        assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
+
+
+def test_loopback_is_the_stacks_own(host: Host) -> None:
+    host.net.ip("link", "set", "lo", "down")
+    host.up("--loopback", "ustcp")
+    for where, there in [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("localhost", "127.0.0.1"), ("::", "::1")]:
+        with serving(host, where):
+            script = "import socket; s = socket.create_connection(('%s', 8080), 20); print(s.recv(100).decode())"
+            done = host.run("--explain", "--", PYTHON, "-c", script % there)
+            assert done.stdout == f"{there}\n", done.stderr
+            assert "on ustcp" in done.stderr and "relayed" not in done.stderr
+
+
+def test_loopback_is_refused(host: Host) -> None:
+    host.up("--loopback", "refuse")
+    with Teller(host.net, "0.0.0.0"):
+        assert connects(host, 80, "127.0.0.1", ELSEWHERE, PEER) == {
+            "127.0.0.1": "ECONNREFUSED",
+            ELSEWHERE: "ECONNREFUSED",
+            PEER: "connected",
+        }
+
+
+@pytest.mark.parametrize("wildcard", ["0.0.0.0", "::"])
+def test_who_listens_on_the_wildcard_address_is_reached_over_the_device_only(host: Host, wildcard: str) -> None:
+    host.up()
+    with serving(host, wildcard):
+        for address in ("127.0.0.1", "::1", ELSEWHERE):
+            assert kernel_connects(host, address, 8080) == "ECONNREFUSED"
+        assert kernel_connects(host, OURS, 8080).removeprefix("::ffff:") == PEER
+
+
+@pytest.mark.parametrize("wildcard", ["0.0.0.0", "::"])
+def test_who_is_published_is_reached_by_the_kernels_own_addresses_too(host: Host, wildcard: str) -> None:
+    host.up("--publish")
+    addresses = ["127.0.0.1", ELSEWHERE, OURS, *(["::1"] if wildcard == "::" else [])]
+    for address in addresses:
+        with serving(host, wildcard):
+            from_there = PEER if address == OURS else address
+            assert kernel_connects(host, address, 8080).removeprefix("::ffff:") == from_there
+
+
+def test_what_is_routed_leaves_by_the_device_and_the_rest_by_the_kernel(host: Host) -> None:
+    host.up("--route", "198.51.100.0/24", "--route", "203.0.113.7/32")
+    script = "import socket, sys, os; s = socket.socket(); s.setblocking(False); s.connect_ex((sys.argv[1], 80)); \
+print(s.getsockname()[0], flush=True); os.read(0, 1)"
+    for address, ours in [("198.51.100.9", OURS), ("203.0.113.7", OURS)]:
+        with host.popen("run", "--", PYTHON, "-c", script, address, stdin=subprocess.PIPE) as program:
+            assert program.stdout.readline() == f"{ours}\n"
+            assert f"SYN-SENT 0 0 {ours}" in " ".join(host.ustcp("ss", "-tan").stdout.split())
+            program.stdin.close()
+    # The kernel has no route to the rest and says so.
+    assert connects(host, 80, "203.0.113.8", "2001:db8::1") == {
+        "203.0.113.8": "ENETUNREACH",
+        "2001:db8::1": "ENETUNREACH",
+    }
+
+
+def test_one_who_joins_is_told_what_the_engine_does_otherwise(host: Host) -> None:
+    host.up("--loopback", "ustcp", "--route", "198.51.100.7/24")
+    agreed = host.run("--loopback", "ustcp", "--route", "198.51.100.0/24", "--", "true")
+    assert (agreed.returncode, agreed.stderr) == (0, "")
+    for said, differs in [
+        (["--loopback", "relay"], "with --loopback ustcp, not relay"),
+        (["--route", "0.0.0.0/0"], "with --route 198.51.100.0/24, not 0.0.0.0/0"),
+        (["--publish"], "without --publish"),
+        (["--nat"], "without --nat"),
+    ]:
+        done = host.run(*said, "--", "true")
+        assert done.returncode == 125 and f" runs {differs}: end it" in done.stderr, done.stderr
+
+
+def test_what_the_options_may_not_say(host: Host) -> None:
+    for option, value, allowed in [
+        ("--route", "10.0.0.1", "a network, with the length of its prefix"),
+        ("--route", "10.0.0.0/33", "a network, with the length of its prefix"),
+        ("--loopback", "maybe", "relay, ustcp, refuse"),
+    ]:
+        done = host.ustcp("up", option, value)
+        assert done.returncode == 2
+        assert f"invalid value '{value}' for '{option}" in done.stderr and allowed in done.stderr, done.stderr
+
+
+def test_an_engine_that_is_started_for_a_program_has_what_it_was_told(host: Host) -> None:
+    with Teller(host.net, "127.0.0.1"):
+        done = host.run("--loopback", "refuse", "--", PYTHON, "-c", CONNECT, "80", "127.0.0.1")
+        assert done.stdout == "127.0.0.1 ECONNREFUSED\n", done.stderr
+        wait_until(lambda: not host.is_up())
+        done = host.run("--", PYTHON, "-c", CONNECT, "80", "127.0.0.1")
+        assert done.stdout == "127.0.0.1 connected\n", done.stderr
