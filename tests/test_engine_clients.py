@@ -33,15 +33,6 @@ def send(engine: Engine, seed: int, messages: int) -> subprocess.Popen:
     return subprocess.Popen(command(engine, seed, messages), stderr=subprocess.PIPE, text=True)
 
 
-def descriptors(engine: Engine) -> int:
-    """How many it has, once it is at work on what programs ask."""
-    with hostile.Hostile(str(engine.directory), engine.token, 0).connect(hostile.SEQPACKET) as control:
-        control.setblocking(True)
-        control.send(hostile.request(engine.token, 1))
-        assert control.recv(100)
-        return engine.descriptors() - 1
-
-
 def finish(process: subprocess.Popen) -> None:
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
@@ -87,7 +78,7 @@ class Innocents:
 def test_a_hostile_message_harms_only_its_sender(engine):
     """Greetings and requests that are random, cut, flipped, too long, of another version, with a wrong token, with
     descriptors beside them, or right and about sockets that others have made up. Each round is of other seeds."""
-    base = descriptors(engine)
+    base = engine.descriptors_at_work()
     with Innocents(engine) as innocents:
         before, *_, after = (send_round(engine, innocents, seed, base) for seed in range(6))
     assert after - before < GROWTH_KIB
@@ -122,7 +113,7 @@ def test_descriptors_that_nobody_asked_for_are_closed(engine):
 @pytest.mark.timeout(120)
 def test_one_who_only_connects_takes_no_place_of_others(engine):
     """There is a limit for a process, and a time for all."""
-    base = descriptors(engine)
+    base = engine.descriptors_at_work()
     pipe = subprocess.PIPE
     holder = subprocess.Popen(
         command(engine, "hold", 400, 400, STRANGERS_OF_PROCESS), stdin=pipe, stdout=pipe, stderr=pipe, text=True

@@ -120,7 +120,7 @@ def fill(connection: socket.socket) -> None:
 def test_nothing_is_left_in_the_engine(engine: Engine):
     """Descriptors come back to what they were after each round of killed programs, and memory to what it was after earlier
     ones: the least of several, as the allocator gives a hole in its heap back when it likes."""
-    descriptors = engine.descriptors()
+    descriptors = engine.descriptors_at_work()
     resident = []
     with listener(engine) as server:
         for _ in range(2 * ROUNDS):

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from . import hostile
 from .command import USTCP, ustcp
 from .netns import Namespace
 from .puppet import until
@@ -57,6 +58,14 @@ class Engine:
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def descriptors_at_work(self) -> int:
+        """How many it has, once it is at work on what programs ask."""
+        with hostile.Hostile(str(self.directory), self.token, 0).connect(hostile.SEQPACKET) as control:
+            control.setblocking(True)
+            control.send(hostile.request(self.token, 1))
+            assert control.recv(100)
+            return self.descriptors() - 1
 
     def resident_kib(self) -> int:
         return int(self.status()["VmRSS"].split()[0])

@@ -48,7 +48,8 @@ class Suite:
         return self.broken + [f"{place}: {case}: {why}" for (place, case), why in self.failed.items()]
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.counted} cases with TCP sockets, {self.excluded} excluded, {len(self.wrong)} wrong"
+        wrong = "".join(f"\n              {line.splitlines()[0]}" for line in self.wrong)
+        return f"{self.name}: {self.counted} cases with TCP sockets, {self.excluded} excluded, {len(self.wrong)} wrong{wrong}"
 
 
 def exclusions() -> dict[str, str]:
