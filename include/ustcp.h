@@ -57,7 +57,7 @@
 
 /* The first value of a struct ustcp_config: all members as the environment and the defaults say. */
 #define USTCP_CONFIG_INIT \
-    { sizeof(struct ustcp_config), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL }
+    { sizeof(struct ustcp_config), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL, NULL }
 
 /* The first value of a struct ustcp_packet. */
 #define USTCP_PACKET_INIT \
@@ -174,6 +174,11 @@ struct ustcp_config {
      * Congestion control that sockets begin with (`USTCP_CONGESTION`): `cubic`, `reno` or `bbr`. `cubic`.
      */
     const char *congestion;
+    /**
+     * Knobs of the stack by the names of Linux's sysctls (`USTCP_SYSCTL`), as `tcp_sack=0,tcp_rmem=4096 131072 6291456`.
+     * None.
+     */
+    const char *sysctl;
 };
 
 /**

@@ -63,6 +63,8 @@ def test_the_end_waits_for_what_is_not_acknowledged(namespace):
         ({"weather": "sunny"}, "] weather=sunny is malformed: "),
         ({"pcap": ("file", 1)}, "64 to 65535"),
         ({"congestion": "vegas"}, "cubic, reno, bbr"),
+        ({"sysctl": {"tcp_sack": 2}}, "] sysctl=tcp_sack=2 is malformed: tcp_sack takes 0 or 1"),
+        ({"sysctl": "tcp_sacks=1"}, 'there is no "tcp_sacks", but ip_default_ttl, '),
     ],
 )
 def test_a_malformed_setting_is_einval_and_says_what_is_allowed(setting, allowed):

@@ -108,10 +108,10 @@ def test_no_tun_at_all_is_enodev(net, programs):
 
 @pytest.mark.parametrize(
     "variable",
-    ["USTCP_ADDRESS=10.77.0.2/33", "USTCP_OFFLOAD=perhaps", "USTCP_MTU=12", "USTCP_TIME_WAIT=soon", "USTCP_WEATHER=rain"],
+    ["USTCP_ADDRESS=10.77.0.2/33", "USTCP_OFFLOAD=perhaps", "USTCP_MTU=12", "USTCP_TIME_WAIT=soon", "USTCP_WEATHER=rain", "USTCP_SYSCTL=tcp_sack=2"],
 )
 def test_a_malformed_variable_is_named_on_one_line(net, programs, variable):
-    name, value = variable.split("=")
+    name, value = variable.split("=", 1)
     program = Puppet(COMMANDS["c"], net, **{name: value})
     programs.append(program)
     # A library does not end its program over a variable: it says so and goes on with the default.

@@ -107,6 +107,20 @@ def test_syn_and_syn_ack(pair_of_stages, role):
     compare(pair_of_stages, play)
 
 
+KNOBS = {"ip_default_ttl": "9", "tcp_ecn": "1", "tcp_rmem": "4096 16384 33554432", "tcp_sack": "0", "tcp_timestamps": "0"}
+
+
+@pytest.mark.environment(USTCP_SYSCTL=",".join(f"{name}={value}" for name, value in KNOBS.items()))
+def test_sysctls(stage):
+    """`USTCP_SYSCTL` does to our stack, in the program or in the engine, what sysctl(8) does to the kernel."""
+    for name, value in KNOBS.items() if stage.far else ():
+        stage.far.sysctl(f"net.ipv4.{name}", value)
+    stage.we_connect()
+    syn = first(stage, lambda s: s.has(SYN))
+    assert (syn["TTL"], syn["flags"], syn["window"]) == (9, SYN | 0xC0, 5 * 1460)
+    assert syn["options"] == ["mss 1460", "nop", "wscale 10"]
+
+
 def test_a_small_receive_buffer_shows_in_the_syn_ack(pair_of_stages):
     """Whole segments, and no shift that a small window has no use for."""
 

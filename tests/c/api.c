@@ -736,6 +736,11 @@ static void test_config(void)
     config.congestion = "vegas";
     FAILS(ustcp_init(&config), EINVAL);
     config.congestion = NULL;
+    config.sysctl = "tcp_sack=2";
+    FAILS(ustcp_init(&config), EINVAL);
+    config.sysctl = "tcp_sacks=1";
+    FAILS(ustcp_init(&config), EINVAL);
+    config.sysctl = NULL;
     config.tun_fd = INT_MAX;
     FAILS(ustcp_init(&config), EBADF);
     config.tun_fd = open("/dev/null", O_RDWR);

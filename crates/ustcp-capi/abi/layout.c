@@ -10,7 +10,7 @@
     _Static_assert(offsetof(struct type, member) == (offset), #type "." #member " moved");                             \
     _Static_assert(sizeof(((struct type *)0)->member) == (bytes), #type "." #member " changed its size")
 
-_Static_assert(sizeof(struct ustcp_config) == 88, "struct ustcp_config changed its size");
+_Static_assert(sizeof(struct ustcp_config) == 96, "struct ustcp_config changed its size");
 AT(ustcp_config, size, 0, 8);
 AT(ustcp_config, tun, 8, 8);
 AT(ustcp_config, address, 16, 8);
@@ -24,6 +24,7 @@ AT(ustcp_config, mtu, 68, 4);
 AT(ustcp_config, time_wait_ms, 72, 4);
 AT(ustcp_config, exit_wait_ms, 76, 4);
 AT(ustcp_config, congestion, 80, 8);
+AT(ustcp_config, sysctl, 88, 8);
 
 _Static_assert(sizeof(struct ustcp_packet) == 32, "struct ustcp_packet changed its size");
 AT(ustcp_packet, size, 0, 8);

@@ -47,6 +47,9 @@ pub struct ustcp_config {
     pub exit_wait_ms: i32,
     /// Congestion control that sockets begin with (`USTCP_CONGESTION`): `cubic`, `reno` or `bbr`. `cubic`.
     pub congestion: *const c_char,
+    /// Knobs of the stack by the names of Linux's sysctls (`USTCP_SYSCTL`), as `tcp_sack=0,tcp_rmem=4096 131072 6291456`.
+    /// None.
+    pub sysctl: *const c_char,
 }
 
 /// For `exit_wait_ms`: until every connection is CLOSED, TIME-WAIT included.
@@ -192,6 +195,7 @@ fn variables(config: &ustcp_config) -> Result<Vec<(OsString, OsString)>, Errno> 
         ("USTCP_LOG", config.log),
         ("USTCP_PCAP", config.pcap),
         ("USTCP_CONGESTION", config.congestion),
+        ("USTCP_SYSCTL", config.sysctl),
     ];
     let numbers = [
         ("USTCP_MTU", (config.mtu != 0).then(|| config.mtu.to_string())),
@@ -249,12 +253,14 @@ mod tests {
             time_wait_ms: 1500,
             exit_wait_ms: USTCP_EXIT_WAIT_CLOSED,
             congestion: c"reno".as_ptr(),
+            sysctl: c"tcp_sack=0".as_ptr(),
             ..memory::zeroed()
         };
         let expected = [
             ("USTCP_TUN", "ust7"),
             ("USTCP_PCAP", "/tmp/x:96"),
             ("USTCP_CONGESTION", "reno"),
+            ("USTCP_SYSCTL", "tcp_sack=0"),
             ("USTCP_MTU", "1400"),
             ("USTCP_TIME_WAIT", "1.500"),
             ("USTCP_EXIT_WAIT", "closed"),

@@ -54,6 +54,10 @@ pub(crate) struct EngineOptions {
     #[arg(long, value_name = "SECONDS", value_parser = of("USTCP_TIME_WAIT"))]
     time_wait: Option<OsString>,
 
+    /// A knob of the stack by the name of Linux's sysctl, such as tcp_sack=0; may be given several times [default: none]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = of("USTCP_SYSCTL"))]
+    sysctl: Vec<OsString>,
+
     /// Faults around the device, such as loss=3%,delay=10ms,seed=7 [default: none]
     #[arg(long, value_name = "SPEC", value_parser = of("USTCP_WEATHER"))]
     weather: Option<OsString>,
@@ -78,6 +82,7 @@ pub(crate) struct EngineOptions {
 impl EngineOptions {
     /// What was said, by the names of the variables.
     pub(crate) fn given(&self) -> Vec<(OsString, OsString)> {
+        let sysctl = (!self.sysctl.is_empty()).then(|| self.sysctl.join(OsStr::new(",")));
         let told = [
             ("USTCP_TUN", &self.tun),
             ("USTCP_ADDRESS", &self.address),
@@ -85,6 +90,7 @@ impl EngineOptions {
             ("USTCP_MTU", &self.mtu),
             ("USTCP_OFFLOAD", &self.offload),
             ("USTCP_TIME_WAIT", &self.time_wait),
+            ("USTCP_SYSCTL", &sysctl),
             ("USTCP_WEATHER", &self.weather),
             ("USTCP_PCAP", &self.pcap),
             ("USTCP_LOG", &self.log),
@@ -223,16 +229,19 @@ mod tests {
             "--mtu=9000",
             "--offload=on",
             "--time-wait=1.5",
+            "--sysctl=tcp_sack=0",
+            "--sysctl=tcp_ecn=1,tcp_dsack=0",
             "--weather=loss=3%",
             "--pcap=/p",
             "--log=/l",
         ]);
         let given = options.given();
-        assert_eq!(given.len(), 9);
+        assert_eq!(given.len(), 10);
         let (settings, complaints) = Settings::from_variables(given.clone());
         assert_eq!(complaints, [""; 0]);
         assert_eq!((settings.tun.as_str(), settings.mtu), ("t", Some(9000)));
         assert_eq!(settings.log, Some("/l".into()));
+        assert_eq!(settings.sysctl.to_string(), "tcp_dsack=0,tcp_ecn=1,tcp_sack=0");
         for (name, _) in given {
             assert!(option_of(&name).starts_with("--"), "{name:?}");
         }
@@ -246,6 +255,7 @@ mod tests {
             ("--time-wait", "soon"),
             ("--address", "10.0.0.0/8"),
             ("--weather", "rain=1%"),
+            ("--sysctl", "tcp_sack=2"),
         ] {
             let error = Line::try_parse_from(["ustcp", option, value])
                 .err()

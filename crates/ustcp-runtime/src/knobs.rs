@@ -179,6 +179,11 @@ pub fn tell(config: &Config, name: &str) -> Result<String, Errno> {
     Ok(knob(&mut config.clone(), name)?.to_string())
 }
 
+/// What a knob takes, in words; `None` for a name that is none.
+pub(crate) fn allowed(name: &str) -> Option<String> {
+    Some(knob(&mut Config::default(), name).ok()?.allowed())
+}
+
 /// The names of all knobs.
 pub fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|(name, _)| *name)
@@ -211,6 +216,28 @@ impl Knob<'_> {
             Knob::Addresses(field) => *field = addresses(value).ok()?,
         }
         Some(())
+    }
+
+    /// What `set` takes.
+    fn allowed(&self) -> String {
+        let most = LONGEST.as_secs();
+        match self {
+            Knob::Flag(_) => "0 or 1".to_owned(),
+            Knob::Count(_) => "0 to 255".to_owned(),
+            Knob::Octet(_, range) => format!("{} to {}", range.start(), range.end()),
+            Knob::Word(_, range) => format!("{} to {}", range.start(), range.end()),
+            Knob::Size(_, range) => format!("{} to {}", range.start(), range.end()),
+            Knob::Buffer(Buffer { unit, .. }) => {
+                format!("three sizes of {unit} to {MOST} bytes, the least, the first and the largest, with spaces")
+            }
+            Knob::Seconds(_) => format!("0 to {most} seconds"),
+            Knob::Millis(_) => format!("0 to {most}000 milliseconds"),
+            Knob::Micros(_) => format!("0 to {most}000000 microseconds"),
+            Knob::Ports(_) => "two ports of 1 to 65535, the first and the last, with a space".to_owned(),
+            Knob::Congestion(_) => Algorithm::ALL.map(Algorithm::name).join(", "),
+            Knob::SynCookies(_) | Knob::TimeWaitReuse(_) | Knob::Ecn(_) => "0, 1 or 2".to_owned(),
+            Knob::Addresses(_) => "addresses with the length of their prefix, several with commas".to_owned(),
+        }
     }
 }
 

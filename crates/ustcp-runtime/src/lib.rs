@@ -39,7 +39,7 @@ pub use flags::{RecvFlags, SendFlags};
 pub use machine::Machine;
 pub use poll::PollRequest;
 pub use runtime::{Runtime, StartError};
-pub use settings::{ExitWait, Offload, SecretFile, Settings};
+pub use settings::{ExitWait, Offload, SecretFile, Settings, Sysctls};
 pub use socket::{Socket, Wait};
 #[doc(hidden)]
 pub use sys::cancel::{Uncancelled, cancellation_point};

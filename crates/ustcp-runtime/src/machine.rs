@@ -243,7 +243,7 @@ fn config(device: &dyn Device, settings: &Settings, trace: bool) -> io::Result<C
     } else {
         PLAIN_BUFFER
     };
-    Ok(Config {
+    let mut config = Config {
         addresses: settings.addresses.clone(),
         mtu: device.mtu(),
         segmentation_offload,
@@ -256,7 +256,9 @@ fn config(device: &dyn Device, settings: &Settings, trace: bool) -> io::Result<C
         congestion: settings.congestion,
         trace,
         ..Config::default()
-    })
+    };
+    settings.sysctl.apply(&mut config);
+    Ok(config)
 }
 
 fn fill_random(into: &mut [u8]) -> io::Result<()> {

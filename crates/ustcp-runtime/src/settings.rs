@@ -1,6 +1,7 @@
 //! What a runtime is told: from a caller, or from the environment.
 
 mod spelled;
+mod sysctl;
 mod variables;
 
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ use crate::stderr::complain;
 use crate::sys::credentials;
 use crate::{Errno, StartError};
 
+pub use sysctl::Sysctls;
 pub(crate) use variables::{addresses, is_device_name, number};
 
 /// `USTCP_OFFLOAD`: whether the device may be given super-segments and unsummed packets.
@@ -72,6 +74,8 @@ pub struct Settings {
     /// `USTCP_CONGESTION`: the congestion control that sockets begin with, `cubic`, `reno` or `bbr`
     /// (`tcp_congestion_control`).
     pub congestion: Algorithm,
+    /// `USTCP_SYSCTL`: knobs of the stack, `name=value` with commas.
+    pub sysctl: Sysctls,
     /// `USTCP_SECRET`: a file that is made where there is none, or `none`.
     pub secret: SecretFile,
     /// `USTCP_EXIT_WAIT`: seconds, or `closed`.
@@ -98,6 +102,7 @@ impl Default for Settings {
             mtu: None,
             time_wait: Duration::from_secs(60),
             congestion: Algorithm::default(),
+            sysctl: Sysctls::default(),
             secret: SecretFile::Default,
             exit_wait: ExitWait::Acknowledged(Duration::from_secs(2)),
             weather: None,

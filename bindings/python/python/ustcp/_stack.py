@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Optional, Union
 
@@ -25,6 +25,7 @@ def init(
     mtu: int | None = None,
     time_wait: float | None = None,
     congestion: str | None = None,
+    sysctl: str | Mapping[str, str | int] | None = None,
     exit_wait: str | float | None = None,
     weather: str | None = None,
     log: Path | None = None,
@@ -38,6 +39,7 @@ def init(
     tun: name of the device. address: the stack's own as "10.77.0.2/24" or "fd77::2/64", one or several. peer: the
     kernel's end, or one of each family, set when the device is made here. offload: "auto", True or False. mtu: in
     bytes. time_wait: seconds that TIME-WAIT lasts. congestion: "cubic", "reno" or "bbr" for sockets to begin with.
+    sysctl: knobs of the stack by the names of Linux's sysctls, such as {"tcp_sack": 0}.
     exit_wait: seconds that the end of the process waits for unacknowledged data, or "closed". weather: faults around
     the device, such as "loss=3%,reorder=1%". log: a file of events, "-" for text on standard error. pcap: a capture
     file, or it and the snap length.
@@ -50,6 +52,7 @@ def init(
         mtu=mtu,
         time_wait=time_wait,
         congestion=congestion,
+        sysctl=sysctl,
         exit_wait=exit_wait,
         weather=weather,
         log=log,
@@ -88,6 +91,7 @@ class Stack:
         mtu: int | None = None,
         time_wait: float | None = None,
         congestion: str | None = None,
+        sysctl: str | Mapping[str, str | int] | None = None,
         exit_wait: str | float | None = None,
         weather: str | None = None,
         log: Path | None = None,
@@ -101,6 +105,7 @@ class Stack:
             mtu=mtu,
             time_wait=time_wait,
             congestion=congestion,
+            sysctl=sysctl,
             exit_wait=exit_wait,
             weather=weather,
             log=log,
@@ -145,7 +150,7 @@ def _variables(**settings: Any) -> dict[str, str]:
 
 
 _SETTINGS = frozenset(
-    ("tun", "address", "peer", "offload", "mtu", "time_wait", "congestion", "exit_wait", "weather", "log", "pcap")
+    "tun address peer offload mtu time_wait congestion sysctl exit_wait weather log pcap".split()
 )
 
 
@@ -154,6 +159,8 @@ def _value(name: str, value: Any) -> str:
         return "on" if value else "off"
     if name in ("address", "peer") and not isinstance(value, str):
         return ",".join(value)
+    if name == "sysctl" and not isinstance(value, str):
+        return ",".join(f"{knob}={int(it) if isinstance(it, bool) else it}" for knob, it in value.items())
     if name == "pcap" and isinstance(value, tuple):
         return f"{os.fsdecode(value[0])}:{value[1]}"
     return os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)

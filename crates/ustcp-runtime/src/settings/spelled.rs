@@ -22,6 +22,10 @@ impl Settings {
             ("USTCP_MTU", self.mtu.map(|mtu| mtu.to_string().into())),
             ("USTCP_TIME_WAIT", Some(seconds(self.time_wait))),
             ("USTCP_CONGESTION", Some(self.congestion.name().into())),
+            (
+                "USTCP_SYSCTL",
+                (!self.sysctl.is_empty()).then(|| self.sysctl.to_string().into()),
+            ),
             ("USTCP_SECRET", secret(&self.secret)),
             ("USTCP_EXIT_WAIT", Some(exit_wait(self.exit_wait))),
             (
@@ -102,6 +106,7 @@ mod tests {
             ("USTCP_MTU", "9000"),
             ("USTCP_TIME_WAIT", "1.5"),
             ("USTCP_CONGESTION", "bbr"),
+            ("USTCP_SYSCTL", "tcp_rmem=4096 8192 16384,tcp_sack=0"),
             ("USTCP_SECRET", "/tmp/secret"),
             ("USTCP_EXIT_WAIT", "closed"),
             ("USTCP_WEATHER", "loss=3%,delay=10ms,seed=7"),

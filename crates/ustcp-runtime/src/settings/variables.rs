@@ -56,6 +56,7 @@ impl Settings {
             "USTCP_MTU" => self.mtu = Some(mtu(text(value)?)?),
             "USTCP_TIME_WAIT" => self.time_wait = seconds(text(value)?)?,
             "USTCP_CONGESTION" => self.congestion = congestion(text(value)?)?,
+            "USTCP_SYSCTL" => self.sysctl = text(value)?.parse()?,
             "USTCP_SECRET" => self.secret = secret(value)?,
             "USTCP_EXIT_WAIT" => self.exit_wait = exit_wait(text(value)?)?,
             "USTCP_WEATHER" => self.weather = Some(text(value)?.parse()?),

@@ -41,6 +41,7 @@ fn every_variable_is_read() {
         ("USTCP_MTU", "9000"),
         ("USTCP_TIME_WAIT", "1.5"),
         ("USTCP_CONGESTION", "bbr"),
+        ("USTCP_SYSCTL", "tcp_sack=0, tcp_ecn=1"),
         ("USTCP_EXIT_WAIT", "closed"),
         ("USTCP_WEATHER", "loss=3%,seed=7"),
         ("USTCP_LOG", "-"),
@@ -55,6 +56,7 @@ fn every_variable_is_read() {
     assert_eq!(settings.mtu, Some(9000));
     assert_eq!(settings.time_wait, Duration::from_millis(1500));
     assert_eq!(settings.congestion, Algorithm::Bbr);
+    assert_eq!(settings.sysctl.to_string(), "tcp_ecn=1,tcp_sack=0");
     assert_eq!(settings.exit_wait, ExitWait::Closed);
     assert_eq!(
         settings.weather.map(|weather| (weather.loss, weather.seed)),
@@ -107,6 +109,12 @@ fn a_malformed_value_leaves_the_default_and_one_line_that_says_what_is_allowed()
         ("USTCP_TIME_WAIT", "-1", "0 to 3600"),
         ("USTCP_TIME_WAIT", "inf", "0 to 3600"),
         ("USTCP_TIME_WAIT", "NaN", "0 to 3600"),
+        (
+            "USTCP_SYSCTL",
+            "tcp_sack=0,tcp_sacks=1",
+            "there is no \"tcp_sacks\", but ",
+        ),
+        ("USTCP_SYSCTL", "tcp_sack=2", "0 or 1"),
         ("USTCP_EXIT_WAIT", "never", "'closed'"),
         ("USTCP_WEATHER", "loss=200%", "loss"),
         ("USTCP_LOG", "", "a path"),
