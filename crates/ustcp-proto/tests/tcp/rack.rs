@@ -179,6 +179,24 @@ fn a_lost_retransmission_is_sent_again() {
     assert_eq!((counters.lost_retransmits, counters.timeouts), (1, 0));
 }
 
+/// 8985-1: the tail of a flight lost together with its head: RFC 6675 would have a rescue retransmission. Here the
+/// acknowledgement of the head sent again shows the tail to be overtaken, in the same round trip.
+#[test]
+fn a_lost_tail_needs_no_rescue() {
+    let mut w = in_flight(config(), 8, 0);
+    w.after(ms(100));
+    w.peer(". 1:1(0) ack 1 <sack 1001:6001>");
+    assert_eq!(w.places(), [1]);
+    w.after(ms(100));
+    w.peer(". 1:1(0) ack 6001");
+    assert_eq!(w.places(), [6001, 7001]);
+    w.after(ms(100));
+    w.peer(". 1:1(0) ack 8001");
+    let counters = w.stack.counters();
+    assert_eq!((counters.fast_retransmits, counters.timeouts), (1, 0));
+    assert_eq!(w.info().total_retrans, 3);
+}
+
 /// 6675-2: what is found lost while losses are repaired does not reduce the window once more.
 #[test]
 fn one_reduction_for_one_window() {
