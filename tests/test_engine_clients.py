@@ -19,7 +19,8 @@ from harness.shim import Engine
 
 MEBIBYTE = 1 << 20
 NOBODY = 65534
-# What the table of the departed and the transfer's buffers may still grow by. Half a kilobyte kept of each message is more.
+# What the table of the departed and the transfer's buffers may still grow by. Half a kilobyte kept of each message is
+# more.
 GROWTH_KIB = 6 * 1024
 STRANGERS_OF_PROCESS = 512
 

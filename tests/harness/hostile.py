@@ -1,7 +1,9 @@
 """A client of an engine that says what no client should, by a seed; it runs as a program of its own.
 
-    python3 hostile.py DIRECTORY TOKEN SEED MESSAGES       sends so many, each another kind of wrong
-    python3 hostile.py DIRECTORY TOKEN hold STREAMS CONTROLS EXPECTED   connects and says nothing; prints what it is told
+    python3 hostile.py DIRECTORY TOKEN SEED MESSAGES
+            sends so many, each another kind of wrong
+    python3 hostile.py DIRECTORY TOKEN hold STREAMS CONTROLS EXPECTED
+            connects and says nothing; prints what it is told
 """
 
 from __future__ import annotations
@@ -114,8 +116,8 @@ def means_stop(words: bytes) -> bool:
 
 
 def hold(hostile: Hostile, streams: int, controls: int, expected: int) -> None:
-    """Holds connections that say nothing until standard input ends. Says how many were not turned away, once they are as
-    many as expected or time is over, and what those were told that were for control."""
+    """Holds connections that say nothing until standard input ends. Says how many were not turned away, once they are
+    as many as expected or time is over, and what those were told that were for control."""
     held = [hostile.connect(kind) for kind, count in ((STREAM, streams), (SEQPACKET, controls)) for _ in range(count)]
     deadline = time.monotonic() + 10
     while (taken := sum(not is_told(sock) for sock in held)) > expected and time.monotonic() < deadline:

@@ -81,7 +81,9 @@ class Engine:
         return self.net.command("env", *settings, *command)
 
     def close(self) -> list[str]:
-        """Ends it. What was wrong with that."""
+        """Ends it, unless it was seen to end. What was wrong with that."""
+        if self.process.returncode is not None:
+            return []
         if self.process.poll() is None:
             ustcp("down", "--now", net=self.net, USTCP_ENGINE=str(self.directory))
         _, said = self.process.communicate(timeout=30)

@@ -91,7 +91,7 @@ fn disagreement(place: &Place, engine: &Engine, what: &str) -> Failure {
 }
 
 /// It may end between two words of ours; then it is as if it had not been there.
-fn has_ended(error: &io::Error) -> bool {
+pub(crate) fn has_ended(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
     matches!(
         error.kind(),

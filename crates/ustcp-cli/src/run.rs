@@ -9,7 +9,7 @@ use ustcp_client::place::Place;
 
 use crate::Failure;
 use crate::explain::{self, Explanation};
-use crate::join::{Joined, enter, join};
+use crate::join::{Joined, enter, has_ended, join};
 use crate::listing::{self, Listing};
 use crate::options::{EngineOptions, Named};
 use crate::rootless::Rootless;
@@ -94,7 +94,7 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
         eprintln!("ustcp: {failure}");
         failure.status()
     })?;
-    options.after(&joined, &explanation)?;
+    options.after(&place, &joined, &explanation)?;
     Ok(ExitCode::from(status))
 }
 
@@ -109,9 +109,8 @@ impl Options {
         }
     }
 
-    fn after(&self, joined: &Joined, explanation: &Explanation) -> Result<(), Failure> {
-        let listing = Listing::of(&joined.control, joined.run)
-            .map_err(|error| Failure::new(format!("what became of its sockets the engine does not say: {error}")))?;
+    fn after(&self, place: &Place, joined: &Joined, explanation: &Explanation) -> Result<(), Failure> {
+        let listing = Listing::of(&joined.control, joined.run).map_err(|error| untold(place, &error))?;
         if self.explain {
             explain::write_table(&mut io::stderr(), &listing.sockets, explanation.obstacle.as_deref())?;
         }
@@ -178,6 +177,15 @@ fn environment(library: &Path, place: &Place, joined: &Joined) -> Vec<(OsString,
     let others = std::env::vars_os().filter(|(name, _)| set.iter().all(|(ours, _)| name != ours));
     let set = set.clone().into_iter().map(|(name, value)| (name.into(), value));
     others.chain(set).collect()
+}
+
+/// What became of the program's sockets is not to be had.
+fn untold(place: &Place, error: &io::Error) -> Failure {
+    let place = place.directory().display();
+    Failure::new(match has_ended(error) {
+        true => format!("the engine ended before the program; its connections were broken. {place}/log may say why"),
+        false => format!("what became of its sockets the engine does not say: {error}"),
+    })
 }
 
 /// As a shell has it: 127 for what is not there, 126 for what is and cannot be run.

@@ -65,6 +65,9 @@ impl Engine {
     }
 
     fn take_control(&mut self, number: u64, client: Client, stream: &OwnedFd) -> Result<(), Errno> {
+        if self.is_closing() {
+            return Err(Errno(libc::ENETDOWN));
+        }
         if self.descriptors.is_last(stream) {
             return Err(Errno(libc::ENFILE));
         }
@@ -151,7 +154,10 @@ impl Engine {
     /// `None`: it is answered by itself, now or later.
     fn on_request(&mut self, control: u64, request: &Request, payload: &[u8]) -> Option<Answer> {
         match request.operation {
-            Operation::Hello => Some(Ok(std::process::id().to_ne_bytes().to_vec())),
+            Operation::Hello => {
+                assert!(!self.panics, "planted");
+                Some(Ok(std::process::id().to_ne_bytes().to_vec()))
+            }
             Operation::Stop => Some(self.stop(request.a == 1)),
             Operation::Lease => Some(self.lease(control)),
             Operation::PassedBy => Some(self.passed_by(request, payload)),

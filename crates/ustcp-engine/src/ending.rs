@@ -49,6 +49,10 @@ impl Engine {
     /// Lets a socket go on as far as it goes.
     pub(crate) fn look_at(&mut self, number: u64) {
         let Some(socket) = self.sockets.get(number) else { return };
+        if self.is_closing() && !socket.program_gone {
+            self.let_go(number);
+            return;
+        }
         match socket.phase {
             Phase::Idle if socket.program_gone => self.close(number),
             Phase::Idle => {}
@@ -91,7 +95,7 @@ impl Engine {
     }
 
     /// The stream is closed with its junk unread: it shows what a socket shows whose attempt has failed.
-    fn attempt_failed(&mut self, number: u64, Errno(errno): Errno) {
+    pub(crate) fn attempt_failed(&mut self, number: u64, Errno(errno): Errno) {
         let Some(socket) = self.sockets.get_mut(number) else {
             return;
         };
@@ -186,7 +190,7 @@ impl Engine {
     }
 
     /// RST to the peer.
-    fn abort(&mut self, number: u64) {
+    pub(crate) fn abort(&mut self, number: u64) {
         if let Some(socket) = self.sockets.get(number) {
             socket.far().abort(&mut self.ground);
         }
@@ -203,6 +207,11 @@ impl Engine {
             let _ = stream::take(&socket.stream, &mut [0]); // the poison, or the program hears of a reset
         }
         self.part(number, Parting::Ended);
+    }
+
+    /// The program is told of a reset, the peer of nothing: its connection goes on to its end.
+    pub(crate) fn end(&mut self, number: u64) {
+        self.part(number, Parting::Broken);
     }
 
     /// The stream is closed, and with what is unread in it the program hears of a reset. The stack's socket goes as well.

@@ -13,8 +13,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use ustcp_client::protocol::Tag;
-
-use ustcp_runtime::{Machine, Settings, StartError};
+use ustcp_runtime::{ExitWait, Machine, Settings, StartError};
 
 use crate::control::Control;
 use crate::count::Counts;
@@ -71,7 +70,10 @@ pub struct Engine {
     /// Makes the numbers of sockets that listeners bring forth.
     pub(crate) numbers: RandomState,
     pub(crate) life: Life,
+    pub(crate) exit_wait: ExitWait,
     pub(crate) pasts: Pasts,
+    /// At the next `Hello`.
+    pub(crate) panics: bool,
     /// What it was told, for whoever asks.
     pub(crate) variables: serde_json::Value,
 }
@@ -122,6 +124,8 @@ impl Engine {
             last_number: 0,
             numbers: RandomState::new(),
             life: Life::new(options.lifetime, machine.now()),
+            exit_wait: settings.exit_wait,
+            panics: false,
             pasts: Pasts::default(),
             variables: list::variables(settings),
             routes: Routes {
@@ -155,14 +159,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Serves programs until its time is over.
+    /// Serves programs until its time is over. `ENETDOWN`: its device is gone, and all connections are broken.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Vec::with_capacity(EVENTS);
         while !self.is_over() {
             self.sleep(&mut events)?;
             self.turn(&events);
+            if self.ground.machine.fd().is_none() {
+                return Err(io::Error::new(io::ErrorKind::NetworkDown, "its device is gone"));
+            }
         }
         Ok(())
+    }
+
+    /// Plants a panic in the next `Hello`, for the test that programs hear of it.
+    #[doc(hidden)]
+    pub fn plant_panic(&mut self) {
+        self.panics = true;
     }
 
     fn sleep(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
@@ -226,7 +239,7 @@ impl Engine {
     }
 
     /// Looks at everyone who was called, and sends what comes of it, until nobody calls or this has gone on for long.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..ROUNDS {
             for (key, flags) in std::mem::take(&mut self.postponed) {
                 self.on_event(key, flags);

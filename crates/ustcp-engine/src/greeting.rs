@@ -46,7 +46,8 @@ impl Engine {
     /// Whom it turns away it closes: the request that comes next is told why.
     fn take_stream(&mut self, stream: OwnedFd) {
         let (number, client) = (self.new_number(), Client::of(&stream));
-        let is_taken = !self.descriptors.is_for_requests(&stream)
+        let is_taken = !self.is_closing()
+            && !self.descriptors.is_for_requests(&stream)
             && self.strangers.enter(number, client, self.ground.now)
             && self.watch(&stream, Key::Greeting(number), STREAM_EVENTS).is_ok();
         if is_taken {

@@ -5,6 +5,7 @@
 //! words.
 #![forbid(unsafe_code)]
 
+mod closing;
 mod control;
 mod count;
 mod departed;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ustcp_proto::Instant;
 
+use crate::closing::Closing;
 use crate::control::Answer;
 use crate::engine::Engine;
 use crate::options::Lifetime;
@@ -18,8 +19,10 @@ pub(crate) enum Stop {
     None,
     /// When its last connection is gone.
     WhenIdle,
-    /// At once.
+    /// At once: it begins to close.
     Now,
+    /// It closes.
+    Closing(Closing),
 }
 
 /// What keeps an engine.
@@ -47,7 +50,10 @@ impl Life {
 
     /// When to look whether it is over, should nothing happen before.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.grace
+        match self.stop {
+            Stop::Closing(Closing::Acknowledged(until)) => Some(until),
+            _ => self.grace,
+        }
     }
 }
 
@@ -68,7 +74,11 @@ impl Engine {
 
     /// It is to end, and programs that look for an engine find it no longer.
     pub(crate) fn stop(&mut self, at_once: bool) -> Answer {
-        self.life.stop = if at_once { Stop::Now } else { Stop::WhenIdle };
+        self.life.stop = match at_once {
+            _ if self.is_closing() => self.life.stop,
+            true => Stop::Now,
+            false => Stop::WhenIdle,
+        };
         self.site.withdraw();
         Ok(Vec::new())
     }
@@ -76,7 +86,7 @@ impl Engine {
     /// Whether its time is over. It looks once more for those who come just then.
     pub(crate) fn is_over(&mut self) -> bool {
         match self.life.stop {
-            Stop::Now => return true,
+            Stop::Now | Stop::Closing(_) => return self.is_closed(),
             Stop::WhenIdle => return self.has_no_connection(),
             Stop::None => {}
         }
@@ -101,7 +111,7 @@ impl Engine {
     }
 
     /// No socket of a program, and nothing that goes on without one: TIME-WAIT has passed.
-    fn has_no_connection(&mut self) -> bool {
+    pub(crate) fn has_no_connection(&mut self) -> bool {
         self.sockets.is_empty() && {
             let census = self.ground.machine.stack().census();
             census.sockets + census.orphans + census.half_open + census.time_wait + census.unaccepted == 0

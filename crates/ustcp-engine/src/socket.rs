@@ -208,6 +208,10 @@ impl Sockets {
         self.get_mut(number).ok_or(Errno(libc::EBADF))
     }
 
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.by_number.keys().copied().collect()
+    }
+
     pub(crate) fn number(&self, id: SocketId) -> Option<u64> {
         self.numbers.get(&id).copied()
     }

@@ -104,6 +104,17 @@ impl Stack {
         Ok(())
     }
 
+    /// RST to every peer that has not acknowledged everything, before the stack ends: it would wait for the rest.
+    pub fn abort_unacknowledged(&mut self, now: Instant) {
+        self.cx.now = now;
+        for id in self.sockets.ids() {
+            let connection = self.sockets.connection(id);
+            if connection.is_some_and(|connection| connection.has_unacknowledged()) {
+                self.reset(id);
+            }
+        }
+    }
+
     pub(crate) fn reset(&mut self, id: SocketId) {
         let now = self.cx.now;
         let Some(connection) = self.sockets.connection_mut(id) else {

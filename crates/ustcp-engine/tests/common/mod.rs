@@ -60,6 +60,15 @@ pub(crate) fn engine() -> Option<Running> {
 }
 
 pub(crate) fn engine_with(change: impl FnOnce(&mut Settings, &mut Options)) -> Option<Running> {
+    start(change, |_| ())
+}
+
+/// One that panics when it is greeted by `Hello`.
+pub(crate) fn engine_that_panics() -> Option<Running> {
+    start(|_, _| (), Engine::plant_panic)
+}
+
+fn start(change: impl FnOnce(&mut Settings, &mut Options), prepare: impl FnOnce(&mut Engine)) -> Option<Running> {
     if let Err(error) = namespace::unshare_network().and_then(|_| namespace::probe_tun()) {
         eprintln!("not run: {error}");
         return None;
@@ -73,7 +82,8 @@ pub(crate) fn engine_with(change: impl FnOnce(&mut Settings, &mut Options)) -> O
     let directory = std::env::temp_dir().join(name);
     let (mut settings, mut options) = (settings(), Options::at(place(&directory)));
     change(&mut settings, &mut options);
-    let engine = Engine::start(&settings, &options).unwrap_or_else(|error| panic!("{}", error.message));
+    let mut engine = Engine::start(&settings, &options).unwrap_or_else(|error| panic!("{}", error.message));
+    prepare(&mut engine);
     let whereabouts = options.place.whereabouts(uid()).unwrap();
     Some(Running {
         reach: Reach { whereabouts },
@@ -117,7 +127,17 @@ impl Running {
 
     /// Waits for it to end by itself.
     pub(crate) fn ended(&mut self) {
-        self.thread.take().unwrap().join().unwrap().unwrap();
+        self.outcome().unwrap();
+    }
+
+    /// How it ends by itself.
+    pub(crate) fn outcome(&mut self) -> std::io::Result<()> {
+        self.thread.take().unwrap().join().unwrap()
+    }
+
+    /// Waits for its end: whether that is a panic.
+    pub(crate) fn panicked(&mut self) -> bool {
+        self.thread.take().unwrap().join().is_err()
     }
 }
 
@@ -219,6 +239,13 @@ impl Drop for Running {
     }
 }
 
+/// Takes the device of this thread's network away.
+pub(crate) fn delete_device() {
+    let name = &Settings::default().tun;
+    let done = std::process::Command::new("ip").args(["link", "delete", name]).status();
+    assert!(done.unwrap().success());
+}
+
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
@@ -299,6 +326,11 @@ impl Program {
 
     pub(crate) fn connect(&self, to: SocketAddr) -> Result<(), i32> {
         self.ask(Operation::Connect, 1, &Address(to).to_bytes()).map(drop)
+    }
+
+    /// connect(2) of a socket that does not wait.
+    pub(crate) fn connect_now(&self, to: SocketAddr) -> Result<(), i32> {
+        self.ask(Operation::Connect, 0, &Address(to).to_bytes()).map(drop)
     }
 
     pub(crate) fn address(&self, operation: Operation) -> Result<SocketAddr, i32> {

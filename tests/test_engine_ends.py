@@ -1,0 +1,114 @@
+"""How an engine ends before its programs do: what they hear, what their peers hear, what is said."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import COMMANDS
+from harness.command import Host, Teller
+from harness.netns import OURS, PEER, Namespace
+from harness.puppet import Puppet
+
+# What the Teller says, and the end.
+READS_ON = f"""
+import socket
+s = socket.create_connection(("{PEER}", 80))
+print(s.recv(100).decode(), end="", flush=True)
+s.recv(1)
+"""
+
+
+@pytest.mark.stacks("shim")
+def test_down_now_is_fin_to_the_peer_and_a_reset_to_the_program(stage):
+    """As at the end of a process what was written is sent; a program that lives must not take it for the peer's end."""
+    ours, theirs = stage.we_connect()
+    listener = stage.ours.socket()
+    listener.bind(stage.our_host, 7001)
+    listener.listen()
+    talk = stage.conversation(ours)
+    ours.send(b"last words")
+    assert stage.engine.close() == []
+    assert theirs.recv() == b"last words"
+    assert theirs.recv() == b""
+    assert len(talk.fins(ours=True)) == 1
+    assert not any("R" in line.split()[1] for line in talk.lines() if line.startswith(">"))
+    with pytest.raises(OSError) as error:
+        ours.recv()
+    assert error.value.errno == errno.ECONNRESET
+    with pytest.raises(OSError) as error:
+        listener.accept()
+    assert error.value.errno == errno.ENETDOWN
+
+
+@pytest.mark.stacks("shim")
+def test_the_end_by_a_signal_is_the_same(stage):
+    ours, theirs = stage.we_accept()
+    talk = stage.conversation(ours)
+    stage.engine.process.send_signal(signal.SIGTERM)
+    assert theirs.recv() == b""
+    assert stage.engine.close() == []
+    assert len(talk.fins(ours=True)) == 1
+    with pytest.raises(OSError) as error:
+        ours.recv()
+    assert error.value.errno == errno.ECONNRESET
+
+
+def test_without_its_device_an_engine_ends_and_says_why(engine):
+    ours, theirs = Puppet(COMMANDS["shim"], engine.net, **engine.environment), Puppet(COMMANDS["kernel"], engine.net)
+    listener = theirs.socket()
+    listener.bind(PEER, 7000)
+    listener.listen()
+    sock, connecting, accepting = ours.socket(), ours.socket(), ours.socket()
+    sock.connect(PEER, 7000)
+    accepting.bind(OURS, 80)
+    accepting.listen()
+    pouring = sock.start("pour", 1 << 30, 1)
+    waiting = [connecting.start("connect", "10.77.0.3", 80), accepting.start("accept")]
+    peer = listener.accept()
+    assert peer.recv()
+    engine.net.ip("link", "delete", "ustcp0")
+    for pending in waiting:
+        with pytest.raises(OSError) as error:
+            pending.result(10)
+        assert error.value.errno == errno.ENETDOWN, pending.what
+    with pytest.raises((ConnectionResetError, BrokenPipeError)):  # in a send, or between two
+        pouring.result(10)
+    _, said = engine.process.communicate(timeout=10)
+    assert engine.process.returncode == 1
+    assert said.splitlines()[-1] == "ustcp: the engine: its device is gone"
+    fresh = ours.socket()
+    with pytest.raises(OSError) as error:
+        fresh.connect(PEER, 7000)
+    assert error.value.errno == errno.ENETDOWN
+    assert [puppet.close() for puppet in (ours, theirs)] == [0, 0]
+
+
+@pytest.fixture
+def host(network: None, tmp_path: Path):
+    net = Namespace("ends")
+    net.create()
+    net.ip("link", "set", "lo", "up")
+    yield Host(net, tmp_path)
+    net.remove()
+
+
+@pytest.mark.parametrize("how", ["killed", "without its device"])
+def test_run_says_that_the_engine_ended_first(host: Host, how: str):
+    command = ("run", "--explain", "--", sys.executable, "-c", READS_ON)
+    with Teller(host.net, "0.0.0.0"), host.popen(*command) as run:
+        assert OURS in run.stdout.readline()
+        if how == "killed":
+            pid = int((host.directory / "engine/engine").read_text().split()[4])
+            subprocess.run(["kill", "-KILL", str(pid)], check=True)
+        else:
+            host.net.ip("link", "delete", "ustcp0")
+        said = run.stderr.read()
+        assert run.wait(30) == 125
+    assert "ConnectionResetError" in said
+    assert said.splitlines()[-1].startswith("ustcp: the engine ended before the program"), said
