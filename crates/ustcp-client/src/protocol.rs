@@ -51,8 +51,8 @@ pub enum Operation {
     /// send(2) with `MSG_OOB`: the last byte of the payload is urgent. Answered with how many were taken, as a `u32`. `a` =
     /// 1: answered when there is room; 0: at once, `EAGAIN` where there is none.
     SendUrgent = 12,
-    /// The true errno of a connection that ended, which the descriptor can only tell as `ECONNRESET`; it is not
-    /// consumed. Answered with an `i32`, 0 for none.
+    /// The true errno of a connection that ended, which the descriptor can only tell as `ECONNRESET`. Answered with an
+    /// `i32`, 0 for none. `a` = 1: a call tells it to the program, and `SO_ERROR` no more.
     Fault = 13,
     /// A program is about to be started, or runs: the engine stays while this connection is open. Answered with the
     /// number of the run, a `u32` that goes into its greetings.

@@ -253,7 +253,10 @@ impl Engine {
             return Err(self.why_turned_away(control));
         };
         match request.operation {
-            Operation::Fault => Ok(departed.fault.unwrap_or(0).to_ne_bytes().to_vec()),
+            Operation::Fault => {
+                departed.pending = departed.pending.filter(|_| request.a != 1);
+                Ok(departed.fault.unwrap_or(0).to_ne_bytes().to_vec())
+            }
             Operation::LocalAddress => Ok(told(departed.local)),
             Operation::Connect => Err(Errno(match (departed.pending.take(), departed.may_begin) {
                 (Some(fault), true) => fault, // as Linux: what has failed is told first

@@ -52,7 +52,11 @@ impl Engine {
 
     /// Why the connection ended. With its engine it was reset.
     fn true_errno(&self, socket: &Socket) -> Errno {
-        let asked = self.ask(Question::of(socket, Operation::Fault), &[]);
+        let told = Question {
+            a: 1,
+            ..Question::of(socket, Operation::Fault)
+        };
+        let asked = self.ask(told, &[]);
         match asked.and_then(|answer| answer.number()) {
             Ok(0) | Err(_) => Errno::CONNRESET,
             Ok(number) => sys::checked(number),
