@@ -1,6 +1,6 @@
 """The stage of every scenario: our side at 10.77.0.2, the kernel's TCP at 10.77.0.1, a capture on the device between.
 
-Our side is, in turn, a C program on libustcp, a Python program on `import ustcp`, the C program as the client of an engine
+Our side is, in turn, a C program on libustcp, a Python program on `import ustcp`, both as the clients of an engine
 (USTCP_ENGINE), a program of the kernel's sockets on an engine under libustcp_preload.so, and (to judge the scenario itself)
 the kernel's own TCP in a second namespace.
 """
@@ -26,12 +26,13 @@ pytest_plugins = ["harness.python"]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-OUR_STACKS = ("c", "python", "c-engine", "shim")
+OUR_STACKS = ("c", "python", "c-engine", "python-engine", "shim")
 STACKS = (*OUR_STACKS, "kernel")
-ENGINE = ("c-engine", "shim")  # whose stack is an engine
+ENGINE = ("c-engine", "python-engine", "shim")  # whose stack is an engine
 COMMANDS = {
     "c": [str(BUILD / "tests/puppet-ustcp")],
     "python": [sys.executable, str(ROOT / "tests/puppet/puppet.py")],
+    "python-engine": [sys.executable, str(ROOT / "tests/puppet/puppet.py")],
     "c-engine": [str(BUILD / "tests/puppet-ustcp")],
     "shim": [str(BUILD / "tests/puppet-kernel")],
     "kernel": [str(BUILD / "tests/puppet-kernel")],

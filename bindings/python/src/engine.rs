@@ -9,7 +9,7 @@ use ustcp_client::calls::{self, Direction};
 use ustcp_client::engine::Engine as Client;
 use ustcp_client::named;
 use ustcp_client::place::PlaceError;
-use ustcp_client::sys::{Sink, Socket, Source};
+use ustcp_client::sys::{self, Sink, Socket, Source};
 use ustcp_runtime::{Errno, Family, Uncancelled};
 
 use crate::address;
@@ -51,8 +51,10 @@ impl Engine {
             None => named::engine()?.copied().ok_or(PlaceError::NoEngine),
         });
         found.map(Engine).map_err(|error| {
+            let asked = name.as_deref().or_else(|| sys::variable(c"USTCP_ENGINE"));
+            let asked = String::from_utf8_lossy(asked.unwrap_or_default());
             let number = error.errno().raw_os_error();
-            PyOSError::new_err((number, error.to_string()))
+            PyOSError::new_err((number, format!("USTCP_ENGINE={asked}: {error}")))
         })
     }
 
@@ -103,18 +105,42 @@ impl Engine {
         address::to_python(py, told(py.detach(|| self.0.peer(&socket)))?)
     }
 
-    fn set_option(&self, py: Python<'_>, fd: c_int, option: (c_int, c_int), value: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Whether the option is not the descriptor's own, and is set.
+    fn set_option(
+        &self,
+        py: Python<'_>,
+        fd: c_int,
+        level: c_int,
+        option: c_int,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        if calls::is_native(level, option) {
+            return Ok(false);
+        }
         let (bytes, socket) = (option_bytes(value)?, of(fd)?);
         let len = u32::try_from(bytes.len()).map_err(|_| system_error(libc::EINVAL))?;
-        told(py.detach(|| self.0.set_option(&socket, option, Source::of(&bytes), len)))
+        told(py.detach(|| self.0.set_option(&socket, (level, option), Source::of(&bytes), len)))?;
+        Ok(true)
     }
 
-    fn option(&self, py: Python<'_>, fd: c_int, option: (c_int, c_int), buflen: isize) -> PyResult<Py<PyAny>> {
+    /// An option's value, `None` where it is the descriptor's own.
+    fn option(
+        &self,
+        py: Python<'_>,
+        fd: c_int,
+        level: c_int,
+        option: c_int,
+        buflen: isize,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        if calls::is_native(level, option) {
+            return Ok(None);
+        }
         let socket = of(fd)?;
-        option_value(py, buflen, || {
-            let asked = py.detach(|| self.value(&socket, option));
+        let value = option_value(py, buflen, || {
+            let asked = py.detach(|| self.value(&socket, (level, option)));
             asked.map_err(|errno| Errno(errno.raw_os_error()))
-        })
+        });
+        value.map(Some)
     }
 
     /// The number that ioctl(2) writes where the kernel's would be a stream's of AF_UNIX; `None` where it would not.
@@ -154,7 +180,7 @@ impl Engine {
             true => Direction::Writing { quiet: true },
             false => Direction::Reading,
         };
-        let native = ustcp_client::sys::checked(errno);
+        let native = sys::checked(errno);
         py.detach(|| calls::fault(&self.0, fd, native, direction))
             .raw_os_error()
     }

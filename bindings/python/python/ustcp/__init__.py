@@ -1,4 +1,4 @@
-"""TCP sockets over a TCP/IP stack inside this process, on a TUN device.
+"""TCP sockets over a TCP/IP stack inside this process, on a TUN device, or over an engine's (USTCP_ENGINE).
 
     import ustcp
 
@@ -126,6 +126,7 @@ from typing import TYPE_CHECKING, Any
 if not getattr(sys, "_is_gil_enabled", lambda: True)():
     raise ImportError("ustcp does not support free-threaded Python yet: run it with PYTHON_GIL=1, or with a build that has the GIL")
 
+from . import _native, _ustcp  # noqa: E402
 from ._manual import Event, ManualStack, Packet, Segment  # noqa: E402
 from ._socket import Address, close, create_connection, create_server, fromfd, has_dualstack_ipv6, socket  # noqa: E402
 from ._stack import Stack, fini, init  # noqa: E402
@@ -136,6 +137,11 @@ if TYPE_CHECKING:
     from ._schedule import NetworkClosed, Stuck, Task
     from ._timeline import Arrival, Entry, Timeline
     from ._tls import SSLSocket
+
+# The class is that of the process's stack, and is decided here: where USTCP_ENGINE names an engine the standard library's
+# own socket on a native descriptor, else one of the stack in this process.
+if not TYPE_CHECKING and _ustcp.is_engine_wanted():
+    socket = _native.socket
 
 error = OSError
 SocketType = socket

@@ -8,6 +8,16 @@ from __future__ import annotations
 
 import errno
 
+from . import _ustcp
+
+
+def no_uvloop() -> OSError:
+    """The error of uvloop where `socket` stands for ours. It connects and listens past `socket`, on the kernel's TCP."""
+    if not _ustcp.is_engine_wanted():
+        return needed("uvloop", "use asyncio's own event loop")
+    text = "uvloop connects and listens past socket, on the kernel's TCP: hand it connected sockets without patch(), or start the program with ustcp run"
+    return OSError(errno.EOPNOTSUPP, text)
+
 
 def needed(what: str, instead: str = "") -> OSError:
     """The error of something that needs a native descriptor."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from . import _engine, _ustcp
+from . import _engine, _native, _ustcp
 from ._socket import Address, close, fromfd, here, socket
 from ._tls import SSLSocket
 
@@ -32,15 +32,16 @@ class _Choice(type):
     def __call__(
         cls, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, **more: Any
     ) -> Any:
-        if cls is not Socket or more or _is_ours(family, type, proto, fileno):
-            return super().__call__(family, type, proto, fileno, **more)
+        if cls not in _STAND_INS or more or _is_ours(family, type, proto, fileno):
+            kind = Socket if cls is NativeSocket and here.stack is not None else cls
+            return super(_Choice, kind).__call__(family, type, proto, fileno, **more)
         return _SYSTEM(family, type, proto, fileno)
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return super().__instancecheck__(instance) or (cls is Socket and isinstance(instance, (_SYSTEM, socket)))
+        return super().__instancecheck__(instance) or (cls in _STAND_INS and isinstance(instance, (_SYSTEM, socket)))
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return super().__subclasscheck__(subclass) or (cls is Socket and issubclass(subclass, (_SYSTEM, socket)))
+        return super().__subclasscheck__(subclass) or (cls in _STAND_INS and issubclass(subclass, (_SYSTEM, socket)))
 
 
 class Socket(socket, metaclass=_Choice):
@@ -55,15 +56,30 @@ class Socket(socket, metaclass=_Choice):
         return Socket(_take=sock), address
 
 
-Socket.__name__ = Socket.__qualname__ = "socket"
+class NativeSocket(_native.socket, metaclass=_Choice):
+    """The same where the sockets of the process are an engine's."""
+
+    __slots__ = ()
+    __module__ = "ustcp"
+
+
+NativeSocket._kind = NativeSocket  # of accepted connections too: some look at the very type
+_STAND_INS = (Socket, NativeSocket)
+for _kind in _STAND_INS:
+    _kind.__name__ = _kind.__qualname__ = "socket"
 
 
 def _is_ours(family: int, type: int, proto: int, fileno: int | None) -> bool:
     if fileno is not None:
-        return isinstance(fileno, int) and fileno >= 0 and _ustcp.knows(fileno)
+        return isinstance(fileno, int) and fileno >= 0 and _knows(fileno)
     kind = _host.SOCK_STREAM if type == -1 else type & ~(_host.SOCK_NONBLOCK | _host.SOCK_CLOEXEC)
     tcp = family in (-1, _host.AF_INET, _host.AF_INET6) and kind == _host.SOCK_STREAM and proto in _TCP
     return tcp and (standing.whole_process or here.stack is not None)
+
+
+def _knows(fd: int) -> bool:
+    """Whether a descriptor is a socket of ours, in this process or at an engine."""
+    return _ustcp.knows(fd) or _ustcp.family_at_engine(fd) is not None
 
 
 def _sendfile_of_the_system(out_fd: int, in_fd: int, *arguments: Any, **options: Any) -> int:
@@ -73,7 +89,7 @@ def _sendfile_of_the_system(out_fd: int, in_fd: int, *arguments: Any, **options:
 
 
 def _fromfd_of_the_system(fd: int, family: int, type: int, proto: int = 0) -> Any:
-    find = fromfd if _ustcp.knows(fd) else _fromfd
+    find = fromfd if _knows(fd) else _fromfd
     return find(fd, family, type, proto)
 
 
@@ -89,7 +105,7 @@ class _NoUvloop(importlib.abc.MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname == "uvloop":
-            raise ImportError(str(_engine.needed("uvloop", "use asyncio's own event loop")), name=fullname)
+            raise ImportError(str(_engine.no_uvloop()), name=fullname)
         return None
 
 
@@ -105,8 +121,9 @@ class _Standing:
     def enter(self) -> None:
         self.users += 1
         if self.users == 1:
-            _set(_host, "socket", Socket)
-            _set(_host, "SocketType", Socket)
+            kind = NativeSocket if _ustcp.is_engine_wanted() else Socket
+            _set(_host, "socket", kind)
+            _set(_host, "SocketType", kind)
             _set(_host, "fromfd", _fromfd_of_the_system)
             _set(_host, "close", _close_of_the_system)
             _set(ssl.SSLContext, "sslsocket_class", SSLSocket)
@@ -137,11 +154,12 @@ def patch() -> None:
     system's), and with it `socket.create_connection`, `http.client`, `urllib`, `requests`, `smtplib`, `http.server`,
     `asyncio` and their like; TLS too, for `SSLContext.wrap_socket` makes `ustcp.SSLSocket`.
 
-    What goes past `socket` to the descriptor fails with a word on USTCP_ENGINE: `os.sendfile`, uvloop. Call it before
-    the modules are imported that say `from socket import socket`. Once more does nothing.
+    What goes past `socket` to the descriptor fails with a word on USTCP_ENGINE, where that is not set: `os.sendfile`. What
+    makes its connections past `socket` fails: uvloop. Call it before the modules are imported that say
+    `from socket import socket`. Once more does nothing.
     """
     if "uvloop" in sys.modules:
-        raise RuntimeError(str(_engine.needed("uvloop", "use asyncio's own event loop")))
+        raise RuntimeError(str(_engine.no_uvloop()))
     with standing.lock:
         if not standing.whole_process:
             standing.whole_process = True

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Optional, Union, cast, overload
 
-from . import _engine, _ustcp
+from . import _engine, _native, _ustcp
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-    Stack = Union[_ustcp.Stack, _ustcp.ManualStack]
+    OwnStack = Union[_ustcp.Stack, _ustcp.ManualStack]
+    Stack = Union[OwnStack, _ustcp.Engine]
 
 Address = Union[tuple[str, int], tuple[str, int, int, int]]
 _Kind = Optional[type[BaseException]]
@@ -34,7 +35,7 @@ _DEFAULT_TIMEOUT = cast(Any, _host)._GLOBAL_DEFAULT_TIMEOUT
 class _Here(threading.local):
     """The stack of this thread's new sockets; `None` is the process's own. A host of a `Network` sets it."""
 
-    stack: Stack | None = None
+    stack: OwnStack | None = None
 
 
 here = _Here()
@@ -59,7 +60,7 @@ class socket(_ustcp.Socket):
         proto: int = -1,
         fileno: int | None = None,
         *,
-        stack: Stack | None = None,
+        stack: OwnStack | None = None,
         _take: _ustcp.Socket | None = None,
     ) -> socket:
         return super().__new__(cls, family, type, proto, fileno, stack=here.stack if stack is None else stack, _take=_take)
@@ -71,7 +72,7 @@ class socket(_ustcp.Socket):
         proto: int = -1,
         fileno: int | None = None,
         *,
-        stack: Stack | None = None,
+        stack: OwnStack | None = None,
         _take: _ustcp.Socket | None = None,
     ) -> None:
         self._io_refs = 0
@@ -252,8 +253,20 @@ def _is_asked_by(module: str) -> bool:
     return sys._getframe(2).f_globals.get("__name__") == module
 
 
+def made(family: int = -1, type: int = -1, proto: int = -1, *, stack: Stack | None) -> socket:
+    """A new socket where it belongs: on the stack that is told, else on this thread's, else on the process's own, which
+    is an engine where `USTCP_ENGINE` names one."""
+    stack = here.stack if stack is None else stack
+    stack = _native.of_process() if stack is None else stack
+    if isinstance(stack, _ustcp.Engine):
+        return cast(socket, _native.socket(family, type, proto, stack=stack))
+    return socket(family, type, proto, stack=stack)
+
+
 def fromfd(fd: int, family: int, type: int, proto: int = 0) -> socket:
     """One more object of the connection under a descriptor of ours."""
+    if _ustcp.family_at_engine(fd) is not None:
+        return cast(socket, _native.socket(family, type, proto, fileno=os.dup(fd)))
     there = socket(family, type, proto, fileno=fd)
     try:
         return there.dup()
@@ -263,6 +276,9 @@ def fromfd(fd: int, family: int, type: int, proto: int = 0) -> socket:
 
 def close(fd: int) -> None:
     """Closes the socket under a descriptor of ours."""
+    if _ustcp.family_at_engine(fd) is not None:
+        os.close(fd)
+        return
     socket(fileno=fd).close()
 
 
@@ -282,7 +298,7 @@ def create_connection(
     for family, candidate in _candidates(host or "localhost"):
         sock = None
         try:
-            sock = socket(family, stack=stack)
+            sock = made(family, stack=stack)
             if timeout is not _DEFAULT_TIMEOUT:
                 sock.settimeout(timeout)
             if source_address:
@@ -318,7 +334,7 @@ def create_server(
     `dualstack_ipv6` says so."""
     if dualstack_ipv6 and family != _host.AF_INET6:
         raise ValueError("dualstack_ipv6 requires AF_INET6 family")
-    sock = socket(family, stack=stack)
+    sock = made(family, stack=stack)
     try:
         sock.setsockopt(_host.SOL_SOCKET, _host.SO_REUSEADDR, 1)
         if reuse_port:

@@ -5,32 +5,44 @@ from __future__ import annotations
 import errno
 import os
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, TypedDict, TypeVar, Union
 
-from . import _socket, _ustcp
+from . import _native, _socket, _ustcp
 from ._socket import Address, create_connection, create_server
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
 Path = Union[str, "os.PathLike[str]"]
 _Kind = Optional[type[BaseException]]
 
 
-def init(
-    *,
-    tun: str | None = None,
-    address: str | Iterable[str] | None = None,
-    peer: str | Iterable[str] | None = None,
-    offload: str | bool | None = None,
-    mtu: int | None = None,
-    time_wait: float | None = None,
-    congestion: str | None = None,
-    sysctl: str | Mapping[str, str | int] | None = None,
-    exit_wait: str | float | None = None,
-    weather: str | None = None,
-    log: Path | None = None,
-    pcap: Path | tuple[Path, int] | None = None,
-) -> None:
+class _Further(TypedDict, total=False):
+    """What a stack is told besides its address."""
+
+    tun: str | None
+    peer: str | Iterable[str] | None
+    offload: str | bool | None
+    mtu: int | None
+    time_wait: float | None
+    congestion: str | None
+    sysctl: str | Mapping[str, str | int] | None
+    exit_wait: str | float | None
+    weather: str | None
+    log: Path | None
+    pcap: Path | tuple[Path, int] | None
+
+
+class _Settings(_Further, total=False):
+    """What a stack is told; each stands for the variable of the environment of that name."""
+
+    address: str | Iterable[str] | None
+
+
+def init(**settings: Unpack[_Settings]) -> None:
     """Starts the stack of the process. What is not told here comes from the environment, and else from the defaults.
 
     Raises `OSError` with a line that says what to do: EALREADY when the stack runs, EPERM without permission, EBUSY
@@ -43,25 +55,14 @@ def init(
     exit_wait: seconds that the end of the process waits for unacknowledged data, or "closed". weather: faults around
     the device, such as "loss=3%,reorder=1%". log: a file of events, "-" for text on standard error. pcap: a capture
     file, or it and the snap length.
+
+    With `USTCP_ENGINE` set it makes sure of that engine, which has its own settings: EOPNOTSUPP for any given here.
     """
-    variables = _variables(
-        tun=tun,
-        address=address,
-        peer=peer,
-        offload=offload,
-        mtu=mtu,
-        time_wait=time_wait,
-        congestion=congestion,
-        sysctl=sysctl,
-        exit_wait=exit_wait,
-        weather=weather,
-        log=log,
-        pcap=pcap,
-    )
-    try:
-        _ustcp.init(variables)
-    except OSError as error:
-        raise _named(error) from None
+    variables = _variables("init", settings)
+    if _native.of_process() is None:
+        _started(_ustcp.init, variables)
+    elif variables:
+        raise OSError(errno.EOPNOTSUPP, f"the engine of USTCP_ENGINE has settings of its own: {', '.join(variables)}")
 
 
 def fini() -> None:
@@ -77,49 +78,34 @@ class Stack:
             sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
 
     It ends with the `with` statement, with `close`, or with the process, and waits then as `exit_wait` says.
+
+    `Stack(engine="name")` is an engine that runs already, by its name or its directory: a stack as a process of its own,
+    whose sockets are native descriptors. It has its own settings, and nothing of it ends here.
     """
 
     __slots__ = ("__weakref__", "_finalizer", "_running")
+    _running: _ustcp.Stack | _ustcp.Engine
 
     def __init__(
         self,
         address: str | Iterable[str] | None = None,
         *,
-        tun: str | None = None,
-        peer: str | Iterable[str] | None = None,
-        offload: str | bool | None = None,
-        mtu: int | None = None,
-        time_wait: float | None = None,
-        congestion: str | None = None,
-        sysctl: str | Mapping[str, str | int] | None = None,
-        exit_wait: str | float | None = None,
-        weather: str | None = None,
-        log: Path | None = None,
-        pcap: Path | tuple[Path, int] | None = None,
+        engine: Path | None = None,
+        **settings: Unpack[_Further],
     ) -> None:
-        variables = _variables(
-            tun=tun,
-            address=address,
-            peer=peer,
-            offload=offload,
-            mtu=mtu,
-            time_wait=time_wait,
-            congestion=congestion,
-            sysctl=sysctl,
-            exit_wait=exit_wait,
-            weather=weather,
-            log=log,
-            pcap=pcap,
-        )
-        try:
-            self._running = _ustcp.Stack(variables)
-        except OSError as error:
-            raise _named(error) from None
-        self._finalizer = weakref.finalize(self, self._running.stop)
+        variables = _variables("Stack", {"address": address, **settings})
+        if engine is not None:
+            if variables:
+                raise TypeError(f"an engine has settings of its own: {', '.join(variables)}")
+            self._running = _ustcp.Engine(os.fsencode(engine))
+            self._finalizer = weakref.finalize(self, lambda: None)
+            return
+        self._running = running = _started(_ustcp.Stack, variables)
+        self._finalizer = weakref.finalize(self, running.stop)
 
     def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> _socket.socket:
         """A new TCP socket of this stack."""
-        return _socket.socket(family, type, proto, stack=self._running)
+        return _socket.made(family, type, proto, stack=self._running)
 
     def create_connection(self, address: tuple[str | None, int] | Address, **options: Any) -> _socket.socket:
         """As `ustcp.create_connection`, from this stack."""
@@ -140,18 +126,13 @@ class Stack:
         self.close()
 
 
-def _variables(**settings: Any) -> dict[str, str]:
+def _variables(caller: str, settings: Mapping[str, Any]) -> dict[str, str]:
     """Keywords as the variables of the environment that they stand for."""
-    variables = {}
-    for name, value in settings.items():
-        if value is not None:
-            variables[f"USTCP_{name.upper()}"] = _value(name, value)
-    return variables
-
-
-_SETTINGS = frozenset(
-    "tun address peer offload mtu time_wait congestion sysctl exit_wait weather log pcap".split()
-)
+    for name in settings:
+        if name not in _Settings.__annotations__:
+            raise TypeError(f"{caller}() got an unexpected keyword argument {name!r}")
+    given = ((name, value) for name, value in settings.items() if value is not None)
+    return {f"USTCP_{name.upper()}": _value(name, value) for name, value in given}
 
 
 def _value(name: str, value: Any) -> str:
@@ -166,10 +147,17 @@ def _value(name: str, value: Any) -> str:
     return os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
 
 
+def _started(start: Callable[[dict[str, str]], T], variables: dict[str, str]) -> T:
+    try:
+        return start(variables)
+    except OSError as error:
+        raise _named(error) from None
+
+
 def _named(error: OSError) -> OSError:
     """The caller gave a keyword and no variable."""
     name, _, rest = str(error.strerror).partition("=")
     keyword = name[len("USTCP_") :].lower()
-    if error.errno != errno.EINVAL or keyword not in _SETTINGS:
+    if error.errno != errno.EINVAL or keyword not in _Settings.__annotations__:
         return error
     return OSError(errno.EINVAL, f"{keyword}={rest}")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from socket import timeout as timed_out
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
+from . import _native
 from ._socket import Address, socket
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ _HEADER = 5  # bytes before a record: type, version, length
 _RECORD = 16 * 1024
 _RECORDS = 16  # of sendall, encrypted before they are sent together
 _NOT_HERE = "ustcp.SSLSocket has no {}: TLS is a stream of bytes"
+
+
+class NativeSSLSocket(ssl.SSLSocket, _native.socket):  # type: ignore[misc]
+    """A socket of an engine with TLS: the standard library's own, on the descriptor."""
+
+    __module__ = "ustcp"
 
 
 class SSLSocket(socket):
@@ -49,10 +56,11 @@ class SSLSocket(socket):
         context: ssl.SSLContext | None = None,
         session: ssl.SSLSession | None = None,
     ) -> Any:
-        """What `SSLContext.wrap_socket` calls. A socket of the system's gets the system's `ssl.SSLSocket`."""
+        """What `SSLContext.wrap_socket` calls. A socket of the system's gets the system's `ssl.SSLSocket`, one of an engine's
+        a class derived from that."""
         if not isinstance(sock, socket):
-            made = cast(Any, ssl.SSLSocket)._create
-            return made(
+            made = NativeSSLSocket if isinstance(sock, _native.socket) else ssl.SSLSocket
+            return cast(Any, made)._create(
                 sock, server_side, do_handshake_on_connect, suppress_ragged_eofs, server_hostname, context, session
             )
         if context is None:
