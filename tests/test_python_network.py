@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import errno
 import hashlib
 import http.client
 import http.server
 import os
+import queue
 import random
 import select
 import selectors
@@ -21,7 +23,10 @@ import threading
 import time
 import urllib.request
 import xml.etree.ElementTree
+from collections.abc import Callable
 from pathlib import Path
+from select import select as select_of_the_system
+from time import perf_counter as real_clock
 from typing import Any
 
 import pytest
@@ -114,6 +119,11 @@ def test_a_seed_is_the_same_packets_on_every_run():
     other = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=True).stdout.strip()
     assert digest(transfer(7, FOUL)) == other
     assert digest(transfer(8, FOUL)) != other
+
+
+def test_the_packets_of_a_seed_are_those_that_are_committed():
+    """On every machine. Who changes what the stack or the weather does finds the new digest in the failure."""
+    assert digest(transfer(7, FOUL)) == "0f73b0ec0735dd82"
 
 
 def test_sixty_seconds_of_time_wait_pass_at_once(net):
@@ -506,6 +516,68 @@ def test_waiting_for_what_never_comes_is_told(net):
     listener = client.create_server(("", 80))
     with listener, pytest.raises(ustcp.Stuck, match=r"nothing is left to happen after 60\.\d+ s"):
         listener.accept()
+
+
+def waits() -> list[tuple[str, Callable[[], object]]]:
+    """What a task must not wait for, as only another task could end it."""
+    lock = threading.Lock()
+    lock.acquire()
+    return [
+        ("lock", lock.acquire),
+        ("event", threading.Event().wait),
+        ("queue", queue.Queue().get),
+        ("simple queue", queue.SimpleQueue().get),
+        ("condition with a time", lambda: threading.Event().wait(60)),
+        ("future", concurrent.futures.Future().result),
+    ]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("who", ["a task", "the main task"])
+@pytest.mark.parametrize("what", [name for name, _ in waits()])
+def test_a_wait_outside_of_the_networks_time_is_an_error(what, who):
+    wait = dict(waits())[what]
+    with ustcp.Network(patience=0.2) as net, pytest.raises(ustcp.Stuck, match="waits at a lock, .*") as stuck:
+        host = net.host("host")
+        if who == "a task":
+            host.run(wait).join()
+        else:
+            host.run(net.sleep, 1000)
+            wait()
+    assert Path(__file__).name in str(stuck.value) or "threading.py" in str(stuck.value), stuck.value
+
+
+def test_who_computes_or_takes_time_of_the_system_is_left_alone():
+    """More of the real clock than the patience, busy and asleep, beside a thread that wants the interpreter all the time."""
+    over = threading.Event()
+    busy = threading.Thread(target=lambda: [None for _ in iter(over.is_set, True)])
+    busy.start()
+    try:
+        with ustcp.Network(patience=0.1) as net:
+            host = net.host("host")
+
+            def work() -> int:
+                end = real_clock() + 0.5
+                while real_clock() < end:
+                    pass
+                select_of_the_system([], [], [], 0.5)
+                return 7
+
+            assert host.run(work).join() == 7
+    finally:
+        over.set()
+        busy.join()
+
+
+def test_a_network_goes_on_without_the_task_that_was_stuck():
+    with ustcp.Network(patience=0.2) as other:
+        lock = threading.Lock()
+        lock.acquire()
+        stuck = other.host("host").run(lock.acquire)
+        with pytest.raises(ustcp.Stuck):
+            stuck.join()
+        assert other.host("second").run(other.sleep, 5).join() is None and other.now == 5.0
+        lock.release()
 
 
 def test_an_error_of_a_hook_is_the_tests(net):

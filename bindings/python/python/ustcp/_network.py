@@ -12,12 +12,15 @@ from . import _patch, _schedule, _socket, _ustcp, _virtual
 from ._manual import ManualStack
 from ._schedule import Task
 from ._timeline import Arrival, Packet, Timeline
+from ._watchdog import Watchdog
 
 _Kind = Optional[type[BaseException]]
 Hook = Callable[[Packet], Union[bytes, bool, None]]
 
 _ONE_WAY = "delay=1ms"
 _SUBNET = "10.77.0."
+# Seconds of the real clock.
+_PATIENCE = 10.0
 # Packets that one host may hand out at one instant before it is held to be a loop.
 _FLOOD = 100_000
 _FATES = ("script", "chance", "full queue")
@@ -144,8 +147,9 @@ class Network:
     Every two hosts are joined by a link of their own, each way with `weather` and draws of its own from `seed`.
     """
 
-    def __init__(self, *, seed: int = 0, weather: str = _ONE_WAY) -> None:
-        """`ValueError` for weather that is malformed."""
+    def __init__(self, *, seed: int = 0, weather: str = _ONE_WAY, patience: float | None = _PATIENCE) -> None:
+        """`ValueError` for weather that is malformed. `patience`: seconds of the real clock after which a task that waits at
+        a lock of the process, which no other can release, is `Stuck`; `None`: never."""
         self.seed = seed
         self.now_ns = 0
         self.hosts: dict[str, Host] = {}
@@ -157,6 +161,8 @@ class Network:
         self._schedule = _schedule.Schedule(_World(self))
         self._tasks: list[Task] = []
         self._main: Task | None = None
+        self._patience = patience
+        self._watchdog: Watchdog | None = None
         _ustcp.Link(weather, 0)  # malformed weather is told here
 
     # Hosts and time.
@@ -249,6 +255,9 @@ class Network:
             raise RuntimeError("a network is entered once")
         if _schedule.current() is not None:
             raise RuntimeError("this thread belongs to another network")
+        if self._patience is not None:
+            self._watchdog = Watchdog(self._schedule, self._patience)
+            self._watchdog.start()
         self._main = self._schedule.open(self)
         with _patch.standing.lock:
             _patch.standing.enter()
@@ -258,6 +267,8 @@ class Network:
     def __exit__(self, kind: _Kind, value: BaseException | None, traceback: TracebackType | None) -> None:
         """Ends what still runs; raises the first exception that a task ended with and nobody joined."""
         assert self._main is not None, "entered"
+        if self._watchdog is not None:
+            self._watchdog.stop()
         try:
             self._schedule.close(self._main)
         finally:

@@ -46,6 +46,7 @@ class Task:
         self.result: Any = None
         self.error: BaseException | None = None
         self.told = False
+        self.abandoned = False
         self.thread: threading.Thread | None = None
 
     def join(self, timeout: float | None = None) -> Any:
@@ -83,11 +84,14 @@ class Schedule:
         self._world = world
         self.tasks: list[Task] = []
         self._closing = False
+        self.running: Task | None = None  # who has the turn
+        self.turn = 0  # which one it is
 
     def open(self, network: Any) -> Task:
         """The calling thread becomes the first task."""
         task = Task(self, network, None, "main")
-        _this.task = task
+        task.thread = threading.current_thread()
+        _this.task = self.running = task
         self.tasks.append(task)
         return task
 
@@ -114,6 +118,8 @@ class Schedule:
         except BaseException as error:
             task.error = error
         task.ended = True
+        if task.abandoned:
+            return
         self.tasks.remove(task)
         self._choose().gate.release()
 
@@ -126,7 +132,7 @@ class Schedule:
         me = _this.task
         if me is None or me._schedule is not self:
             raise RuntimeError("only the tasks of a network can wait in its time: start them by Host.run")
-        if self._closing:
+        if self._closing or me.abandoned:
             raise NetworkClosed
         me.ready, me.deadline = ready, deadline
         chosen = self._choose()
@@ -144,9 +150,18 @@ class Schedule:
     def _choose(self) -> Task:
         """The next to run. Where nobody ever will, or the world fails, it is the main task, with an error."""
         try:
-            return self._next()
+            chosen = self._next()
         except Exception as error:
-            return self._fail(error)
+            chosen = self._fail(error)
+        self.running, self.turn = chosen, self.turn + 1
+        return chosen
+
+    def abandon(self, task: Task, error: Exception) -> None:
+        """Takes the turn from a task that does not come back, and gives it to the main task, with an error."""
+        task.abandoned = task.told = True
+        self.tasks.remove(task)
+        self.running, self.turn = self._fail(error), self.turn + 1
+        self.running.gate.release()
 
     def _next(self) -> Task:
         turns, instant = 0, self._world.now
