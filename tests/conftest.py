@@ -26,9 +26,9 @@ pytest_plugins = ["harness.python"]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-OUR_STACKS = ("c", "python", "c-engine", "python-engine", "shim")
-STACKS = (*OUR_STACKS, "kernel")
 ENGINE = ("c-engine", "python-engine", "shim")  # whose stack is an engine
+# There is one list of scenarios: each is played by every front end of a group.
+GROUPS = {"ours": ("c", "python", *ENGINE), "engine": ENGINE, "kernel": ("kernel",)}
 COMMANDS = {
     "c": [str(BUILD / "tests/puppet-ustcp")],
     "python": [sys.executable, str(ROOT / "tests/puppet/puppet.py")],
@@ -42,7 +42,7 @@ COMMANDS = {
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("USTCP_SECRET", "none")  # tests leave no keys on the machine
     for line in (
-        f"stacks(*names): which of {', '.join(STACKS)} play our side; ours: all but the last; default all",
+        f"stacks(*groups): who plays our side, of the groups {', '.join(GROUPS)}; default ours and kernel",
         "environment(**variables): USTCP_ variables of our side",
         "flags(*names): what tshark's TCP analysis may raise because of what the test does",
         "ipv6: both sides have an address of IPv6 too, and connect and accept by it",
@@ -54,8 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "stage" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("stacks")
-        names = marker.args if marker else STACKS
-        metafunc.parametrize("stage", OUR_STACKS if names == ("ours",) else names, indirect=True)
+        groups = marker.args if marker else ("ours", "kernel")
+        metafunc.parametrize("stage", [name for group in groups for name in GROUPS[group]], indirect=True)
 
 
 @functools.cache

@@ -78,7 +78,7 @@ def test_through_loss_and_reordering(stage):
 
 @pytest.mark.no_wire
 @pytest.mark.timeout(300)
-@pytest.mark.stacks("c")
+@pytest.mark.stacks("ours")
 @pytest.mark.environment(USTCP_WEATHER="loss=1%,reorder=1%,duplicate=2%,corrupt=1%,delay=2ms,jitter=1ms,seed=2")
 def test_through_every_kind_of_weather(stage):
     exchange(stage, "we accept", 2 * MEBIBYTE)

@@ -24,7 +24,7 @@ s.recv(1)
 """
 
 
-@pytest.mark.stacks("shim")
+@pytest.mark.stacks("engine")
 def test_down_now_is_fin_to_the_peer_and_a_reset_to_the_program(stage):
     """As at the end of a process what was written is sent; a program that lives must not take it for the peer's end."""
     ours, theirs = stage.we_connect()
@@ -46,7 +46,7 @@ def test_down_now_is_fin_to_the_peer_and_a_reset_to_the_program(stage):
     assert error.value.errno == errno.ENETDOWN
 
 
-@pytest.mark.stacks("shim")
+@pytest.mark.stacks("engine")
 def test_the_end_by_a_signal_is_the_same(stage):
     ours, theirs = stage.we_accept()
     talk = stage.conversation(ours)

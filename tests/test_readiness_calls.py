@@ -120,7 +120,7 @@ def said(sock: Sock, call: str) -> str:
 
 
 @pytest.mark.no_wire
-@pytest.mark.stacks("shim", "kernel")
+@pytest.mark.stacks("engine", "kernel")
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.make.__name__}-{row.calls[0][0]}")
 def test_calls_say_the_same_in_each_state(stage, row):
     sock = row.make(stage)
@@ -130,7 +130,7 @@ def test_calls_say_the_same_in_each_state(stage, row):
 
 
 @pytest.mark.no_wire
-@pytest.mark.stacks("shim", "kernel")
+@pytest.mark.stacks("engine", "kernel")
 def test_a_read_of_a_listener_takes_no_connection_away(stage):
     """An engine's listener is a stream of records with descriptors: what a plain read takes is offered again."""
     sock = states.listening_with_a_connection(stage)
@@ -144,7 +144,7 @@ def test_a_read_of_a_listener_takes_no_connection_away(stage):
 
 
 @pytest.mark.no_wire
-@pytest.mark.stacks("shim", "kernel")
+@pytest.mark.stacks("engine", "kernel")
 def test_a_peer_that_acknowledges_is_no_edge(stage):
     """While there is room. An engine's socket tells of it: to AF_UNIX every read of the engine's is news for EPOLLOUT."""
     ours, theirs = stage.we_connect()
@@ -160,7 +160,7 @@ def test_a_peer_that_acknowledges_is_no_edge(stage):
 
 
 @pytest.mark.no_wire
-@pytest.mark.stacks("shim", "kernel")
+@pytest.mark.stacks("engine", "kernel")
 def test_closing_with_bytes_unread_resets_the_peer(stage):
     ours, theirs = stage.we_connect()
     theirs.send(b"unread")
@@ -171,7 +171,7 @@ def test_closing_with_bytes_unread_resets_the_peer(stage):
 
 
 @pytest.mark.no_wire
-@pytest.mark.stacks("shim", "kernel")
+@pytest.mark.stacks("engine", "kernel")
 def test_closing_with_nothing_unread_is_the_end_for_the_peer(stage):
     ours, theirs = stage.we_connect()
     ours.close()
