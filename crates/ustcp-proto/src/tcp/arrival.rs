@@ -25,6 +25,8 @@ pub(super) struct Arrival<'a> {
     pub(super) occupied: bool,
     /// The number after the last byte of text as it came.
     text_end: SeqNum,
+    /// It is as it was to be expected: Linux's header prediction.
+    expected: bool,
 }
 
 impl Arrival<'_> {
@@ -84,7 +86,9 @@ impl Connection {
             return RETURN; // text and FIN wait until ESTABLISHED: unacknowledged, they come again
         }
         self.take_text(cx, &arrival)?;
-        self.check_fin(cx)
+        self.check_fin(cx);
+        self.schedule_acknowledgement(cx);
+        ControlFlow::Continue(())
     }
 
     fn check_ack_of_syn(&mut self, now: Instant, header: &TcpHeader) -> Step<()> {
@@ -143,6 +147,7 @@ impl Connection {
             ecn: segment.ecn,
             occupied: true,
             text_end: header.seq + 1 + segment.payload.len(),
+            expected: false,
         })
     }
 
@@ -156,7 +161,12 @@ impl Connection {
         self.check_ack(cx, &arrival)?; //                  fifth
         self.take_urgent(cx, &arrival); //                 sixth
         self.take_text(cx, &arrival)?; //                  seventh
-        self.check_fin(cx) //                              eighth
+        self.check_fin(cx); //                             eighth
+        // As Linux, which in its fast path does not look at what it owes when only an acknowledgement has come.
+        if arrival.occupied || !arrival.expected {
+            self.schedule_acknowledgement(cx);
+        }
+        ControlFlow::Continue(())
     }
 
     /// What has none of these says nothing, wherever it stands. RFC 9293 looks at the sequence number first and would
@@ -281,7 +291,16 @@ impl Connection {
             ecn: segment.ecn,
             occupied: !payload.is_empty() || header.flags.has(Flags::FIN),
             text_end,
+            expected: self.expects(&header),
         }
+    }
+
+    /// Whether a segment is the next one of a connection where all goes well, in Linux's sense.
+    fn expects(&self, header: &TcpHeader) -> bool {
+        self.state == State::Established
+            && header.seq == self.rcv.nxt
+            && self.rcv.holds_nothing_ahead()
+            && self.scaled_window(header) == self.snd.wnd
     }
 
     /// Second: RST, with RFC 5961 §3.2: only the exact sequence number resets.
@@ -326,7 +345,7 @@ impl Connection {
     /// Fifth: the ACK field.
     fn check_ack(&mut self, cx: &mut Context, arrival: &Arrival<'_>) -> Step<()> {
         let header = &arrival.header;
-        self.take_age(cx.now, header);
+        self.take_age(cx.now, arrival);
         self.check_ack_is_possible(cx, header)?;
         self.note_received(cx);
         if self.state == State::SynReceived {
@@ -346,12 +365,9 @@ impl Connection {
 
     /// RFC 7323 §5.3 R3, which asks only for the sequence number. As Linux, not where the ACK is of what was never sent,
     /// and where it is old only from a segment that is as it was to be expected (its header prediction).
-    fn take_age(&mut self, now: Instant, header: &TcpHeader) {
-        let expected = self.state == State::Established
-            && header.seq == self.rcv.nxt
-            && self.rcv.holds_nothing_ahead()
-            && self.scaled_window(header) == self.snd.wnd;
-        let fresh = header.ack.at_or_after(self.snd.una) || expected;
+    fn take_age(&mut self, now: Instant, arrival: &Arrival<'_>) {
+        let header = &arrival.header;
+        let fresh = header.ack.at_or_after(self.snd.una) || arrival.expected;
         if fresh && header.ack.at_or_before(self.snd.nxt) {
             self.timestamps
                 .update(now, header.seq, self.rcv.last_ack_sent, &header.options);
@@ -499,15 +515,13 @@ impl Connection {
     }
 
     /// Eighth: the FIN, once everything before it has come.
-    fn check_fin(&mut self, cx: &mut Context) -> Step<()> {
+    fn check_fin(&mut self, cx: &mut Context) {
         if self.rcv.fin_is_next() && self.state.on(Cause::PeerFin).is_some() {
             self.rcv.take_fin();
             self.owe_for_fin();
             self.arrivals = self.arrivals.wrapping_add(1);
             self.enter(cx, Cause::PeerFin);
         }
-        self.schedule_acknowledgement(cx);
-        ControlFlow::Continue(())
     }
 
     /// As Linux: who has heard a peer out is given the time of an acknowledgement to close as well, and to say both in one
@@ -526,7 +540,7 @@ impl Connection {
             return;
         }
         self.last_challenge = Some(cx.now);
-        self.rcv.owe(AckDebt::Now);
+        self.rcv.challenge();
         cx.counters.challenge_acks += 1;
     }
 

@@ -253,6 +253,7 @@ impl Connection {
             self.snd.mss,
             u64::from(self.snd.iss.0),
         );
+        self.rcv.reserve(self.timestamps.overhead());
         self.rcv.sack = offer.sack;
         self.rcv.dsack = cx.config.dsack;
         let offered = self.opening == Opening::Passive || self.window_scaling;

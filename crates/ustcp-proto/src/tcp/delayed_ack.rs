@@ -135,16 +135,19 @@ impl Connection {
         self.acks.on_text(cx.now, segments, self.rtt.rto(), len < full);
     }
 
-    /// What is owed once text and FIN of a segment have been taken is given now or held back.
+    /// What is owed once text and FIN of a segment have been taken is given now or held back. As Linux, what has waited
+    /// for most of its time does not wait for the rest.
     pub(super) fn schedule_acknowledgement(&mut self, cx: &Context) {
         if self.rcv.debt != AckDebt::Delayed {
             return;
         }
-        if self.acks.is_quick() {
+        let delay = self.acks.delay(self.rtt.srtt());
+        let nearly_due = self.timers.delayed_ack.is_some_and(|at| at <= cx.now + delay / 4);
+        if self.acks.is_quick() || nearly_due {
             self.rcv.owe(AckDebt::Now);
             return;
         }
-        let due = cx.now + self.acks.delay(self.rtt.srtt());
+        let due = cx.now + delay;
         self.timers.delayed_ack = Some(self.timers.delayed_ack.map_or(due, |earlier| earlier.min(due)));
     }
 
@@ -167,7 +170,7 @@ impl Connection {
     /// The user has read. As Linux: the peer hears at once that the end of what it wrote has been taken.
     pub(super) fn acknowledge_reading(&mut self) {
         let done = self.rcv.ring.is_empty() && self.acks.reader_is_done();
-        if self.rcv.debt == AckDebt::Delayed && done {
+        if self.rcv.debt == AckDebt::Delayed && (done || self.rcv.owes_for_two()) {
             self.rcv.owe(AckDebt::Now);
         }
     }

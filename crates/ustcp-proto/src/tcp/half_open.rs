@@ -72,6 +72,11 @@ impl HalfOpen {
     pub(crate) fn on_segment(&self, now: Instant, segment: &TcpSegment<'_>) -> Completion {
         let header = &segment.header;
         let in_window = self.is_acceptable(segment);
+        let plain = header.flags.has(Flags::ACK) && !header.flags.has(Flags::SYN) && !header.flags.has(Flags::RST);
+        if plain && header.ack != self.iss + 1 {
+            // As Linux, wherever the segment stands: it is of another connection, whose end is to hear that.
+            return Completion::Answer(reset_for(header, 0));
+        }
         if self.is_out_of_time(now, header) {
             return match header.flags.has(Flags::RST) {
                 true => Completion::Wait,
@@ -97,9 +102,8 @@ impl HalfOpen {
         if !in_window {
             return Completion::Answer(self.acknowledgement(now));
         }
-        match header.flags.has(Flags::ACK) {
-            true if header.ack == self.iss + 1 => Completion::Complete,
-            true => Completion::Answer(reset_for(header, 0)),
+        match plain {
+            true => Completion::Complete,
             false => Completion::Wait,
         }
     }

@@ -21,6 +21,9 @@ pub(crate) enum AckDebt {
 /// The size that Linux takes a peer's segments to have, to begin with (`TCP_MSS_DEFAULT`).
 const NOT_TINY: usize = 536;
 
+/// The memory that a segment takes beside its text: Linux's headers and bookkeeping.
+const OVERHEAD: usize = 682;
+
 #[derive(Debug)]
 pub(crate) struct Receive {
     pub(crate) nxt: SeqNum,
@@ -42,11 +45,14 @@ pub(crate) struct Receive {
     fin: Option<SeqNum>,
     /// The FIN has been taken: RCV.NXT is beyond it.
     finished: bool,
-    /// The segment size we announced.
+    /// The segment size we announced, and what of it options take.
     mss: usize,
+    options: usize,
     /// The largest segment seen: what "a full-sized segment" of this peer is.
     pub(crate) largest_text: usize,
     pub(crate) debt: AckDebt,
+    /// An acknowledgement is due that is owed for nothing: a challenge.
+    challenged: bool,
     /// Acknowledgements owed beyond one: RFC 5681 §4.2 wants one for each segment out of order.
     duplicates_owed: u8,
     /// Bytes taken since the last acknowledgement.
@@ -75,8 +81,10 @@ impl Receive {
             fin: None,
             finished: false,
             mss,
+            options: 0,
             largest_text: 0,
             debt: AckDebt::None,
+            challenged: false,
             duplicates_owed: 0,
             unacknowledged: 0,
             sack: false,
@@ -168,6 +176,11 @@ impl Receive {
         }
         self.owe(if filled_gap { AckDebt::Now } else { AckDebt::Delayed }); // RFC 5681 §4.2
         Ok(())
+    }
+
+    /// Options take `overhead` bytes of every segment.
+    pub(crate) fn reserve(&mut self, overhead: usize) {
+        self.options = overhead;
     }
 
     /// A segment of `len` bytes, old ones among them, has come.
@@ -268,16 +281,33 @@ impl Receive {
 
     /// At least `debt` is owed.
     pub(crate) fn owe(&mut self, debt: AckDebt) {
-        // RFC 9293 SHLD-19; as Linux, what is more than one full segment counts as two, if segments are not tiny.
-        let size = self.segment_size();
-        let two = self.unacknowledged > size && self.unacknowledged >= (2 * size).min(NOT_TINY);
-        let full = debt == AckDebt::Delayed && two;
+        let full = debt == AckDebt::Delayed && self.owes_for_two() && self.keeps_its_window();
         self.debt = self.debt.max(if full { AckDebt::Now } else { debt });
+    }
+
+    /// RFC 9293 SHLD-19; as Linux, what is more than one full segment counts as two, if segments are not tiny.
+    pub(crate) fn owes_for_two(&self) -> bool {
+        let size = self.segment_size();
+        self.unacknowledged > size && self.unacknowledged >= (2 * size).min(NOT_TINY)
+    }
+
+    /// An acknowledgement now would announce no less than the last one. As Linux, which fills the window by the memory that
+    /// segments take: where it would announce less the reader is behind, and gives the acknowledgement when it reads.
+    fn keeps_its_window(&self) -> bool {
+        let size = self.segment_size();
+        let capacity = 2 * self.ring.limit() * size / (size + OVERHEAD);
+        let announced = self.right.distance_from(self.last_ack_sent);
+        capacity.saturating_sub(self.ring.len()).min(self.largest_window()) >= announced
     }
 
     /// An acknowledgement is due with this turn's output.
     pub(crate) fn owes_ack(&self) -> bool {
-        self.debt == AckDebt::Now
+        self.debt == AckDebt::Now || self.challenged
+    }
+
+    /// An acknowledgement is to be sent although nothing has come that would want one.
+    pub(crate) fn challenge(&mut self) {
+        self.challenged = true;
     }
 
     fn owe_duplicate(&mut self) {
@@ -291,6 +321,7 @@ impl Receive {
     pub(crate) fn acknowledged(&mut self) {
         self.last_ack_sent = self.nxt;
         self.unacknowledged = 0;
+        self.challenged = false;
         self.debt = if self.duplicates_owed > 0 {
             AckDebt::Now
         } else {
@@ -303,7 +334,7 @@ impl Receive {
     pub(super) fn segment_size(&self) -> usize {
         self.largest_text
             .max(usize::from(Family::V4.default_mss()))
-            .min(self.mss)
+            .min(self.mss.saturating_sub(self.options).max(1))
     }
 
     /// The window field to send now, and with it the right edge moves.

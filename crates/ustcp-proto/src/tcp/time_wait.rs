@@ -75,8 +75,11 @@ impl TimeWait {
             return self.on_reset(cx, header);
         }
         let controls = Flags(header.flags.0 & (Flags::SYN | Flags::ACK | Flags::FIN).0);
-        if controls == Flags::SYN && listens && self.is_surpassed_by(header) {
-            return Aftermath::MakeWay(self.snd_nxt);
+        if controls == Flags::SYN && self.is_surpassed_by(header) {
+            return match listens {
+                true => Aftermath::MakeWay(self.snd_nxt),
+                false => Aftermath::Answer(self.acknowledgement(now)), // as Linux: no old segment, and no war of ACKs
+            };
         }
         let fin_again = header.flags.has(Flags::FIN) && header.seq + segment.payload.len() + 1 == self.rcv_nxt;
         if fin_again {
