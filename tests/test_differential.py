@@ -89,5 +89,8 @@ def test_a_difference_is_found_and_named_and_can_be_allowed():
     lenient = compare.Comparison([line])
     assert lenient.script(script, kernel, ours) == []
     assert lenient.used[line] == 1
+    other = [*ours[:2], "2 = -"]
+    assert [d.field for d in compare.Comparison([line]).script(script, kernel, other)] == ["poll"]
+    assert compare.Comparison([compare.Allowed("theme/*", "flags...", "as above")]).script(script, kernel, other) == []
     assert [d.field for d in compare.Comparison([]).script(script, kernel, [*kernel[:2], "2 = -"])] == ["poll"]
     assert [d.field for d in compare.Comparison([]).script(script, kernel, kernel[::2])] == ["packets"]

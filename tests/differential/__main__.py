@@ -93,7 +93,7 @@ def write_open(_: list[str]) -> int:
     OPEN.write_text("\n".join(head + lines) + "\n")
     unneeded = [line for line in comparison.permitted if line not in comparison.used]
     for line in unneeded:
-        print(f"not needed any more: {line.script} | {line.field}")
+        print(f"not needed any more: {line.scripts} | {line.field}")
     print(f"{len(lines)} scripts differ")
     return 1 if unneeded else 0
 

@@ -41,17 +41,23 @@ class Difference:
 
 @dataclass(frozen=True)
 class Allowed:
-    """One line of the reviewed file: in this script (or these: `*`) this field may differ. `state=CLOSED/TIME-WAIT` says
-    that it may differ so and not otherwise."""
+    """One line of the reviewed file: in these scripts (by name, or with `*`) this field may differ, for one reason.
+    `state=CLOSED/TIME-WAIT` says that it may differ so and not otherwise; `packets...` that the two go different ways
+    from there on, so that nothing of the script behind it can be compared."""
 
-    script: str
+    scripts: str
     field: str
     reason: str
 
+    @property
+    def parts_ways(self) -> bool:
+        return self.field.endswith("...")
+
     def covers(self, difference: Difference) -> bool:
-        field, _, answers = self.field.partition("=")
+        field, _, answers = self.field.removesuffix("...").partition("=")
         exactly = not answers or answers == f"{difference.kernel.lstrip('=! ')}/{difference.ours.lstrip('=! ')}"
-        return exactly and field == difference.field and fnmatchcase(difference.script, self.script)
+        named = any(fnmatchcase(difference.script, script) for script in self.scripts.split())
+        return exactly and field == difference.field and named
 
 
 def allowed() -> list[Allowed]:
@@ -131,7 +137,11 @@ class Comparison:
         theirs, own = by_step(kernel), by_step(ours)
         for number, line in enumerate(script.lines, 1):
             found = list(self.step(script.name, number, line, theirs.get(number, ([], [])), own.get(number, ([], []))))
-            refused = [difference for difference in found if not self.allows(difference)]
+            permissions = [self.permission(difference) for difference in found]
+            self.used.update(line for line in permissions if line)
+            if permissions and permissions[0] and permissions[0].parts_ways:
+                return []
+            refused = [difference for difference, line in zip(found, permissions, strict=True) if not line]
             if refused:
                 self.differences += refused
                 return refused
@@ -159,9 +169,5 @@ class Comparison:
             if kernel.get(field) != ours.get(field):
                 yield Difference(name, number, line, field, theirs, own)
 
-    def allows(self, difference: Difference) -> bool:
-        for line in self.permitted:
-            if line.covers(difference):
-                self.used[line] += 1
-                return True
-        return False
+    def permission(self, difference: Difference) -> Allowed | None:
+        return next((line for line in self.permitted if line.covers(difference)), None)

@@ -174,3 +174,28 @@ fn a_reader_of_tiny_writes_acknowledges() {
         w.sees(&format!(". 1:1(0) ack {}", next + 100));
     }
 }
+
+/// As Linux: an acknowledgement that has waited for most of its time goes with the next segment that comes.
+#[test]
+fn what_is_nearly_due_goes_with_what_comes() {
+    for next in ["P. 3:4(1) ack 1", ". 3:3(0) ack 1", ". 3:3(0) ack 1 win 900"] {
+        let mut w = connected();
+        w.peer("P. 1:2(1) ack 1");
+        w.sees(". 1:1(0) ack 2");
+        w.peer("F. 2:2(0) ack 1"); // may wait, for our FIN
+        w.quiet();
+        assert_eq!(w.elapse(ms(32)), [], "{next}");
+        w.peer(next);
+        assert_eq!(w.drain().len(), 1, "{next}");
+    }
+}
+
+/// As Linux: a challenge is no acknowledgement that was owed, and the quick start has as many left as before.
+#[test]
+fn a_challenge_uses_up_no_quick_acknowledgement() {
+    let mut w = connected();
+    w.peer(". 1:1(0) ack 5000"); // of what was never sent
+    w.sees(". 1:1(0) ack 1");
+    let mut next = 1;
+    assert_eq!(delays(&mut w, &mut next, 16, 5), [Some(0); 16]);
+}
