@@ -94,6 +94,8 @@ test-programs: capi-prefix
 
 bench: examples build/bench/load build/bench/server python-module
 	python3 tests/bench/run.py $(BENCH)
+	tests/programs/install iperf3 slirp4netns
+	python3 tests/bench/iperf3.py
 
 goodput: capi-prefix build/bench/flow-kernel build/bench/flow-ustcp
 	python3 tests/bench/goodput.py $(GOODPUT)

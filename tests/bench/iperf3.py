@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Unmodified iperf3 on ustcp (`ustcp run`) beside iperf3 on slirp4netns, in turns; prints a table.
+"""Unmodified iperf3 on ustcp beside iperf3 on slirp4netns, in turns; prints a table.
 
     iperf3.py [--repetitions N] [--seconds S]
 
@@ -22,9 +22,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from harness.netns import PEER, Namespace, missing  # noqa: E402
+from harness.shim import Engine  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
-USTCP = ROOT / "build/prefix/bin/ustcp"
 DIRECTIONS = {"to the kernel": [], "from the kernel": ["-R"]}
 SLIRP_HOST = "10.0.2.2"  # the machine itself, as slirp4netns shows it
 
@@ -42,7 +41,6 @@ class Contender:
     def begin(self) -> None:
         self.spaces = [Namespace("iperf3")]
         self.spaces[0].create()
-        self.environment = dict(os.environ)
         self.prefix = self.set_up(self)
         server = self.start(self.spaces[0].command("iperf3", "-s", "--forceflush"))
         while "Server listening" not in server.stdout.readline():
@@ -64,7 +62,7 @@ class Contender:
     def measure(self, seconds: float) -> None:
         for direction, words in DIRECTIONS.items():
             command = [*self.prefix, "iperf3", "-c", self.host, "-t", str(seconds), "--json", *words]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, env=self.environment, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
             told = json.loads(done.stdout or "{}")
             if done.returncode != 0 or "error" in told:
                 raise SystemExit(f"{self.name}: {told.get('error', done.stderr)}")
@@ -73,12 +71,10 @@ class Contender:
 
 def ustcp(contender: Contender) -> list[str]:
     """An engine in the namespace of the server; `lo` is down."""
-    directory = tempfile.mkdtemp(prefix="ustcp-bench-")
-    contender.environment |= {"USTCP_ENGINE": f"{directory}/engine", "USTCP_SECRET": "none"}
-    inside = contender.spaces[0].command
-    engine = contender.start(inside(str(USTCP), "up"), env=contender.environment)
-    engine.stdout.readline()  # it is up
-    return inside(str(USTCP), "run", "--")
+    directory = Path(tempfile.mkdtemp(prefix="ustcp-bench-")) / "engine"
+    engine = Engine(contender.spaces[0], directory, USTCP_SECRET="none")
+    contender.processes.append(engine.process)
+    return engine.command()
 
 
 def slirp(mtu: int) -> Callable[[Contender], list[str]]:
@@ -122,7 +118,7 @@ def main() -> None:
     reason = missing()
     if reason:
         raise SystemExit(f"no bench here: {reason}")
-    ours = Contender("ustcp, `ustcp run`, MTU 1500", ustcp, PEER)
+    ours = Contender("ustcp, MTU 1500", ustcp, PEER)
     others = [Contender(f"slirp4netns, MTU {mtu}", slirp(mtu), SLIRP_HOST) for mtu in (1500, 65520)]
     begun: list[Contender] = []
     try:

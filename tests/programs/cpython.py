@@ -145,7 +145,7 @@ def inside(place: str, base: Path) -> int:
     prefix, environment = [], {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": str(work), "TMPDIR": str(work)}
     engine = None
     if place != KERNEL:
-        engine = worker.Engine()
+        engine = worker.Engine("--loopback", "ustcp")
         prefix, environment = [str(worker.USTCP), "run", "--"], environment | engine.environment
     words = [*prefix, PYTHON, str(SCRIPTS / "cpython_cases.py"), str(base / "report"), f"@{base / 'cases'}"]
     code = subprocess.run(words, cwd=work, env=environment, stdin=subprocess.DEVNULL, check=False).returncode

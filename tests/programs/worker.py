@@ -36,9 +36,9 @@ def command(scenario: str, placement: str, places: tuple[Path, Path, Path], with
 class Engine:
     """`ustcp up` beside the kernel at 10.77.0.1; `lo` is down, so that nothing else connects two programs here."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self.environment = {"USTCP_SECRET": "none"}  # tests leave no keys on the machine
-        self.ustcp("up", "--detach", "--time-wait", "1")
+        self.ustcp("up", "--detach", "--time-wait", "1", *options)
 
     def ustcp(self, *words: str) -> str:
         done = subprocess.run(
