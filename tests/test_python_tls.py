@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
 import ssl
@@ -197,6 +198,95 @@ def test_a_non_blocking_handshake(stack):
         waited(ours, ours.do_handshake)
         assert ours.version()
     thread.join()
+
+
+def test_a_connect_that_is_not_over_yet_sends_nothing_in_the_clear(stack):
+    with socket.create_server((PEER, 0)) as listener:
+        address = listener.getsockname()
+        with ours_to(False).wrap_socket(ustcp.socket(), server_hostname=PEER) as ours:
+            ours.setblocking(False)
+            assert ours.connect_ex(address) == errno.EINPROGRESS
+            with pytest.raises((ssl.SSLWantReadError, ssl.SSLWantWriteError)):
+                ours.send(b"secret")
+            assert select.select([], [ours], [], SECONDS)[1]
+            theirs, _ = listener.accept()
+            thread = threading.Thread(target=answer_capitals, args=(theirs,))
+            thread.start()
+            waited(ours, ours.do_handshake)
+            assert ours.send(b"secret") == 6
+            assert waited(ours, lambda: ours.recv(100)) == b"SECRET"
+            with pytest.raises(ValueError, match="already-connected"):
+                ours.connect(address)
+            thread.join()
+
+
+def answer_capitals(sock):
+    with certificate.of_server().wrap_socket(sock, server_side=True) as sock:
+        sock.sendall(sock.recv(100).upper())
+
+
+def test_nor_does_one_that_ran_out_of_time():
+    with ustcp.Network(weather="delay=1s") as net:
+        client, server = net.host("client"), net.host("server")
+
+        @server.run
+        def first():
+            with server.create_server(("", 443)) as listener, listener.accept()[0] as sock:
+                return sock.recv(1)
+
+        with ours_to(False).wrap_socket(client.socket(), server_hostname="server") as ours:
+            ours.settimeout(0.5)
+            with pytest.raises(ustcp.timeout):
+                ours.connect(("server", 443))
+            net.sleep(5)
+            with pytest.raises(OSError):
+                ours.send(b"secret")
+        assert first.join() in (b"", b"\x16")
+
+
+def test_a_reader_is_not_held_up_by_a_writer(stack):
+    """The peer reads nothing while it sends: were a read to wait for the thread that writes, both ends would stand."""
+    size = 60 << 20
+    with connected(False) as (ours, theirs):
+
+        def echo():
+            while heard := theirs.recv(1 << 16):
+                theirs.sendall(heard)
+
+        threads = [threading.Thread(target=echo), threading.Thread(target=ours.sendall, args=(bytes(size),))]
+        for thread in threads:
+            thread.start()
+        left = size
+        while left:
+            left -= len(ours.recv(1 << 16))
+        threads[1].join()
+        ours.shutdown(socket.SHUT_RDWR)
+        threads[0].join()
+
+
+def test_a_write_that_ran_out_of_time_is_not_another(stack):
+    """What the TLS object has taken is sent once: by the same write again, or by sendall of the same."""
+    with connected(False) as (ours, theirs):
+        ours.settimeout(0.05)
+        whole = bytearray()
+        while True:
+            piece = bytes([len(whole) >> 14 & 255]) * 16384
+            try:
+                whole += piece[: ours.send(piece)]
+            except ustcp.timeout:
+                break
+        with pytest.raises(ssl.SSLError, match="bad write retry"):
+            ours.send(b"another")
+        ours.settimeout(SECONDS)
+        whole += piece + b"end"
+        thread = threading.Thread(target=ours.sendall, args=(piece + b"end",))
+        thread.start()
+        heard = bytearray()
+        while len(heard) < len(whole):
+            heard += theirs.recv(1 << 20)
+        thread.join()
+        ours.shutdown(socket.SHUT_RDWR)
+        assert heard == whole
 
 
 def test_a_certificate_that_is_not_trusted_ends_it(stack):

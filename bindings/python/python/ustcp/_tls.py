@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import ssl
 import threading
 import time
 from collections.abc import Callable
+from socket import MSG_DONTWAIT
 from socket import timeout as timed_out
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
@@ -20,6 +22,7 @@ T = TypeVar("T")
 _HEADER = 5  # bytes before a record: type, version, length
 _RECORD = 16 * 1024
 _RECORDS = 16  # of sendall, encrypted before they are sent together
+_GOES_ON = (errno.EINPROGRESS, errno.EAGAIN, errno.EALREADY)  # a connect that is not over
 _NOT_HERE = "ustcp.SSLSocket has no {}: TLS is a stream of bytes"
 
 
@@ -78,6 +81,7 @@ class SSLSocket(socket):
         self._set_up(context, server_side, server_hostname, session, suppress_ragged_eofs, do_handshake_on_connect)
         if connected:
             try:
+                self._wrap()
                 self._begin()
             except (OSError, ValueError):
                 self.close()
@@ -100,6 +104,7 @@ class SSLSocket(socket):
         self.suppress_ragged_eofs = suppress_ragged_eofs
         self.do_handshake_on_connect = do_handshake_on_connect
         self._tls: ssl.SSLObject | None = None
+        self._clear = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._turn = threading.Lock()  # at the TLS object and its buffers; nobody waits with it
         self._receiving, self._sending = threading.RLock(), threading.RLock()
@@ -108,33 +113,39 @@ class SSLSocket(socket):
         self._unsent = memoryview(b"")
         self._owed = 0
 
-    def _begin(self) -> None:
-        self._tls = self._context.wrap_bio(
+    def _wrap(self) -> None:
+        """The TLS object. It is there before the connection is: nothing is ever sent past it."""
+        self._tls = self._tls or self._context.wrap_bio(
             self._incoming,
             self._outgoing,
             server_side=self.server_side,
             server_hostname=self.server_hostname,
             session=self._asked_session,
         )
+
+    def _begin(self) -> None:
         if self.do_handshake_on_connect:
             self.do_handshake()
 
     # Records.
 
-    def _perform(self, call: Callable[[], T]) -> T:
+    def _perform(self, call: Callable[[], T], reads: bool = False) -> T:
         """Does something with the TLS object, and moves records for it until it is done. `SSLWantReadError` and
-        `SSLWantWriteError` where that would wait; a timeout is one of the whole, give or take one wait."""
+        `SSLWantWriteError` where that would wait; a timeout is one of the whole, give or take one wait. What `reads` waits
+        for the peer's bytes alone: a peer that reads nothing now would never send them to one that waited to send."""
         timeout = self.gettimeout()
         end = None if not timeout else time.monotonic() + timeout
         while True:
             with self._turn:
                 seen = self._arrivals
                 result, failure = _outcome(call)
-            if failure is None or isinstance(failure, ssl.SSLWantReadError):
-                self._flush()
+            over = failure is not None and not isinstance(failure, ssl.SSLWantReadError)
+            if reads or over:
+                self._flush_at_best()  # of what is over, the alert that says why
             else:
-                self._flush_at_best()  # the alert that says why
-                raise failure
+                self._flush()
+            if over:
+                raise cast(ssl.SSLError, failure)
             if failure is None:
                 return cast(T, result)
             if end is not None and time.monotonic() > end:
@@ -143,24 +154,33 @@ class SSLSocket(socket):
 
     def _flush(self) -> None:
         """Sends what the TLS object has made. What does not go stays for the next call."""
-        with self._sending:
-            while True:
-                if not self._unsent:
-                    with self._turn:
-                        self._unsent = memoryview(self._outgoing.read())
-                if not self._unsent:
-                    return
-                try:
-                    sent = super().send(self._unsent)
-                except BlockingIOError:
-                    raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)") from None
-                self._unsent = self._unsent[sent:]
+        try:
+            while self._has_unsent():
+                with self._sending:
+                    self._send_unsent(0)
+        except BlockingIOError:
+            raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)") from None
 
     def _flush_at_best(self) -> None:
+        """Sends what goes without waiting. A thread that is sending looks once more when it is through."""
         try:
-            self._flush()
+            while self._has_unsent() and self._sending.acquire(False):
+                try:
+                    self._send_unsent(MSG_DONTWAIT)
+                finally:
+                    self._sending.release()
         except OSError:
             pass
+
+    def _has_unsent(self) -> bool:
+        return bool(self._unsent) or self._outgoing.pending > 0
+
+    def _send_unsent(self, flags: int) -> None:
+        if not self._unsent:
+            with self._turn:
+                self._unsent = memoryview(self._outgoing.read())
+        while self._unsent:
+            self._unsent = self._unsent[super().send(self._unsent, flags) :]
 
     def _fetch(self, seen: int) -> None:
         """Reads one more piece of a record, unless another thread has since `seen`. Never beyond the record, so that
@@ -240,7 +260,7 @@ class SSLSocket(socket):
             return tls.read(len) if buffer is None else tls.read(len, cast(Any, buffer))
 
         try:
-            return self._perform(call)
+            return self._perform(call, reads=True)
         except ssl.SSLZeroReturnError:
             return nothing
         except ssl.SSLError as error:
@@ -249,8 +269,11 @@ class SSLSocket(socket):
             raise
 
     def write(self, data: ReadableBuffer) -> int:
-        """Sends a record of `data`: how much of it. After `SSLWantWriteError` it is called again with the same."""
+        """Sends a record of `data`: how much of it. After `SSLWantWriteError` or a timeout it is called again with the same;
+        `SSLError` where it is less than was taken then."""
         tls = self._object
+        if self._owed > memoryview(data).nbytes:
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, "[SSL: BAD_WRITE_RETRY] bad write retry")
         if not self._owed:
             self._owed = self._perform_writing(lambda: tls.write(data))
         self._flush()
@@ -272,29 +295,37 @@ class SSLSocket(socket):
             self._owed = taken
             raise
 
+    def _is_clear(self) -> bool:
+        """Whether the calls are those of TCP: after the end of TLS. `OSError` ENOTCONN where TLS has not begun."""
+        if self._tls is None and not self._clear:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        return self._tls is None
+
     def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:
-        if self._tls is None:
+        if self._is_clear():
             return super().send(data, flags)
         _no_flags(flags, "send")
         return self.write(data)
 
     def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
-        if self._tls is None:
+        if self._is_clear():
             return super().sendall(data, flags)
         _no_flags(flags, "sendall")
-        tls, view = self._tls, memoryview(data).cast("B")
+        tls, view = self._object, memoryview(data).cast("B")
+        if self._owed:
+            view = view[self.write(view) :]
         for start in range(0, len(view), _RECORD * _RECORDS):
             self._perform(_Batch(tls, view[start : start + _RECORD * _RECORDS]).write)
         return None
 
     def recv(self, bufsize: int = 1024, flags: int = 0, /) -> bytes:
-        if self._tls is None:
+        if self._is_clear():
             return super().recv(bufsize, flags)
         _no_flags(flags, "recv")
         return cast(bytes, self.read(bufsize))
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
-        if self._tls is None:
+        if self._is_clear():
             return super().recv_into(buffer, nbytes, flags)
         _no_flags(flags, "recv_into")
         return cast(int, self.read(nbytes or memoryview(buffer).nbytes or 1024, buffer))
@@ -311,30 +342,46 @@ class SSLSocket(socket):
         return socket(_take=self)
 
     def shutdown(self, how: int) -> None:
-        self._tls = None
+        self._tls, self._clear = None, True
         super().shutdown(how)
 
     def _real_close(self) -> None:
-        self._tls = None
+        self._tls, self._clear = None, True
         super()._real_close()
 
     def connect(self, address: Address) -> None:
-        """Connects, and begins TLS."""
+        """Connects, and begins TLS. A connect that would wait or runs out of time goes on: TLS is then begun by
+        `do_handshake`, or by the first bytes."""
         self._check_can_connect()
-        super().connect(address)
+        self._wrap()
+        try:
+            super().connect(address)
+        except (BlockingIOError, timed_out):
+            raise
+        except OSError as error:
+            self._failed(error.errno)
+            raise
         self._begin()
 
     def connect_ex(self, address: Address) -> int:
+        """As connect; an error is its number."""
         self._check_can_connect()
+        self._wrap()
         number = super().connect_ex(address)
         if number == 0:
             self._begin()
+        else:
+            self._failed(number)
         return number
+
+    def _failed(self, number: int | None) -> None:
+        if number not in _GOES_ON:
+            self._tls = None
 
     def _check_can_connect(self) -> None:
         if self.server_side:
             raise ValueError("can't connect in server-side mode")
-        if self._tls is not None:
+        if self._tls is not None and _is_connected(self):
             raise ValueError("attempt to connect already-connected SSLSocket!")
 
     def accept(self) -> tuple[socket, Address]:
