@@ -256,3 +256,31 @@ def test_hostile_packets_and_a_panic_leave_python_alive(capfd):
             stack._plant_panic()
         assert dead.value.errno == errno.ENETDOWN
     assert capfd.readouterr().err.count("planted") == 1
+
+
+def test_a_class_derived_from_socket_has_a_constructor_of_its_own():
+    class OfSix(ustcp.socket):
+        def __init__(self, name, *, stack):
+            super().__init__(ustcp.AF_INET6, stack=stack)
+            self.name = name
+
+    stack = ustcp.ManualStack(seed=1, address="fd77::2/64")
+    with OfSix("of six", stack=stack) as sock:
+        assert (sock.family, sock.name) == (ustcp.AF_INET6, "of six")
+        sock.bind(("fd77::2", 80))
+    unopened = ustcp.socket.__new__(ustcp.socket)
+    assert unopened.fileno() == -1
+    with pytest.raises(OSError):
+        unopened.listen()
+    unopened.close()
+
+
+def test_a_socket_that_is_opened_again_closes_what_it_was():
+    stack = ustcp.ManualStack(seed=1, address="10.77.0.2/24")
+    with ustcp.socket(stack=stack) as sock:
+        sock.bind(("10.77.0.2", 80))
+        sock.listen()
+        sock.__init__(stack=stack)
+        with ustcp.socket(stack=stack) as other:
+            other.bind(("10.77.0.2", 80))
+            other.listen()

@@ -162,6 +162,12 @@ def test_a_device_in_use_is_ebusy_and_says_what_to_do(stack, namespace):
     assert DEVICE in text
 
 
+def test_and_so_does_the_first_socket(stack, namespace):
+    program = "import ustcp\ntry: ustcp.socket()\nexcept OSError as e: print(e.errno, e.strerror)"
+    done = run_inside(namespace, program, USTCP_TUN=DEVICE)
+    assert done.stdout.startswith(f"{errno.EBUSY} ") and DEVICE in done.stdout and done.stderr == ""
+
+
 def test_importing_touches_nothing():
     program = "import os, ustcp; before = os.listdir('/proc/self/fd'); ustcp.fini(); print(len(before))"
     plain = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)

@@ -12,7 +12,9 @@ import select
 import selectors
 import socket
 import struct
+import sys
 import threading
+import warnings
 
 import pytest
 import ustcp
@@ -209,6 +211,20 @@ def test_a_socket_that_is_forgotten_is_closed_with_a_warning(ours):
     with b, pytest.warns(ResourceWarning, match="unclosed"):
         del a
         gc.collect()
+        assert b.recv(1) == b""
+
+
+def test_and_closed_too_where_the_warning_is_an_error(ours):
+    """As by `python -W error`: Python tells of the exception and goes on, and the connection ends."""
+    a, b = ours.connect()
+    with b, warnings.catch_warnings(), pytest.MonkeyPatch.context() as patched:
+        told = []
+        patched.setattr(sys, "unraisablehook", lambda unraisable: told.append(unraisable.exc_type))
+        warnings.simplefilter("error", ResourceWarning)
+        del a
+        gc.collect()
+        assert told == [ResourceWarning]
+        b.settimeout(20)
         assert b.recv(1) == b""
 
 

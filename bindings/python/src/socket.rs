@@ -7,7 +7,7 @@ use libc::{c_int, c_ulong};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Shutdown, Wait, process};
 
 use crate::address;
@@ -18,7 +18,7 @@ use crate::manual::ManualStack;
 use crate::patience::{Interest, Patience};
 use crate::payload::{PIECE, Place, Room, View, gather};
 use crate::receive::Receive;
-use crate::stack::Stack;
+use crate::stack::{self, Stack};
 
 /// From so many bytes on they are received into the caller's buffer itself. Below, a copy costs less than to hold it.
 const DIRECT: usize = 8 * 1024;
@@ -26,14 +26,28 @@ const DIRECT: usize = 8 * 1024;
 /// A TCP socket of one of this process's stacks.
 #[pyclass(frozen, subclass, module = "ustcp._ustcp")]
 pub(crate) struct Socket {
-    /// `None` once closed.
+    /// `None` until it is opened and once it is closed.
     open: Mutex<Option<End>>,
-    family: Family,
-    proto: c_int,
+    birth: Mutex<Birth>,
     /// `None`: blocking; zero: non-blocking.
     timeout: Mutex<Option<Duration>>,
+}
+
+/// What a socket is from its beginning on.
+#[derive(Clone, Copy)]
+struct Birth {
+    family: Family,
+    proto: c_int,
     /// The process that made it.
     owner: u32,
+}
+
+impl Birth {
+    /// In this process.
+    fn here(family: Family, proto: c_int) -> Birth {
+        let owner = std::process::id();
+        Birth { family, proto, owner }
+    }
 }
 
 /// How send is asked for it.
@@ -45,30 +59,51 @@ struct Sending {
 
 #[pymethods]
 impl Socket {
+    /// Not open: that is the constructor's, so that a class derived from it may have one with arguments of its own.
     #[new]
-    #[pyo3(signature = (family = -1, r#type = -1, proto = -1, fileno = None, *, stack = None, _take = None))]
-    fn new(
+    #[pyo3(signature = (*_arguments, **_options))]
+    fn new(_arguments: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> Socket {
+        Socket {
+            open: Mutex::new(None),
+            birth: Mutex::new(Birth::here(Family::V4, 0)),
+            timeout: Mutex::new(None),
+        }
+    }
+
+    /// Becomes what the other is, which is closed from then on.
+    #[pyo3(signature = (other, /))]
+    fn _take_over(&self, other: &Bound<'_, Socket>) -> PyResult<()> {
+        Ok(self.become_one(other.get().given_up()?)?)
+    }
+
+    /// Becomes the socket under a number that another object gave up.
+    #[pyo3(signature = (fileno, proto, stack, /))]
+    fn _adopt(
+        &self,
+        py: Python<'_>,
+        fileno: &Bound<'_, PyAny>,
+        proto: c_int,
+        stack: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let origin = stack.map(origin_of).transpose()?;
+        let number = descriptor(fileno)?;
+        let end = py.detach(|| End::adopt(origin.as_ref(), number));
+        let end = end.map_err(Failure::from)?;
+        let proto = if proto == -1 { libc::IPPROTO_TCP } else { proto };
+        Ok(self.become_one(Socket::around(end, proto, None))?)
+    }
+
+    /// Becomes a new socket.
+    #[pyo3(signature = (family, r#type, proto, stack, /))]
+    fn _open(
+        &self,
         py: Python<'_>,
         family: c_int,
         r#type: c_int,
         proto: c_int,
-        fileno: Option<&Bound<'_, PyAny>>,
         stack: Option<&Bound<'_, PyAny>>,
-        _take: Option<&Bound<'_, Socket>>,
-    ) -> PyResult<Socket> {
-        if let Some(other) = _take {
-            return Ok(other.get().given_up()?);
-        }
+    ) -> PyResult<()> {
         let origin = stack.map(origin_of).transpose()?;
-        if let Some(fileno) = fileno {
-            let end = py.detach({
-                let number = descriptor(fileno)?;
-                move || End::adopt(origin.as_ref(), number)
-            });
-            let end = end.map_err(Failure::from)?;
-            let proto = if proto == -1 { libc::IPPROTO_TCP } else { proto };
-            return Ok(Socket::around(end, proto, None));
-        }
         let family = if family == -1 { Family::V4 } else { family_of(family)? };
         let r#type = if r#type == -1 { libc::SOCK_STREAM } else { r#type };
         if r#type & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != libc::SOCK_STREAM {
@@ -79,9 +114,9 @@ impl Socket {
             return Err(system_error(libc::EPROTONOSUPPORT));
         }
         failure::sockets_are_of_this_process();
-        let end = py.detach(|| make(origin, family)).map_err(Failure::from)?;
+        let end = py.detach(|| make(origin, family))?;
         let timeout = (r#type & libc::SOCK_NONBLOCK != 0).then_some(Duration::ZERO);
-        Ok(Socket::around(end, proto, timeout))
+        Ok(self.become_one(Socket::around(end, proto, timeout))?)
     }
 
     /// The file descriptor, good for select, poll and epoll and for nothing else; of a stack by hand a number; -1 once
@@ -99,7 +134,7 @@ impl Socket {
     fn _dup(&self, py: Python<'_>) -> PyResult<Socket> {
         let end = self.end()?;
         let copy = py.detach(|| end.duplicate()).map_err(Failure::from)?;
-        Ok(Socket::around(copy, self.proto, *self.timeout.lock()))
+        Ok(Socket::around(copy, self.birth.lock().proto, *self.timeout.lock()))
     }
 
     fn bind(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -119,7 +154,7 @@ impl Socket {
         let end = self.end()?;
         let patience = Patience::new(*self.timeout.lock(), end.receive_wait());
         let (accepted, peer) = patience.wait(py, &end, Interest::Read, |wait| end.accept(wait))?;
-        let accepted = Socket::around(accepted, self.proto, None);
+        let accepted = Socket::around(accepted, self.birth.lock().proto, None);
         Ok((accepted, address::to_python(py, peer)?))
     }
 
@@ -204,7 +239,7 @@ impl Socket {
             return Err(system_error(libc::EOPNOTSUPP));
         }
         if let Some(address) = address {
-            address::from_python(self.family, address)?;
+            address::from_python(self.birth.lock().family, address)?;
             if flags & libc::MSG_FASTOPEN != 0 {
                 return self.sendto_with(py, PyBytes::new(py, &bytes).as_any(), flags, address);
             }
@@ -254,7 +289,7 @@ impl Socket {
         let Some(end) = self.open.lock().take() else {
             return Ok(());
         };
-        if self.owner != std::process::id() {
+        if self.birth.lock().owner != std::process::id() {
             return Ok(());
         }
         match py.detach(|| end.close()) {
@@ -353,7 +388,7 @@ impl Socket {
 
     #[getter]
     fn _family(&self) -> c_int {
-        match self.family {
+        match self.birth.lock().family {
             Family::V4 => libc::AF_INET,
             Family::V6 => libc::AF_INET6,
         }
@@ -361,19 +396,25 @@ impl Socket {
 
     #[getter]
     fn proto(&self) -> c_int {
-        self.proto
+        self.birth.lock().proto
     }
 }
 
 impl Socket {
     fn around(end: End, proto: c_int, timeout: Option<Duration>) -> Socket {
         Socket {
-            family: end.family(),
+            birth: Mutex::new(Birth::here(end.family(), proto)),
             open: Mutex::new(Some(end)),
-            proto,
             timeout: Mutex::new(timeout),
-            owner: std::process::id(),
         }
+    }
+
+    /// Takes over all that another one is. What was open before is closed.
+    fn become_one(&self, other: Socket) -> Result<(), Failure> {
+        *self.birth.lock() = other.birth.into_inner();
+        *self.timeout.lock() = other.timeout.into_inner();
+        let before = std::mem::replace(&mut *self.open.lock(), other.open.into_inner());
+        Ok(before.map_or(Ok(()), |end| end.close())?)
     }
 
     /// `EBADF` once closed, as where the timeout is a flag of the descriptor.
@@ -386,7 +427,7 @@ impl Socket {
     /// Its successor: this object is closed from then on.
     fn given_up(&self) -> Result<Socket, Failure> {
         let end = self.open.lock().take().ok_or(Failure::System(Errno(libc::EBADF)))?;
-        Ok(Socket::around(end, self.proto, *self.timeout.lock()))
+        Ok(Socket::around(end, self.birth.lock().proto, *self.timeout.lock()))
     }
 
     /// What it holds, `EBADF` once closed.
@@ -522,12 +563,14 @@ impl Socket {
     }
 }
 
-/// A new socket; without a stack of its own one of the process-wide stack, which starts with the first.
-fn make(origin: Option<Origin>, family: Family) -> Result<End, Errno> {
-    match origin {
-        Some(origin) => End::new(&origin, family),
-        None => End::new(&Origin::Device(process::runtime()?), family),
-    }
+/// A new socket; without a stack of its own one of the process-wide stack, which starts with the first: the error says why
+/// it does not.
+fn make(origin: Option<Origin>, family: Family) -> PyResult<End> {
+    let origin = match origin {
+        Some(origin) => origin,
+        None => Origin::Device(process::runtime_or_reason().map_err(stack::raised)?),
+    };
+    Ok(End::new(&origin, family).map_err(Failure::from)?)
 }
 
 fn origin_of(stack: &Bound<'_, PyAny>) -> PyResult<Origin> {

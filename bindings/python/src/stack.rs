@@ -57,6 +57,6 @@ impl Stack {
     }
 }
 
-fn raised(StartError { errno, message }: StartError) -> PyErr {
+pub(crate) fn raised(StartError { errno, message }: StartError) -> PyErr {
     PyOSError::new_err((errno.0, message))
 }

@@ -67,16 +67,21 @@ pub fn init(settings: &Settings) -> Result<(), StartError> {
 /// The process-wide runtime, started from the environment when there is none yet. Its error line goes to standard
 /// error once.
 pub fn runtime() -> Result<Arc<Runtime>, Errno> {
+    runtime_or_reason().map_err(|error| {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| error.tell());
+        error.errno
+    })
+}
+
+/// As [`runtime`], for callers that can tell the reason themselves.
+pub fn runtime_or_reason() -> Result<Arc<Runtime>, StartError> {
     let _uncancelled = Uncancelled::new();
     let mut runtime = Process::this().runtime.lock();
     if let Some(runtime) = &*runtime {
         return Ok(Arc::clone(runtime));
     }
-    let started = start(&Settings::from_environment()).map_err(|error| {
-        static TOLD: Once = Once::new();
-        TOLD.call_once(|| error.tell());
-        error.errno
-    })?;
+    let started = start(&Settings::from_environment())?;
     *runtime = Some(Arc::clone(&started));
     Ok(started)
 }

@@ -29,13 +29,11 @@ class _Choice(type):
     """The kind of the class that stands for `socket.socket`: of its instances those of TCP are ours, any other the
     system's."""
 
-    def __call__(
-        cls, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, **more: Any
-    ) -> Any:
-        if cls not in _STAND_INS or more or _is_ours(family, type, proto, fileno):
+    def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        if cls not in _STAND_INS or options.keys() & {"stack", "_take"} or _is_ours(*arguments, **options):
             kind = Socket if cls is NativeSocket and here.stack is not None else cls
-            return super(_Choice, kind).__call__(family, type, proto, fileno, **more)
-        return _SYSTEM(family, type, proto, fileno)
+            return super(_Choice, kind).__call__(*arguments, **options)
+        return _SYSTEM(*arguments, **options)
 
     def __instancecheck__(cls, instance: object) -> bool:
         return super().__instancecheck__(instance) or (cls in _STAND_INS and isinstance(instance, (_SYSTEM, socket)))
@@ -69,7 +67,7 @@ for _kind in _STAND_INS:
     _kind.__name__ = _kind.__qualname__ = "socket"
 
 
-def _is_ours(family: int, type: int, proto: int, fileno: int | None) -> bool:
+def _is_ours(family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> bool:
     if fileno is not None:
         return isinstance(fileno, int) and fileno >= 0 and _knows(fileno)
     kind = _host.SOCK_STREAM if type == -1 else type & ~(_host.SOCK_NONBLOCK | _host.SOCK_CLOEXEC)

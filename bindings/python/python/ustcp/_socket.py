@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import socket as _host
 import sys
@@ -16,6 +17,7 @@ from . import _engine, _native, _ustcp
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
+    from typing_extensions import Self
 
     OwnStack = Union[_ustcp.Stack, _ustcp.ManualStack]
     Stack = Union[OwnStack, _ustcp.Engine]
@@ -52,18 +54,15 @@ class socket(_ustcp.Socket):
 
     __slots__ = ("__weakref__", "_closed", "_io_refs")
     __module__ = "ustcp"
+    _closed: bool
+    _io_refs: int
 
-    def __new__(
-        cls,
-        family: int = -1,
-        type: int = -1,
-        proto: int = -1,
-        fileno: int | None = None,
-        *,
-        stack: OwnStack | None = None,
-        _take: _ustcp.Socket | None = None,
-    ) -> socket:
-        return super().__new__(cls, family, type, proto, fileno, stack=here.stack if stack is None else stack, _take=_take)
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """Not open: `__init__` does that, so that a class derived from it may have arguments of its own."""
+        self = super().__new__(cls)
+        self._io_refs = 0
+        self._closed = False
+        return self
 
     def __init__(
         self,
@@ -75,8 +74,13 @@ class socket(_ustcp.Socket):
         stack: OwnStack | None = None,
         _take: _ustcp.Socket | None = None,
     ) -> None:
-        self._io_refs = 0
-        self._closed = False
+        stack = here.stack if stack is None else stack
+        if _take is not None:
+            self._take_over(_take)
+        elif fileno is not None:
+            self._adopt(fileno, proto, stack)
+        else:
+            self._open(family, type, proto, stack)
         default = _host.getdefaulttimeout()
         if default is not None and _take is None and not (type > 0 and type & _host.SOCK_NONBLOCK):
             self.settimeout(default)
@@ -228,11 +232,11 @@ class socket(_ustcp.Socket):
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if self.fileno() == -1:
             return
-        _warn(f"unclosed {self!r}", ResourceWarning, source=self)
         try:
-            self._real_close()
-        except OSError:
-            pass
+            _warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+        finally:  # it may be an exception, by -W error
+            with contextlib.suppress(OSError):
+                self._real_close()
 
 
 def _end(name: str, ask: Callable[[], Any]) -> str:

@@ -44,10 +44,6 @@ class SSLSocket(socket):
     def __new__(cls, *arguments: Any, **options: Any) -> SSLSocket:
         raise TypeError("ustcp.SSLSocket has no public constructor: it is made by SSLContext.wrap_socket()")
 
-    def __init__(self) -> None:
-        """For `_create`."""
-        super().__init__(_take=self)
-
     @classmethod
     def _create(
         cls,
@@ -75,9 +71,9 @@ class SSLSocket(socket):
         connected = _is_connected(sock)
         if connected and do_handshake_on_connect and sock.gettimeout() == 0.0:
             raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
-        self = cast(SSLSocket, socket.__new__(cls, _take=sock))
+        self = socket.__new__(cls)
+        socket.__init__(self, _take=sock)
         sock._closed = True
-        self.__init__()  # type: ignore[misc]
         self._set_up(context, server_side, server_hostname, session, suppress_ragged_eofs, do_handshake_on_connect)
         if connected:
             try:

@@ -84,16 +84,10 @@ class ManualStack:
 
 @disjoint_base
 class Socket:
-    def __new__(
-        cls,
-        family: int = ...,
-        type: int = ...,
-        proto: int = ...,
-        fileno: int | None = None,
-        *,
-        stack: Stack | ManualStack | None = None,
-        _take: Socket | None = None,
-    ) -> Self: ...
+    def __new__(cls, *_arguments: object, **_options: object) -> Self: ...
+    def _take_over(self, other: Socket, /) -> None: ...
+    def _adopt(self, fileno: int, proto: int, stack: Stack | ManualStack | None, /) -> None: ...
+    def _open(self, family: int, type: int, proto: int, stack: Stack | ManualStack | None, /) -> None: ...
     @property
     def _family(self) -> int: ...
     @property
