@@ -146,6 +146,25 @@ impl Far<'_> {
         }
     }
 
+    /// Gives a program what has arrived, as far as it has room.
+    pub(crate) fn give_to(self, on: &mut Ground, stream: &OwnedFd, chunk: &mut [u8]) -> Result<Given, Errno> {
+        match self {
+            Far::Stack(id) => give_in_place(on, id, stream),
+            Far::Kernel(_) => self.give_copied(on, stream, chunk),
+        }
+    }
+
+    fn give_copied(self, on: &mut Ground, stream: &OwnedFd, chunk: &mut [u8]) -> Result<Given, Errno> {
+        let of = self.peek(on, 0, chunk)?;
+        let Ok(count) = stream::give(stream, chunk.get(..of).unwrap_or_default()) else {
+            return Ok(Given::Deaf);
+        };
+        if count > 0 {
+            self.consume(on, count, chunk);
+        }
+        Ok(Given::Some { count, of })
+    }
+
     /// The urgent byte, where it stands here and has come.
     pub(crate) fn urgent(self, on: &mut Ground) -> Option<u8> {
         match self {
@@ -261,6 +280,32 @@ pub(crate) fn is_host_address(ip: std::net::IpAddr) -> bool {
     };
     let probe = rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
     probe.is_ok_and(|probe| rustix::net::bind(probe, &SocketAddr::new(ip, 0)).is_ok())
+}
+
+/// What was given to a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// So many bytes, of so many that there were; none: the end of the stream.
+    Some {
+        /// How many it had room for.
+        count: usize,
+        /// How many were offered.
+        of: usize,
+    },
+    /// It reads no more.
+    Deaf,
+}
+
+/// From the connection's own memory: no copy between.
+fn give_in_place(on: &mut Ground, id: SocketId, stream: &OwnedFd) -> Result<Given, Errno> {
+    let mut outcome = Given::Some { count: 0, of: 0 };
+    let give = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let given = stream::give_pieces(stream, pieces);
+        outcome = given.map_or(Given::Deaf, |(count, of)| Given::Some { count, of });
+        given.map_or(0, |(count, _)| count)
+    };
+    on.machine.stack().recv_in_place(on.now, id, give)?;
+    Ok(outcome)
 }
 
 fn urgent(fd: BorrowedFd<'_>, flags: RecvFlags) -> Option<u8> {

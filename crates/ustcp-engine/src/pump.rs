@@ -10,7 +10,7 @@ use rustix::io::Errno as SystemErrno;
 use ustcp_runtime::Errno;
 
 use crate::engine::Engine;
-use crate::far::Ground;
+use crate::far::{Given, Ground};
 use crate::greeting::STREAM_EVENTS;
 use crate::key::Key;
 use crate::socket::{Phase, Socket};
@@ -107,31 +107,19 @@ impl Engine {
     /// Bytes of the stream: how many were given; `None` when no more can be.
     fn give_text(&mut self, number: u64) -> Option<usize> {
         let socket = self.sockets.get_mut(number)?;
-        let len = match socket.far().peek(&mut self.ground, 0, &mut self.chunk) {
-            Ok(0) => {
-                self.on_end(number);
-                return None;
+        let far = socket.far();
+        match far.give_to(&mut self.ground, &socket.stream, &mut self.chunk) {
+            Ok(Given::Some { of: 0, .. }) => self.on_end(number),
+            Ok(Given::Some { count, of }) if count == of => {
+                self.unwatch_room(number);
+                return Some(count);
             }
-            Ok(len) => len,
-            Err(Errno(libc::EAGAIN)) => return None,
-            Err(errno) => {
-                self.on_error(number, errno);
-                return None;
-            }
-        };
-        let Ok(given) = stream::give(&socket.stream, self.chunk.get(..len).unwrap_or_default()) else {
-            socket.program_deaf = true;
-            return None;
-        };
-        if given > 0 {
-            socket.far().consume(&mut self.ground, given, &mut self.chunk);
+            Ok(Given::Some { .. }) => self.watch_room(number),
+            Ok(Given::Deaf) => socket.program_deaf = true,
+            Err(Errno(libc::EAGAIN)) => {}
+            Err(errno) => self.on_error(number, errno),
         }
-        if given < len {
-            self.watch_room(number);
-            return None;
-        }
-        self.unwatch_room(number);
-        Some(given)
+        None
     }
 
     /// The peer writes no more, or the connection has ended and everything it received has been given.

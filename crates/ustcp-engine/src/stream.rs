@@ -1,5 +1,6 @@
 //! The system calls on a socket's stream. None of them waits.
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::{Errno, Result, ioctl_fionread};
@@ -7,6 +8,9 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
     recv, send, sendmsg, shutdown, socketpair,
 };
+
+/// Pieces given in one go: 256 KiB in pages, which is more than a stream takes.
+const PIECES: usize = 64;
 
 const GIVE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
@@ -30,6 +34,19 @@ pub(crate) fn give(e: impl AsFd, bytes: &[u8]) -> Result<usize> {
     or_none(send(e, bytes, GIVE))
 }
 
+/// The same with bytes that are in pieces, as many of those as go at once: how many bytes these are, too.
+pub(crate) fn give_pieces<'a>(e: impl AsFd, pieces: impl Iterator<Item = &'a [u8]>) -> Result<(usize, usize)> {
+    let mut vectors = [IoSlice::new(&[]); PIECES];
+    let mut count = 0;
+    for (vector, piece) in vectors.iter_mut().zip(pieces) {
+        *vector = IoSlice::new(piece);
+        count += 1;
+    }
+    let vectors = vectors.get(..count).unwrap_or_default();
+    let given = or_none(sendmsg(e, vectors, &mut SendAncillaryBuffer::default(), GIVE))?;
+    Ok((given, vectors.iter().map(|vector| vector.len()).sum()))
+}
+
 /// Gives it an urgent byte: 0 when it has no room for it.
 pub(crate) fn give_urgent(e: impl AsFd, byte: u8) -> Result<usize> {
     or_none(send(e, &[byte], GIVE | SendFlags::OOB))
@@ -41,7 +58,7 @@ pub(crate) fn give_descriptor(e: impl AsFd, record: &[u8], descriptor: impl AsFd
     let mut beside = SendAncillaryBuffer::new(&mut space);
     let descriptors = [descriptor.as_fd()];
     beside.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(e, &[std::io::IoSlice::new(record)], &mut beside, GIVE).map(drop)
+    sendmsg(e, &[IoSlice::new(record)], &mut beside, GIVE).map(drop)
 }
 
 /// No more bytes come to the program: it reads to the end of the stream.

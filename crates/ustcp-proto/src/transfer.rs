@@ -81,6 +81,26 @@ impl Stack {
         result
     }
 
+    /// As [`recv`](Stack::recv), but `take` is shown the bytes where they are, in pieces, and says how many it has taken.
+    /// At the end of the stream it is not called.
+    pub fn recv_in_place(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        take: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> usize,
+    ) -> Result<usize, Error> {
+        self.cx.now = now;
+        let result = match &mut self.sockets.held_mut(id)?.kind {
+            Kind::Connection(connection) => connection.recv_in_place(now, take),
+            Kind::Fresh | Kind::Listener(_) => Err(Error::NotConnected),
+        };
+        match result {
+            Ok(1..) => self.settle_reader(id),
+            _ => self.settle(id), // who took nothing knows what is to be known, and need not be called again
+        }
+        result
+    }
+
     /// Drops up to `len` received bytes unseen (`MSG_TRUNC`); otherwise as [`recv`](Stack::recv).
     pub fn discard(&mut self, now: Instant, id: SocketId, len: usize) -> Result<usize, Error> {
         self.cx.now = now;

@@ -94,20 +94,28 @@ impl Pages {
 
     /// Copies bytes from `offset` on; returns how many.
     pub(crate) fn copy_to(&self, offset: usize, into: &mut [u8]) -> usize {
-        let count = into.len().min(self.len.saturating_sub(offset));
-        let mut place = self.first + offset;
-        let mut rest = into.get_mut(..count).unwrap_or(&mut []);
-        while !rest.is_empty() {
-            let inside = place % PAGE;
-            let (now, later) = rest.split_at_mut(rest.len().min(PAGE - inside));
-            let page = self.pages.get(place / PAGE).and_then(Option::as_ref);
-            if let Some(bytes) = page.and_then(|page| page.get(inside..inside + now.len())) {
-                now.copy_from_slice(bytes);
+        let mut copied = 0;
+        for piece in self.pieces(offset, into.len()) {
+            if let Some(room) = into.get_mut(copied..copied + piece.len()) {
+                room.copy_from_slice(piece);
             }
-            place += now.len();
-            rest = later;
+            copied += piece.len();
         }
-        count
+        copied
+    }
+
+    /// At most so many bytes from `offset` on, where they are.
+    pub(crate) fn pieces(&self, offset: usize, most: usize) -> impl Iterator<Item = &[u8]> {
+        let end = self.first + self.len.min(offset.saturating_add(most));
+        let mut place = self.first + offset;
+        core::iter::from_fn(move || {
+            let inside = place % PAGE;
+            let count = end.saturating_sub(place).min(PAGE - inside);
+            let page = self.pages.get(place / PAGE).and_then(Option::as_ref);
+            let piece = page.and_then(|page| page.get(inside..inside + count))?;
+            place += count;
+            (count > 0).then_some(piece)
+        })
     }
 
     /// Drops `count` bytes from the front, or all there are.

@@ -92,6 +92,24 @@ impl Connection {
         result
     }
 
+    /// RECEIVE by somebody who is shown what there is, where it is, and says how much of it he has taken.
+    pub(crate) fn recv_in_place(
+        &mut self,
+        now: Instant,
+        take: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> usize,
+    ) -> Result<usize, Error> {
+        let shown = self.readable();
+        if shown == 0 {
+            return self.recv(now, &mut [0]); // the end, an error, or not yet
+        }
+        let skip = self.readable_run(0).skip;
+        let taken = take(&mut self.rcv.ring.pieces(skip, shown)).min(shown);
+        if taken > 0 {
+            self.consume(now, taken);
+        }
+        Ok(taken)
+    }
+
     /// The next `count` bytes of the stream have been read.
     pub(crate) fn consume(&mut self, now: Instant, count: usize) {
         self.rcv.read(self.readable_run(0).skip + count);

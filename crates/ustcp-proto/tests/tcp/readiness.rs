@@ -143,3 +143,31 @@ fn peek_and_discard() {
     w.peer("F. 11:11(0) ack 1");
     assert_eq!(w.stack.discard(w.now, w.id(), 99), Ok(0));
 }
+
+/// Who is shown the bytes where they are takes as many as he says; who takes none is not called again for it.
+#[test]
+fn reading_in_place() {
+    let mut w = Wire::connected();
+    for number in 0..5 {
+        let at = 1 + 1000 * number;
+        w.peer(&format!("P. {at}:{}(1000) ack 1", at + 1000));
+    }
+    told(&mut w);
+    let (now, id) = (w.now, w.id());
+    let mut seen = Vec::new();
+    let shown = w.stack.recv_in_place(now, id, |pieces| {
+        seen = pieces.map(<[u8]>::to_vec).collect();
+        4500
+    });
+    assert_eq!((shown, seen.len(), seen.concat()), (Ok(4500), 2, text(1, 5000))); // it lies in two pages
+    assert_eq!(w.stack.recv_in_place(now, id, |_| 0), Ok(0));
+    assert_eq!(w.stack.queued_in(id), Ok(500));
+    assert_eq!(w.stack.recv_in_place(now, id, |_| 9999), Ok(500));
+    told(&mut w);
+    let nothing = w
+        .stack
+        .recv_in_place(now, id, |_| unreachable!("there is nothing to show"));
+    assert_eq!((nothing, told(&mut w)), (Err(ustcp_proto::Error::WouldBlock), 0));
+    w.peer("F. 5001:5001(0) ack 1");
+    assert_eq!(w.stack.recv_in_place(now, id, |_| unreachable!()), Ok(0));
+}
