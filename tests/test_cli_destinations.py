@@ -185,3 +185,26 @@ def test_an_engine_that_is_started_for_a_program_has_what_it_was_told(host: Host
         wait_until(lambda: not host.is_up())
         done = host.run("--", PYTHON, "-c", CONNECT, "80", "127.0.0.1")
         assert done.stdout == "127.0.0.1 connected\n", done.stderr
+
+
+def test_connections_that_failed_are_in_the_table_too(host: Host) -> None:
+    host.net.ip("route", "add", "unreachable", "203.0.113.0/24")
+    host.up()
+    done = host.run("--explain", "--", PYTHON, "-c", CONNECT, "81", PEER, "127.0.0.1", "203.0.113.8")
+    assert done.stdout == f"{PEER} ECONNREFUSED\n127.0.0.1 ECONNREFUSED\n203.0.113.8 EHOSTUNREACH\n", done.stderr
+    table = [" ".join(line.split()) for line in done.stderr.splitlines()]
+    for way, address, why in [
+        ("on ustcp", PEER, "Connection refused"),
+        ("relayed to the kernel's TCP", "127.0.0.1", "loopback: Connection refused"),
+        ("relayed to the kernel's TCP", "203.0.113.8", "no route: No route to host"),
+    ]:
+        assert any(line.startswith(way) and f"-> {address}:81 {why}" in line for line in table), done.stderr
+
+
+def test_a_socket_that_found_no_way_by_the_kernel_goes_by_the_stack_next(host: Host) -> None:
+    host.up()
+    script = "import socket, sys; s = socket.socket(); assert s.connect_ex(('203.0.113.8', 80)) == 101; \
+s.connect((sys.argv[1], 80)); print(s.recv(100).decode().strip())"
+    with Teller(host.net, PEER):
+        done = host.run("--", PYTHON, "-c", script, PEER)
+    assert (done.returncode, done.stdout) == (0, f"{OURS}\n"), done.stderr

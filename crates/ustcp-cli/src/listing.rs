@@ -37,6 +37,8 @@ pub(crate) struct Engine {
 pub(crate) struct Socket {
     pub(crate) place: Place,
     pub(crate) why: Option<String>,
+    /// What its connection failed with.
+    pub(crate) errno: Option<i32>,
     pub(crate) family: u8,
     #[serde(deserialize_with = "state")]
     pub(crate) state: State,

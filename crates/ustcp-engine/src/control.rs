@@ -196,6 +196,7 @@ impl Engine {
             state: State::Closed,
             local: None,
             peer,
+            errno: None,
         });
         Ok(Vec::new())
     }

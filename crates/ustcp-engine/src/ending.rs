@@ -264,6 +264,7 @@ impl Engine {
                 state: if is_listener { State::Listen } else { State::Closed },
                 local: local.filter(|local| local.port() != 0),
                 peer: socket.peer,
+                errno: socket.fault.or(socket.refusal),
             });
         }
     }

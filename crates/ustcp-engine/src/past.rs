@@ -21,6 +21,8 @@ pub(crate) struct Past {
     pub(crate) state: State,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) peer: Option<SocketAddr>,
+    /// What it failed with.
+    pub(crate) errno: Option<i32>,
 }
 
 /// Those of all runs whose lease is open, in the order of their ends.
@@ -59,6 +61,7 @@ impl Past {
             "state": self.state.to_string(),
             "local": self.local,
             "peer": self.peer,
+            "errno": self.errno,
         })
     }
 }
@@ -76,6 +79,7 @@ mod tests {
             state: State::Closed,
             local: None,
             peer: Some("10.77.0.1:80".parse().unwrap()),
+            errno: None,
         }
     }
 

@@ -123,7 +123,10 @@ impl Engine {
                 }
                 None
             }
-            Err(errno) => Some(Err(errno)),
+            Err(Errno(errno)) => {
+                socket.refusal = Some(errno);
+                Some(Err(Errno(errno)))
+            }
         }
     }
 
@@ -134,6 +137,9 @@ impl Engine {
             return Ok(()); // as Linux, the first time after success
         }
         if matches!(socket.phase, Phase::Idle) {
+            if socket.bound.is_none() {
+                socket.kernel = None; // of an attempt before this, which was answered at once
+            }
             let way = self.way_towards(number, to);
             self.go(number, way, libc::ECONNREFUSED)?;
         }
@@ -166,7 +172,8 @@ impl Engine {
         if socket.kernel.is_some() {
             // What is asked of it once it has ended, the stack's tells. It may know less.
             let _ = Far::Stack(socket.id).set_option(&mut self.ground, (level, name), value);
-        } else if matches!(socket.phase, Phase::Idle) {
+        }
+        if matches!(socket.phase, Phase::Idle) {
             socket.note_option((level, name), value);
         }
         Ok(())

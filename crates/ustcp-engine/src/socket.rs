@@ -106,6 +106,8 @@ pub(crate) struct Socket {
     pub(crate) urgent_inline: bool,
     /// Why the connection has ended; what it received before still goes to the program.
     pub(crate) fault: Option<i32>,
+    /// What its last attempt to connect was answered with at once, where that was no.
+    pub(crate) refusal: Option<i32>,
     /// What ICMP said of a connection that goes on.
     pub(crate) soft_fault: Option<i32>,
     /// It is among those to be looked at.
@@ -139,6 +141,7 @@ impl Socket {
             end_told: false,
             urgent_inline: false,
             fault: None,
+            refusal: None,
             soft_fault: None,
             called: false,
         }

@@ -35,8 +35,11 @@ fn line(socket: &Socket) -> [String; 4] {
         (State::Listen, _) => "(listener)".to_owned(),
         (_, peer) => format!("-> {}", end(peer)),
     };
-    let why = socket.why.clone().unwrap_or_default();
-    [place.to_owned(), end(socket.local), peer, why]
+    let failure = socket
+        .errno
+        .map(|errno| io::Error::from_raw_os_error(errno).to_string());
+    let why: Vec<String> = socket.why.clone().into_iter().chain(failure).collect();
+    [place.to_owned(), end(socket.local), peer, why.join(": ")]
 }
 
 fn end(end: Option<SocketAddr>) -> String {
@@ -59,7 +62,7 @@ mod tests {
         let table = written(
             &[
                 r#"{"place":"ustcp","family":4,"state":"CLOSED","local":"10.77.0.2:40000","peer":"10.77.0.1:80"}"#,
-                r#"{"place":"relay","why":"loopback","family":4,"state":"CLOSED","peer":"127.0.0.1:80"}"#,
+                r#"{"place":"relay","why":"loopback","errno":111,"family":4,"state":"CLOSED","peer":"127.0.0.1:80"}"#,
                 r#"{"place":"ustcp","family":6,"state":"LISTEN","local":"[::]:80"}"#,
                 r#"{"place":"passed by","why":"protocol","family":4,"state":"CLOSED"}"#,
             ],
@@ -68,7 +71,7 @@ mod tests {
         let expected = "\
 ustcp: its TCP sockets:
   on ustcp                     10.77.0.2:40000  -> 10.77.0.1:80
-  relayed to the kernel's TCP                *  -> 127.0.0.1:80  loopback
+  relayed to the kernel's TCP                *  -> 127.0.0.1:80  loopback: Connection refused (os error 111)
   on ustcp                             [::]:80  (listener)
   passed by                                  *  -> *             protocol
 ";
