@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import random
 import socket
+import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.command import ASK, Host, Teller, wait_until
-from harness.netns import OURS, PEER, Namespace
+from harness.netns import OURS, PEER, Namespace, run
 
 PYTHON = sys.executable
 ELSEWHERE = "192.0.2.1"
@@ -95,6 +99,84 @@ def test_loopback_and_this_hosts_addresses_are_relayed(host: Host) -> None:
         assert f"-> {address}:80  {why}\n" in done.stderr and "relayed to the kernel's TCP" in done.stderr, done.stderr
     with Teller(host.net, PEER):
         assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
+
+
+# Sends what it reads from standard input, says that it is done, and prints the digest of what comes back, and the errno.
+EXCHANGE = """
+import errno, hashlib, socket, sys, threading
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
+s.connect((sys.argv[1], int(sys.argv[2])))
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+print(s.getsockname()[:2], s.getpeername()[:2], flush=True)
+def send():
+    s.sendall(sys.stdin.buffer.read())
+    s.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
+digest = hashlib.sha256()
+try:
+    while data := s.recv(65536):
+        digest.update(data)
+    print(digest.hexdigest())
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+def kernel_listener(host: Host, address: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = host.net.inside(lambda: socket.create_server((address, 0), family=family))
+    listener.settimeout(30)
+    return listener
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_what_is_relayed_comes_byte_for_byte_with_its_ends_names_and_options(host: Host, address: str) -> None:
+    host.up()
+    there, back = (random.Random(seed).randbytes(5 << 20) for seed in (1, 2))
+    with kernel_listener(host, address) as listener:
+        port = listener.getsockname()[1]
+        command = ("run", "--", PYTHON, "-c", EXCHANGE, address, str(port))
+        with host.popen(*command, stdin=subprocess.PIPE, text=False) as program:
+            peer, name = listener.accept()
+            peer.settimeout(30)
+            assert program.stdout.readline().decode() == f"{name[:2]} {(address, port)}\n"
+            shown = run(*host.net.command("ss", "-tnoi", f"dport = :{port}"))
+            assert "timer:(keepalive" in shown and " reno " in shown, shown
+            threading.Thread(target=lambda: (program.stdin.write(there), program.stdin.close())).start()
+            got = b"".join(iter(lambda: peer.recv(1 << 16), b""))
+            assert got == there
+            peer.sendall(back)  # the program's direction has ended, the other has not
+            peer.close()
+            assert program.stdout.read().decode() == f"{hashlib.sha256(back).hexdigest()}\n"
+            assert program.wait(30) == 0, program.stderr.read()
+
+
+def test_a_reset_is_relayed_to_the_program(host: Host) -> None:
+    host.up()
+    with kernel_listener(host, "127.0.0.1") as listener:
+        port = str(listener.getsockname()[1])
+        with host.popen("run", "--", PYTHON, "-c", EXCHANGE, "127.0.0.1", port, stdin=subprocess.PIPE) as program:
+            peer, _ = listener.accept()
+            program.stdout.readline()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            program.stdin.close()
+            assert program.stdout.read() == "ECONNRESET\n"
+
+
+def test_a_reset_is_relayed_to_the_kernels_peer(host: Host) -> None:
+    host.up()
+    script = "import socket, struct, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); \
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.close()"
+    with kernel_listener(host, "127.0.0.1") as listener:
+        done = host.run("--", PYTHON, "-c", script, str(listener.getsockname()[1]))
+        assert done.returncode == 0, done.stderr
+        peer, _ = listener.accept()
+        with peer, pytest.raises(ConnectionResetError):
+            peer.settimeout(30)
+            peer.recv(1)
 
 
 def test_loopback_is_the_stacks_own(host: Host) -> None:

@@ -76,6 +76,15 @@ def test_the_internet_is_reached_by_our_tcp_and_all_is_taken_back(host: Host, in
     assert is_clean(host)
 
 
+def test_without_it_the_kernel_goes_there_and_the_engine_relays(host: Host, internet: Namespace) -> None:
+    host.up()
+    with Teller(internet, INTERNET):
+        done = host.run("--explain", "--", PYTHON, "-c", ASK, INTERNET)
+    assert done.stdout == f"{US}\n", done.stderr
+    assert f"-> {INTERNET}:80  no route\n" in done.stderr and "relayed to the kernel's TCP" in done.stderr, done.stderr
+    assert is_clean(host)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_takes_it_back_too(host: Host, number: signal.Signals) -> None:
     with host.popen("up", "--nat") as engine:
