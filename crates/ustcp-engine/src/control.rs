@@ -14,6 +14,7 @@ use crate::greeting::accepted;
 use crate::key::Key;
 use crate::list::Lines;
 use crate::past::Past;
+use crate::site::BACKLOG;
 use crate::stranger::Client;
 
 /// What a request is answered with: a payload, or why not.
@@ -23,7 +24,7 @@ pub(crate) type Answer = Result<Vec<u8>, Errno>;
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) stream: OwnedFd,
-    client: Client,
+    pub(crate) client: Client,
     /// The run that it keeps the engine for.
     pub(crate) lease: Option<u32>,
     /// Its request is answered later; the next one is not read before.
@@ -47,11 +48,17 @@ impl Control {
 /// A request and its answer both fit.
 const PACKET: usize = Request::LEN + PAYLOAD_MAX;
 
+/// Requests of one connection that are carried out before anybody else is heard.
+const REQUESTS_IN_A_TURN: usize = 32;
+
 impl Engine {
     /// Takes in every control connection that waits.
     pub(crate) fn take_controls(&mut self) {
         for index in 0..self.site.controls.len() {
-            while let Some(stream) = self.site.controls.get(index).and_then(accepted) {
+            for _ in 0..BACKLOG {
+                let Some(stream) = self.site.controls.get(index).and_then(accepted) else {
+                    break;
+                };
                 let (number, client) = (self.new_number(), Client::of(&stream));
                 match self.take_control(number, client, &stream) {
                     Ok(()) => {
@@ -90,9 +97,12 @@ impl Engine {
         }
     }
 
-    /// Carries out what is asked, one request after the other.
+    /// Carries out what is asked, one request after the other, and then lets others have their turn.
     fn read_requests(&mut self, number: u64) {
-        while let Some(control) = self.controls.get(&number).filter(|control| !control.waits) {
+        for _ in 0..REQUESTS_IN_A_TURN {
+            let Some(control) = self.controls.get(&number).filter(|control| !control.waits) else {
+                return;
+            };
             let mut packet = [0; PACKET];
             let len = match recv(&control.stream, &mut packet, RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
                 Ok((_, len)) => len,
@@ -104,6 +114,7 @@ impl Engine {
                 _ => self.forget_control(number), // the end, or longer than any request
             }
         }
+        self.answered.push(number);
     }
 
     /// Why there is no socket of that number, which its program asks about by this connection.
@@ -122,8 +133,7 @@ impl Engine {
         match Request::from_bytes(packet) {
             Ok((request, payload)) if request.token == self.site.whereabouts.token => {
                 if !self.admit(number) {
-                    self.reply(number, Err(Errno(libc::EMFILE)));
-                    self.forget_control(number);
+                    self.turn_away(number, libc::EMFILE);
                     return;
                 }
                 if let Some(control) = self.controls.get_mut(&number) {
@@ -133,10 +143,16 @@ impl Engine {
                     self.reply(number, answer);
                 }
             }
-            Ok(_) => self.reply(number, Err(Errno(libc::EACCES))),
-            Err(Malformed::Version) => self.reply(number, Err(Errno(libc::EPROTO))),
+            Ok(_) => self.turn_away(number, libc::EACCES),
+            Err(Malformed::Version) => self.turn_away(number, libc::EPROTO),
             Err(Malformed::Alien | Malformed::Operation) => self.forget_control(number),
         }
+    }
+
+    /// It hears why, and is heard no more.
+    fn turn_away(&mut self, number: u64, errno: i32) {
+        self.reply(number, Err(Errno(errno)));
+        self.forget_control(number);
     }
 
     /// It has shown the token. `false`: its client has too many connections already.

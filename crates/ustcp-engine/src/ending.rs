@@ -222,7 +222,9 @@ impl Engine {
         let local = socket.far().local(&mut self.ground);
         self.remember(&socket);
         let stack = self.ground.machine.stack();
-        if let (Ok(local), Ok(options)) = (local, stack.options(socket.id)) {
+        if !socket.program_gone
+            && let (Ok(local), Ok(options)) = (local, stack.options(socket.id))
+        {
             let departed = Departed {
                 fault: socket.fault,
                 pending: socket.fault.filter(|_| parting != Parting::Failed { told: true }),
@@ -236,6 +238,7 @@ impl Engine {
             self.departed.enter(number, departed);
         }
         let _ = stack.close(self.ground.now, socket.id); // it fails for none
+        socket.far().release();
         match socket.phase {
             Phase::Listening(listening) => self.reset_all(listening.returned),
             Phase::Connecting { waiting, .. } => {

@@ -11,6 +11,7 @@ use ustcp_proto::{Family, SocketId};
 
 use crate::engine::Engine;
 use crate::key::Key;
+use crate::site::BACKLOG;
 use crate::socket::Socket;
 use crate::stranger::Client;
 use crate::stream;
@@ -34,10 +35,13 @@ impl Greetings {
 }
 
 impl Engine {
-    /// Takes in every stream that waits.
+    /// Takes in every stream that waits. More than the backlog have come since.
     pub(crate) fn take_streams(&mut self) {
         for index in 0..self.site.streams.len() {
-            while let Some(stream) = self.site.streams.get(index).and_then(accepted) {
+            for _ in 0..BACKLOG {
+                let Some(stream) = self.site.streams.get(index).and_then(accepted) else {
+                    break;
+                };
                 self.take_stream(stream);
             }
         }

@@ -54,7 +54,7 @@ impl Engine {
         if listening.offered >= listening.limit {
             return None;
         }
-        let next = match listening.returned.pop() {
+        let next = match listening.returned.pop_front() {
             Some(arrived) => arrived,
             None => accepted(&mut self.ground, socket)?,
         };
@@ -133,14 +133,14 @@ impl Engine {
         match self.sockets.get_mut(listener).map(|socket| &mut socket.phase) {
             Some(Phase::Listening(listening)) => {
                 listening.offered -= 1;
-                listening.returned.push(arrived);
+                listening.returned.push_back(arrived);
             }
             _ => self.reset_all(vec![arrived]),
         }
     }
 
     /// Connections that nobody will have.
-    pub(crate) fn reset_all(&mut self, connections: Vec<Arrived>) {
+    pub(crate) fn reset_all(&mut self, connections: impl IntoIterator<Item = Arrived>) {
         for Arrived { id, kernel, .. } in connections {
             let far = match &kernel {
                 None => Far::Stack(id),

@@ -11,11 +11,15 @@ use ustcp_runtime::Errno;
 use crate::control::Answer;
 use crate::engine::Engine;
 use crate::far::{Far, is_host_address};
+use crate::route::Way;
 use crate::socket::{Listening, Phase};
 use crate::stream;
 
 /// Connections that are offered to a program at once, at most.
 const OFFERED_MAX: usize = 64;
+
+/// Ports below this are root's in the kernel.
+const PRIVILEGED_END: u16 = 1024;
 
 impl Engine {
     /// `None`: it is answered when the attempt to connect is over.
@@ -31,6 +35,7 @@ impl Engine {
         let spent = self.sockets.get(number).is_some_and(|socket| socket.spent);
         match request.operation {
             Operation::Bind | Operation::Listen | Operation::Connect if spent => Some(Err(Errno(libc::ESTALE))),
+            Operation::Bind if !self.may_bind(control, payload) => Some(Err(Errno(libc::EACCES))),
             Operation::Connect => self.connect(control, request, payload),
             Operation::SendUrgent => self.send_urgent(control, request, payload),
             _ => Some(self.carry_out(request, payload)),
@@ -65,6 +70,23 @@ impl Engine {
             | Operation::List
             | Operation::Stop => Err(Errno(libc::EINVAL)),
         }
+    }
+
+    /// Whether who asks may have that address. A port of the kernel's below 1024 is for root, or the engine's own user where
+    /// that has the right: the engine does not lend out its rights to whoever has the token.
+    fn may_bind(&self, control: u64, payload: &[u8]) -> bool {
+        let Ok(to) = address(payload) else {
+            return true; // which is another error
+        };
+        let is_kernels = matches!(self.routes.at(to.ip(), is_host_address), Way::Kernel(_))
+            || self.options.publish && to.ip().is_unspecified();
+        let is_privileged = is_kernels && (1..PRIVILEGED_END).contains(&to.port());
+        let trusted = [0, rustix::process::geteuid().as_raw()];
+        !is_privileged
+            || self
+                .controls
+                .get(&control)
+                .is_some_and(|control| trusted.contains(&control.client.user))
     }
 
     fn bind(&mut self, number: u64, to: SocketAddr) -> Result<(), Errno> {

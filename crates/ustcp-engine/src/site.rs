@@ -13,7 +13,7 @@ use ustcp_client::whereabouts::{Listener, Whereabouts};
 use ustcp_runtime::StartError;
 
 /// Connections that may wait to be taken in, each a program in `connect`.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// Its place among the programs of this host.
 #[derive(Debug)]

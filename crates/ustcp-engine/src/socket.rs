@@ -3,7 +3,7 @@
 use crate::far::Far;
 use crate::route::Why;
 use libc::c_int;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use ustcp_proto::{Family, SocketId};
@@ -39,7 +39,7 @@ pub(crate) struct Listening {
     /// How many are, and are not confirmed.
     pub(crate) offered: usize,
     /// Those that were offered and whose descriptor was lost.
-    pub(crate) returned: Vec<Arrived>,
+    pub(crate) returned: VecDeque<Arrived>,
 }
 
 /// A connection that a listener has brought forth.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use common::{KERNEL, Program, Running, STACK, at, await_events, engine, engine_with, pattern};
 use rustix::event::PollFlags;
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use ustcp_client::protocol::{Address, Operation};
 use ustcp_engine::Loopback;
@@ -116,6 +116,28 @@ fn what_a_program_wrote_before_it_went_is_relayed() {
     drop(program);
     let mut got = Vec::new();
     peer.read_to_end(&mut got).unwrap();
+    assert!(got == bytes);
+}
+
+/// The engine would be held up by a close that waits for a peer who does not read.
+#[test]
+fn a_close_that_lingers_holds_nobody_up() {
+    let Some(engine) = engine() else { return };
+    let linger = [1_i32.to_ne_bytes(), 600_i32.to_ne_bytes()].concat();
+    let listener = TcpListener::bind(loopback(0)).unwrap();
+    set_socket_recv_buffer_size(&listener, 4096).unwrap();
+    let program = engine.socket();
+    program.connect(listener.local_addr().unwrap()).unwrap();
+    let (peer, _) = listener.accept().unwrap();
+    program.set_option(libc::SOL_SOCKET, libc::SO_LINGER, &linger).unwrap();
+    let bytes = pattern(150_000);
+    program.write(&bytes);
+    drop(program);
+    let (other, mut others) = relayed(&engine); // while nobody has read
+    other.write(b"!");
+    others.read_exact(&mut [0]).unwrap();
+    let mut got = Vec::new();
+    (&peer).read_to_end(&mut got).unwrap();
     assert!(got == bytes);
 }
 
