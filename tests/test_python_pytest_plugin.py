@@ -56,7 +56,7 @@ def run(tmp_path: Path):
 def test_a_failure_leaves_seed_diagram_and_capture(run, tmp_path):
     output = run("--ustcp-seed=42", "--ustcp-weather=delay=20ms,loss=1%")
     assert "3 failed, 1 passed" in output
-    assert "seed 42" in output and "--ustcp-seed=42 --ustcp-weather=delay=20ms,loss=1%" in output
+    assert "seed 42" in output and "--ustcp-seed=42 --ustcp-weather=delay=20ms,loss=1%" in output.replace("'", "")
     assert "SYN+ACK seq 0 ack 1" in output and "nothing is left to happen" in output
     left = sorted(path.name for path in (tmp_path / "ustcp-failures").iterdir())
     stems = ("test_suite.py-test_fails", "test_suite.py-test_is_stuck")
@@ -72,4 +72,10 @@ def test_beside_the_report_or_where_told(run, tmp_path):
 
 
 def test_malformed_weather_is_told(run):
-    assert "rain" in run("--ustcp-weather=rain", "-k", "passes")
+    output = run("--ustcp-weather=rain", "-k", "without")
+    assert "rain" in output and "Traceback" not in output
+
+
+def test_the_line_to_run_it_again_is_one_for_the_shell(run):
+    text = "loss=1%, delay=10ms"
+    assert f"'--ustcp-weather={text}'" in run(f"--ustcp-weather={text}", "-k", "fails")

@@ -7,6 +7,7 @@ a diagram and a capture in the directory of `--ustcp-output`.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,29 +38,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    from ._ustcp import Link
+
+    try:
+        Link(config.getoption("--ustcp-weather"), 0)
+    except ValueError as error:
+        raise pytest.UsageError(f"--ustcp-weather: {error}") from None
+
+
 @pytest.fixture
 def ustcp_net(request: pytest.FixtureRequest) -> Iterator[Network]:
     """A `ustcp.Network` for one test; its seed and weather are those of the command line."""
     from ._network import Network
 
     config = request.config
-    try:
-        net = Network(seed=config.getoption("--ustcp-seed"), weather=config.getoption("--ustcp-weather"))
-    except ValueError as error:
-        raise pytest.UsageError(f"--ustcp-weather: {error}") from None
+    net = Network(seed=config.getoption("--ustcp-seed"), weather=config.getoption("--ustcp-weather"))
     request.node.stash[_KEY] = net
     with net:
         yield net
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    report = yield
+@pytest.hookimpl(hookwrapper=True)  # as older pluggy knows it too
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
+    report = (yield).get_result()
     net = item.stash.get(_KEY, None)
     if net is not None and report.failed:
         report.sections.append(("ustcp network", _leave(item, net)))
         item.user_properties.append(("ustcp-seed", str(net.seed)))  # of all reports from now on
-    return report
 
 
 def _leave(item: pytest.Item, net: Network) -> str:
@@ -69,8 +75,9 @@ def _leave(item: pytest.Item, net: Network) -> str:
     lines = net.timeline.text().splitlines()
     if len(lines) > _LINES:
         lines[_LINES // 2 : -_LINES // 2] = [f"... {len(lines) - _LINES} lines, see {files[0]} ..."]
-    again = f"--ustcp-seed={net.seed} --ustcp-weather={item.config.getoption('--ustcp-weather')}"
-    return "\n".join([f"seed {net.seed}, {net.now:.6f} s; again by: pytest {item.nodeid!r} {again}", *files, "", *lines])
+    settings = [f"--ustcp-seed={net.seed}", f"--ustcp-weather={item.config.getoption('--ustcp-weather')}"]
+    again = shlex.join(["pytest", item.nodeid, *settings])
+    return "\n".join([f"seed {net.seed}, {net.now:.6f} s; again by: {again}", *files, "", *lines])
 
 
 def _directory(config: pytest.Config) -> Path:
