@@ -518,6 +518,102 @@ def test_waiting_for_what_never_comes_is_told(net):
         listener.accept()
 
 
+def test_what_waits_is_told_with_the_error_before_it(net):
+    client, server = pair(net)
+
+    @server.run
+    def serve():
+        with server.create_server(("", 80)) as listener, listener.accept()[0]:
+            raise KeyError("why it waits for ever")
+
+    listener = client.create_server(("", 80))
+    client.create_connection(("server", 80)).close()
+    with listener, pytest.raises(ustcp.Stuck, match=r"main on no host> in test_.*listener\.accept\(\)") as stuck:
+        listener.accept()
+    assert isinstance(stuck.value.__cause__, KeyError)
+    with pytest.raises(KeyError):
+        serve.join()
+
+
+def test_no_error_of_a_task_is_lost(monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", lambda hook: told.append(str(hook.exc_value)))
+
+    def fail(text):
+        raise ValueError(text)
+
+    with pytest.raises(ValueError, match="first"), ustcp.Network() as net:
+        for text in ("first", "second"):
+            net.host(text).run(fail, text)
+        net.sleep(1)
+    with pytest.raises(KeyError), ustcp.Network() as net:
+        net.host("third").run(fail, "third")
+        net.sleep(1)
+        raise KeyError
+    assert told == ["second", "third"]
+
+
+def test_hosts_are_told_by_name_too(net):
+    client, server = pair(net)
+    echo(server)
+
+    def refused():
+        with pytest.raises(OSError):
+            client.create_connection(("server", 80), timeout=2)
+
+    for cut in (lambda: net.partition("client", "server"), lambda: net.cut("server", client), lambda: net.partition(["client"])):
+        cut()
+        refused()
+        net.mend("client")
+    net.weather("loss=100%", "client", "server")
+    refused()
+    net.weather("delay=1ms")
+    net.drop("SYN", source="client", destination=server)
+    begin = net.now
+    client.create_connection(("server", 80)).close()
+    assert net.now - begin >= 1
+    assert list(net.timeline.between(client, "server")) == list(net.timeline.between("client", server)) != []
+    assert net.timeline.states("client") == net.timeline.states(client) != []
+
+
+def test_what_is_no_host_of_the_network_is_an_error(net):
+    client, _ = pair(net)
+    stranger = ustcp.Network().host("client")
+    for who, kind in (("clinet", ValueError), (stranger, ValueError), (7, TypeError)):
+        for call in (
+            lambda who=who: net.partition([who]),
+            lambda who=who: net.cut(client, who),
+            lambda who=who: net.mend(who),
+            lambda who=who: net.weather("delay=1ms", who),
+            lambda who=who: net.drop("SYN", source=who),
+        ):
+            with pytest.raises(kind):
+                call()
+    for call in (lambda: net.timeline.states("clinet"), lambda: net.timeline.between("clinet", client), lambda: net.cut(client, client)):
+        with pytest.raises(ValueError):
+            call()
+    for nth in (0, set(), {1, -1}):
+        with pytest.raises(ValueError, match="from 1"):
+            net.drop("SYN", nth)
+
+
+@pytest.mark.parametrize("verdict", [True, "text", 0])
+def test_what_a_hook_must_not_return(net, verdict):
+    client, _ = pair(net)
+    net.hook(lambda packet: verdict)
+    with pytest.raises(TypeError, match="a hook returns"):
+        client.create_connection(("server", 80))
+
+
+def test_no_two_hosts_have_an_address(net):
+    net.host("told", "10.77.0.2/24")
+    assert net.host("next").address == "10.77.0.3"
+    for taken in ("10.77.0.2/24", "10.77.0.9/24,10.77.0.3/24"):
+        with pytest.raises(ValueError, match="is the address of"):
+            net.host("other", taken)
+    assert net.host("other").address == "10.77.0.4"
+
+
 def waits() -> list[tuple[str, Callable[[], object]]]:
     """What a task must not wait for, as only another task could end it."""
     lock = threading.Lock()
@@ -663,7 +759,7 @@ def test_pictures_of_it(tmp_path):
     assert "FIN+ACK seq 6 ack 6" in text and "lost: script" in text and "LISTEN, now SYN-RECEIVED" in text
     assert "TIME-WAIT, now CLOSED" in text.splitlines()[-1]
     mermaid = timeline.mermaid()
-    assert mermaid.startswith("sequenceDiagram\n    participant client\n") and "client-xserver: FIN+ACK" in mermaid
+    assert mermaid.startswith("sequenceDiagram\n    participant h0 as client\n") and "h0-xh1: FIN+ACK" in mermaid
     svg = xml.etree.ElementTree.fromstring(timeline.svg())
     lines = [line.get("class") for line in svg.iter("{http://www.w3.org/2000/svg}line")]
     arrived = sum(len(packet.arrivals) for packet in timeline.packets)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import socket as _host
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Optional, Union
+from typing import Any, Optional, Union, cast
 
 from . import _patch, _schedule, _socket, _ustcp, _virtual
 from ._manual import ManualStack
@@ -172,10 +173,13 @@ class Network:
         commas); `knobs` are those of `ManualStack`. Other hosts find it by its name."""
         if name in self.hosts:
             raise ValueError(f"there is a host {name!r} already")
-        address = address or f"{_SUBNET}{len(self.hosts) + 1}/24"
+        address = address or self._free_address()
         stack = ManualStack(seed=self._draw("host", name), address=address, trace=True, **knobs)
         stack.advance(self.now_ns)
         host = Host(self, name, address.split(",")[0].split("/")[0], stack)
+        for taken in _addresses(host):
+            if self._owner(taken) is not None:
+                raise ValueError(f"{taken} is the address of {self._owner(taken)!r}")
         stack._set_waiter(lambda handle, events, deadline: self._wait_for(stack, handle, events, deadline))
         self.hosts[name] = host
         self.timeline.hosts.append(name)
@@ -203,9 +207,11 @@ class Network:
 
     # Weather and faults.
 
-    def weather(self, text: str, source: Host | None = None, destination: Host | None = None) -> None:
-        """Other weather from now on: everywhere, or from `source`, or to `destination`, or from the one to the other."""
+    def weather(self, text: str, source: Host | str | None = None, destination: Host | str | None = None) -> None:
+        """Other weather from now on: everywhere, or from `source`, or to `destination`, or from the one to the other.
+        Here and below a host is told by itself or by its name; `ValueError` for one that is not of this network."""
         _ustcp.Link(text, 0)
+        source, destination = self._one_or_any(source), self._one_or_any(destination)
         if source is None and destination is None:
             self._weather = text
         for a in self.hosts.values():
@@ -214,37 +220,50 @@ class Network:
                     way = self._way(a, b)
                     way.line.change(text, way.seed)
 
-    def partition(self, *groups: Host | list[Host]) -> None:
+    def partition(self, *groups: Host | str | Iterable[Host | str]) -> None:
         """Cuts every link between hosts of different groups; hosts that are in none are one more group."""
-        lists = [[group] if isinstance(group, Host) else list(group) for group in groups]
+        lists = [self._group(group) for group in groups]
         lists.append([host for host in self.hosts.values() if not any(host in some for some in lists)])
         for a, b in self._pairs():
             together = any(a in some and b in some for some in lists)
             self._way(a, b).cut = not together
 
-    def cut(self, a: Host, b: Host) -> None:
+    def cut(self, a: Host | str, b: Host | str) -> None:
         """Cuts the link between two hosts: packets sent from now on are lost."""
+        a, b = self._one(a), self._one(b)
+        if a is b:
+            raise ValueError(f"{a!r} has no link to itself")
         self._way(a, b).cut = self._way(b, a).cut = True
 
-    def mend(self, a: Host | None = None, b: Host | None = None) -> None:
-        """Joins two hosts again, or all."""
+    def mend(self, a: Host | str | None = None, b: Host | str | None = None) -> None:
+        """Joins two hosts again, or one with all, or all."""
+        told = {host for host in (self._one_or_any(a), self._one_or_any(b)) if host is not None}
         for one, other in self._pairs():
-            if (a is None and b is None) or {one, other} == {a, b}:
+            if told <= {one, other}:
                 self._way(one, other).cut = False
 
     def drop(
-        self, kind: str, nth: int | set[int] = 1, *, source: Host | None = None, destination: Host | None = None
+        self,
+        kind: str,
+        nth: int | Iterable[int] = 1,
+        *,
+        source: Host | str | None = None,
+        destination: Host | str | None = None,
     ) -> None:
         """Loses a packet: the `nth` of its kind from now on, counted from 1, repetitions like any other; or several of
         them. Kinds are "SYN", "SYN-ACK", "ACK", "DATA", "FIN" and "RST"."""
         kind = kind.upper()
         if kind not in ("SYN", "SYN-ACK", "ACK", "DATA", "FIN", "RST"):
             raise ValueError(f"there is no kind of packet {kind!r}")
-        self._drops.append(_Drop(kind, {nth} if isinstance(nth, int) else set(nth), source, destination))
+        numbers = {nth} if isinstance(nth, int) else set(nth)
+        if not numbers or min(numbers) < 1:
+            raise ValueError(f"packets are counted from 1: {nth!r}")
+        self._drops.append(_Drop(kind, numbers, self._one_or_any(source), self._one_or_any(destination)))
 
     def hook(self, function: Hook) -> Hook:
         """Has `function` see every packet before it is on the link: it returns `None` to let it go, bytes to send in its
-        place (checksums are its own matter), or `False` to lose it. It must not wait. As a decorator: `@net.hook`."""
+        place (checksums are its own matter), or `False` to lose it; any other is a `TypeError`. It must not wait. As a
+        decorator: `@net.hook`."""
         self._hooks.append(function)
         return function
 
@@ -265,7 +284,8 @@ class Network:
         return self
 
     def __exit__(self, kind: _Kind, value: BaseException | None, traceback: TracebackType | None) -> None:
-        """Ends what still runs; raises the first exception that a task ended with and nobody joined."""
+        """Ends what still runs; raises the first exception that a task ended with and nobody joined. Any further one, and
+        all where the `with` statement ends by another, is for `threading.excepthook`, as of any thread."""
         assert self._main is not None, "entered"
         if self._watchdog is not None:
             self._watchdog.stop()
@@ -277,10 +297,12 @@ class Network:
                 _patch.standing.leave()
             for host in self.hosts.values():
                 host.stack._set_waiter(None)
-        if kind is None:
-            for task in self._tasks:
-                if task.error is not None and not task.told:
-                    raise task.error
+        untold = [task for task in self._tasks if task.error is not None and not task.told]
+        for task in untold[kind is None :]:
+            if task.error is not (value and value.__cause__):
+                _tell(task)
+        if kind is None and untold:
+            raise cast(BaseException, untold[0].error)
 
     # How.
 
@@ -310,6 +332,28 @@ class Network:
         """The address of a host by its name."""
         host = self.hosts.get(name) if isinstance(name, str) else None
         return host.address if host is not None else None
+
+    def _free_address(self) -> str:
+        """The next; one that another host was told to have is passed over."""
+        following = len(self.hosts) + 1
+        for number in (*range(following, 255), *range(1, min(following, 255))):
+            if self._owner(f"{_SUBNET}{number}") is None:
+                return f"{_SUBNET}{number}/24"
+        raise ValueError(f"no address is free in {_SUBNET}0/24")
+
+    def _one(self, who: Host | str) -> Host:
+        if not isinstance(who, (Host, str)):
+            raise TypeError(f"a host is told by itself or by its name, not by {who!r}")
+        host = self.hosts.get(who if isinstance(who, str) else who.name)
+        if host is None or who not in (host, host.name):
+            raise ValueError(f"{who!r} is no host of this network")
+        return host
+
+    def _one_or_any(self, who: Host | str | None) -> Host | None:
+        return None if who is None else self._one(who)
+
+    def _group(self, group: Host | str | Iterable[Host | str]) -> list[Host]:
+        return [self._one(who) for who in ((group,) if isinstance(group, (Host, str)) else group)]
 
     def _draw(self, *what: str) -> int:
         """A seed for a part of the network, by its name: another host moves no draw of this one."""
@@ -355,7 +399,14 @@ class Network:
                 return "hook"
             if isinstance(verdict, (bytes, bytearray, memoryview)):
                 packet.data = bytes(verdict)
+            elif verdict is not None:
+                raise TypeError(f"a hook returns None, bytes or False, not {verdict!r}")
         return None
+
+
+def _tell(task: Task) -> None:
+    error = cast(BaseException, task.error)
+    threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, task.thread)))
 
 
 def _addresses(host: Host) -> list[str]:

@@ -85,17 +85,24 @@ def _packet_rows(timeline: Timeline, packet: Packet) -> Iterator[tuple[str, str,
 
 
 def mermaid(timeline: Timeline) -> str:
-    lines = ["sequenceDiagram", *(f"    participant {host}" for host in timeline.hosts)]
+    # A name may hold what means something to Mermaid: the diagram goes by numbers.
+    lanes = {host: f"h{number}" for number, host in enumerate(timeline.hosts)}
+    lines = ["sequenceDiagram", *(f"    participant {lane} as {_plain(host)}" for host, lane in lanes.items())]
     for entry in timeline:
         packet = entry.packet
         if entry.kind == "sent" and packet is not None and packet.destination is not None:
             what, notes = segment(timeline, packet), remarks(packet)
             what += f" ({notes})" if notes else ""
             arrow, end = ("-x", f" (lost: {packet.lost})") if packet.lost else ("->>", "")
-            lines.append(f"    {packet.source.name}{arrow}{packet.destination.name}: {what}{end}")
+            lines.append(f"    {lanes[packet.source.name]}{arrow}{lanes[packet.destination.name]}: {what}{end}")
         elif entry.kind == "transition":
-            lines.append(f"    Note over {entry.host}: {entry.after}")
+            lines.append(f"    Note over {lanes[entry.host]}: {entry.after}")
     return "\n".join(lines) + "\n"
+
+
+def _plain(name: str) -> str:
+    """Mermaid's own escapes, where a character is no part of a word."""
+    return "".join(sign if sign.isalnum() or sign in "-_. " else f"#{ord(sign)};" for sign in name)
 
 
 # ---- SVG

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Optional, Protocol, cast
 
+_OURS = Path(__file__).parent
 # Turns at one instant before it is held to be a loop.
 _TURNS = 10_000
 # Seconds of the real clock that a task has to end in once the network is closed.
@@ -84,6 +88,7 @@ class Schedule:
         self._world = world
         self.tasks: list[Task] = []
         self._closing = False
+        self._failed: list[BaseException] = []
         self.running: Task | None = None  # who has the turn
         self.turn = 0  # which one it is
 
@@ -117,6 +122,7 @@ class Schedule:
             pass
         except BaseException as error:
             task.error = error
+            self._failed.append(error)
         task.ended = True
         if task.abandoned:
             return
@@ -176,7 +182,7 @@ class Schedule:
             following = self._next_instant()
             turns = turns + 1 if following == instant else 0
             if following is None or turns > _TURNS:
-                raise self._stuck(following)
+                raise self._stuck(following) from next(iter(self._failed), None)
             self._world.advance(following)
             instant = following
 
@@ -200,8 +206,8 @@ class Schedule:
 
     def _stuck(self, following: int | None) -> Stuck:
         what = "nothing is left to happen" if following is None else f"{_TURNS} turns while time stood still"
-        waiting = ", ".join(map(repr, self.tasks))
-        return Stuck(f"{what} after {self._world.now / 1e9:.6f} s, and these wait: {waiting}")
+        waiting = "".join(f"\n{task!r}{_place(task)}" for task in self.tasks)
+        return Stuck(f"{what} after {self._world.now / 1e9:.6f} s, and these wait:{waiting}")
 
     def _fail(self, error: Exception) -> Task:
         main = next(task for task in self.tasks if task.host is None)
@@ -220,3 +226,11 @@ class Schedule:
             if not main.gate.acquire(timeout=_FAREWELL):
                 self.tasks.remove(task)
         _this.task = None
+
+
+def _place(task: Task) -> str:
+    """Where it waits: the innermost call that is neither ours nor of `threading`."""
+    frame = sys._current_frames().get((task.thread and task.thread.ident) or 0)
+    calls = traceback.extract_stack(frame) if frame is not None else []
+    told = [call for call in calls if call.filename != threading.__file__ and Path(call.filename).parent != _OURS]
+    return f" in {told[-1].name}, {told[-1].filename}:{told[-1].lineno}: {told[-1].line}" if told else ""

@@ -120,16 +120,24 @@ class Timeline(Sequence[Entry]):
         return len(self._entries)
 
     def states(self, host: str | Host) -> list[str]:
-        """The states that a host's connections went through, in order."""
-        name = host if isinstance(host, str) else host.name
+        """The states that a host's connections went through, in order. `ValueError` for a host of another network."""
+        name = self._name(host)
         return [str(entry.after) for entry in self._entries if (entry.host, entry.kind) == (name, "transition")]
 
-    def between(self, source: str, destination: str) -> Iterator[Packet]:
+    def between(self, source: str | Host, destination: str | Host) -> Iterator[Packet]:
         """The packets from one host to another."""
-        for packet in self.packets:
-            to = packet.destination.name if packet.destination is not None else None
-            if (packet.source.name, to) == (source, destination):
-                yield packet
+        ends = (self._name(source), self._name(destination))
+        return (
+            packet
+            for packet in self.packets
+            if packet.destination is not None and (packet.source.name, packet.destination.name) == ends
+        )
+
+    def _name(self, host: str | Host) -> str:
+        name = host if isinstance(host, str) else host.name
+        if name not in self.hosts:
+            raise ValueError(f"{host!r} is no host of this network")
+        return name
 
     def relative(self, packet: Packet) -> tuple[int, int]:
         """Sequence and acknowledgement number counted from those of the SYNs."""
