@@ -140,6 +140,9 @@ kernel's TCP in either case, and checks every byte. Both senders have 4 MiB of s
 through a TUN device of its own and the kernel's forwarding. Loss here is no sign of congestion: what CUBIC and NewReno make
 of it is what their formulas say, and the comparison is with the same formula in Linux. Linux's BBR is version 1, which
 does not look at loss; ours is version 3, which keeps it below 2 % and so yields where 3 % is lost whatever it does.
+
+Where segments are overtaken, the medians of CUBIC and NewReno say little: how far slow start gets before the first needless
+reduction is a matter of the seed, for Linux as for us. Look at the spread.
 """
 
 
