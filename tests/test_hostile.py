@@ -189,3 +189,7 @@ def test_the_device_taken_away_ends_calls_with_an_error(stage):
     assert down.value.errno in (100, 103, 104)  # ENETDOWN, ECONNABORTED, ECONNRESET
     with pytest.raises(OSError):
         stage.ours.socket().connect(PEER, 7000)
+    if stage.on_engine:  # it has nothing to be there for any more, and says so
+        status, said = stage.engine.close()
+        assert status == "the engine ended with 1" and "its device is gone" in said
+        stage.engine = None
