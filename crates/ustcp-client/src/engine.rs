@@ -56,10 +56,30 @@ impl Answer {
     }
 }
 
+/// Whose word it is where an engine is.
+enum Word {
+    /// `USTCP_TOKEN`'s.
+    Told,
+    /// The file's in its directory.
+    Found,
+}
+
 impl Engine {
     /// The engine that the environment names. With `USTCP_TOKEN` that is its word; otherwise what the engine's directory
     /// says, and somebody must answer there.
     pub fn from_environment() -> Result<Engine, PlaceError> {
+        match Engine::in_environment()? {
+            (engine, Word::Told) => Ok(engine),
+            (engine, Word::Found) => engine.answering(),
+        }
+    }
+
+    /// The same, if it answers.
+    pub fn answering_in_environment() -> Result<Engine, PlaceError> {
+        Engine::in_environment()?.0.answering()
+    }
+
+    fn in_environment() -> Result<(Engine, Word), PlaceError> {
         let uid = geteuid().as_raw();
         let runtime_directory = sys::variable(c"XDG_RUNTIME_DIR");
         let place = Place::of(sys::variable(c"USTCP_ENGINE"), Seeker { uid, runtime_directory });
@@ -67,13 +87,14 @@ impl Engine {
         let told = sys::variable(c"USTCP_TOKEN").and_then(Whereabouts::from_variable);
         if let Some(whereabouts) = told {
             let place = place.ok();
-            return Ok(Engine {
+            let engine = Engine {
                 whereabouts,
                 place,
                 run,
-            });
+            };
+            return Ok((engine, Word::Told));
         }
-        Engine::found(place?, uid, run)?.answering()
+        Ok((Engine::found(place?, uid, run)?, Word::Found))
     }
 
     /// This user's engine of that name, or the one of that directory: as its file says, and somebody must answer there.
@@ -89,7 +110,7 @@ impl Engine {
     }
 
     /// The same, if it answers.
-    pub fn answering(self) -> Result<Engine, PlaceError> {
+    fn answering(self) -> Result<Engine, PlaceError> {
         match self.ask(Question::of_none(Operation::Hello), &[]) {
             Ok(_) => Ok(self),
             Err(Errno::NETDOWN) => Err(PlaceError::NoEngine),

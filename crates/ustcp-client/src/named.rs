@@ -25,7 +25,7 @@ pub fn engine() -> Result<Option<&'static Engine>, PlaceError> {
     match FOUND.get() {
         Some(engine) => Ok(Some(engine)),
         None if is_wanted() => {
-            let engine = Engine::from_environment().and_then(Engine::answering)?;
+            let engine = Engine::answering_in_environment()?;
             Ok(Some(FOUND.get_or_init(|| engine)))
         }
         None => Ok(None),

@@ -164,20 +164,7 @@ fn relayed(ground: &mut Ground, socket: &Socket, line: &mut Value) {
 
 /// The state that Linux gives this number.
 fn state(number: u8) -> Option<State> {
-    const STATES: [State; 11] = [
-        State::Established,
-        State::SynSent,
-        State::SynReceived,
-        State::FinWait1,
-        State::FinWait2,
-        State::TimeWait,
-        State::Closed,
-        State::CloseWait,
-        State::LastAck,
-        State::Listen,
-        State::Closing,
-    ];
-    STATES.into_iter().find(|state| state_number(*state) == number)
+    State::ALL.into_iter().find(|state| state_number(*state) == number)
 }
 
 /// By the names that ss(8) has.

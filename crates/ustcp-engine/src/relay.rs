@@ -4,12 +4,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use libc::c_int;
-
 use ustcp_runtime::Errno;
 
 use crate::engine::Engine;
 use crate::far::{Far, Ground, is_host_address, kernel_socket, system};
-
 use crate::route::{Way, Why};
 use crate::socket::{Kernel, Phase, Socket};
 

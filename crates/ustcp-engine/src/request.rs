@@ -78,15 +78,16 @@ impl Engine {
         let Ok(to) = address(payload) else {
             return true; // which is another error
         };
-        let is_kernels = matches!(self.routes.at(to.ip(), is_host_address), Way::Kernel(_))
-            || self.options.publish && to.ip().is_unspecified();
-        let is_privileged = is_kernels && (1..PRIVILEGED_END).contains(&to.port());
+        if !(1..PRIVILEGED_END).contains(&to.port()) {
+            return true;
+        }
         let trusted = [0, rustix::process::geteuid().as_raw()];
-        !is_privileged
-            || self
-                .controls
-                .get(&control)
-                .is_some_and(|control| trusted.contains(&control.client.user))
+        let asks = self.controls.get(&control);
+        if asks.is_some_and(|control| trusted.contains(&control.client.user)) {
+            return true;
+        }
+        let is_published = self.options.publish && to.ip().is_unspecified();
+        !is_published && !matches!(self.routes.at(to.ip(), is_host_address), Way::Kernel(_))
     }
 
     fn bind(&mut self, number: u64, to: SocketAddr) -> Result<(), Errno> {

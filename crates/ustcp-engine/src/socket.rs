@@ -1,15 +1,16 @@
 //! One socket of a program: its stream, its connection, its client, and how far the two are.
 
-use crate::far::Far;
-use crate::route::Why;
-use libc::c_int;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+
+use libc::c_int;
 use ustcp_proto::{Family, SocketId};
 use ustcp_runtime::Errno;
 
 use crate::count::Counts;
+use crate::far::Far;
+use crate::route::Why;
 
 /// What a socket is doing.
 #[derive(Debug)]
@@ -146,9 +147,7 @@ impl Socket {
             called: false,
         }
     }
-}
 
-impl Socket {
     /// Its connection.
     pub(crate) fn far(&self) -> Far<'_> {
         match &self.kernel {

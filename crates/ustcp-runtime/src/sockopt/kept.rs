@@ -87,10 +87,7 @@ pub(super) fn set(kept: &mut Kept, (level, name): (c_int, c_int), value: &[u8]) 
     if let Some((bit, flag)) = flag_at(level, name) {
         return Some(set_flag(kept, bit, flag, value));
     }
-    let number = || match level {
-        IPPROTO_IP => byte_or_int(value),
-        _ => int_at(value, 0),
-    };
+    let number = || number_in(level, value);
     let outcome = match (level, name) {
         (SOL_SOCKET, libc::SO_PRIORITY) => number().and_then(|number| {
             let may = PRIORITIES.contains(&number) || has_capability(CAP_NET_RAW) || has_capability(CAP_NET_ADMIN);
@@ -153,12 +150,16 @@ fn flag_at(level: c_int, name: c_int) -> Option<(u64, Flag)> {
     FLAGS.get(place).map(|flag| (1 << place, *flag))
 }
 
+/// As Linux: an option of IPv4 may be a byte.
+fn number_in(level: c_int, value: &[u8]) -> Result<c_int, Errno> {
+    match level {
+        IPPROTO_IP => byte_or_int(value),
+        _ => int_at(value, 0),
+    }
+}
+
 fn set_flag(kept: &mut Kept, bit: u64, (level, _, takes, initially): Flag, value: &[u8]) -> Result<(), Errno> {
-    let number = if level == IPPROTO_IP {
-        byte_or_int(value)?
-    } else {
-        int_at(value, 0)?
-    };
+    let number = number_in(level, value)?;
     match takes {
         Takes::Number => {}
         Takes::Flag if !(0..=1).contains(&number) => return Err(Errno(EINVAL)),
