@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness.command import ASK, Host, Teller, wait_until
-from harness.netns import OURS, PEER, Namespace, run
+from harness.netns import OURS, PEER, run
 
 PYTHON = sys.executable
 ELSEWHERE = "192.0.2.1"
@@ -47,16 +47,10 @@ connection.recv(1)
 
 @pytest.fixture
 def host(network: None, tmp_path: Path):
-    net = Namespace("destinations")
-    net.create()
-    net.allow_ipv6()
-    net.ip("link", "set", "lo", "up")
-    net.ip("addr", "add", f"{ELSEWHERE}/32", "dev", "lo")
-    host = Host(net, tmp_path)
-    yield host
-    if host.is_up():
-        host.ustcp("down", "--now")
-    net.remove()
+    with Host.alone("destinations", tmp_path) as host:
+        host.net.allow_ipv6()
+        host.net.ip("addr", "add", f"{ELSEWHERE}/32", "dev", "lo")
+        yield host
 
 
 def connects(host: Host, port: int, *hosts: str) -> dict[str, str]:

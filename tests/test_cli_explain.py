@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.command import ASK, Host, Puppet, Teller
-from harness.netns import OURS, PEER, Namespace
+from harness.netns import OURS, PEER
 
 PYTHON = sys.executable
 SOURCE = "int main(void) { return 0; }\n"
@@ -19,14 +19,9 @@ SOURCE = "int main(void) { return 0; }\n"
 
 @pytest.fixture
 def host(network: None, tmp_path: Path):
-    net = Namespace("explain")
-    net.create()
-    net.ip("link", "set", "lo", "up")
-    host = Host(net, tmp_path)
-    host.up()
-    yield host
-    host.ustcp("down", "--now")
-    net.remove()
+    with Host.alone("explain", tmp_path) as host:
+        host.up()
+        yield host
 
 
 def compiled(directory: Path, *flags: str) -> Path:

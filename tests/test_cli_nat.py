@@ -29,20 +29,15 @@ def internet(network: None):
 
 @pytest.fixture
 def host(internet: Namespace, tmp_path: Path):
-    net = Namespace("nat")
-    net.create()
-    net.ip("link", "set", "lo", "up")
-    run("ip", "link", "add", "eth0", "netns", net.name, "type", "veth", "peer", "name", "eth0", "netns", internet.name)
-    net.ip("addr", "add", f"{US}/24", "dev", "eth0")
-    internet.ip("addr", "add", f"{INTERNET}/24", "dev", "eth0")
-    for each in (net, internet):
-        each.ip("link", "set", "eth0", "up")
-    net.sysctl("net.ipv4.ip_forward", 0)
-    host = Host(net, tmp_path)
-    yield host
-    if host.is_up():
-        host.ustcp("down", "--now")
-    net.remove()
+    with Host.alone("nat", tmp_path) as host:
+        net = host.net
+        run("ip", "link", "add", "eth0", "netns", net.name, "type", "veth", "peer", "name", "eth0", "netns", internet.name)
+        net.ip("addr", "add", f"{US}/24", "dev", "eth0")
+        internet.ip("addr", "add", f"{INTERNET}/24", "dev", "eth0")
+        for each in (net, internet):
+            each.ip("link", "set", "eth0", "up")
+        net.sysctl("net.ipv4.ip_forward", 0)
+        yield host
 
 
 def forwards(host: Host) -> bool:

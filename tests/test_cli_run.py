@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.command import ASK, ROOT, USTCP, Host, Teller, wait_until
-from harness.netns import OURS, PEER, Namespace
+from harness.netns import OURS, PEER
 
 PYTHON = sys.executable
 # In the program's place, and as its parent.
@@ -24,14 +24,8 @@ WAYS = pytest.mark.parametrize("way", [[], ["--strict"]], ids=["in place", "watc
 
 @pytest.fixture
 def host(network: None, tmp_path: Path):
-    net = Namespace("run")
-    net.create()
-    net.ip("link", "set", "lo", "up")
-    host = Host(net, tmp_path)
-    yield host
-    if host.is_up():
-        host.ustcp("down", "--now")
-    net.remove()
+    with Host.alone("run", tmp_path) as host:
+        yield host
 
 
 @pytest.fixture

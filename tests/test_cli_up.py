@@ -11,21 +11,15 @@ from pathlib import Path
 import pytest
 
 from harness.command import ASK, Host, Teller, wait_until
-from harness.netns import OURS, PEER, Namespace
+from harness.netns import OURS, PEER
 
 PYTHON = sys.executable
 
 
 @pytest.fixture
 def host(network: None, tmp_path: Path):
-    net = Namespace("up")
-    net.create()
-    net.ip("link", "set", "lo", "up")
-    host = Host(net, tmp_path)
-    yield host
-    if host.is_up():
-        host.ustcp("down", "--now")
-    net.remove()
+    with Host.alone("up", tmp_path) as host:
+        yield host
 
 
 def test_in_the_foreground_until_a_signal(host: Host) -> None:

@@ -10,7 +10,8 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.netns import Namespace
@@ -148,6 +149,19 @@ class Host:
             "USTCP_EXIT_WAIT": "1",
             **environment,
         }
+
+    @classmethod
+    @contextmanager
+    def alone(cls, name: str, directory: Path) -> Iterator[Host]:
+        """In a namespace of its own, which goes with its engine afterwards."""
+        net = Namespace(name)
+        net.create()
+        net.ip("link", "set", "lo", "up")
+        host = cls(net, directory)
+        yield host
+        if host.is_up():
+            host.ustcp("down", "--now")
+        net.remove()
 
     def ustcp(self, *arguments: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess:
         return ustcp(*arguments, net=self.net, timeout=timeout, **{**self.environment, **environment})

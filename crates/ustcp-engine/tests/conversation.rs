@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
-use common::{KERNEL, STACK, at, engine, pattern};
+use common::{KERNEL, STACK, at, engine, much_goes_both_ways, pattern};
 use rustix::event::PollFlags;
 use ustcp_client::protocol::{Address, Operation};
 
@@ -103,15 +103,7 @@ fn a_connection_whose_descriptor_is_lost_is_offered_again_with_all_its_text() {
 fn much_goes_both_ways_at_once_and_nothing_is_lost() {
     let Some(engine) = engine() else { return };
     let (program, peer) = engine.connected_to_kernel();
-    let bytes = pattern(8 << 20);
-    thread::scope(|scope| {
-        scope.spawn(|| (&peer).write_all(&bytes).unwrap());
-        scope.spawn(|| program.write(&bytes));
-        scope.spawn(|| assert!(program.read_exact(bytes.len()) == bytes));
-        let mut got = vec![0; bytes.len()];
-        (&peer).read_exact(&mut got).unwrap();
-        assert!(got == bytes);
-    });
+    much_goes_both_ways(&program, &peer);
 }
 
 #[test]

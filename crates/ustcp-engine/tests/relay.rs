@@ -11,10 +11,12 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
-use common::{KERNEL, Program, Running, STACK, at, await_events, engine, engine_with, pattern};
+use common::{
+    KERNEL, Program, Running, STACK, at, await_events, engine, engine_with, last_words_arrive, much_goes_both_ways,
+    pattern,
+};
 use rustix::event::PollFlags;
 use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -37,8 +39,8 @@ fn relayed(engine: &Running) -> (Program, TcpStream) {
     (program, listener.accept().unwrap().0)
 }
 
-/// A listener on the kernel's loopback in a program's stead.
-fn relayed_listener(engine: &Running) -> (Program, SocketAddr) {
+/// A program that listens on loopback, whosever that is.
+fn loopback_listener(engine: &Running) -> (Program, SocketAddr) {
     let listener = engine.socket();
     listener
         .ask(Operation::Bind, 0, &Address(loopback(0)).to_bytes())
@@ -75,15 +77,7 @@ fn a_program_speaks_with_the_kernels_loopback() {
 fn much_is_relayed_both_ways_at_once() {
     let Some(engine) = engine() else { return };
     let (program, peer) = relayed(&engine);
-    let bytes = pattern(8 << 20);
-    thread::scope(|scope| {
-        scope.spawn(|| (&peer).write_all(&bytes).unwrap());
-        scope.spawn(|| program.write(&bytes));
-        scope.spawn(|| assert!(program.read_exact(bytes.len()) == bytes));
-        let mut got = vec![0; bytes.len()];
-        (&peer).read_exact(&mut got).unwrap();
-        assert!(got == bytes);
-    });
+    much_goes_both_ways(&program, &peer);
 }
 
 #[test]
@@ -110,13 +104,8 @@ fn resets_are_relayed_both_ways() {
 #[test]
 fn what_a_program_wrote_before_it_went_is_relayed() {
     let Some(engine) = engine() else { return };
-    let (program, mut peer) = relayed(&engine);
-    let bytes = pattern(150_000);
-    program.write(&bytes);
-    drop(program);
-    let mut got = Vec::new();
-    peer.read_to_end(&mut got).unwrap();
-    assert!(got == bytes);
+    let (program, peer) = relayed(&engine);
+    last_words_arrive(program, peer);
 }
 
 /// The engine would be held up by a close that waits for a peer who does not read.
@@ -155,7 +144,7 @@ fn an_attempt_fails_as_the_kernels_does() {
 #[test]
 fn a_program_listens_on_the_kernels_loopback() {
     let Some(engine) = engine() else { return };
-    let (listener, address) = relayed_listener(&engine);
+    let (listener, address) = loopback_listener(&engine);
     let mut peer = TcpStream::connect(address).unwrap();
     peer.write_all(b"early").unwrap();
     let (lost, _) = listener.take_arrival();
@@ -300,12 +289,7 @@ fn loopback_can_be_the_stacks_own() {
         return;
     };
     ip(&["link", "set", "lo", "down"]);
-    let listener = engine.socket();
-    listener
-        .ask(Operation::Bind, 0, &Address(loopback(0)).to_bytes())
-        .unwrap();
-    listener.ask(Operation::Listen, 8, &[]).unwrap();
-    let address = listener.address(Operation::LocalAddress).unwrap();
+    let (listener, address) = loopback_listener(&engine);
     let client = engine.socket();
     client.connect(address).unwrap();
     let (server, arrival) = listener.accept();

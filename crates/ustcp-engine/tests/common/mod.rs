@@ -239,6 +239,30 @@ impl Drop for Running {
     }
 }
 
+/// 8 MiB each way at the same time.
+pub(crate) fn much_goes_both_ways(program: &Program, mut peer: &TcpStream) {
+    let bytes = pattern(8 << 20);
+    let mut writer = peer;
+    thread::scope(|scope| {
+        scope.spawn(|| writer.write_all(&bytes).unwrap());
+        scope.spawn(|| program.write(&bytes));
+        scope.spawn(|| assert!(program.read_exact(bytes.len()) == bytes));
+        let mut got = vec![0; bytes.len()];
+        peer.read_exact(&mut got).unwrap();
+        assert!(got == bytes);
+    });
+}
+
+/// What a program wrote before it went.
+pub(crate) fn last_words_arrive(program: Program, mut peer: TcpStream) {
+    let bytes = pattern(150_000);
+    program.write(&bytes);
+    drop(program);
+    let mut got = Vec::new();
+    peer.read_to_end(&mut got).unwrap();
+    assert!(got == bytes);
+}
+
 /// Takes the device of this thread's network away.
 pub(crate) fn delete_device() {
     let name = &Settings::default().tun;
