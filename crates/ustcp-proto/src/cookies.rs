@@ -4,9 +4,9 @@
 use ustcp_wire::{Flags, TcpHeader, TcpSegment};
 
 use crate::stack::Control;
-use crate::tcp::Offer;
-use crate::tcp::syn_cookie::LIFETIME;
-use crate::{Cause, DropReason, Family, Flow, Options, SocketId, Stack, State, SynCookies};
+use crate::tcp::syn_cookie::{LIFETIME, remembers_ecn};
+use crate::tcp::{EcnFeedback, Offer};
+use crate::{Cause, DropReason, EcnPolicy, Family, Flow, Options, SocketId, Stack, State, SynCookies};
 
 impl Stack {
     /// Whether a SYN gets a cookie for an answer.
@@ -19,17 +19,19 @@ impl Stack {
     }
 
     /// Answers a SYN, and keeps nothing but that it has.
-    pub(crate) fn answer_with_cookie(&mut self, id: SocketId, flow: Flow, options: &Options, syn: &TcpHeader) {
-        let now = self.cx.now;
+    pub(crate) fn answer_with_cookie(&mut self, id: SocketId, flow: Flow, options: &Options, segment: &TcpSegment<'_>) {
+        let (now, syn) = (self.cx.now, &segment.header);
         let offer = Offer::from_options(&self.cx.config, Family::of(flow.local.ip()), &syn.options);
         let cookie = self.keys.cookies.make(now, &flow, syn.seq, offer.mss);
         let mut half = self.half_open_from(id, flow, options, syn, cookie);
-        if !half.timestamps.are_on() {
-            half.offer.forget(); // for nothing in the ACK will tell of it
+        if half.timestamps.are_on() {
+            half.ecn = EcnFeedback::accepts(self.cx.config.ecn, syn.flags, segment.ecn);
+        } else {
+            half.offer.forget(); // for nothing in the ACK will tell of it, nor of ECN
         }
         let mut header = half.syn_ack(now);
         if let Some(stamps) = &mut header.options.timestamps {
-            stamps.value = half.timestamps.carrying(now, half.offer.to_bits());
+            stamps.value = half.timestamps.carrying(now, half.offer.to_bits(half.ecn));
         }
         if let Some(listener) = self.sockets.listener_mut(id) {
             listener.last_cookie = Some(now);
@@ -57,7 +59,9 @@ impl Stack {
         };
         let syn = TcpHeader { seq: irs, ..*header };
         let mut half = self.half_open_from(id, flow, &options, &syn, cookie);
-        half.offer = Offer::from_cookie(mss, half.timestamps.carried(&header.options));
+        let carried = half.timestamps.carried(&header.options);
+        half.offer = Offer::from_cookie(mss, carried);
+        half.ecn = remembers_ecn(carried) && self.cx.config.ecn != EcnPolicy::Off;
         half.sent_at = None;
         half.record_birth(&mut self.cx);
         self.cx.counters.passive_opens += 1;

@@ -291,7 +291,7 @@ impl Stack {
         let full = listener.half_open.len() > listener.backlog.min(limit);
         // As Linux: who was in TIME-WAIT with us is no stranger.
         if beyond.is_none() && self.wants_cookie(full) {
-            self.answer_with_cookie(id, flow, &options, header);
+            self.answer_with_cookie(id, flow, &options, segment);
             return self.record_received(flow, segment, 0, (State::Listen, State::Listen));
         }
         if full {

@@ -77,13 +77,18 @@ impl SynCookies {
     }
 }
 
-/// How an offer stands in the lowest bits of a timestamp, as in Linux: the window scale, and whether SACK is permitted.
+/// What stands in the lowest bits of a timestamp, as in Linux: the window scale, whether SACK is permitted, and whether
+/// the SYN-ACK agreed to ECN.
 const NO_SCALE: u32 = 0xf;
 const SACK: u32 = 1 << 4;
+const ECN: u32 = 1 << 5;
 
 impl Offer {
-    pub(crate) fn to_bits(self) -> u32 {
-        self.window_scale.map_or(NO_SCALE, u32::from) | if self.sack { SACK } else { 0 }
+    /// What a timestamp is to carry of it.
+    pub(crate) fn to_bits(self, ecn: bool) -> u32 {
+        let sack = if self.sack { SACK } else { 0 };
+        let ecn = if ecn { ECN } else { 0 };
+        self.window_scale.map_or(NO_SCALE, u32::from) | sack | ecn
     }
 
     /// The offer of a SYN that a cookie remembers the segment size of, and a timestamp the rest.
@@ -101,6 +106,11 @@ impl Offer {
     pub(crate) fn forget(&mut self) {
         *self = Offer::from_cookie(self.mss, None);
     }
+}
+
+/// Whether the SYN-ACK agreed to ECN, by what its timestamp carried.
+pub(crate) fn remembers_ecn(bits: Option<u32>) -> bool {
+    bits.is_some_and(|bits| bits & ECN != 0)
 }
 
 /// Only its lowest bits are looked at.

@@ -1,9 +1,13 @@
 //! A listener under a flood of SYNs: RFC 4987.
 
-use ustcp_proto::{Checksum, Config, DropReason, State, SynCookies};
+use ustcp_proto::{Checksum, Config, DropReason, EcnPolicy, State, SynCookies};
 use ustcp_wire::{Flags, SeqNum, TcpHeader};
 
 use crate::wire::*;
+
+const NOT_ECT: u8 = 0b00;
+const ECT_0: u8 = 0b10;
+const CE: u8 = 0b11;
 
 fn stamped() -> Config {
     Config {
@@ -91,6 +95,55 @@ fn the_acknowledgement_makes_the_connection() {
         w.write(100);
         w.sees("P. 1:101(100) ack 11");
     }
+}
+
+/// 4987-2, 3168-1: the timestamp brings back whether ECN was agreed on, and the connection uses it. Without timestamps
+/// nothing would, so it is not agreed on.
+#[test]
+fn ecn_comes_back_by_timestamp() {
+    const OFFER: &str = "mss 1460,sackOK,ts 500 0,ws 7";
+    for (ecn, syn, offer, agreed) in [
+        (EcnPolicy::Accept, "SEW", OFFER, true),
+        (EcnPolicy::Request, "SEW", OFFER, true),
+        (EcnPolicy::Accept, "S", OFFER, false),
+        (EcnPolicy::Accept, "SEW", "mss 1460", false),
+        (EcnPolicy::Off, "SEW", OFFER, false),
+    ] {
+        let mut w = Wire::listening(Config { ecn, ..always() }, 8);
+        w.peer(&format!("{syn} 0:0(0) <{offer}>"));
+        w.sees(if agreed { "SE. 0:0(0) ack 1" } else { "S. 0:0(0) ack 1" });
+        w.after(ms(100));
+        let stamps = if offer == OFFER { "<ts 600 0>" } else { "" };
+        w.peer(&format!(". 1:1(0) ack 1 {stamps}"));
+        w.accept();
+        w.write(100);
+        w.sees("P. 1:101(100) ack 1");
+        assert_eq!(w.class(), if agreed { ECT_0 } else { NOT_ECT }, "{ecn:?} {syn} {offer}");
+        w.peer_with_class(&format!("P. 1:3001(3000) ack 101 {stamps}"), CE);
+        w.sees(if agreed {
+            "E. 101:101(0) ack 3001"
+        } else {
+            ". 101:101(0) ack 3001"
+        });
+    }
+}
+
+/// A timestamp has no say where ECN is off by the time that it comes back.
+#[test]
+fn ecn_that_was_switched_off_meanwhile() {
+    let mut w = Wire::listening(always(), 8);
+    w.peer("SEW 0:0(0) <mss 1460,ts 500 0>");
+    w.sees("SE. 0:0(0) ack 1");
+    let config = w.stack.config().clone();
+    w.stack.set_config(Config {
+        ecn: EcnPolicy::Off,
+        ..config
+    });
+    w.peer(". 1:1(0) ack 1 <ts 600 0>");
+    w.accept();
+    w.write(100);
+    w.sees("P. 1:101(100) ack 1");
+    assert_eq!(w.class(), NOT_ECT);
 }
 
 /// A cookie's timestamp is of the present, at most 63 ms old, and the connection's own are never older.

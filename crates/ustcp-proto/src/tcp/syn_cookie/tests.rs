@@ -99,17 +99,21 @@ fn ten_million_guesses() {
 fn an_offer_in_bits() {
     for window_scale in [None, Some(0), Some(7), Some(14)] {
         for sack in [false, true] {
-            let bits = Offer {
-                mss: 1,
-                window_scale,
-                sack,
+            for ecn in [false, true] {
+                let bits = Offer {
+                    mss: 1,
+                    window_scale,
+                    sack,
+                }
+                .to_bits(ecn);
+                assert!(bits < 64);
+                let offer = Offer::from_cookie(1460, Some(bits));
+                assert_eq!((offer.mss, offer.window_scale, offer.sack), (1460, window_scale, sack));
+                assert_eq!(remembers_ecn(Some(bits)), ecn);
             }
-            .to_bits();
-            assert!(bits < 64);
-            let offer = Offer::from_cookie(1460, Some(bits));
-            assert_eq!((offer.mss, offer.window_scale, offer.sack), (1460, window_scale, sack));
         }
     }
+    assert!(!remembers_ecn(None));
     let nothing = Offer::from_cookie(536, None);
     assert_eq!((nothing.window_scale, nothing.sack), (None, false));
 }
