@@ -7,8 +7,9 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use ustcp_proto::{Config, Event, Flow};
+use ustcp_runtime::Sysctls;
 use ustcp_runtime::namespace::{self, Privilege};
-use ustcp_sim::Weather;
+use ustcp_sim::{Network, Weather};
 
 use crate::Failure;
 use crate::capture::Record;
@@ -50,6 +51,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
     pub(crate) time_wait: Duration,
 
+    /// A knob of our stack by the name of Linux's sysctl, such as tcp_sack=0; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) sysctl: Vec<Sysctls>,
+
     /// Faults around the device, such as drop=FIN#1 or loss=10%,delay=5ms,seed=7
     #[arg(long, value_name = "SPEC")]
     pub(crate) weather: Option<Weather>,
@@ -79,6 +84,24 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     seconds
         .map(Duration::from_secs_f64)
         .ok_or_else(|| "give seconds from 0.001 to 3600".to_owned())
+}
+
+impl Options {
+    /// What `USTCP_SYSCTL` is to say, if anything.
+    pub(crate) fn sysctls(&self) -> Option<String> {
+        let told: Vec<String> = self.sysctl.iter().map(ToString::to_string).collect();
+        (!told.is_empty()).then(|| told.join(","))
+    }
+
+    /// Our stack's, where no environment tells it.
+    fn config(&self) -> Config {
+        let mut config = Config {
+            time_wait: self.time_wait,
+            ..Network::host_config(2)
+        };
+        self.sysctl.iter().for_each(|sysctl| sysctl.apply(&mut config));
+        config
+    }
 }
 
 /// Runs the demonstration.
@@ -168,7 +191,7 @@ impl Demo<'_> {
             ("server", &format!("a second ustcp at {PEERS_ADDRESS}:80")),
             ("between", "a link in memory, in virtual time"),
         ])?;
-        let talk = in_memory::fetch(PEERS_ADDRESS, &weather, self.options.time_wait);
+        let talk = in_memory::fetch(PEERS_ADDRESS, &weather, self.options.config());
         self.screen.heading("What the client received")?;
         self.screen.indented(&mut talk.response.as_slice())?;
         let closed = self.draw(&talk.ours, |flow| {
@@ -192,6 +215,7 @@ impl Demo<'_> {
     /// What is about to happen, as a small table.
     fn introduce(&mut self, rows: &[(&str, &str)]) -> Result<(), Failure> {
         let weather = self.options.weather.as_ref().map(ToString::to_string);
+        let sysctl = self.options.sysctls();
         let word = if self.is_shortened() { "shortened" } else { "set" };
         let time_wait = format!(
             "{} s, {word} for this demonstration",
@@ -203,6 +227,7 @@ impl Demo<'_> {
         );
         let more = [
             ("weather", weather.as_deref()),
+            ("sysctl", sysctl.as_deref()),
             ("close", Some(&goodbye)),
             ("TIME-WAIT", Some(&time_wait)),
         ];

@@ -25,13 +25,10 @@ pub(crate) struct Conversation {
     pub(crate) failure: Option<Failure>,
 }
 
-/// Fetches the page, closes, and lets TIME-WAIT pass.
-pub(crate) fn fetch(host: &str, weather: &Weather, time_wait: Duration) -> Conversation {
+/// Fetches the page as a client of that configuration, closes, and lets TIME-WAIT pass.
+pub(crate) fn fetch(host: &str, weather: &Weather, client: Config) -> Conversation {
     let mut network = Network::new();
-    let client = network.add_host(Config {
-        time_wait,
-        ..Network::host_config(2)
-    });
+    let client = network.add_host(client);
     let server = network.add_host(Network::host_config(1));
     let delay = if weather.delay.is_zero() { DELAY } else { weather.delay };
     network.link(
@@ -121,7 +118,7 @@ mod tests {
                 seed: u64::from(seed),
                 ..Weather::default()
             };
-            let talk = fetch("10.77.0.1", &weather, Duration::from_secs(60));
+            let talk = fetch("10.77.0.1", &weather, Network::host_config(2));
             if talk.failure.is_some() || !went_through(&talk.ours, State::TimeWait) {
                 continue; // three of ten packets lost is too much for some handshakes, and some goodbyes
             }
@@ -154,7 +151,7 @@ mod tests {
                 seed: u64::from(seed),
                 ..Weather::default()
             };
-            let talk = fetch("10.77.0.1", &weather, Duration::from_secs(60));
+            let talk = fetch("10.77.0.1", &weather, Network::host_config(2));
             if talk.failure.is_some() {
                 continue; // as above
             }

@@ -104,6 +104,31 @@ fn a_lost_fin_is_sent_again() {
     assert!(text.contains("sent again, 1 lost."), "{text}");
 }
 
+/// A knob is our stack's over either kind of link: without tail loss probes a lost FIN waits for its timeout.
+#[test]
+fn a_knob_of_our_stack() {
+    for more in [&["--in-memory"][..], &["--time-wait", "0.25"]] {
+        let knobs = ["--sysctl", "tcp_early_retrans=0", "--sysctl", "tcp_dsack=0"];
+        let demo = ["demo", "--weather", "drop=out:FIN#1"];
+        let output = ustcp(&[&demo[..], more, &knobs].concat());
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+        if text.starts_with("No TUN device can be had here: ") {
+            println!("over the link in memory: {}", text.lines().next().unwrap());
+        }
+        assert_in_order(
+            &text,
+            &[
+                "sysctl     tcp_early_retrans=0,tcp_dsack=0",
+                "│── FIN,ACK",
+                "retransmission timer",
+                "│─↻ FIN,ACK",
+            ],
+        );
+        assert!(!text.contains("loss probe timer"), "{text}");
+    }
+}
+
 #[test]
 fn a_lost_last_ack_makes_the_peer_repeat_its_fin_in_time_wait() {
     let output = ustcp(&["demo", "--in-memory", "--weather", "drop=out:ACK#3"]);
@@ -207,6 +232,7 @@ fn a_program_that_cannot_be_run_or_does_nothing_is_a_failure() {
 fn wrong_usage_is_exit_code_2_and_says_what_is_right() {
     for (arguments, says) in [
         (&["demo", "--weather", "rain=3%"][..], "no fault is called 'rain'"),
+        (&["demo", "--sysctl", "tcp_sack=2"], "tcp_sack takes 0 or 1"),
         (&["demo", "--time-wait", "0"], "give seconds from 0.001 to 3600"),
         (&["demo", "--in-memory", "--", "curl"], "cannot be used with"),
         (&["demo", "--in-memory", "--pcap", "x"], "cannot be used with"),
@@ -233,6 +259,7 @@ fn help_and_version() {
     let help = stdout(&ustcp(&["demo", "--help"]));
     for option in [
         "--time-wait <SECONDS>",
+        "--sysctl <NAME=VALUE>",
         "--weather <SPEC>",
         "--pcap <FILE>",
         "--in-memory",

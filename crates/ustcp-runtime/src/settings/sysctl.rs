@@ -30,7 +30,8 @@ impl Sysctls {
         self.0.is_empty()
     }
 
-    pub(crate) fn apply(&self, config: &mut Config) {
+    /// Sets them.
+    pub fn apply(&self, config: &mut Config) {
         for (name, value) in &self.0 {
             knobs::set(config, name, value).expect("a value that the knob has taken before");
         }
