@@ -21,7 +21,7 @@ Hook = Callable[[Packet], Union[bytes, bool, None]]
 _ONE_WAY = "delay=1ms"
 _SUBNET = "10.77.0."
 # Seconds of the real clock.
-_PATIENCE = 10.0
+_PATIENCE = 2.0
 # Packets that one host may hand out at one instant before it is held to be a loop.
 _FLOOD = 100_000
 _FATES = ("script", "chance", "full queue")
@@ -143,14 +143,15 @@ class Network:
 
     Code that blocks works as it is: of the threads of a network exactly one runs at a time, and when all wait the clock
     jumps to the next thing that happens. So a run depends on the seed and on nothing else. Inside the `with` statement
-    `socket.socket` of a host's threads makes sockets of that host, and `time`, `select` and `threading` go by the network.
+    `socket.socket` of a host's threads makes sockets of that host, and `time`, `select`, `threading` and `queue` go by the
+    network.
 
     Every two hosts are joined by a link of their own, each way with `weather` and draws of its own from `seed`.
     """
 
     def __init__(self, *, seed: int = 0, weather: str = _ONE_WAY, patience: float | None = _PATIENCE) -> None:
         """`ValueError` for weather that is malformed. `patience`: seconds of the real clock after which a task that waits at
-        a lock of the process, which no other can release, is `Stuck`; `None`: never."""
+        a lock that was made outside of the network, which no other can release, is `Stuck`; `None`: never."""
         self.seed = seed
         self.now_ns = 0
         self.hosts: dict[str, Host] = {}

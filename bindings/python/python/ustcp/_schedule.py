@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import concurrent.futures._base
+import contextlib
+import queue
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Optional, Protocol, cast
 
 _OURS = Path(__file__).parent
+_WAITS = (threading.__file__, queue.__file__, concurrent.futures._base.__file__)
+# Of our own threads, and never waited for in a network's time.
+_allocate_lock = cast(Any, threading)._allocate_lock
 # Turns at one instant before it is held to be a loop.
 _TURNS = 10_000
 # Seconds of the real clock that a task has to end in once the network is closed.
@@ -44,7 +50,9 @@ class Task:
         self.name = name
         self.ready: Optional[Callable[[], Any]] = None
         self.deadline: int | None = None
-        self.gate = threading.Semaphore(0)
+        self.is_at_lock = False
+        self.gate = _allocate_lock()
+        self.gate.acquire()
         self.ended = False
         self.woken = True
         self.result: Any = None
@@ -78,6 +86,16 @@ _this = _This()
 def current() -> Task | None:
     """The task that calls; `None` for a thread of no network."""
     return _this.task
+
+
+@contextlib.contextmanager
+def outside() -> Iterator[None]:
+    """What waits in here waits outside of the network's time."""
+    task, _this.task = _this.task, None
+    try:
+        yield
+    finally:
+        _this.task = task
 
 
 class Schedule:
@@ -127,10 +145,12 @@ class Schedule:
         if task.abandoned:
             return
         self.tasks.remove(task)
-        self._choose().gate.release()
+        chosen, _this.task = self._choose(), None
+        chosen.gate.release()
 
     def after(self, seconds: float | None) -> int | None:
-        return None if seconds is None else self._world.now + round(seconds * 1e9)
+        """When so many seconds have passed; never now, unless they are none."""
+        return None if seconds is None else self._world.now + max(round(seconds * 1e9), int(seconds > 0))
 
     def wait(self, ready: Callable[[], Any], deadline: int | None = None) -> bool:
         """Lets others run until `ready()`, or until the deadline: whether it is ready. `NetworkClosed` when the network
@@ -138,6 +158,8 @@ class Schedule:
         me = _this.task
         if me is None or me._schedule is not self:
             raise RuntimeError("only the tasks of a network can wait in its time: start them by Host.run")
+        if me.ready is not None:
+            raise RuntimeError("a hook, or a condition that is waited for, must not wait itself")
         if self._closing or me.abandoned:
             raise NetworkClosed
         me.ready, me.deadline = ready, deadline
@@ -152,6 +174,16 @@ class Schedule:
             error, me.error = me.error, None
             raise error
         return me.woken
+
+    def wait_for_lock(self, lock: Any, timeout: float | None) -> bool:
+        """Waits until the calling task has the lock: whether it has."""
+        me = _this.task
+        assert me is not None, "a task"
+        me.is_at_lock = True
+        try:
+            return self.wait(lambda: lock.acquire(False), self.after(timeout))
+        finally:
+            me.is_at_lock = False
 
     def _choose(self) -> Task:
         """The next to run. Where nobody ever will, or the world fails, it is the main task, with an error."""
@@ -207,6 +239,8 @@ class Schedule:
     def _stuck(self, following: int | None) -> Stuck:
         what = "nothing is left to happen" if following is None else f"{_TURNS} turns while time stood still"
         waiting = "".join(f"\n{task!r}{_place(task)}" for task in self.tasks)
+        if any(task.is_at_lock for task in self.tasks):
+            waiting += "\nOnly a task can end a wait at a lock, event or queue, no thread that was started outside of the network."
         return Stuck(f"{what} after {self._world.now / 1e9:.6f} s, and these wait:{waiting}")
 
     def _fail(self, error: Exception) -> Task:
@@ -216,7 +250,8 @@ class Schedule:
 
     def close(self, main: Task) -> None:
         """Ends the tasks that are left; the calling one is the main task."""
-        others = [task for task in self.tasks if task is not main]
+        # Those at locks last, when who holds these has given them up.
+        others = sorted((task for task in self.tasks if task is not main), key=lambda task: task.is_at_lock)
         self._closing = True
         self.tasks = [main]
         for task in others:
@@ -224,13 +259,14 @@ class Schedule:
             task.gate.release()
             # It comes back here when it has ended; a task that hangs outside of the network is left behind.
             if not main.gate.acquire(timeout=_FAREWELL):
+                task.abandoned = True
                 self.tasks.remove(task)
         _this.task = None
 
 
 def _place(task: Task) -> str:
-    """Where it waits: the innermost call that is neither ours nor of `threading`."""
+    """Where it waits: the innermost call that is neither ours nor of those that wait in the standard library."""
     frame = sys._current_frames().get((task.thread and task.thread.ident) or 0)
     calls = traceback.extract_stack(frame) if frame is not None else []
-    told = [call for call in calls if call.filename != threading.__file__ and Path(call.filename).parent != _OURS]
+    told = [call for call in calls if call.filename not in _WAITS and Path(call.filename).parent != _OURS]
     return f" in {told[-1].name}, {told[-1].filename}:{told[-1].lineno}: {told[-1].line}" if told else ""

@@ -1,4 +1,4 @@
-"""What blocks besides sockets, in a network's time: sleep and the clocks, select, poll, epoll, and threads.
+"""What blocks besides sockets, in a network's time: sleep and the clocks, select, poll, epoll; `_threads` has the rest.
 
 While a network is entered these names of the standard library ask whose thread calls. A task of a network gets that
 network's time and sockets; any other thread what it always got.
@@ -6,17 +6,18 @@ network's time and sockets; any other thread what it always got.
 
 from __future__ import annotations
 
+import queue
 import select
 import selectors
 import socket as _host
+import socketserver
 import threading
 import time
-from asyncio import base_events
 from collections.abc import Callable
 from typing import Any
 
+from . import _threads
 from ._schedule import Task, current
-from ._socket import here
 
 # Seconds since 1970 when a network begins: the first of January 2000, on every machine.
 EPOCH = 946_684_800
@@ -29,6 +30,8 @@ _CLOCKS: dict[str, Callable[[int], Any]] = {
     "perf_counter": lambda now: now / 1e9,
     "perf_counter_ns": lambda now: now,
 }
+# Where the standard library has `time.monotonic` by a name of its own, for the timeouts of its waits.
+_COPIES = ((threading, "_time"), (queue, "time"), (socketserver, "time"))
 _EVENTS = select.POLLIN | select.POLLPRI | select.POLLOUT | select.POLLRDHUP
 
 
@@ -153,79 +156,6 @@ def _select_in_turn(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = 
     return tuple(found)
 
 
-# ---- threads
-
-_start, _join = threading.Thread.start, threading.Thread.join
-
-
-def _start_in_turn(thread: threading.Thread) -> None:
-    """A thread that a task starts is a task of the same host."""
-    parent = current()
-    if parent is None or hasattr(thread, "_ustcp_task"):
-        return _start(thread)
-    schedule, run = parent._schedule, thread.run
-    task = Task(schedule, parent.network, parent.host, thread.name)
-    schedule.enter(task, thread)
-    stack = here.stack
-
-    def in_turn() -> None:
-        here.stack = stack
-        run()
-
-    def carried() -> None:
-        schedule.carry(task, in_turn)
-        if task.error is not None:
-            raise task.error  # threading.excepthook has it, as of any thread
-
-    thread.run = carried  # type: ignore[method-assign]
-    return _start(thread)
-
-
-def _join_in_turn(thread: threading.Thread, timeout: float | None = None) -> None:
-    task = getattr(thread, "_ustcp_task", None)
-    waiting = current()
-    if task is not None and waiting is not None and not task.ended:
-        waiting.network.wait(lambda: task.ended, timeout)
-        if not task.ended:
-            return
-        task.told = True
-    _join(thread, timeout)
-
-
-# ---- asyncio's threads
-
-_run_in_executor = base_events.BaseEventLoop.run_in_executor
-
-
-def _run_in_executor_in_turn(
-    loop: base_events.BaseEventLoop, executor: Any, function: Callable[..., Any], *arguments: Any
-) -> Any:
-    """The default executor of a task's loop, which resolves names and serves `asyncio.to_thread`, is one more task for
-    each call: threads that wait for work at a lock would never have their turn."""
-    if current() is None or executor is not None:
-        return _run_in_executor(loop, executor, function, *arguments)
-    future = loop.create_future()
-
-    def settle(result: Any, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
-
-    def work() -> None:
-        result, failure = None, None
-        try:
-            result = function(*arguments)
-        except Exception as error:
-            failure = error
-        loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=work, daemon=True).start()
-    return future
-
-
 # ---- names
 
 _getaddrinfo, _gethostbyname = _host.getaddrinfo, _host.gethostbyname
@@ -245,8 +175,10 @@ def _gethostbyname_in_turn(host: str) -> str:
 
 def _places() -> list[tuple[Any, str, Any]]:
     clocks: list[tuple[Any, str, Any]] = [(time, name, _clock(name)) for name in _CLOCKS]
+    copies: list[tuple[Any, str, Any]] = [(place, name, _clock("monotonic")) for place, name in _COPIES]
     return [
         *clocks,
+        *copies,
         (time, "sleep", _sleep_in_turn),
         (select, "select", _select_in_turn),
         (select, "poll", _poll_in_turn),
@@ -254,9 +186,7 @@ def _places() -> list[tuple[Any, str, Any]]:
         (selectors.PollSelector, "_selector_cls", staticmethod(_poll_in_turn)),
         (selectors.EpollSelector, "_selector_cls", _EpollInTurn),
         (selectors.SelectSelector, "_select", staticmethod(_select_in_turn)),
-        (threading.Thread, "start", _start_in_turn),
-        (threading.Thread, "join", _join_in_turn),
-        (base_events.BaseEventLoop, "run_in_executor", _run_in_executor_in_turn),
+        *_threads.places(),
         (_host, "getaddrinfo", _getaddrinfo_in_turn),
         (_host, "gethostbyname", _gethostbyname_in_turn),
     ]

@@ -1,7 +1,7 @@
 """Who looks, from outside of a network's time, whether the task that has the turn waits for what only another could do.
 
-Exactly one task runs. If it waits at a lock of the process (`threading.Lock`, `Event`, `queue.Queue`, a future), nobody else
-has a turn to release it, and the network's time stands still: that is an error, not a wait.
+Exactly one task runs. If it waits at a lock of the process, one that no task has made, nobody else has a turn to release it,
+and the network's time stands still: that is an error, not a wait.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Watchdog:
     def _tell(self, task: Task) -> None:
         error = Stuck(
             f"{task!r} waits at a lock, outside of the network's time, and no other task has a turn to release it:\n"
-            f"{_place(task)}"
+            f"{_place(task)}\nA lock or queue made by a task, inside of the network, is waited for in the network's time."
         )
         if task.host is not None:
             self._schedule.abandon(task, error)

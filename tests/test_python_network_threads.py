@@ -1,0 +1,327 @@
+"""Threads of `ustcp.Network`: what waits in `threading`, `queue` and `concurrent.futures`."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import concurrent.futures
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+import ustcp
+
+BEFORE = threading.Event(), threading.Condition(), queue.Queue()  # made by a module, long before any network
+
+
+@pytest.fixture
+def net():
+    with ustcp.Network(seed=1, patience=5) as network:
+        yield network
+
+
+def after(seconds: float, act: Callable[[], object]) -> None:
+    """In a thread of the caller's host."""
+    threading.Thread(target=lambda: (time.sleep(seconds), act())).start()
+
+
+# ---- a timeout passes in the network's time
+
+
+def queue_is_empty(made: queue.Queue | queue.SimpleQueue) -> bool:
+    with pytest.raises(queue.Empty):
+        made.get(timeout=30)
+    return False
+
+
+def future_is_late() -> bool:
+    with pytest.raises(concurrent.futures.TimeoutError):
+        concurrent.futures.Future().result(timeout=30)
+    return False
+
+
+def barrier_breaks() -> bool:
+    with pytest.raises(threading.BrokenBarrierError):
+        threading.Barrier(2).wait(30)
+    return False
+
+
+def condition(made: threading.Condition) -> bool:
+    with made:
+        return made.wait(30)
+
+
+def condition_of_a_predicate() -> bool:
+    made = threading.Condition()
+    with made:
+        return made.wait_for(lambda: False, 30)
+
+
+def held(made: threading.Lock | threading.RLock) -> bool:
+    thread = threading.Thread(target=lambda: made.acquire() and time.sleep(100) is None and made.release())
+    thread.start()
+    time.sleep(0)
+    return made.acquire(timeout=30)
+
+
+def thread_goes_on() -> bool:
+    thread = threading.Thread(target=time.sleep, args=(100,))
+    thread.start()
+    thread.join(30)
+    return not thread.is_alive()
+
+
+TIMEOUTS: dict[str, Callable[[], bool]] = {
+    "event": lambda: threading.Event().wait(30),
+    "event of before": lambda: BEFORE[0].wait(30),
+    "condition": lambda: condition(threading.Condition()),
+    "condition at a lock": lambda: condition(threading.Condition(threading.Lock())),
+    "condition of before": lambda: condition(BEFORE[1]),
+    "condition of a predicate": condition_of_a_predicate,
+    "semaphore": lambda: threading.Semaphore(0).acquire(timeout=30),
+    "barrier": barrier_breaks,
+    "lock": lambda: held(threading.Lock()),
+    "rlock": lambda: held(threading.RLock()),
+    "queue": lambda: queue_is_empty(queue.Queue()),
+    "priority queue": lambda: queue_is_empty(queue.PriorityQueue()),
+    "queue of before": lambda: queue_is_empty(BEFORE[2]),
+    "simple queue": lambda: queue_is_empty(queue.SimpleQueue()),
+    "future": future_is_late,
+    "thread": thread_goes_on,
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("who", ["a task", "the main task"])
+@pytest.mark.parametrize("what", TIMEOUTS)
+def test_a_timeout_passes_in_the_networks_time(net, what, who):
+    host = net.host("host")
+    assert (host.run(TIMEOUTS[what]).join() if who == "a task" else TIMEOUTS[what]()) is False
+    assert net.now == pytest.approx(30, abs=1e-6)
+
+
+# ---- what another task does ends the wait
+
+
+def test_events_conditions_and_semaphores_wake_who_waits(net):
+    event, changed, semaphore, word = threading.Event(), threading.Condition(), threading.Semaphore(0), []
+
+    def change():
+        with changed:
+            word.append("changed")
+            changed.notify_all()
+
+    after(5, event.set)
+    assert event.wait() and net.now == 5
+    after(5, change)
+    with changed:
+        assert changed.wait_for(lambda: word, 60) and net.now == 10
+    after(5, semaphore.release)
+    assert semaphore.acquire() and net.now == 15
+    after(5, BEFORE[0].set)
+    assert BEFORE[0].wait(60) and net.now == 20
+    BEFORE[0].clear()
+
+
+def test_a_lock_is_had_in_the_order_of_asking(net):
+    lock, order = threading.Lock(), []
+
+    def work(name: str) -> None:
+        with lock:
+            time.sleep(1)
+            order.append((name, net.now))
+
+    host = net.host("host")
+    tasks = [host.run(work, name) for name in "abc"]
+    for task in tasks:
+        task.join()
+    assert order == [("a", 1), ("b", 2), ("c", 3)] and not lock.locked()
+
+
+def test_a_reentrant_lock_is_its_owners(net):
+    lock, order = threading.RLock(), []
+
+    def work() -> None:
+        with lock:
+            order.append(net.now)
+
+    with lock, lock:
+        thread = threading.Thread(target=work)
+        thread.start()
+        time.sleep(2)
+    thread.join()
+    assert order == [2]
+    with pytest.raises(RuntimeError):
+        lock.release()
+
+
+def test_a_timer_goes_off_and_a_barrier_opens(net):
+    told: list[float] = []
+    timer = threading.Timer(7, lambda: told.append(net.now))
+    timer.start()
+    never = threading.Timer(8, lambda: told.append(-1))
+    never.start()
+    never.cancel()
+    barrier = threading.Barrier(3)
+    for seconds in (1, 2):
+        after(seconds, barrier.wait)
+    barrier.wait(60)
+    assert net.now == 2
+    timer.join()
+    never.join()
+    assert told == [7] and net.now == 7
+
+
+def test_a_queue_of_one_place_paces_who_fills_it(net):
+    jobs: queue.Queue[int] = queue.Queue(1)
+
+    def work() -> None:
+        for _ in range(3):
+            jobs.get()
+            time.sleep(10)
+            jobs.task_done()
+
+    net.host("host").run(work)
+    for number in range(3):
+        jobs.put(number)
+    assert net.now == 10
+    with pytest.raises(queue.Full):
+        jobs.put(3, timeout=2) or jobs.put(4, timeout=2)
+    jobs.get()
+    jobs.task_done()
+    jobs.join()
+    assert net.now == 20
+
+
+# ---- pools
+
+
+def serve(server: ustcp.Host) -> None:
+    def answer(sock: socket.socket) -> None:
+        with sock:
+            time.sleep(int(sock.recv(10)))
+            sock.sendall(b"done")
+
+    def listen() -> None:
+        with server.create_server(("", 80)) as listener:
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],)).start()
+
+    server.run(listen)
+
+
+def ask(seconds: int) -> tuple[int, bytes]:
+    with socket.create_connection(("server", 80)) as sock:
+        sock.sendall(b"%d" % seconds)
+        return seconds, sock.recv(10)
+
+
+@pytest.mark.timeout(30)
+def test_a_pool_of_threads_has_sockets_of_the_host(net):
+    client, server = net.host("client"), net.host("server")
+    serve(server)
+    with client, concurrent.futures.ThreadPoolExecutor(3) as pool:
+        futures = [pool.submit(ask, seconds) for seconds in (30, 10, 20)]
+        done = [future.result() for future in concurrent.futures.as_completed(futures, timeout=60)]
+    assert done == [(10, b"done"), (20, b"done"), (30, b"done")]
+    assert net.now == pytest.approx(30, abs=0.1)
+    with client, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        late = pool.submit(ask, 100)
+        with pytest.raises(concurrent.futures.TimeoutError):
+            late.result(timeout=5)
+        assert concurrent.futures.wait([late], timeout=5).not_done == {late}
+
+
+@pytest.mark.timeout(30)
+def test_an_executor_of_asyncio_and_a_future_from_another_thread(net):
+    host = net.host("host")
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            await asyncio.gather(*(loop.run_in_executor(pool, time.sleep, 5) for _ in range(3)))
+        threading.Thread(target=from_outside, args=(loop,)).start()
+        await asyncio.sleep(10)
+        return net.now
+
+    def from_outside(loop: asyncio.AbstractEventLoop) -> None:
+        told.append(asyncio.run_coroutine_threadsafe(asyncio.sleep(3, "slept"), loop).result(60))
+        told.append(net.now)
+
+    told: list[object] = []
+    assert host.run(lambda: asyncio.run(main())).join() == 15
+    assert told == ["slept", 8]
+
+
+# ---- what cannot be waited for
+
+
+def test_what_no_task_will_release_is_told_at_once(net):
+    lock = threading.Lock()
+    lock.acquire()
+    with pytest.raises(ustcp.Stuck, match=r"nothing is left to happen after 0\.000000 s(.|\n)*main.*: lock\.acquire\(\)"):
+        lock.acquire()
+    with pytest.raises(ustcp.Stuck, match=r"test_python_network_threads.py:\d+: queue\.Queue\(\)\.get\(\)"):
+        queue.Queue().get()
+
+
+@pytest.mark.timeout(30)
+def test_a_lock_of_before_that_a_task_holds_while_it_waits_is_told_with_the_cure():
+    lock = threading.Lock()
+    with ustcp.Network(patience=0.2) as net:
+        host = net.host("host")
+
+        def hold() -> None:
+            with lock:
+                time.sleep(1)
+
+        host.run(hold)
+        with pytest.raises(ustcp.Stuck, match="made by a task"):
+            host.run(lock.acquire).join()
+
+
+def test_a_condition_that_is_waited_for_must_not_wait(net):
+    with pytest.raises(RuntimeError, match="must not wait"):
+        net.wait(lambda: time.sleep(1))
+
+
+def test_what_a_task_made_works_without_the_network_and_for_other_threads():
+    with ustcp.Network() as net:
+        lock, event, jobs, simple = threading.Lock(), threading.Event(), queue.Queue(), queue.SimpleQueue()
+        reentrant = threading.RLock()
+        done = _thread.allocate_lock()
+        done.acquire()
+        _thread.start_new_thread(lambda: (event.set(), done.release()), ())
+        done.acquire()
+        assert event.wait(60) and net.now == 0
+    with lock, reentrant, reentrant:
+        assert not lock.acquire(False) and not lock.acquire(timeout=0.001) and lock.locked()
+    thread = threading.Thread(target=lambda: (jobs.put(7), simple.put(8)))
+    thread.start()
+    assert (jobs.get(timeout=30), simple.get(timeout=30)) == (7, 8)
+    for wrong in (lambda: lock.acquire(False, 1), lambda: lock.acquire(True, -2), lock.release):
+        with pytest.raises((ValueError, RuntimeError)):
+            wrong()
+
+
+def test_who_waits_for_a_lock_is_ended_with_the_network(monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", lambda hook: told.append(hook.exc_value))
+    with ustcp.Network() as net:
+        host, changed = net.host("host"), threading.Condition()
+
+        def wait() -> None:
+            with changed:
+                changed.wait()
+
+        def hold() -> None:
+            with changed, host.create_server(("", 80)) as listener:
+                listener.accept()
+
+        for task in (wait, hold, wait):
+            host.run(task)
+        net.sleep(1)
+    assert told == []
