@@ -1,11 +1,13 @@
-"""Threads of `ustcp.Network`: what waits in `threading`, `queue` and `concurrent.futures`."""
+"""Threads of `ustcp.Network`: what waits in `threading`, `queue` and `concurrent.futures`, and loops on the clock."""
 
 from __future__ import annotations
 
 import _thread
 import asyncio
 import concurrent.futures
+import multiprocessing.pool
 import queue
+import select
 import socket
 import threading
 import time
@@ -236,6 +238,17 @@ def test_a_pool_of_threads_has_sockets_of_the_host(net):
 
 
 @pytest.mark.timeout(30)
+def test_a_pool_of_multiprocessing_has_them_too(net):
+    client, server = net.host("client"), net.host("server")
+    serve(server)
+    with client, multiprocessing.pool.ThreadPool(2) as pool:
+        assert pool.map(ask, (10, 10)) == [(10, b"done")] * 2
+        with pytest.raises(multiprocessing.TimeoutError):
+            pool.apply_async(ask, (100,)).get(timeout=5)
+    assert 15 < net.now < 16
+
+
+@pytest.mark.timeout(30)
 def test_an_executor_of_asyncio_and_a_future_from_another_thread(net):
     host = net.host("host")
 
@@ -325,3 +338,78 @@ def test_who_waits_for_a_lock_is_ended_with_the_network(monkeypatch):
             host.run(task)
         net.sleep(1)
     assert told == []
+
+
+# ---- loops on the clock
+
+
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("what", ["monotonic", "time", "perf_counter_ns"])
+def test_a_loop_on_the_clock_ends(net, what):
+    look = {"monotonic": time.monotonic, "time": time.time, "perf_counter_ns": lambda: time.perf_counter_ns() / 1e9}[what]
+    end = look() + 5
+    while look() < end:
+        pass
+    assert net.now == pytest.approx(5, abs=0.01)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "ask",
+    [lambda net: net.now, lambda net: time.sleep(0), lambda net: select.select([], [], [], 0), lambda net: net.wait(bool, 0)],
+)
+def test_so_does_one_that_asks_without_a_wait(net, ask):
+    host, over = net.host("host"), []
+    host.run(lambda: (time.sleep(1), over.append(True)))
+    while not over:
+        ask(net)
+    assert net.now == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.timeout(60)
+def test_a_loop_that_polls_a_socket_until_a_deadline_has_its_answer(net):
+    client, server = net.host("client"), net.host("server")
+    serve(server)
+    with client.create_connection(("server", 80)) as sock:
+        sock.sendall(b"2")
+        sock.setblocking(False)
+        deadline, answer = time.monotonic() + 10, b""
+        while time.monotonic() < deadline and not answer:
+            try:
+                answer = sock.recv(10)
+            except BlockingIOError:
+                pass
+    assert answer == b"done" and 2 < net.now < 2.1
+
+
+@pytest.mark.timeout(60)
+def test_asyncio_that_never_rests_lets_time_pass(net):
+    over: list[bool] = []
+
+    async def spin() -> None:
+        while not over:
+            await asyncio.sleep(0)
+
+    net.host("host").run(lambda: (time.sleep(1), over.append(True)))
+    net.host("other").run(lambda: asyncio.run(spin())).join()
+    assert net.now == pytest.approx(1, abs=0.01)
+
+
+def test_a_few_looks_cost_no_time_and_a_wait_has_them_forgotten(net):
+    for _ in range(20):
+        for _ in range(90):
+            time.monotonic()
+        time.sleep(1)
+    assert net.now == 20
+    with pytest.raises(TimeoutError):
+        net.host("host").run(time.sleep, 10).join(1e-12)
+    assert net.now == pytest.approx(20, abs=1e-8)
+
+
+def test_who_looks_without_end_is_ended_with_the_network():
+    with ustcp.Network() as net:
+        net.host("host").run(lambda: [None for _ in iter(time.monotonic, -1)])
+        net.sleep(1)
+    assert net.now == 1

@@ -189,6 +189,7 @@ class Network:
     @property
     def now(self) -> float:
         """The time, in seconds since the network began."""
+        self._schedule.look()
         return self.now_ns / 1e9
 
     def sleep(self, seconds: float) -> None:

@@ -18,6 +18,8 @@ _WAITS = (threading.__file__, queue.__file__, concurrent.futures._base.__file__)
 _allocate_lock = cast(Any, threading)._allocate_lock
 # Turns at one instant before it is held to be a loop.
 _TURNS = 10_000
+# Looks in a row, which change nothing, that take a millisecond.
+_LOOKS, _MILLISECOND = 100, 1_000_000
 # Seconds of the real clock that a task has to end in once the network is closed.
 _FAREWELL = 5.0
 
@@ -50,6 +52,7 @@ class Task:
         self.name = name
         self.ready: Optional[Callable[[], Any]] = None
         self.deadline: int | None = None
+        self.looks = 0
         self.is_at_lock = False
         self.gate = _allocate_lock()
         self.gate.acquire()
@@ -160,6 +163,10 @@ class Schedule:
             raise RuntimeError("only the tasks of a network can wait in its time: start them by Host.run")
         if me.ready is not None:
             raise RuntimeError("a hook, or a condition that is waited for, must not wait itself")
+        if deadline is not None and deadline <= self._world.now:
+            self.look()
+        else:
+            me.looks = 0
         if self._closing or me.abandoned:
             raise NetworkClosed
         me.ready, me.deadline = ready, deadline
@@ -184,6 +191,16 @@ class Schedule:
             return self.wait(lambda: lock.acquire(False), self.after(timeout))
         finally:
             me.is_at_lock = False
+
+    def look(self) -> None:
+        """The calling task looks at the clock, or asks without a wait. Time stands still while a task runs, so one that
+        does nothing else would never see it go on: many looks in a row take time."""
+        me = _this.task
+        if me is None or me._schedule is not self or me.ready is not None or me.ended:
+            return
+        me.looks += 1
+        if me.looks >= _LOOKS:
+            self.wait(lambda: False, self._world.now + _MILLISECOND)
 
     def _choose(self) -> Task:
         """The next to run. Where nobody ever will, or the world fails, it is the main task, with an error."""

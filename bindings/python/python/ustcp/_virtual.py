@@ -40,7 +40,10 @@ def _clock(name: str) -> Callable[[], Any]:
 
     def clock() -> Any:
         task = current()
-        return native() if task is None else ours(task.network.now_ns)
+        if task is None:
+            return native()
+        task._schedule.look()
+        return ours(task.network.now_ns)
 
     return clock
 
@@ -71,6 +74,13 @@ def _state_of(task: Task, fd: int, events: int) -> int:
     native = _native_poll()
     native.register(fd, events & _EVENTS)
     return sum(mask for _, mask in native.poll(0))
+
+
+def _wait(task: Task, look: Callable[[], bool], seconds: float | None) -> None:
+    if seconds == 0:
+        task._schedule.look()
+    else:
+        task.network.wait(look, seconds)
 
 
 def _number(place: Any) -> int:
@@ -107,8 +117,8 @@ class _Poll:
             return bool(found)
 
         seconds = None if timeout is None or timeout < 0 else timeout * self._unit
-        if not look() and seconds != 0:
-            task.network.wait(look, seconds)
+        if not look():
+            _wait(task, look, seconds)
         return found if maxevents < 0 else found[:maxevents]
 
     def fileno(self) -> int:
@@ -151,8 +161,8 @@ def _select_in_turn(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = 
             found[which] = [place for place in places if _state_of(task, _number(place), mask) & mask]
         return any(found)
 
-    if not look() and timeout != 0:
-        task.network.wait(look, timeout)
+    if not look():
+        _wait(task, look, timeout)
     return tuple(found)
 
 
