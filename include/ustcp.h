@@ -1009,8 +1009,8 @@ int ustcp_stack_event(struct ustcp_stack *stack, struct ustcp_event *event);
 const char *ustcp_state_name(int state);
 
 /**
- * Makes a TCP socket on a stack; socket(2). Its number is 0 or more, means something on this stack only, and is used
- * again only after some 2^31 others. No socket of a stack ever waits: `SOCK_NONBLOCK` is taken without effect.
+ * Makes a TCP socket on a stack; socket(2). Its number is 2^30 or more, means something on this stack only, and is used
+ * again only after some 2^30 others. No socket of a stack ever waits: `SOCK_NONBLOCK` is taken without effect.
  *
  * What holds for all functions of sockets of a stack. Arguments are those of the namesake, after `stack`. Calls happen
  * at the time that `ustcp_stack_advance` or `ustcp_stack_input` was given last. `errno` is not touched, and no signal

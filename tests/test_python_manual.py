@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import struct
@@ -284,3 +285,36 @@ def test_a_socket_that_is_opened_again_closes_what_it_was():
         with ustcp.socket(stack=stack) as other:
             other.bind(("10.77.0.2", 80))
             other.listen()
+
+
+def test_a_number_is_never_that_of_a_descriptor():
+    """Or who writes to "the socket's descriptor" would write to standard output."""
+    stack = ustcp.ManualStack(seed=1, address="10.0.0.1/24")
+    for _ in range(3):
+        with stack.socket() as sock, pytest.raises(OSError) as none:
+            os.fstat(sock.fileno())
+        assert none.value.errno == errno.EBADF
+    with stack.socket() as sock:
+        sock.bind(("", 80))
+        number = sock.detach()
+        with ustcp.socket(fileno=number, stack=stack) as again:
+            assert again.fileno() == number and again.getsockname() == ("0.0.0.0", 80)
+
+
+@pytest.mark.parametrize("host", [b"10.0.0.1", bytearray(b"10.0.0.1"), "10.0.0.1"])
+def test_a_host_is_text_or_bytes(host):
+    with ustcp.ManualStack(seed=1, address="10.0.0.1/24").socket() as sock:
+        sock.bind((host, 80))
+        assert sock.getsockname() == ("10.0.0.1", 80)
+        with pytest.raises(UnicodeError):
+            sock.connect((b"\xff", 80))
+
+
+def test_a_timeout_is_rounded_up():
+    with ustcp.ManualStack(seed=1).socket() as sock:
+        for seconds in (1e-10, 5e-324):
+            sock.settimeout(seconds)
+            assert sock.getblocking() and sock.gettimeout() == 1e-9
+        for seconds in (0, 0.0, -0.0):
+            sock.settimeout(seconds)
+            assert not sock.getblocking() and sock.gettimeout() == 0

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyByteArray, PyBytes, PyTuple};
 use ustcp_runtime::Family;
 
 /// `(host, port)`, and for IPv6 also flow information and scope, which are not looked at: the stack labels its flows
@@ -27,13 +27,21 @@ pub(crate) fn from_python(family: Family, address: &Bound<'_, PyAny>) -> PyResul
             Family::V6 => "address must be a tuple (host, port[, flowinfo[, scope_id]])",
         }));
     }
-    let host = tuple.get_item(0)?.extract::<String>()?;
+    let host = host_of(&tuple.get_item(0)?)?;
     let port = tuple.get_item(1)?.extract::<i64>()?;
     let port = u16::try_from(port).map_err(|_| PyOverflowError::new_err("port must be 0-65535"))?;
     for number in tuple.iter().skip(2) {
         number.extract::<u32>()?;
     }
     Ok(SocketAddr::new(resolve(address.py(), family, &host)?, port))
+}
+
+/// A host as `str`, `bytes` or `bytearray`.
+fn host_of(host: &Bound<'_, PyAny>) -> PyResult<String> {
+    if host.is_instance_of::<PyBytes>() || host.is_instance_of::<PyByteArray>() {
+        return host.call_method1("decode", ("ascii",))?.extract();
+    }
+    host.extract()
 }
 
 /// The tuple of an address.

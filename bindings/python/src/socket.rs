@@ -317,10 +317,12 @@ impl Socket {
                 return Err(PyValueError::new_err("Invalid value NaN (not a number)"));
             }
             Some(seconds) if seconds < 0.0 => return Err(PyValueError::new_err("Timeout value out of range")),
-            Some(seconds) => Some(
-                Duration::try_from_secs_f64(seconds)
-                    .map_err(|_| PyOverflowError::new_err("timeout doesn't fit into C timeval"))?,
-            ),
+            Some(seconds) => {
+                let timeout = Duration::try_from_secs_f64(seconds)
+                    .map_err(|_| PyOverflowError::new_err("timeout doesn't fit into C timeval"))?;
+                // Rounded up: what is no zero does not make it non-blocking.
+                Some(timeout.max(Duration::from_nanos(u64::from(seconds > 0.0))))
+            }
         };
         self.set_timeout(timeout)
     }

@@ -12,8 +12,8 @@ use crate::ancillary::Source;
 use crate::stack_table::{on, ustcp_stack};
 use crate::{control, memory, message, options, socket, transfer};
 
-/// Makes a TCP socket on a stack; socket(2). Its number is 0 or more, means something on this stack only, and is used
-/// again only after some 2^31 others. No socket of a stack ever waits: `SOCK_NONBLOCK` is taken without effect.
+/// Makes a TCP socket on a stack; socket(2). Its number is 2^30 or more, means something on this stack only, and is used
+/// again only after some 2^30 others. No socket of a stack ever waits: `SOCK_NONBLOCK` is taken without effect.
 ///
 /// What holds for all functions of sockets of a stack. Arguments are those of the namesake, after `stack`. Calls happen
 /// at the time that `ustcp_stack_advance` or `ustcp_stack_input` was given last. `errno` is not touched, and no signal

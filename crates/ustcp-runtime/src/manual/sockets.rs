@@ -7,9 +7,11 @@ use ustcp_proto::{Family, Readiness, SocketId};
 
 use crate::Errno;
 
-/// Names a socket of one stack, from 0 on; what a descriptor is to the system. A number is used again only after all
-/// others were.
+/// Names a socket of one stack; what a descriptor is to the system. A number is used again only after all others were.
 pub type Handle = i32;
+
+/// Above what the system gives, so that a socket's number is never taken for a descriptor, standard input for one.
+const FIRST: Handle = 1 << 30;
 
 /// A socket as its stack's owner knows it.
 #[derive(Debug)]
@@ -23,11 +25,20 @@ pub(super) struct Entry {
     shown: Option<Readiness>,
 }
 
-#[derive(Default)]
 pub(super) struct Sockets {
     entries: HashMap<Handle, Entry>,
     handles: HashMap<SocketId, Handle>,
     next: Handle,
+}
+
+impl Default for Sockets {
+    fn default() -> Sockets {
+        Sockets {
+            entries: HashMap::new(),
+            handles: HashMap::new(),
+            next: FIRST,
+        }
+    }
 }
 
 impl Sockets {
@@ -52,7 +63,7 @@ impl Sockets {
     fn unused(&mut self) -> Option<Handle> {
         for _ in 0..=self.entries.len() {
             let handle = self.next;
-            self.next = handle.checked_add(1).unwrap_or(0);
+            self.next = handle.checked_add(1).unwrap_or(FIRST);
             if !self.entries.contains_key(&handle) {
                 return Some(handle);
             }
@@ -96,13 +107,13 @@ mod tests {
         let mut stack = Stack::new(Config::default());
         let mut sockets = Sockets::default();
         let mut make = |sockets: &mut Sockets| sockets.insert(stack.socket(Family::V4).unwrap(), Family::V4).unwrap();
-        assert_eq!(make(&mut sockets), 0);
-        assert_eq!(make(&mut sockets), 1);
-        sockets.remove(1).unwrap();
-        assert_eq!(make(&mut sockets), 2);
-        assert_eq!(sockets.remove(1), Err(Errno(libc::EBADF)));
+        assert_eq!(make(&mut sockets), FIRST);
+        assert_eq!(make(&mut sockets), FIRST + 1);
+        sockets.remove(FIRST + 1).unwrap();
+        assert_eq!(make(&mut sockets), FIRST + 2);
+        assert_eq!(sockets.remove(FIRST + 1), Err(Errno(libc::EBADF)));
         sockets.next = Handle::MAX;
         assert_eq!(make(&mut sockets), Handle::MAX);
-        assert_eq!(make(&mut sockets), 1, "0 is in use");
+        assert_eq!(make(&mut sockets), FIRST + 1, "the first is in use");
     }
 }
