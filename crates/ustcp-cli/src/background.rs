@@ -1,7 +1,7 @@
 //! Engines in the background: processes of their own, in a session of their own, that hold nothing of who started them.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 
@@ -13,6 +13,9 @@ use crate::handshake::{self, NotStarted};
 use crate::options::EngineOptions;
 use crate::sys;
 
+/// Bytes of a log beyond which the next engine begins a new one, and keeps this as `log.old`.
+const LOG_MAX: u64 = 256 << 10;
+
 /// Starts an engine, and returns when it is ready or has said why not. What it has to say besides goes to its `log`, and
 /// until it is ready to our standard error as well.
 pub(crate) fn start(place: &Place, options: &EngineOptions, lifetime: Lifetime) -> Result<(), NotStarted> {
@@ -22,7 +25,7 @@ pub(crate) fn start(place: &Place, options: &EngineOptions, lifetime: Lifetime) 
         message: at(error),
     };
     place.create(control::uid()).map_err(|error| unusable(&error))?;
-    let log = log(place).map_err(|error| unusable(&error))?;
+    let (log, before) = log(place).map_err(|error| unusable(&error))?;
     let (reader, writer) = io::pipe()?;
     let mut command = command(place, options, lifetime);
     command.arg("--away").stdin(Stdio::null()).stdout(writer).stderr(log);
@@ -30,7 +33,7 @@ pub(crate) fn start(place: &Place, options: &EngineOptions, lifetime: Lifetime) 
     command.status()?;
     drop(command); // and with it the pipe's end, which would keep it open
     let outcome = handshake::hear(reader);
-    if let Ok(said) = fs::read(place.file("log")) {
+    if let Ok(said) = said_since(place, before) {
         let _ = io::stderr().write_all(&said); // nobody is there to be told otherwise
     }
     outcome
@@ -58,15 +61,27 @@ pub(crate) fn go_away(body: impl FnOnce() -> u8) -> io::Result<()> {
     sys::fork(in_session).map(drop)
 }
 
-/// Standard error of the engine, empty.
-fn log(place: &Place) -> io::Result<File> {
+/// Standard error of the engine, and how many bytes those before it have said there: why they died, perhaps.
+fn log(place: &Place) -> io::Result<(File, u64)> {
+    let path = place.file("log");
+    if fs::symlink_metadata(&path).is_ok_and(|log| log.len() > LOG_MAX) {
+        fs::rename(&path, place.file("log.old"))?;
+    }
     let mut options = File::options();
     options
         .append(true)
         .create(true)
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW);
-    let log = options.open(place.file("log"))?;
-    log.set_len(0)?;
-    Ok(log)
+    let log = options.open(path)?;
+    let before = log.metadata()?.len();
+    Ok((log, before))
+}
+
+fn said_since(place: &Place, before: u64) -> io::Result<Vec<u8>> {
+    let mut log = File::open(place.file("log"))?;
+    log.seek(SeekFrom::Start(before))?;
+    let mut said = Vec::new();
+    log.read_to_end(&mut said)?;
+    Ok(said)
 }
