@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -107,7 +108,7 @@ def pid(host: Host) -> int:
     return int((host.directory / "engine/engine").read_text().split()[4])
 
 
-def test_after_both_are_killed_down_takes_it_back(host: Host) -> None:
+def kill_both(host: Host) -> None:
     with host.popen("up", "--nat") as guard:
         assert "is up" in guard.stderr.readline()
         engine = pid(host)
@@ -116,11 +117,29 @@ def test_after_both_are_killed_down_takes_it_back(host: Host) -> None:
         os.kill(engine, signal.SIGKILL)
     host.wait_for_end()
     assert forwards(host) and masquerades(host)
+
+
+def test_after_both_are_killed_down_takes_it_back(host: Host) -> None:
+    kill_both(host)
     done = host.ustcp("down")
     assert (done.returncode, done.stderr) == (
         0,
         "ustcp: no engine was up; the forwarding that it left behind is taken back\n",
     )
+    assert is_clean(host)
+
+
+def test_down_waits_for_who_takes_it_back_whatever_process_that_is(host: Host) -> None:
+    """The lock of the note is what it waits for: the number of a process that is gone may be another's by now."""
+    kill_both(host)
+    with (host.directory / "engine/nat").open() as note:
+        fcntl.flock(note, fcntl.LOCK_EX)
+        down = host.popen("down")
+        waits = f"-> FLOCK  ADVISORY  WRITE {down.pid} "
+        wait_until(lambda: waits in Path("/proc/locks").read_text())
+        assert down.poll() is None and masquerades(host)
+    assert down.wait(30) == 0
+    down.communicate()
     assert is_clean(host)
 
 

@@ -1,18 +1,16 @@
 //! `--nat`: this host forwards the stack's packets and masquerades them, and takes both back.
 //!
-//! What was changed stands in the engine's directory, in the file `nat`: whoever finds it there without an engine takes it
-//! back too, after a crash.
+//! What was changed stands in the engine's directory, in the file `nat`, which who takes it back holds locked: whoever finds
+//! it there unlocked takes it back too, after a crash.
 
 mod guard;
 mod rules;
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use ustcp_client::place::Place;
 use ustcp_proto::Cidr;
@@ -33,12 +31,11 @@ struct Record {
     rules: Rules,
     /// Forwarding was off, and nobody else wants it on.
     forwarding_was_off: bool,
-    /// The process that takes it back.
-    guard: u32,
 }
 
-/// Sets it up. An engine's own device must be told before: the rules name it.
-fn set_up(place: &Place, settings: &Settings) -> Result<(), Failure> {
+/// Sets it up. An engine's own device must be told before: the rules name it. As long as what is returned is open, nobody
+/// else takes it back.
+fn set_up(place: &Place, settings: &Settings) -> Result<File, Failure> {
     let networks: Vec<_> = settings
         .addresses
         .iter()
@@ -51,26 +48,28 @@ fn set_up(place: &Place, settings: &Settings) -> Result<(), Failure> {
     let record = Record {
         rules: Rules::new(&settings.tun, networks)?,
         forwarding_was_off: forwarding()?.trim() == "0",
-        guard: std::process::id(),
     };
     // First the note, then the deed: what is killed between the two leaves too much to take back and not too little.
     let text = serde_json::to_string(&record).map_err(io::Error::from)?;
-    fs::write(file(place), text)?;
+    let mut note = File::create(file(place))?;
+    note.lock()?;
+    note.write_all(text.as_bytes())?;
     let done = fs::write(FORWARDING, "1").map_err(|error| Failure::new(format!("{FORWARDING}: {error}")));
     done.and_then(|()| record.rules.add()).inspect_err(|_| {
         let _ = take_back(place); // the first failure is the one to tell
-    })
+    })?;
+    Ok(note)
 }
 
-/// Takes back what the file says. Whether there was one.
-fn take_back(place: &Place) -> Result<bool, Failure> {
-    let Some(record) = record(place)? else { return Ok(false) };
+/// Takes back what the file says, if there is one.
+fn take_back(place: &Place) -> Result<(), Failure> {
+    let Some(record) = record(place)? else { return Ok(()) };
     record.rules.remove()?;
     fs::remove_file(file(place))?;
     if record.forwarding_was_off && !hand_over(place)? {
         fs::write(FORWARDING, "0")?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Another engine of this user that wants forwarding takes over that it was off before all of them.
@@ -119,6 +118,7 @@ fn file(place: &Place) -> PathBuf {
 
 fn record(place: &Place) -> io::Result<Option<Record>> {
     match fs::read_to_string(file(place)) {
+        Ok(text) if text.is_empty() => Ok(None), // killed before it was written, and so before the deed
         Ok(text) => Ok(Some(serde_json::from_str(&text)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -128,11 +128,12 @@ fn record(place: &Place) -> io::Result<Option<Record>> {
 /// After an engine's end: waits for whoever takes it back, and does so itself where that was killed. Whether there was
 /// anything.
 pub(crate) fn ensure_taken_back(place: &Place) -> Result<bool, Failure> {
-    let Some(record) = record(place)? else { return Ok(false) };
-    let guard = Pid::from_raw(record.guard.cast_signed());
-    if let Some(Ok(guard)) = guard.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-        poll(&mut [PollFd::new(&guard, PollFlags::IN)], None).map_err(io::Error::from)?;
-    }
+    let note = match File::open(file(place)) {
+        Ok(note) => note,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    note.lock()?;
     take_back(place)?;
     Ok(true)
 }

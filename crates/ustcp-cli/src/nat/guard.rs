@@ -1,5 +1,6 @@
 //! Who takes it back: a process beside the engine, which gives up its rights once its device is open.
 
+use std::fs::File;
 use std::io;
 use std::process::Stdio;
 
@@ -31,7 +32,7 @@ pub(crate) fn serve(
         }
     };
     match &started {
-        Ok(()) => ready(Ok(())),
+        Ok(_) => ready(Ok(())),
         Err(why) => {
             ready(Err(why));
             sys::send(engine, libc::SIGTERM);
@@ -39,16 +40,16 @@ pub(crate) fn serve(
     }
     watch(engine, &signals)?;
     super::take_back(place)?;
-    started.map_err(Failure::from)
+    started.map(drop).map_err(Failure::from)
 }
 
-/// The engine, and whether there is forwarding for it.
+/// The engine, and the note of the forwarding that there is for it.
 fn start(
     place: &Place,
     options: &EngineOptions,
     lifetime: Lifetime,
     signals: &Signals,
-) -> Result<(Pid, Result<(), NotStarted>), NotStarted> {
+) -> Result<(Pid, Result<File, NotStarted>), NotStarted> {
     let settings = options.settings()?;
     let (reader, writer) = io::pipe()?;
     let mut command = background::command(place, &options.forwarded(super::everything(&settings)), lifetime);
@@ -60,8 +61,9 @@ fn start(
         watch(engine, signals)?;
         return Err(why);
     }
-    // The place is ours now, and so is what an engine before us may have left there.
-    let set_up = super::take_back(place).and_then(|_| super::set_up(place, &settings));
+    // The place is ours now, and so is what an engine before us may have left there. Whoever takes that back just now is
+    // waited for.
+    let set_up = super::ensure_taken_back(place).and_then(|_| super::set_up(place, &settings));
     Ok((engine, set_up.map_err(NotStarted::from)))
 }
 
