@@ -26,7 +26,6 @@ def line(sock: socket.socket, **more: object) -> dict:
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
     is_listener = state(sock) == "LISTEN"
     return {
-        "socket": 1,
         "run": 0,
         "place": "ustcp",
         "family": 6 if sock.family == socket.AF_INET6 else 4,

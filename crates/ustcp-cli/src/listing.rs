@@ -128,7 +128,7 @@ mod tests {
             panic!("not an engine")
         };
         assert_eq!((engine.pid, engine.variables["USTCP_TUN"].as_str()), (12, "ustcp0"));
-        let socket = r#"{"socket":7,"run":1,"place":"passed by","why":"protocol","family":6,"state":"CLOSE-WAIT",
+        let socket = r#"{"run":1,"place":"passed by","why":"protocol","family":6,"state":"CLOSE-WAIT",
             "local":"[fd77::2]:80","peer":null,"timer":{"name":"on","milliseconds":200,"count":1},"tcp_info":"0aff"}"#;
         let Line::Socket(socket) = serde_json::from_str(socket).unwrap() else {
             panic!("not a socket")

@@ -62,10 +62,10 @@ impl Engine {
         let mut lines = vec![self.description()];
         for overview in self.ground.machine.stack().overview(now) {
             let number = overview.socket.and_then(|id| self.sockets.number(id));
-            let socket = number.and_then(|number| Some((number, self.sockets.get(number)?)));
-            if run == 0 || socket.is_some_and(|(_, socket)| socket.run == run) {
+            let socket = number.and_then(|number| self.sockets.get(number));
+            if run == 0 || socket.is_some_and(|socket| socket.run == run) {
                 let mut line = line(&overview, socket);
-                if let Some((_, socket)) = socket.filter(|(_, socket)| socket.kernel.is_some()) {
+                if let Some(socket) = socket.filter(|socket| socket.kernel.is_some()) {
                     relayed(&mut self.ground, socket, &mut line);
                 }
                 lines.push(line);
@@ -98,17 +98,17 @@ pub(crate) fn variables(settings: &Settings) -> Value {
     Value::Object(settings.variables().into_iter().map(text).collect())
 }
 
-fn line(overview: &Overview, socket: Option<(u64, &Socket)>) -> Value {
+/// A socket's number is not told: who has it may speak for the socket.
+fn line(overview: &Overview, socket: Option<&Socket>) -> Value {
     let (received, sent) = overview.queues;
-    let unsent = socket.map_or(0, |(_, socket)| unsent(socket));
-    let offered = socket.map_or(0, |(_, socket)| match &socket.phase {
+    let unsent = socket.map_or(0, unsent);
+    let offered = socket.map_or(0, |socket| match &socket.phase {
         Phase::Listening(listening) => listening.offered,
         _ => 0,
     });
     let info = overview.info.as_deref();
     json!({
-        "socket": socket.map_or(0, |(number, _)| number),
-        "run": socket.map_or(0, |(_, socket)| socket.run),
+        "run": socket.map_or(0, |socket| socket.run),
         "place": "ustcp",
         "family": if overview.family == Family::V4 { 4 } else { 6 },
         "state": overview.state.to_string(),
@@ -116,7 +116,7 @@ fn line(overview: &Overview, socket: Option<(u64, &Socket)>) -> Value {
         "peer": overview.remote,
         "recv_q": received + offered,
         "send_q": sent + unsent,
-        "inode": socket.and_then(|(_, socket)| fstat(&socket.stream).ok()).map(|stat| stat.st_ino),
+        "inode": socket.and_then(|socket| fstat(&socket.stream).ok()).map(|stat| stat.st_ino),
         "timer": overview.timer.map(timer),
         "congestion": info.map(|info| info.congestion.name()),
         "tcp_info": info.map(|info| tcp_info(info).map(|byte| format!("{byte:02x}")).concat()),

@@ -53,7 +53,6 @@ impl Pasts {
 impl Past {
     pub(crate) fn line(&self) -> Value {
         json!({
-            "socket": 0,
             "run": self.run,
             "place": self.place,
             "why": self.why,

@@ -11,7 +11,7 @@ mod common;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use common::{Control, Running, STACK, at, engine, engine_with};
+use common::{Control, Program, Running, STACK, at, engine, engine_with, random_tag};
 use serde_json::{Value, json};
 use ustcp_client::protocol::{Address, Operation, PassedBy, Tag};
 
@@ -35,12 +35,12 @@ fn lines(control: &Control) -> Vec<Value> {
     }
 }
 
-fn of(lines: &[Value], number: u64) -> Value {
-    lines
-        .iter()
-        .find(|line| line["socket"] == json!(number))
-        .unwrap()
-        .clone()
+/// The line of a socket that there is.
+fn of(lines: &[Value], program: &Program) -> Value {
+    let local = program.address(Operation::LocalAddress).unwrap();
+    let peer = program.address(Operation::PeerAddress).ok();
+    let is_it = |line: &&Value| line["local"] == json!(local) && line["peer"] == json!(peer);
+    lines.iter().find(is_it).unwrap().clone()
 }
 
 #[test]
@@ -69,12 +69,12 @@ fn the_engine_and_each_socket_are_told() {
     assert_eq!(told["variables"]["USTCP_ADDRESS"], json!(format!("{STACK}/24")));
     assert_eq!(told["routes"], json!([]));
 
-    let line = of(&lines, listener.number);
+    let line = of(&lines, &listener);
     assert_eq!((&line["state"], &line["peer"]), (&json!("LISTEN"), &Value::Null));
     assert_eq!(line["local"], json!(format!("0.0.0.0:{port}")));
     assert_eq!((&line["recv_q"], &line["send_q"]), (&json!(1), &json!(5)));
 
-    let line = of(&lines, client.number);
+    let line = of(&lines, &client);
     assert_eq!(
         (&line["place"], &line["state"]),
         (&json!("ustcp"), &json!("ESTABLISHED"))
@@ -84,7 +84,7 @@ fn the_engine_and_each_socket_are_told() {
     assert!(line["inode"].as_u64().unwrap() > 0);
     assert_eq!(&line["tcp_info"].as_str().unwrap()[..2], "01");
 
-    let line = of(&lines, relayed.number);
+    let line = of(&lines, &relayed);
     assert_eq!((&line["place"], &line["why"]), (&json!("relay"), &json!("loopback")));
     assert_eq!(
         (&line["state"], &line["peer"]),
@@ -129,12 +129,9 @@ fn a_run_hears_of_its_sockets_as_long_as_its_lease_is_open() {
 
     let (_, lines) = list(&engine, run);
     assert_eq!(lines.len(), 2);
-    assert_eq!(of(&lines, 77)["state"], json!("ESTABLISHED"));
-    let line = of(&lines, 0);
-    assert_eq!(
-        (&line["place"], &line["why"]),
-        (&json!("passed by"), &json!("protocol"))
-    );
+    assert_eq!(of(&lines, &mine)["state"], json!("ESTABLISHED"));
+    let line = lines.iter().find(|line| line["place"] == json!("passed by")).unwrap();
+    assert_eq!(line["why"], json!("protocol"));
     assert_eq!(
         (&line["peer"], &line["family"]),
         (&json!("[2001:db8::1]:53"), &json!(6))
@@ -146,6 +143,27 @@ fn a_run_hears_of_its_sockets_as_long_as_its_lease_is_open() {
     assert_eq!(line.unwrap()["peer"], json!(format!("{STACK}:{port}")));
     drop(lease);
     assert!(std::iter::repeat_with(|| list(&engine, run).1).any(|lines| lines.is_empty()));
+}
+
+/// Whoever has the number of a socket may steer it, so that is for the holders of its descriptor.
+#[test]
+fn no_number_of_a_socket_is_told() {
+    let Some(engine) = engine() else { return };
+    let lease = engine.control();
+    let run = lease.ask(Operation::Lease, 0, 0, 0, &[]).unwrap();
+    let run = u32::from_ne_bytes(run.try_into().unwrap());
+    let (listener, port) = engine.listener(1);
+    let mine = engine.attached_in(random_tag(), run);
+    mine.connect(at(STACK, port)).unwrap();
+    let (accepted, _) = listener.accept();
+    for run in [0, run] {
+        let (told, lines) = list(&engine, run);
+        let text = format!("{told}{}", json!(lines));
+        assert!(text.contains("ESTABLISHED"));
+        for number in [mine.number, listener.number, accepted.number] {
+            assert!(!text.contains(&number.to_string()) && !text.contains(&format!("{number:x}")));
+        }
+    }
 }
 
 #[test]

@@ -177,8 +177,7 @@ impl Reach {
     }
 
     pub(crate) fn socket_of(&self, is_v6: bool) -> Program {
-        let socket = u64::from_ne_bytes(random()) & Tag::SOCKET_MASK;
-        self.attached(Tag { socket, is_v6 })
+        self.attached(Tag { is_v6, ..random_tag() })
     }
 
     /// A socket with this tag, attached.
@@ -268,6 +267,12 @@ pub(crate) fn delete_device() {
     let name = &Settings::default().tun;
     let done = std::process::Command::new("ip").args(["link", "delete", name]).status();
     assert!(done.unwrap().success());
+}
+
+/// Of a socket of IPv4, as programs make them.
+pub(crate) fn random_tag() -> Tag {
+    let socket = u64::from_ne_bytes(random()) & Tag::SOCKET_MASK;
+    Tag { socket, is_v6: false }
 }
 
 fn random<const N: usize>() -> [u8; N] {
