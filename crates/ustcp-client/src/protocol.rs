@@ -101,8 +101,6 @@ impl Operation {
 pub enum PassedBy {
     /// Its protocol is none of ours (SCTP, for one).
     Protocol = 1,
-    /// The engine was not to be reached.
-    NoEngine = 2,
 }
 
 /// The first bytes of a stream that is attached.

@@ -199,15 +199,13 @@ impl Engine {
     fn passed_by(&mut self, request: &Request, payload: &[u8]) -> Answer {
         let leased = self.controls.values().any(|control| control.lease == Some(request.b));
         let peer = Address::from_payload(payload).map(|Address(address)| address);
-        let why = match request.a {
-            why if why == PassedBy::Protocol as u32 => "protocol",
-            why if why == PassedBy::NoEngine as u32 => "no engine",
-            _ => return Err(Errno(libc::EINVAL)),
-        };
+        if request.a != PassedBy::Protocol as u32 {
+            return Err(Errno(libc::EINVAL));
+        }
         self.pasts.remember(Past {
             run: if leased { request.b } else { 0 },
             place: "passed by",
-            why: Some(why),
+            why: Some("protocol"),
             family: peer.map_or(Family::V4, |peer| Family::of(peer.ip())),
             state: State::Closed,
             local: None,
