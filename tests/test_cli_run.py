@@ -249,7 +249,8 @@ def test_the_environment_lets_it_in_and_keeps_what_was_there(up: Host) -> None:
     library, other = environment["LD_PRELOAD"].split(":")
     assert Path(library).name == "libustcp_preload.so" and other == "/lib/other.so"
     assert environment["USTCP_ENGINE"] == str(up.directory / "engine")
-    assert len(environment["USTCP_TOKEN"]) == 65 and int(environment["USTCP_RUN"]) > 0
+    _, name, token, _ = (up.directory / "engine/engine").read_text().split(maxsplit=4)[1:]
+    assert environment["USTCP_TOKEN"] == f"{name}:{token}:{os.geteuid()}" and int(environment["USTCP_RUN"]) > 0
     assert environment["KEPT"] == "yes"
     elsewhere = up.run("--", "true", USTCP_PRELOAD_LIBRARY="/nonexistent.so")
     assert elsewhere.returncode == 125

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from conftest import COMMANDS
-from harness.command import Host, Teller
+from harness.command import Host, Teller, ustcp
 from harness.netns import OURS, PEER, Namespace
 from harness.puppet import Puppet
+from harness.shim import Engine
 
 # What the Teller says, and the end.
 READS_ON = f"""
@@ -112,3 +114,69 @@ def test_run_says_that_the_engine_ended_first(host: Host, how: str):
         assert run.wait(30) == 125
     assert "ConnectionResetError" in said
     assert said.splitlines()[-1].startswith("ustcp: the engine ended before the program"), said
+
+
+def test_down_waits_for_the_engine_and_not_for_whoever_has_its_number_here(network: None, tmp_path: Path):
+    """In its own process namespace the engine is process 1, which outside never ends."""
+    net = Namespace("numbers")
+    net.create()
+    try:
+        engine = Engine(net, tmp_path / "engine", within=("unshare", "--pid", "--fork"))
+        assert (engine.directory / "engine").read_text().split()[4] == "1"
+        done = ustcp("down", "--now", net=net, timeout=30, USTCP_ENGINE=str(engine.directory))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert engine.process.wait(30) == 0
+    finally:
+        net.remove()
+
+
+# Where its connection went, or the error.
+ASKS = f"""
+import errno, socket
+try:
+    print(socket.create_connection(("{PEER}", 80), 10).getsockname()[0])
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+def asks(engine: Engine, *variables: str) -> str:
+    done = engine.run(*variables, sys.executable, "-c", ASKS)
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_a_token_of_one_that_has_ended_is_not_believed(network: None, tmp_path: Path):
+    """The engine that is there now is looked for; where there is none the program does not go by the kernel unasked."""
+    net = Namespace("stale")
+    net.create()
+    try:
+        engine = Engine(net, tmp_path / "engine")
+        _, _, name, token, _ = (engine.directory / "engine").read_text().split()
+        stale = (f"USTCP_TOKEN={name}:{token}:{os.geteuid()}", "USTCP_RUN=1")
+        with Teller(net, "0.0.0.0"):
+            assert asks(engine, *stale) == OURS
+            engine.kill()
+            assert asks(engine, *stale) == "ENETDOWN"
+            engine = Engine(net, tmp_path / "engine")
+            assert asks(engine, *stale) == OURS
+        assert engine.close() == []
+    finally:
+        net.remove()
+
+
+
+def test_what_one_has_said_before_it_died_is_kept(host: Host):
+    """Its log may tell why. The next engine adds to that, and shows its user only what it has to say itself."""
+    log = host.directory / "engine/log"
+    host.directory.joinpath("engine").mkdir(0o700)
+    log.write_text("thread 'engine' panicked\n")
+    done = host.run("--", "true")
+    assert (done.returncode, done.stderr) == (0, "")
+    host.wait_for_end()
+    assert log.read_text() == "thread 'engine' panicked\n"
+    long = "x" * (256 << 10) + "\n"
+    log.write_text(long)
+    assert host.run("--", "true").returncode == 0
+    host.wait_for_end()
+    assert (log.with_name("log.old").read_text(), log.read_text()) == (long, "")

@@ -90,7 +90,7 @@ def test_a_program_with_borrowed_rights_is_left_alone(engine, elsewhere):
     # Its runpath is in a directory that this user may not be able to enter; an absolute one may be given anew.
     words = ["env", "-u", "LD_PRELOAD", f"LD_LIBRARY_PATH={elsewhere}"]
     token = (engine.directory / "engine").read_text().split()
-    words.append(f"USTCP_TOKEN={token[2]}:{token[3]}")
+    words.append(f"USTCP_TOKEN={token[2]}:{token[3]}:{os.geteuid()}")
     os.chmod(program, 0o755)
     assert engine.run(*words, program).stdout == "engine\n"
     assert engine.run(*words, "setpriv", f"--reuid={NOBODY}", "--clear-groups", program).stdout == "engine\n"

@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with};
-use rustix::process::geteuid;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send, socket_with,
+};
+use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
 use ustcp_client::place::{Place, PlaceError, Seeker};
 use ustcp_client::protocol::{Operation, PAYLOAD_MAX, Reply, Request};
+use ustcp_client::sys::Peer;
 use ustcp_client::whereabouts::{Listener, Whereabouts};
 
 use crate::Failure;
@@ -68,6 +71,23 @@ impl Control {
             other => unusable(place, other),
         })?;
         Ok(Control { socket, whereabouts })
+    }
+
+    /// `USTCP_TOKEN` for a program that this process starts or becomes. The engine's user has the number there that it has
+    /// here and now, which may be in another user namespace than the one that the connection was made in.
+    pub(crate) fn variable(&self) -> Result<String, Errno> {
+        let user = Peer::of(&self.socket)?.user;
+        let seen = Whereabouts {
+            user,
+            ..self.whereabouts
+        };
+        Ok(seen.variable().to_string())
+    }
+
+    /// The engine's process, as long as it answers: its number in this process namespace may be another than in its own.
+    pub(crate) fn process(&self) -> Option<OwnedFd> {
+        let number = Peer::of(&self.socket).ok()?.process;
+        pidfd_open(Pid::from_raw(number.cast_signed())?, PidfdFlags::empty()).ok()
     }
 
     /// One request and its answer's payload.
@@ -152,19 +172,21 @@ impl NoControl {
 
 /// By the abstract name, which is there in the engine's network namespace; else by path.
 fn dial(place: &Place, whereabouts: &Whereabouts) -> Result<OwnedFd, Errno> {
-    let socket = || socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
-    let by_name = socket()?;
-    let connected = match connect(&by_name, &whereabouts.address(Listener::Control)?) {
-        Ok(()) => by_name,
-        Err(_) => {
-            let by_path = socket()?;
-            connect(&by_path, &place.address(Listener::Control)?)?;
-            by_path
-        }
-    };
+    let by_name = dial_at(&whereabouts.address(Listener::Control)?, whereabouts);
+    let connected = by_name.or_else(|_| dial_at(&place.address(Listener::Control)?, whereabouts))?;
     set_socket_timeout(&connected, Timeout::Recv, Some(PATIENCE))?;
     set_socket_timeout(&connected, Timeout::Send, Some(PATIENCE))?;
     Ok(connected)
+}
+
+/// `ECONNREFUSED` too where somebody else is there, who has taken the name after the engine's end.
+fn dial_at(address: &SocketAddrUnix, whereabouts: &Whereabouts) -> Result<OwnedFd, Errno> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    connect(&socket, address)?;
+    match whereabouts.may_be_of(Peer::of(&socket)?.user) {
+        true => Ok(socket),
+        false => Err(Errno::CONNREFUSED),
+    }
 }
 
 /// It is there and cannot be used, for this reason.

@@ -1,7 +1,6 @@
 //! `ustcp down`: has an engine end, and waits for that.
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use ustcp_client::protocol::Operation;
 
 use crate::Failure;
@@ -39,11 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         }
         Err(none) => return Err(none.into_failure(&place)),
     };
-    let process = control
-        .whereabouts
-        .pid
-        .and_then(|pid| Pid::from_raw(pid.cast_signed()))
-        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let process = control.process(); // and no other's: it answers after that
     let told = control.ask(Operation::Stop, u32::from(options.now));
     told.map_err(|errno| Failure::new(format!("the engine {}: {errno}", place.directory().display())))?;
     control.wait_for_end();

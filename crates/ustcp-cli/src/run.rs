@@ -82,7 +82,7 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
         options.before(explanation)?;
     }
     let joined = options.join(&place)?;
-    let environment = environment(&library, &place, &joined);
+    let environment = environment(&library, &place, &joined)?;
     let Some(explanation) = explanation else {
         // In this process's place, not below it: its signals, its terminal, its parent and its end are then as they would
         // be without us. So somebody else must hold the lease.
@@ -166,17 +166,17 @@ fn execute(program: &OsStr, arguments: &[OsString], environment: Vec<(OsString, 
 }
 
 /// The program's environment: ours, and what lets it in.
-fn environment(library: &Path, place: &Place, joined: &Joined) -> Vec<(OsString, OsString)> {
+fn environment(library: &Path, place: &Place, joined: &Joined) -> io::Result<Vec<(OsString, OsString)>> {
     let before = std::env::var_os("LD_PRELOAD");
     let set: [(&str, OsString); 4] = [
         ("LD_PRELOAD", preload::variable(library, before.as_deref())),
         ("USTCP_ENGINE", place.directory().into()),
-        ("USTCP_TOKEN", joined.control.whereabouts.variable().to_string().into()),
+        ("USTCP_TOKEN", joined.control.variable()?.into()),
         ("USTCP_RUN", joined.run.to_string().into()),
     ];
     let others = std::env::vars_os().filter(|(name, _)| set.iter().all(|(ours, _)| name != ours));
     let set = set.clone().into_iter().map(|(name, value)| (name.into(), value));
-    others.chain(set).collect()
+    Ok(others.chain(set).collect())
 }
 
 /// What became of the program's sockets is not to be had.

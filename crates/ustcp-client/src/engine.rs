@@ -1,12 +1,15 @@
 //! The engine as a program sees it: who it is, and how it is asked.
 
+use std::os::fd::AsFd;
+
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
+use rustix::net::{Shutdown, SocketAddrUnix, shutdown};
 use rustix::process::geteuid;
 
 use crate::place::{Place, PlaceError, Seeker};
 use crate::protocol::{Operation, PassedBy, Reply, Request};
-use crate::sys::{self, Socket, Source, Transient};
+use crate::sys::{self, Peer, Socket, Source, Transient, Wait};
 use crate::whereabouts::{Listener, Whereabouts};
 
 /// An engine that serves this program.
@@ -56,45 +59,36 @@ impl Answer {
     }
 }
 
-/// Whose word it is where an engine is.
-enum Word {
-    /// `USTCP_TOKEN`'s.
-    Told,
-    /// The file's in its directory.
-    Found,
-}
-
 impl Engine {
-    /// The engine that the environment names. With `USTCP_TOKEN` that is its word; otherwise what the engine's directory
-    /// says, and somebody must answer there.
+    /// The engine that the environment names: that of `USTCP_TOKEN`, or, where it does not answer, the one that its
+    /// directory names now, and somebody must answer there. Of a program that was given a token nothing goes by the kernel's
+    /// TCP unasked: where neither answers, every socket of it is `ENETDOWN`.
     pub fn from_environment() -> Result<Engine, PlaceError> {
-        match Engine::in_environment()? {
-            (engine, Word::Told) => Ok(engine),
-            (engine, Word::Found) => engine.answering(),
-        }
+        Engine::answering_in_environment().or_else(|error| Engine::told().ok_or(error))
     }
 
     /// The same, if it answers.
     pub fn answering_in_environment() -> Result<Engine, PlaceError> {
-        Engine::in_environment()?.0.answering()
+        if let Some(engine) = Engine::told().and_then(|engine| engine.answering().ok()) {
+            return Ok(engine);
+        }
+        // The lease that the program belonged to was the other engine's.
+        Engine::found(Engine::named_place()?, geteuid().as_raw())?.answering()
     }
 
-    fn in_environment() -> Result<(Engine, Word), PlaceError> {
+    /// The engine of `USTCP_TOKEN`, which may have ended.
+    fn told() -> Option<Engine> {
+        Some(Engine {
+            whereabouts: sys::variable(c"USTCP_TOKEN").and_then(Whereabouts::from_variable)?,
+            place: Engine::named_place().ok(),
+            run: sys::variable(c"USTCP_RUN").and_then(number).unwrap_or(0),
+        })
+    }
+
+    fn named_place() -> Result<Place, PlaceError> {
         let uid = geteuid().as_raw();
         let runtime_directory = sys::variable(c"XDG_RUNTIME_DIR");
-        let place = Place::of(sys::variable(c"USTCP_ENGINE"), Seeker { uid, runtime_directory });
-        let run = sys::variable(c"USTCP_RUN").and_then(number).unwrap_or(0);
-        let told = sys::variable(c"USTCP_TOKEN").and_then(Whereabouts::from_variable);
-        if let Some(whereabouts) = told {
-            let place = place.ok();
-            let engine = Engine {
-                whereabouts,
-                place,
-                run,
-            };
-            return Ok((engine, Word::Told));
-        }
-        Ok((Engine::found(place?, uid, run)?, Word::Found))
+        Place::of(sys::variable(c"USTCP_ENGINE"), Seeker { uid, runtime_directory })
     }
 
     /// This user's engine of that name, or the one of that directory: as its file says, and somebody must answer there.
@@ -102,11 +96,11 @@ impl Engine {
         let uid = geteuid().as_raw();
         let runtime_directory = sys::variable(c"XDG_RUNTIME_DIR");
         let place = Place::of(Some(name), Seeker { uid, runtime_directory })?;
-        Engine::found(place, uid, 0)?.answering()
+        Engine::found(place, uid)?.answering()
     }
 
-    fn found(place: Place, uid: u32, run: u32) -> Result<Engine, PlaceError> {
-        Ok(Engine::at(place, place.whereabouts(uid)?, run))
+    fn found(place: Place, uid: u32) -> Result<Engine, PlaceError> {
+        Ok(Engine::at(place, place.whereabouts(uid)?, 0))
     }
 
     /// The same, if it answers.
@@ -136,18 +130,7 @@ impl Engine {
 
     /// The same with a payload of the program's memory; `EFAULT`.
     pub fn ask_with(&self, question: Question, payload: Source) -> Result<Answer, Errno> {
-        let control = self.put(question, payload)?;
-        let mut packet = [0; Reply::LEN + ANSWER_MAX];
-        let mut is_reset = false;
-        loop {
-            match rustix::net::recv(&control, &mut packet, rustix::net::RecvFlags::empty()) {
-                Err(Errno::INTR) => {}
-                // An engine that turns us away has said why before it closed; the error of that comes first.
-                Err(Errno::CONNRESET) if !std::mem::replace(&mut is_reset, true) => {}
-                Err(_) => return Err(Errno::NETDOWN),
-                Ok((len, _)) => return answer(packet, len),
-            }
-        }
+        answer(self.put(question, payload)?, Wait::Short)
     }
 
     /// Asks, and waits for the answer as long as the socket's `SO_SNDTIMEO` says: `EAGAIN` after it; `EINTR`. What was
@@ -157,12 +140,7 @@ impl Engine {
         if let Some(time) = socket_timeout(socket, Timeout::Send)? {
             set_socket_timeout(&control, Timeout::Recv, Some(time))?;
         }
-        let mut packet = [0; Reply::LEN + ANSWER_MAX];
-        match sys::wait_for_reply(control, &mut packet) {
-            Ok(len) => answer(packet, len),
-            Err(errno @ (Errno::AGAIN | Errno::INTR)) => Err(errno),
-            Err(_) => Err(Errno::NETDOWN),
-        }
+        answer(control, Wait::Long)
     }
 
     /// Tells the engine of a socket that stays the kernel's, for `ustcp run --explain`.
@@ -204,8 +182,7 @@ impl Engine {
             b,
         };
         let control = Transient::socket(libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC)?;
-        self.reach(Listener::Control, |to| rustix::net::connect(&control, to))?;
-        use std::os::fd::AsFd;
+        self.reach(Listener::Control, &control, |to| rustix::net::connect(&control, to))?;
         match sys::send(control.as_fd(), &[Source::of(&head.to_bytes()), payload], 0) {
             // One that is closed already may hold the answer why.
             Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(control),
@@ -214,13 +191,27 @@ impl Engine {
         }
     }
 
-    /// Connects to a listener: by its abstract name, which survives chroot, else by path, which reaches other network
-    /// namespaces. `ENETDOWN` where neither is there.
+    /// Connects to a listener, and makes sure that it is the engine's: its name is anybody's once the engine has ended.
+    /// `ENETDOWN` where it is not there.
     pub(crate) fn reach(
         &self,
         listener: Listener,
-        connect: impl Fn(&rustix::net::SocketAddrUnix) -> Result<(), Errno>,
+        stream: impl AsFd,
+        connect: impl Fn(&SocketAddrUnix) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
+        self.dial(listener, connect)?;
+        match Peer::of(&stream) {
+            Ok(peer) if self.whereabouts.may_be_of(peer.user) => Ok(()),
+            _ => {
+                // What the program may still write is for nobody.
+                let _ = shutdown(&stream, Shutdown::Both); // or the other end has gone by now
+                Err(Errno::NETDOWN)
+            }
+        }
+    }
+
+    /// By its abstract name, which survives chroot, else by path, which reaches other network namespaces.
+    fn dial(&self, listener: Listener, connect: impl Fn(&SocketAddrUnix) -> Result<(), Errno>) -> Result<(), Errno> {
         let connect = |to: &_| loop {
             match connect(to) {
                 Err(Errno::INTR) => {}
@@ -265,7 +256,14 @@ impl Question {
     }
 }
 
-fn answer(packet: [u8; Reply::LEN + ANSWER_MAX], len: usize) -> Result<Answer, Errno> {
+/// Waits for what comes back. `ENETDOWN` where that is the end of the connection, or no answer.
+fn answer(control: Transient, wait: Wait) -> Result<Answer, Errno> {
+    let mut packet = [0; Reply::LEN + ANSWER_MAX];
+    let len = match sys::wait_for_reply(control, &mut packet, wait) {
+        Ok(len) => len,
+        Err(errno @ (Errno::AGAIN | Errno::INTR)) => return Err(errno),
+        Err(_) => return Err(Errno::NETDOWN),
+    };
     let reply = packet.get(..len).and_then(Reply::from_bytes).ok_or(Errno::NETDOWN)?;
     match reply.errno {
         0 => Ok(Answer { packet, len }),

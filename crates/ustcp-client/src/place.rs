@@ -206,7 +206,8 @@ impl Place {
         let file = openat(&directory, "engine", flags, Mode::empty())?;
         let mut line = [0; 128];
         let used = rustix::io::read(&file, &mut line)?;
-        Whereabouts::from_line(line.get(..used).unwrap_or_default()).ok_or(PlaceError::Malformed)
+        let owner = fstat(&file)?.st_uid;
+        Whereabouts::from_line(line.get(..used).unwrap_or_default(), owner).ok_or(PlaceError::Malformed)
     }
 
     /// A directory on the way, if nobody but its owner has a say in it, who is this user or root.
@@ -332,6 +333,7 @@ mod tests {
         let written = Whereabouts {
             id: [1; 16],
             token: [2; 16],
+            user: this_user(),
             pid: Some(3),
         };
         fs::write(place.file("engine"), written.line().to_string()).unwrap();

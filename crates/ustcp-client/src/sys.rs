@@ -14,8 +14,10 @@ use crate::protocol::Tag;
 
 pub mod memory;
 pub mod message;
+mod peer;
 
 pub use memory::{Sink, Source};
+pub use peer::Peer;
 
 const PTHREAD_CANCEL_ASYNCHRONOUS: c_int = 1;
 
@@ -319,8 +321,17 @@ pub fn send<const N: usize>(fd: BorrowedFd<'_>, pieces: &[Source; N], flags: c_i
     unsafe { call(libc::SYS_sendmsg, [fd, &raw const message as usize, flags, 0, 0, 0]) }
 }
 
+/// How an answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// It comes at once: through signals, and not a cancellation point.
+    Short,
+    /// As the program's own calls wait: `EINTR`, and a cancellation point.
+    Long,
+}
+
 /// Waits for the answer that comes back on `control`, and closes that; so does the cancellation of this thread.
-pub fn wait_for_reply(control: Transient, into: &mut [u8]) -> Result<usize, Errno> {
+pub(crate) fn wait_for_reply(control: Transient, into: &mut [u8], wait: Wait) -> Result<usize, Errno> {
     let mut place = Cleanup {
         routine: None,
         argument: core::ptr::null_mut(),
@@ -337,10 +348,19 @@ pub fn wait_for_reply(control: Transient, into: &mut [u8]) -> Result<usize, Errn
             close,
             core::ptr::without_provenance_mut(number as usize),
         );
-        let mut received = wait_in(libc::SYS_recvfrom, arguments);
-        if received == Err(Errno::CONNRESET) {
-            received = wait_in(libc::SYS_recvfrom, arguments); // the answer of one who closes comes after that
-        }
+        let mut is_reset = false;
+        let received = loop {
+            let received = match wait {
+                Wait::Short => call(libc::SYS_recvfrom, arguments),
+                Wait::Long => wait_in(libc::SYS_recvfrom, arguments),
+            };
+            match received {
+                Err(Errno::INTR) if wait == Wait::Short => {}
+                // An engine that turns us away has said why before it closed; the error of that comes first.
+                Err(Errno::CONNRESET) if !core::mem::replace(&mut is_reset, true) => {}
+                received => break received,
+            }
+        };
         _pthread_cleanup_pop(&raw mut place, 0);
         received
     };

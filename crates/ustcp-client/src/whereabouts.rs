@@ -34,6 +34,9 @@ pub struct Whereabouts {
     pub id: [u8; 16],
     /// Whoever has it is served.
     pub token: Token,
+    /// The engine's user, by the number that it has in the user namespace of who asks. Nobody else is the engine, whatever
+    /// name he answers at, but root.
+    pub user: u32,
     /// The engine's process; `None` where that was not said.
     pub pid: Option<u32>,
 }
@@ -41,9 +44,9 @@ pub struct Whereabouts {
 const HEAD: &[u8] = b"ustcp-engine 1 ";
 
 impl Whereabouts {
-    /// From the line of the `engine` file.
+    /// From the line of the `engine` file, whose owner is `user`.
     #[must_use]
-    pub fn from_line(line: &[u8]) -> Option<Whereabouts> {
+    pub fn from_line(line: &[u8], user: u32) -> Option<Whereabouts> {
         let rest = line.strip_prefix(HEAD)?;
         let (id, rest) = hexadecimal(rest)?;
         let (token, rest) = hexadecimal(rest.strip_prefix(b" ")?)?;
@@ -51,6 +54,7 @@ impl Whereabouts {
         Some(Whereabouts {
             id,
             token,
+            user,
             pid: Some(pid),
         })
     }
@@ -58,7 +62,7 @@ impl Whereabouts {
     /// As the line of the `engine` file, with the end of the line.
     #[must_use]
     pub fn line(&self) -> impl fmt::Display {
-        let Whereabouts { id, token, pid } = *self;
+        let Whereabouts { id, token, pid, .. } = *self;
         fmt::from_fn(move |f| {
             write!(f, "ustcp-engine 1 {} {} ", Hexadecimal(id), Hexadecimal(token))?;
             writeln!(f, "{}", pid.unwrap_or(0))
@@ -70,14 +74,22 @@ impl Whereabouts {
     pub fn from_variable(value: &[u8]) -> Option<Whereabouts> {
         let (id, rest) = hexadecimal(value)?;
         let (token, rest) = hexadecimal(rest.strip_prefix(b":")?)?;
-        rest.is_empty().then_some(Whereabouts { id, token, pid: None })
+        let user = decimal(rest.strip_prefix(b":")?)?;
+        let pid = None;
+        Some(Whereabouts { id, token, user, pid })
     }
 
     /// As the value of `USTCP_TOKEN`.
     #[must_use]
     pub fn variable(&self) -> impl fmt::Display {
-        let Whereabouts { id, token, .. } = *self;
-        fmt::from_fn(move |f| write!(f, "{}:{}", Hexadecimal(id), Hexadecimal(token)))
+        let Whereabouts { id, token, user, .. } = *self;
+        fmt::from_fn(move |f| write!(f, "{}:{}:{user}", Hexadecimal(id), Hexadecimal(token)))
+    }
+
+    /// Whether a process of that user may be this engine. Abstract names are anybody's once their owner has ended.
+    #[must_use]
+    pub fn may_be_of(&self, user: u32) -> bool {
+        user == self.user || user == 0
     }
 
     /// A listener's abstract name, behind its zero byte: `ustcp-ID-streams`, `ustcp-ID-control`.
@@ -147,6 +159,7 @@ mod tests {
     const WHERE: Whereabouts = Whereabouts {
         id: [0x0f; 16],
         token: [0xa5; 16],
+        user: 1000,
         pid: Some(4711),
     };
 
@@ -157,28 +170,39 @@ mod tests {
             line,
             format!("ustcp-engine 1 {} {} 4711\n", "0f".repeat(16), "a5".repeat(16))
         );
-        assert_eq!(Whereabouts::from_line(line.as_bytes()), Some(WHERE));
+        assert_eq!(Whereabouts::from_line(line.as_bytes(), 1000), Some(WHERE));
         for cut in 0..line.len() {
             assert_eq!(
-                Whereabouts::from_line(&line.as_bytes()[..cut]),
+                Whereabouts::from_line(&line.as_bytes()[..cut], 1000),
                 None,
                 "{cut} bytes of it"
             );
         }
         assert_eq!(
-            Whereabouts::from_line(line.replace("engine 1", "engine 2").as_bytes()),
+            Whereabouts::from_line(line.replace("engine 1", "engine 2").as_bytes(), 1000),
             None
         );
-        assert_eq!(Whereabouts::from_line(line.replace("0f0f", "0g0f").as_bytes()), None);
+        assert_eq!(
+            Whereabouts::from_line(line.replace("0f0f", "0g0f").as_bytes(), 1000),
+            None
+        );
     }
 
     #[test]
     fn the_variable_is_read_as_written() {
         let value = WHERE.variable().to_string();
-        let read = Whereabouts::from_variable(value.as_bytes()).unwrap();
-        assert_eq!((read.id, read.token, read.pid), (WHERE.id, WHERE.token, None));
-        assert_eq!(Whereabouts::from_variable(format!("{value} ").as_bytes()), None);
-        assert_eq!(Whereabouts::from_variable(b""), None);
+        assert_eq!(value, format!("{}:{}:1000", "0f".repeat(16), "a5".repeat(16)));
+        let read = Whereabouts::from_variable(value.as_bytes());
+        assert_eq!(read, Some(Whereabouts { pid: None, ..WHERE }));
+        for wrong in [&value[..value.len() - ":1000".len()], &format!("{value} "), "", ":"] {
+            assert_eq!(Whereabouts::from_variable(wrong.as_bytes()), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_engine_is_of_its_user_or_of_root() {
+        let users = [1000, 0, 1001, 65534];
+        assert_eq!(users.map(|user| WHERE.may_be_of(user)), [true, true, false, false]);
     }
 
     #[test]

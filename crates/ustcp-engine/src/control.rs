@@ -6,6 +6,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno as SystemErrno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use ustcp_client::protocol::{Address, Malformed, Operation, PAYLOAD_MAX, PassedBy, Reply, Request};
+use ustcp_client::sys::Peer;
 use ustcp_proto::{Family, State};
 use ustcp_runtime::Errno;
 
@@ -15,7 +16,7 @@ use crate::key::Key;
 use crate::list::Lines;
 use crate::past::Past;
 use crate::site::BACKLOG;
-use crate::stranger::Client;
+use crate::stranger;
 
 /// What a request is answered with: a payload, or why not.
 pub(crate) type Answer = Result<Vec<u8>, Errno>;
@@ -24,7 +25,7 @@ pub(crate) type Answer = Result<Vec<u8>, Errno>;
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) stream: OwnedFd,
-    pub(crate) client: Client,
+    pub(crate) client: Peer,
     /// The run that it keeps the engine for.
     pub(crate) lease: Option<u32>,
     /// Its request is answered later; the next one is not read before.
@@ -34,7 +35,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    fn new(stream: OwnedFd, client: Client) -> Control {
+    fn new(stream: OwnedFd, client: Peer) -> Control {
         Control {
             stream,
             client,
@@ -59,7 +60,7 @@ impl Engine {
                 let Some(stream) = self.site.controls.get(index).and_then(accepted) else {
                     break;
                 };
-                let (number, client) = (self.new_number(), Client::of(&stream));
+                let (number, client) = (self.new_number(), stranger::client(&stream));
                 match self.take_control(number, client, &stream) {
                     Ok(()) => {
                         self.controls.insert(number, Control::new(stream, client));
@@ -71,7 +72,7 @@ impl Engine {
         }
     }
 
-    fn take_control(&mut self, number: u64, client: Client, stream: &OwnedFd) -> Result<(), Errno> {
+    fn take_control(&mut self, number: u64, client: Peer, stream: &OwnedFd) -> Result<(), Errno> {
         if self.is_closing() {
             return Err(Errno(libc::ENETDOWN));
         }

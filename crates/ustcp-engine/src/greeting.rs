@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::key::Key;
 use crate::site::BACKLOG;
 use crate::socket::Socket;
-use crate::stranger::Client;
+use crate::stranger;
 use crate::stream;
 
 /// What to hear of a stream while there is nothing to write into it.
@@ -49,7 +49,7 @@ impl Engine {
 
     /// Whom it turns away it closes: the request that comes next is told why.
     fn take_stream(&mut self, stream: OwnedFd) {
-        let (number, client) = (self.new_number(), Client::of(&stream));
+        let (number, client) = (self.new_number(), stranger::client(&stream));
         let is_taken = !self.is_closing()
             && !self.descriptors.is_for_requests(&stream)
             && self.strangers.enter(number, client, self.ground.now)

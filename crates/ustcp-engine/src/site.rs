@@ -47,6 +47,7 @@ impl Site {
         let whereabouts = Whereabouts {
             id: random()?,
             token: random()?,
+            user: rustix::process::geteuid().as_raw(),
             pid: Some(std::process::id()),
         };
         clear(&place)?; // what one that was killed has left

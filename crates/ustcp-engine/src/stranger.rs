@@ -4,29 +4,19 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
-use rustix::net::sockopt;
+use ustcp_client::sys::Peer;
 use ustcp_proto::Instant;
 
 use crate::count::Counts;
 use crate::engine::Engine;
 use crate::options::Quotas;
 
-/// The process at the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Client {
-    /// 0 where it is in a process namespace that is not ours.
-    pub(crate) process: u32,
-    pub(crate) user: u32,
-}
-
-impl Client {
-    pub(crate) fn of(stream: &OwnedFd) -> Client {
-        let credentials = sockopt::socket_peercred(stream);
-        credentials.map_or(Client { process: 0, user: 0 }, |credentials| Client {
-            process: credentials.pid.as_raw_nonzero().get().unsigned_abs(),
-            user: credentials.uid.as_raw(),
-        })
-    }
+/// Who has connected. Whoever cannot be told is nobody in particular, and not root.
+pub(crate) fn client(stream: &OwnedFd) -> Peer {
+    Peer::of(stream).unwrap_or(Peer {
+        process: 0,
+        user: u32::MAX,
+    })
 }
 
 /// All of them, by the numbers of their greetings or control connections.
@@ -41,7 +31,7 @@ pub(crate) struct Strangers {
 
 #[derive(Debug)]
 struct Stranger {
-    client: Client,
+    client: Peer,
     /// When its time is over.
     until: Instant,
 }
@@ -57,8 +47,8 @@ impl Strangers {
     }
 
     /// One more. `false`: its process or its user has too many already.
-    pub(crate) fn enter(&mut self, number: u64, client: Client, now: Instant) -> bool {
-        let Client { process, user } = client;
+    pub(crate) fn enter(&mut self, number: u64, client: Peer, now: Instant) -> bool {
+        let Peer { process, user } = client;
         let is_too_many = self.by_process.of(process) >= self.quotas.strangers_of_process
             || self.by_user.of(user) >= self.quotas.strangers_of_user;
         if is_too_many {
@@ -125,8 +115,8 @@ mod tests {
         Instant::ZERO + Duration::from_secs(seconds)
     }
 
-    fn client(process: u32, user: u32) -> Client {
-        Client { process, user }
+    fn client(process: u32, user: u32) -> Peer {
+        Peer { process, user }
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Engine {
         if socket.is_attached() {
             return Ok(());
         }
-        match self.reach(Listener::Streams, |to| connect_at_once(socket, to)) {
+        match self.reach(Listener::Streams, socket, |to| connect_at_once(socket, to)) {
             // Another thread was faster.
             Err(Errno::ISCONN) => return Ok(()),
             result => result?,

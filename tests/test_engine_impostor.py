@@ -1,0 +1,89 @@
+"""Who takes an engine's name after its end hears nothing of its programs, unless it is of the engine's own user."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from conftest import COMMANDS
+from harness import impostor
+from harness.command import ustcp
+from harness.netns import PEER
+from harness.puppet import Puppet
+from harness.shim import Engine
+
+NOBODY = 65534
+
+CONNECTS = f"""
+import errno, os, socket, sys
+"".encode("idna")  # its module may be out of reach afterwards
+if len(sys.argv) > 1:
+    os.setresuid(*[int(sys.argv[1])] * 3)
+try:
+    socket.create_connection(("{PEER}", 80), 10)
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+@contextmanager
+def taken(engine: Engine, user: int) -> Iterator[list[int]]:
+    """The engine is dead, and `user` has its names. Afterwards: how many came, how many bytes they said."""
+    name = (engine.directory / "engine").read_text().split()[2]
+    engine.kill()
+    pipe = subprocess.PIPE
+    command = engine.net.command(sys.executable, impostor.__file__, str(user), name)
+    counts: list[int] = []
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield counts
+        counts += map(int, process.communicate(timeout=20)[0].split())
+
+
+def test_a_program_that_runs_tells_nothing_to_another_user(engine):
+    ours = Puppet(COMMANDS["shim"], engine.net, **engine.environment)
+    sock = ours.socket()
+    with taken(engine, NOBODY) as counts:
+        with pytest.raises(OSError) as error:
+            sock.connect(PEER, 80)
+        assert error.value.errno == errno.ENETDOWN
+        with pytest.raises(OSError):
+            sock.send(b"text")
+    assert counts[0] >= 1 and counts[1] == 0
+    assert ours.close() == 0
+
+
+def test_nor_does_the_command(engine):
+    with taken(engine, NOBODY) as counts:
+        for words in (("ss",), ("down",)):
+            done = ustcp(*words, net=engine.net, USTCP_ENGINE=str(engine.directory))
+            assert (done.returncode, done.stderr) == (1, f"ustcp: no engine runs in {engine.directory}\n")
+    assert counts == [2, 0]
+
+
+@pytest.mark.parametrize("privileges", ["kept", "dropped"])
+def test_nor_one_that_has_the_token(engine, privileges: str):
+    """One that has dropped its privileges least of all: the engine is not of its user, and the impostor is."""
+    _, _, name, token, _ = (engine.directory / "engine").read_text().split()
+    environment = {"USTCP_TOKEN": f"{name}:{token}:{os.geteuid()}", "USTCP_RUN": "1"}
+    words = [f"{key}={value}" for key, value in environment.items()]
+    user = [str(NOBODY)] if privileges == "dropped" else []
+    with taken(engine, NOBODY) as counts:
+        done = engine.run(*words, sys.executable, "-c", CONNECTS, *user)
+        assert (done.stdout, done.stderr) == ("ENETDOWN\n", "")
+    assert counts[0] >= 1 and counts[1] == 0
+
+
+def test_one_of_the_engines_own_user_is_believed(engine):
+    ours = Puppet(COMMANDS["shim"], engine.net, **engine.environment)
+    sock = ours.socket()
+    with taken(engine, os.geteuid()) as counts, pytest.raises(OSError):
+        sock.connect(PEER, 80)
+    assert counts[1] > 0
+    assert ours.close() == 0
