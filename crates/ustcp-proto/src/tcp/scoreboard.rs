@@ -146,6 +146,11 @@ impl Scoreboard {
         }
     }
 
+    /// All that is in flight left as one segment; `text` bytes of it are text, a FIN is not.
+    pub(crate) fn is_one_segment(&self, text: usize) -> bool {
+        self.ranges.len() == 1 && self.ranges.front().is_some_and(|range| text <= range.segment_size)
+    }
+
     /// Bytes held to be still in the network: RFC 6675's pipe.
     pub(crate) fn pipe(&self) -> usize {
         self.outstanding().saturating_sub(self.sacked).saturating_sub(self.lost)

@@ -63,14 +63,14 @@ impl Connection {
 
     fn tail_probe_timeout(&self, cx: &Context) -> Option<Duration> {
         let board = &self.snd.in_flight;
-        let outstanding = board.outstanding();
         let quiet = !self.congestion.is_recovering() && board.sacked() == 0 && board.lost() == 0;
-        if !ENABLED.contains(&cx.config.early_retrans) || !self.rcv.sack || outstanding == 0 || !quiet {
+        if !ENABLED.contains(&cx.config.early_retrans) || !self.rcv.sack || board.outstanding() == 0 || !quiet {
             return None;
         }
         let srtt = self.rtt.srtt()?;
         // One segment alone may wait for a delayed acknowledgement.
-        let slack = if outstanding <= self.snd.mss {
+        let text = self.snd.nxt.min(self.snd.text_end()).distance_from(self.snd.una);
+        let slack = if board.is_one_segment(text) {
             cx.config.rto_min
         } else {
             SLACK

@@ -1,6 +1,6 @@
 //! Tail loss probes, RFC 8985 §7.
 
-use ustcp_proto::{Config, Timer};
+use ustcp_proto::{Config, Shutdown, Timer};
 
 use crate::wire::*;
 
@@ -48,6 +48,38 @@ fn one_segment_waits_for_a_delayed_acknowledgement() {
     w.after(ms(300));
     w.sees("P. 1:1001(1000) ack 1");
     assert_eq!((w.stack.counters().loss_probes, w.stack.counters().timeouts), (1, 1));
+}
+
+/// 8985-5: two are two, however small: the second calls for an acknowledgement.
+#[test]
+fn two_small_segments_do_not_wait_for_a_delayed_acknowledgement() {
+    let mut w = tail(config(), SACKING, 0);
+    w.write(100);
+    w.sees("P. 1:101(100) ack 1");
+    w.shutdown(Shutdown::Write);
+    w.sees("F. 101:101(0) ack 1");
+    w.after(ms(201));
+    w.quiet();
+    w.after(ms(1));
+    w.sees("F. 101:101(0) ack 1");
+    assert_eq!((w.stack.counters().loss_probes, w.stack.counters().timeouts), (1, 0));
+}
+
+/// 8985-5: a full segment with a FIN is one.
+#[test]
+fn a_fin_makes_no_second_segment() {
+    let mut w = tail(config(), SACKING, 0);
+    w.peer(". 1:1(0) ack 1 win 0");
+    w.write(1000);
+    w.shutdown(Shutdown::Write);
+    w.quiet();
+    w.peer(". 1:1(0) ack 1 win 5000");
+    w.sees("FP. 1:1001(1000) ack 1");
+    w.after(ms(299));
+    w.quiet();
+    w.after(ms(1));
+    w.sees("FP. 1:1001(1000) ack 1");
+    assert_eq!((w.stack.counters().loss_probes, w.stack.counters().timeouts), (1, 0));
 }
 
 /// 8985-6: new text where there is some, although the congestion window is full.
