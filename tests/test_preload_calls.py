@@ -47,6 +47,21 @@ def test_signals_and_cancellation_as_linux_has_them(network):
         ours.remove()
 
 
+def test_a_socket_is_wrapped_in_tls_before_it_connects(engine):
+    """Python reads from it once to see that there is no connection."""
+    script = """
+import socket, ssl
+sock = socket.socket()
+sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+wrapped = context.wrap_socket(sock)
+print(wrapped.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+"""
+    done = engine.run("python3", "-c", script)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
 def test_no_call_allocates(engine):
     done = engine.run(f"{PROGRAM}/frugal", OURS)
     assert (done.returncode, done.stdout) == (0, "0 allocations\n"), done.stderr

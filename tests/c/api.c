@@ -319,6 +319,62 @@ static void test_unconnected(void)
     NEEDS(ustcp_close(fd) == 0);
 }
 
+/* Options before connect and bind: the socket is as unconnected as before, and keeps them. */
+static void test_prepared(int flags)
+{
+    struct sockaddr_in name = any_port, peer;
+    socklen_t length = sizeof name;
+    char bytes[4];
+    int listener = listen_here(&name), fd = ustcp_socket(AF_INET, SOCK_STREAM | flags, 0), value = 1;
+    struct pollfd entry = { .fd = fd, .events = POLLIN | POLLOUT | POLLRDHUP };
+
+    NEEDS(fd >= 0);
+    GIVES(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value), 0);
+    value = 7;
+    GIVES(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &value, sizeof value), 0);
+    value = 128;
+    FAILS(ustcp_setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &value, sizeof value), EINVAL);
+    FAILS(ustcp_recv(fd, bytes, 1, 0), ENOTCONN);
+    FAILS(ustcp_recv(fd, bytes, 1, MSG_PEEK), ENOTCONN);
+    FAILS(ustcp_read(fd, bytes, 1), ENOTCONN);
+    FAILS(ustcp_send(fd, bytes, 1, MSG_NOSIGNAL), EPIPE);
+    FAILS(ustcp_getpeername(fd, (struct sockaddr *)&peer, &length), ENOTCONN);
+    GIVES(ustcp_poll(&entry, 1, 0), 1);
+    HOLDS(entry.revents == (POLLOUT | POLLHUP));
+    length = sizeof value;
+    GIVES(ustcp_getsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &value, &length), 0);
+    HOLDS(value == 7);
+
+    if (flags == 0)
+        GIVES(ustcp_connect(fd, generic(&name), sizeof name), 0);
+    else
+        FAILS(ustcp_connect(fd, generic(&name), sizeof name), EINPROGRESS);
+    NEEDS(ustcp_poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, -1) == 1);
+    GIVES(ustcp_getsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &value, &length), 0);
+    HOLDS(value == 7);
+    GIVES(ustcp_getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length), 0);
+    HOLDS(value != 0);
+    GIVES(ustcp_send(fd, "abc", 3, 0), 3);
+    ustcp_close(fd);
+    ustcp_close(listener);
+}
+
+/* One that has an address and no more. */
+static void test_bound(void)
+{
+    char byte = 0;
+    int fd = ustcp_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+    NEEDS(fd >= 0);
+    GIVES(ustcp_bind(fd, generic(&any_port), sizeof any_port), 0);
+    FAILS(ustcp_recv(fd, &byte, 1, 0), ENOTCONN);
+    FAILS(ustcp_send(fd, &byte, 1, MSG_NOSIGNAL), EPIPE);
+    FAILS(ustcp_accept(fd, NULL, NULL), EINVAL);
+    GIVES(ustcp_listen(fd, 1), 0);
+    FAILS(ustcp_accept(fd, NULL, NULL), EAGAIN);
+    ustcp_close(fd);
+}
+
 /* connect with AF_UNSPEC undoes connect, and listen. */
 static void test_disconnect(void)
 {
@@ -903,6 +959,9 @@ int main(void)
     test_v6_only();
     test_dual_stack();
     test_unconnected();
+    test_prepared(0);
+    test_prepared(SOCK_NONBLOCK);
+    test_bound();
     test_disconnect();
     test_listening();
     test_accept_nowhere();

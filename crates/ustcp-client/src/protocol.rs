@@ -40,7 +40,8 @@ pub enum Operation {
     LocalAddress = 6,
     /// getpeername(2). Answered with an [`Address`].
     PeerAddress = 7,
-    /// setsockopt(2). `a`: the level, `b`: the name; payload: the value.
+    /// setsockopt(2). `a`: the level, `b`: the name; payload: the value. This and the next may be asked of a socket that is not
+    /// attached.
     SetOption = 8,
     /// getsockopt(2). `a`: the level, `b`: the name. Answered with the value, whole.
     GetOption = 9,
@@ -156,7 +157,8 @@ pub struct Request {
     pub operation: Operation,
     /// Lets it in.
     pub token: Token,
-    /// The socket that is meant; 0 where none is.
+    /// The socket that is meant; 0 where none is. With [`UNATTACHED`](Request::UNATTACHED) beside its number its stream is
+    /// yet to come.
     pub socket: u64,
     /// As the operation says.
     pub a: u32,
@@ -176,6 +178,11 @@ pub enum Malformed {
 }
 
 impl Request {
+    /// Beside a socket's number: it is not attached, and what is set is kept for the stream that comes.
+    pub const UNATTACHED: u64 = 1 << 63;
+    /// Beside that: it is of AF_INET6.
+    pub const UNATTACHED_V6: u64 = Request::UNATTACHED | 1 << 62;
+
     /// Bytes of one.
     pub const LEN: usize = 40;
 
@@ -346,6 +353,17 @@ fn widened(v4: Ipv4Addr) -> [u8; 16] {
     [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
+/// How far a socket is, as its tag tells those calls that must not ask or wait for the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Not begun, connecting, connected or ended: its stream says which.
+    Plain,
+    /// It has a stream, and an address perhaps, and nothing else: nothing is to wait in it.
+    Idle,
+    /// It listens: accept(2) of any other is `EINVAL`, and nobody else may be asked.
+    Listening,
+}
+
 /// The tag of a socket, which any holder of its descriptor reads from it (`SO_MAX_PACING_RATE`): magic, family, number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
@@ -356,37 +374,37 @@ pub struct Tag {
 }
 
 impl Tag {
-    const MAGIC: u64 = 0x5b1d;
-    /// Instead of the other, once it listens: accept(2) of any other socket is `EINVAL`, and nobody else may be asked.
+    const PLAIN: u64 = 0x5b1d;
     const LISTENING: u64 = 0x5b1e;
+    const IDLE: u64 = 0x5b1f;
     /// The bits of a number.
     pub const SOCKET_MASK: u64 = (1 << 47) - 1;
 
     /// As the option's value.
     #[must_use]
-    pub fn to_rate(self) -> u64 {
-        Tag::MAGIC << 48 | u64::from(self.is_v6) << 47 | self.socket & Tag::SOCKET_MASK
-    }
-
-    /// As the option's value of a socket that listens, which the client sets.
-    #[must_use]
-    pub fn to_listening_rate(self) -> u64 {
-        self.to_rate() & ((1 << 48) - 1) | Tag::LISTENING << 48
-    }
-
-    /// Whether the option's value is the tag of a socket that listens.
-    #[must_use]
-    pub fn is_listening(rate: u64) -> bool {
-        rate >> 48 == Tag::LISTENING
+    pub fn to_rate(self, standing: Standing) -> u64 {
+        let magic = match standing {
+            Standing::Plain => Tag::PLAIN,
+            Standing::Listening => Tag::LISTENING,
+            Standing::Idle => Tag::IDLE,
+        };
+        magic << 48 | u64::from(self.is_v6) << 47 | self.socket & Tag::SOCKET_MASK
     }
 
     /// From the option's value; `None` where it is no tag.
     #[must_use]
-    pub fn from_rate(rate: u64) -> Option<Tag> {
-        (rate >> 48 == Tag::MAGIC || Tag::is_listening(rate)).then_some(Tag {
+    pub fn from_rate(rate: u64) -> Option<(Tag, Standing)> {
+        let standing = match rate >> 48 {
+            Tag::PLAIN => Standing::Plain,
+            Tag::LISTENING => Standing::Listening,
+            Tag::IDLE => Standing::Idle,
+            _ => return None,
+        };
+        let tag = Tag {
             socket: rate & Tag::SOCKET_MASK,
             is_v6: rate >> 47 & 1 == 1,
-        })
+        };
+        Some((tag, standing))
     }
 }
 
@@ -482,9 +500,9 @@ mod tests {
             socket: Tag::SOCKET_MASK,
             is_v6: true,
         };
-        assert_eq!(Tag::from_rate(tag.to_rate()), Some(tag));
-        assert_eq!(Tag::from_rate(tag.to_listening_rate()), Some(tag));
-        assert!(Tag::is_listening(tag.to_listening_rate()) && !Tag::is_listening(tag.to_rate()));
+        for standing in [Standing::Plain, Standing::Idle, Standing::Listening] {
+            assert_eq!(Tag::from_rate(tag.to_rate(standing)), Some((tag, standing)));
+        }
         assert_eq!(Tag::from_rate(u64::MAX), None);
         assert_eq!(Tag::from_rate(1_000_000_000), None);
     }

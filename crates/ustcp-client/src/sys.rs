@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use libc::{c_int, c_long, c_void, iovec, msghdr, socklen_t};
 use rustix::io::Errno;
 
-use crate::protocol::Tag;
+use crate::protocol::{Standing, Tag};
 
 pub mod memory;
 pub mod message;
@@ -138,8 +138,8 @@ pub struct Socket {
     fd: c_int,
     /// What its tag says.
     pub tag: Tag,
-    /// Whether it listens.
-    pub listens: bool,
+    /// And how far it is.
+    pub standing: Standing,
 }
 
 /// What the descriptor's `SO_SNDBUF` is asked to be; the kernel takes it twofold. The engine leaves the last byte that a
@@ -159,33 +159,30 @@ impl Socket {
             call(libc::SYS_getsockopt, option(fd, libc::SO_MAX_PACING_RATE, into))
         };
         told.ok().filter(|_| len as usize == size_of::<u64>())?;
-        let listens = Tag::is_listening(rate);
-        Tag::from_rate(rate).map(|tag| Socket { fd, tag, listens })
+        Tag::from_rate(rate).map(|(tag, standing)| Socket { fd, tag, standing })
     }
 
     /// Tags a descriptor, and makes its buffer fit for what stays in it.
     pub fn tagged(fd: c_int, tag: Tag) -> Result<Socket, Errno> {
-        set_rate(fd, tag.to_rate())?;
+        let standing = Standing::Plain;
+        set_rate(fd, tag.to_rate(standing))?;
         // SAFETY: an int is read from the constant, which lives for ever.
         unsafe {
             let value = (&raw const SEND_BUFFER as usize, size_of::<c_int>());
             call(libc::SYS_setsockopt, option(fd, libc::SO_SNDBUF, value))?;
         }
-        let listens = false;
-        Ok(Socket { fd, tag, listens })
+        Ok(Socket { fd, tag, standing })
     }
 
-    /// Has the tag say whether it listens.
-    pub fn mark(&self, listens: bool) -> Result<(), Errno> {
-        let tag = self.tag;
-        set_rate(
-            self.fd,
-            if listens {
-                tag.to_listening_rate()
-            } else {
-                tag.to_rate()
-            },
-        )
+    /// Has the tag say how far it is.
+    pub fn mark(&self, standing: Standing) -> Result<(), Errno> {
+        set_rate(self.fd, self.tag.to_rate(standing))
+    }
+
+    /// Whether it listens.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        self.standing == Standing::Listening
     }
 
     /// Its descriptor's number.

@@ -1,12 +1,15 @@
-//! Sockets that have ended while their programs may still hold their end: why, and what they were.
+//! Sockets that have ended while their programs may still hold their end: why, and what they were. And those that have not
+//! begun, of which only options were said.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use ustcp_proto::{Family, Options};
 
+use crate::passed::Asked;
+
 /// What is left of a socket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Departed {
     /// Why it ended, where the program must be told: an errno.
     pub(crate) fault: Option<i32>,
@@ -15,11 +18,30 @@ pub(crate) struct Departed {
     pub(crate) family: Family,
     pub(crate) local: SocketAddr,
     pub(crate) options: Options,
+    /// For a socket of the kernel's, should it begin anew there.
+    pub(crate) asked: Asked,
     pub(crate) urgent_inline: bool,
     /// The address that bind gave it.
     pub(crate) bound: Option<SocketAddr>,
     /// It was never connected, or not any more: with a fresh stream it may begin anew.
     pub(crate) may_begin: bool,
+}
+
+impl Departed {
+    /// One that is not attached yet.
+    pub(crate) fn prepared(family: Family, local: SocketAddr, options: Options) -> Departed {
+        Departed {
+            fault: None,
+            pending: None,
+            family,
+            local,
+            options,
+            asked: Asked::default(),
+            urgent_inline: false,
+            bound: None,
+            may_begin: true,
+        }
+    }
 }
 
 /// The last of them; those before are forgotten.
@@ -70,12 +92,8 @@ mod tests {
         Departed {
             fault: Some(fault),
             pending: Some(fault),
-            family: Family::V4,
-            local: SocketAddr::from(([0, 0, 0, 0], 0)),
-            options: Options::default(),
-            urgent_inline: false,
-            bound: None,
             may_begin: false,
+            ..Departed::prepared(Family::V4, SocketAddr::from(([0, 0, 0, 0], 0)), Options::default())
         }
     }
 

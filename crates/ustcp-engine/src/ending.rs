@@ -64,7 +64,7 @@ impl Engine {
         }
     }
 
-    fn look_at_attempt(&mut self, number: u64) {
+    pub(crate) fn look_at_attempt(&mut self, number: u64) {
         let Some(socket) = self.sockets.get(number) else { return };
         let Phase::Connecting { to, .. } = socket.phase else {
             return;
@@ -231,6 +231,7 @@ impl Engine {
                 family: socket.family,
                 local,
                 options,
+                asked: socket.asked.clone(),
                 urgent_inline: socket.urgent_inline,
                 bound: socket.bound,
                 may_begin: matches!(parting, Parting::Failed { .. }),

@@ -11,6 +11,7 @@ use ustcp_proto::{Family, SocketId};
 
 use crate::engine::Engine;
 use crate::key::Key;
+use crate::passed::Asked;
 use crate::site::BACKLOG;
 use crate::socket::Socket;
 use crate::stranger;
@@ -114,6 +115,7 @@ impl Engine {
             let socket = Socket {
                 which,
                 bound: begun.bound,
+                asked: begun.asked,
                 urgent_inline: begun.urgent_inline,
                 ..Socket::new(stream, begun.id, family, client, greeting.run)
             };
@@ -133,6 +135,7 @@ impl Engine {
             return socket.spent.then_some(Beginning {
                 id: socket.id,
                 bound: socket.bound,
+                asked: socket.asked.clone(),
                 urgent_inline: socket.urgent_inline,
             });
         }
@@ -140,6 +143,7 @@ impl Engine {
             return None;
         }
         let former = self.departed.take_beginner(number);
+        let former = former.or_else(|| self.prepared.take_beginner(number));
         let stack = self.ground.machine.stack();
         let id = stack.socket(family).ok()?;
         let mut bound = None;
@@ -148,10 +152,13 @@ impl Engine {
             let _ = stack.set_options(self.ground.now, id, former.options);
             bound = former.bound.filter(|bound| stack.bind(id, *bound).is_ok());
         }
-        let urgent_inline = former.is_some_and(|former| former.urgent_inline);
+        let (asked, urgent_inline) = former
+            .map(|former| (former.asked, former.urgent_inline))
+            .unwrap_or_default();
         Some(Beginning {
             id,
             bound,
+            asked,
             urgent_inline,
         })
     }
@@ -161,6 +168,7 @@ impl Engine {
 struct Beginning {
     id: SocketId,
     bound: Option<SocketAddr>,
+    asked: Asked,
     urgent_inline: bool,
 }
 

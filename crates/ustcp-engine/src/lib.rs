@@ -20,6 +20,7 @@ mod list;
 mod listener;
 mod options;
 mod order;
+mod passed;
 mod past;
 mod pump;
 mod relay;

@@ -59,7 +59,7 @@ pub struct Quotas {
     pub strangers_of_process: usize,
     /// How long one may be without it.
     pub greeting: Duration,
-    /// Sockets that have ended and whose programs may still ask why.
+    /// Sockets that have ended and whose programs may still ask why; and as many that have options and no stream yet.
     pub departed: usize,
 }
 

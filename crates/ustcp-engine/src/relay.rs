@@ -108,8 +108,8 @@ fn kernels_listener(ground: &mut Ground, like: &Socket, at: SocketAddr, backlog:
 /// A socket of the kernel's with the options that the program has set. What the kernel does not take it does without.
 fn prepared(ground: &mut Ground, socket: &Socket) -> Result<OwnedFd, Errno> {
     let descriptor = kernel_socket(socket.family)?;
-    for (option, value) in &socket.asked {
-        let _ = Far::Kernel(descriptor.as_fd()).set_option(ground, *option, value);
+    for (option, value) in socket.asked.passed() {
+        let _ = Far::Kernel(descriptor.as_fd()).set_option(ground, option, value);
     }
     Ok(descriptor)
 }

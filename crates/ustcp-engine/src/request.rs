@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use libc::{c_int, c_ulong};
-use ustcp_client::protocol::{Address, Operation, Request};
-use ustcp_proto::Shutdown;
+use ustcp_client::protocol::{Address, Operation, Request, Tag};
+use ustcp_proto::{Family, Options, Shutdown, SocketId};
 use ustcp_runtime::Errno;
 
 use crate::control::Answer;
+use crate::departed::Departed;
 use crate::engine::Engine;
-use crate::far::{Far, is_host_address};
+use crate::far::{Far, Ground, is_host_address};
 use crate::route::Way;
 use crate::socket::{Listening, Phase};
 use crate::stream;
@@ -24,12 +25,20 @@ const PRIVILEGED_END: u16 = 1024;
 impl Engine {
     /// `None`: it is answered when the attempt to connect is over.
     pub(crate) fn on_socket_request(&mut self, control: u64, request: &Request, payload: &[u8]) -> Option<Answer> {
-        let number = request.socket;
+        let (number, family) = unattached(request.socket);
+        let request = &Request {
+            socket: number,
+            ..*request
+        };
         if self.sockets.get(number).is_none_or(|socket| socket.spent) {
             self.take_greeted(); // its greeting was written before this request
         }
+        self.look_at_attempt(number); // one that has just ended is told of first
         if !self.sockets.contains(number) {
-            return Some(self.ask_departed(control, request));
+            if let Some(family) = family {
+                self.prepare(number, family);
+            }
+            return Some(self.ask_departed(control, request, payload));
         }
         self.pump_out(number); // options are ordered with bytes
         let spent = self.sockets.get(number).is_some_and(|socket| socket.spent);
@@ -184,33 +193,33 @@ impl Engine {
     }
 
     fn set_option(&mut self, request: &Request, value: &[u8]) -> Result<(), Errno> {
-        let (level, name) = option_name(request);
+        let option = option_name(request);
         let socket = self.sockets.known_mut(request.socket)?;
-        if (level, name) == (libc::SOL_SOCKET, libc::SO_OOBINLINE) {
-            let number = value.first_chunk().ok_or(Errno(libc::EINVAL))?;
-            socket.urgent_inline = c_int::from_ne_bytes(*number) != 0;
+        if option == URGENT_INLINE {
+            socket.urgent_inline = flag(value)?;
             return Ok(());
         }
-        socket.far().set_option(&mut self.ground, (level, name), value)?;
-        if socket.kernel.is_some() {
+        let far = socket.far_of_option(option);
+        far.set_option(&mut self.ground, option, value)?;
+        if let Far::Kernel(_) = far {
             // What is asked of it once it has ended, the stack's tells. It may know less.
-            let _ = Far::Stack(socket.id).set_option(&mut self.ground, (level, name), value);
+            let _ = Far::Stack(socket.id).set_option(&mut self.ground, option, value);
         }
-        if matches!(socket.phase, Phase::Idle) {
-            socket.note_option((level, name), value);
+        if matches!(socket.phase, Phase::Idle | Phase::Connecting { .. }) {
+            socket.asked.note(option, value);
         }
         Ok(())
     }
 
     fn option(&mut self, request: &Request) -> Answer {
-        let (level, name) = option_name(request);
+        let option = option_name(request);
         let socket = self.sockets.known_mut(request.socket)?;
-        match (level, name) {
-            (libc::SOL_SOCKET, libc::SO_OOBINLINE) => Ok(c_int::from(socket.urgent_inline).to_ne_bytes().to_vec()),
+        match option {
+            URGENT_INLINE => Ok(c_int::from(socket.urgent_inline).to_ne_bytes().to_vec()),
             (libc::SOL_SOCKET, libc::SO_ERROR) if socket.soft_fault.is_some() => {
                 Ok(socket.soft_fault.take().unwrap_or(0).to_ne_bytes().to_vec())
             }
-            _ => socket.far().option(&mut self.ground, (level, name)),
+            _ => socket.far_of_option(option).option(&mut self.ground, option),
         }
     }
 
@@ -277,9 +286,29 @@ impl Engine {
         true
     }
 
-    /// What can still be asked of a socket that has ended.
-    fn ask_departed(&mut self, control: u64, request: &Request) -> Answer {
-        let Some(departed) = self.departed.get_mut(request.socket) else {
+    /// Options are asked of a socket whose stream is yet to come.
+    fn prepare(&mut self, number: u64, family: Family) {
+        if self.departed(number).is_some() {
+            return;
+        }
+        let stack = self.ground.machine.stack();
+        let Ok(id) = stack.socket(family) else { return };
+        let known = stack
+            .local_address(id)
+            .and_then(|local| Ok((local, stack.options(id)?)));
+        let _ = stack.close(self.ground.now, id); // it is there
+        if let Ok((local, options)) = known {
+            self.prepared.enter(number, Departed::prepared(family, local, options));
+        }
+    }
+
+    fn departed(&mut self, number: u64) -> Option<&mut Departed> {
+        self.departed.get_mut(number).or_else(|| self.prepared.get_mut(number))
+    }
+
+    /// What can still be asked of a socket that has ended, or already of one whose stream is yet to come.
+    fn ask_departed(&mut self, control: u64, request: &Request, payload: &[u8]) -> Answer {
+        let Some(departed) = self.departed(request.socket) else {
             return Err(self.why_turned_away(control));
         };
         match request.operation {
@@ -300,32 +329,70 @@ impl Engine {
             }
             Operation::SendUrgent => Err(Errno(departed.pending.take().unwrap_or(libc::EPIPE))),
             Operation::Ioctl => Ok(0_i32.to_ne_bytes().to_vec()),
-            Operation::GetOption if option_name(request) == (libc::SOL_SOCKET, libc::SO_ERROR) => {
-                Ok(departed.pending.take().unwrap_or(0).to_ne_bytes().to_vec())
-            }
-            Operation::GetOption => {
-                let (family, options) = (departed.family, departed.options);
-                let id = self.ground.machine.stack().socket(family)?;
-                let answer = self.ask_unconnected(id, options, option_name(request));
-                self.ground.machine.stack().close(self.ground.now, id)?;
-                answer
-            }
-            Operation::SetOption => Ok(Vec::new()),
+            Operation::GetOption => match option_name(request) {
+                (libc::SOL_SOCKET, libc::SO_ERROR) => Ok(departed.pending.take().unwrap_or(0).to_ne_bytes().to_vec()),
+                URGENT_INLINE => Ok(c_int::from(departed.urgent_inline).to_ne_bytes().to_vec()),
+                option => {
+                    let (family, options) = (departed.family, departed.options);
+                    self.with_unconnected(family, options, |id, ground| Far::Stack(id).option(ground, option))
+                }
+            },
+            Operation::SetOption => self.set_option_of_departed(request, payload).map(|()| Vec::new()),
             Operation::Bind | Operation::Listen => Err(Errno(libc::EINVAL)),
             _ => Err(Errno(libc::ENOTCONN)),
         }
     }
 
-    /// The options of a socket without a connection.
-    fn ask_unconnected(
-        &mut self,
-        id: ustcp_proto::SocketId,
-        options: ustcp_proto::Options,
-        (level, name): (c_int, c_int),
-    ) -> Answer {
-        self.ground.machine.stack().set_options(self.ground.now, id, options)?;
-        self.ground.machine.option(self.ground.now, id, level, name)
+    fn set_option_of_departed(&mut self, request: &Request, value: &[u8]) -> Result<(), Errno> {
+        let option = option_name(request);
+        let departed = self.departed(request.socket).ok_or(Errno(libc::EBADF))?;
+        if option == URGENT_INLINE {
+            departed.urgent_inline = flag(value)?;
+            return Ok(());
+        }
+        let (family, options) = (departed.family, departed.options);
+        let options = self.with_unconnected(family, options, |id, ground| {
+            Far::Stack(id).set_option(ground, option, value)?;
+            Ok(ground.machine.stack().options(id)?)
+        })?;
+        let departed = self.departed(request.socket).ok_or(Errno(libc::EBADF))?;
+        departed.options = options;
+        departed.asked.note(option, value);
+        Ok(())
     }
+
+    /// Asks the stack as of a socket without a connection that has these options.
+    fn with_unconnected<T>(
+        &mut self,
+        family: Family,
+        options: Options,
+        ask: impl FnOnce(SocketId, &mut Ground) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let ground = &mut self.ground;
+        let id = ground.machine.stack().socket(family)?;
+        let set = ground.machine.stack().set_options(ground.now, id, options);
+        let answer = set.map_err(Errno::from).and_then(|()| ask(id, ground));
+        ground.machine.stack().close(ground.now, id)?;
+        answer
+    }
+}
+
+/// `SO_OOBINLINE` is the stream's to obey.
+const URGENT_INLINE: (c_int, c_int) = (libc::SOL_SOCKET, libc::SO_OOBINLINE);
+
+fn flag(value: &[u8]) -> Result<bool, Errno> {
+    let number = value.first_chunk().ok_or(Errno(libc::EINVAL))?;
+    Ok(c_int::from_ne_bytes(*number) != 0)
+}
+
+/// A socket's number, and of which family it is where its stream is yet to come.
+fn unattached(number: u64) -> (u64, Option<Family>) {
+    let family = match number & Request::UNATTACHED_V6 {
+        Request::UNATTACHED_V6 => Some(Family::V6),
+        Request::UNATTACHED => Some(Family::V4),
+        _ => None,
+    };
+    (number & Tag::SOCKET_MASK, family)
 }
 
 fn address(payload: &[u8]) -> Result<SocketAddr, Errno> {

@@ -10,6 +10,7 @@ use ustcp_runtime::Errno;
 
 use crate::count::Counts;
 use crate::far::Far;
+use crate::passed::{Asked, passes};
 use crate::route::Why;
 
 /// What a socket is doing.
@@ -79,8 +80,8 @@ pub(crate) struct Socket {
     pub(crate) kernel: Option<Kernel>,
     /// A listener of the kernel's beside the stack's.
     pub(crate) published: Option<OwnedFd>,
-    /// Options that were set, in their order, for a socket of the kernel's that is yet to come.
-    pub(crate) asked: Vec<((c_int, c_int), Vec<u8>)>,
+    /// Options that were set, for a socket of the kernel's that is yet to come.
+    pub(crate) asked: Asked,
     pub(crate) family: Family,
     /// The process that attached it, or its listener.
     pub(crate) client: u32,
@@ -127,7 +128,7 @@ impl Socket {
             id,
             kernel: None,
             published: None,
-            asked: Vec::new(),
+            asked: Asked::default(),
             family,
             client,
             run,
@@ -169,10 +170,12 @@ impl Socket {
         self.kernel.as_ref().map(|kernel| kernel.why.name())
     }
 
-    /// An option was set, in place of what it was before.
-    pub(crate) fn note_option(&mut self, option: (c_int, c_int), value: &[u8]) {
-        self.asked.retain(|(other, _)| *other != option);
-        self.asked.push((option, value.to_vec()));
+    /// Who keeps an option: its connection, or the stack in any case.
+    pub(crate) fn far_of_option(&self, option: (c_int, c_int)) -> Far<'_> {
+        match passes(option) {
+            true => self.far(),
+            false => Far::Stack(self.id),
+        }
     }
 }
 

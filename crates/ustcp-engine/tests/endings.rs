@@ -17,7 +17,7 @@ use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_linger, set_socket_oobinline};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use ustcp_client::protocol::{Address, Operation};
+use ustcp_client::protocol::{Address, Operation, Request, Tag};
 
 const ENDED: PollFlags = PollFlags::IN.union(PollFlags::OUT).union(PollFlags::RDHUP);
 const BROKEN: PollFlags = ENDED.union(PollFlags::HUP).union(PollFlags::ERR);
@@ -66,6 +66,78 @@ fn the_peers_reset_comes_after_what_it_sent_before() {
         STACK
     );
     assert_eq!(program.connect(at(KERNEL, 1)), Err(libc::EISCONN));
+}
+
+/// What is asked in the turn of the failure, before the engine has looked at the attempt itself.
+#[test]
+fn a_failure_is_told_once_by_whoever_asks_first() {
+    let Some(engine) = engine() else { return };
+    let nowhere = at("127.0.0.1", 1); // relayed: the kernel refuses it before its connect returns
+    let address = Address(nowhere).to_bytes();
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_ERROR);
+    for ask in [
+        (Operation::Connect, 0, 0, &address[..]),
+        (Operation::GetOption, level, name, &[]),
+    ] {
+        for _ in 0..20 {
+            let (program, control) = (engine.socket(), engine.control());
+            control.send(Operation::Connect, program.number, 0, 0, &address);
+            let (operation, a, b, payload) = ask;
+            control.send(operation, program.number, a, b, payload);
+            assert_eq!(control.answer(), Err(libc::EINPROGRESS));
+            let told = control.answer();
+            let error = told.map_or_else(|errno| errno, |value| i32::from_ne_bytes(value.try_into().unwrap()));
+            assert_eq!(error, libc::ECONNREFUSED, "{operation:?}");
+            assert_eq!(program.connect_now(nowhere), Err(libc::ESTALE), "{operation:?}");
+        }
+    }
+}
+
+/// Options ask for no stream.
+#[test]
+fn options_are_kept_for_a_stream_that_is_yet_to_come() {
+    let Some(engine) = engine() else { return };
+    let tag = Tag {
+        socket: 0x1234,
+        is_v6: true,
+    };
+    let number = tag.socket | Request::UNATTACHED_V6;
+    let ask = |operation, name, value: &[u8]| engine.ask(operation, number, libc::IPPROTO_TCP, name, value);
+    let count = |number: i32| number.to_ne_bytes().to_vec();
+    assert_eq!(ask(Operation::SetOption, libc::TCP_KEEPCNT, &count(7)), Ok(vec![]));
+    assert_eq!(
+        ask(Operation::SetOption, libc::TCP_KEEPCNT, &count(128)),
+        Err(libc::EINVAL)
+    );
+    assert_eq!(ask(Operation::GetOption, libc::TCP_KEEPCNT, &[]), Ok(count(7)));
+    assert_eq!(
+        engine.ask(
+            Operation::SetOption,
+            number,
+            libc::IPPROTO_IPV6,
+            libc::IPV6_V6ONLY,
+            &count(1)
+        ),
+        Ok(vec![])
+    );
+    assert_eq!(
+        engine.ask(Operation::GetOption, 0x1234, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, &[]),
+        Ok(count(7))
+    );
+    let program = engine.attached(tag);
+    assert_eq!(program.option(libc::IPPROTO_TCP, libc::TCP_KEEPCNT), Ok(7));
+    assert_eq!(program.option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY), Ok(1));
+    assert!(
+        engine
+            .ask(
+                Operation::SetOption,
+                0x4321,
+                libc::IPPROTO_TCP,
+                libc::TCP_KEEPCNT,
+                &count(7)
+            )
+            .is_err()
+    );
 }
 
 #[test]

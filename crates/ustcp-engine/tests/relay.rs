@@ -187,6 +187,55 @@ fn options_set_before_go_along() {
     }
 }
 
+/// What would act on the engine, or by its rights, is answered by the stack; the rest is the connection's.
+#[test]
+fn options_that_are_not_the_connections_stay_here() {
+    let Some(engine) = engine() else { return };
+    let (program, mut peer) = relayed(&engine);
+    let set = |level, name, number: i32| program.set_option(level, name, &number.to_ne_bytes());
+    assert_eq!(set(libc::SOL_SOCKET, libc::SO_ZEROCOPY, 1), Err(libc::ENOPROTOOPT));
+    assert_eq!(set(libc::SOL_SOCKET, libc::SO_PEEK_OFF, 1), Err(libc::ENOPROTOOPT));
+    let drop_all = [1_u64, 0, 0]; // struct sock_fprog
+    let filter = drop_all.map(u64::to_ne_bytes).concat();
+    assert_eq!(
+        program.set_option(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter),
+        Err(libc::ENOPROTOOPT)
+    );
+    assert_eq!(
+        program.set_option(libc::IPPROTO_TCP, libc::TCP_ULP, b"tls"),
+        Err(libc::ENOENT)
+    );
+    assert_eq!(set(libc::SOL_SOCKET, libc::SO_RCVLOWAT, 1000), Ok(()));
+    assert_eq!(program.option(libc::SOL_SOCKET, libc::SO_RCVLOWAT), Ok(1000));
+    peer.write_all(b"x").unwrap();
+    assert_eq!(program.read_exact(1), b"x");
+
+    assert_eq!(set(libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 7), Ok(()));
+    assert_eq!(program.option(libc::IPPROTO_TCP, libc::TCP_KEEPCNT), Ok(7));
+    assert_eq!(set(libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 128), Err(libc::EINVAL));
+}
+
+/// As the kernel's end of a second attempt is another socket.
+#[test]
+fn options_go_along_to_the_next_attempt() {
+    let Some(engine) = engine() else { return };
+    let listener = TcpListener::bind(loopback(0)).unwrap();
+    let program = engine.socket();
+    program
+        .set_option(libc::IPPROTO_IP, libc::IP_TOS, &0x20_i32.to_ne_bytes())
+        .unwrap();
+    assert_eq!(program.connect(loopback(1)), Err(libc::ECONNREFUSED));
+    let program = program.renewed();
+    assert_eq!(program.connect(listener.local_addr().unwrap()), Ok(()));
+    assert_eq!(program.option(libc::IPPROTO_IP, libc::IP_TOS), Ok(0x20));
+    assert_eq!(
+        program
+            .option(libc::IPPROTO_TCP, libc::TCP_MAXSEG)
+            .map(|mss| mss > 1460),
+        Ok(true)
+    ); // the kernel's
+}
+
 #[test]
 fn a_port_is_free_as_soon_as_its_socket_is_closed() {
     let Some(engine) = engine() else { return };

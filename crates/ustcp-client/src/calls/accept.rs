@@ -53,7 +53,7 @@ impl Engine {
 
 fn may_accept(listener: &Socket, flags: c_int) -> Result<(), Errno> {
     let known = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    if flags & !known == 0 && listener.listens {
+    if flags & !known == 0 && listener.listens() {
         Ok(())
     } else {
         Err(Errno::INVAL)

@@ -8,7 +8,7 @@ use rustix::net::sockopt::{Timeout, socket_timeout};
 
 use super::address::{self, Named};
 use crate::engine::{Engine, Question};
-use crate::protocol::{Address, Operation};
+use crate::protocol::{Address, Operation, Standing};
 use crate::sys::message::discard;
 use crate::sys::{Socket, Source};
 
@@ -23,6 +23,20 @@ impl Engine {
 
     /// The same to an address that was read already. A cancellation point.
     pub fn connect_to(&self, socket: &Socket, peer: SocketAddr) -> Result<(), Errno> {
+        if socket.standing != Standing::Idle && socket.is_attached() {
+            return self.ask_to_connect(socket, peer);
+        }
+        self.attach(socket)?;
+        socket.mark(Standing::Plain)?;
+        let asked = self.ask_to_connect(socket, peer);
+        if asked.is_err_and(|errno| !matches!(errno, Errno::INPROGRESS | Errno::ALREADY | Errno::INTR | Errno::ISCONN))
+        {
+            socket.mark(Standing::Idle)?; // nothing has begun
+        }
+        asked
+    }
+
+    fn ask_to_connect(&self, socket: &Socket, peer: SocketAddr) -> Result<(), Errno> {
         self.ask_fresh(socket, || match fcntl_getfl(socket)?.contains(OFlags::NONBLOCK) {
             true => self.ask(question(socket, 0), &Address(peer).to_bytes()).map(drop),
             false => self.connect_and_wait(socket, peer),
@@ -53,8 +67,8 @@ impl Engine {
             return Ok(());
         }
         self.ask(Question::of(socket, Operation::Disconnect), &[])?;
-        if socket.listens {
-            socket.mark(false)?;
+        if socket.listens() {
+            socket.mark(Standing::Plain)?;
         }
         rustix::net::shutdown(socket, rustix::net::Shutdown::Read)?;
         while discard(socket, usize::MAX, libc::MSG_DONTWAIT).is_ok_and(|bytes| bytes > 0) {}

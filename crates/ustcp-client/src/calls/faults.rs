@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::options::native_error;
 use crate::engine::{Engine, Question};
-use crate::protocol::Operation;
+use crate::protocol::{Operation, Standing};
 use crate::sys::{self, Socket};
 
 /// What failed.
@@ -38,11 +38,11 @@ pub fn fault(engine: &Engine, fd: libc::c_int, native: Errno, direction: Directi
 impl Engine {
     fn fault(&self, socket: &Socket, native: Errno, direction: Direction) -> Errno {
         match (direction, native) {
-            // Never connected, or a listener's.
+            // Not connected, or a listener's.
             (Direction::Reading, Errno::INVAL) if !socket.is_attached() => Errno::NOTCONN,
-            (Direction::Reading, Errno::AGAIN) if socket.listens => Errno::NOTCONN,
+            (Direction::Reading, Errno::AGAIN) if socket.standing != Standing::Plain => Errno::NOTCONN,
             (Direction::Writing { quiet }, Errno::NOTCONN) => broken_pipe(quiet),
-            (Direction::Writing { quiet }, Errno::AGAIN) if socket.listens => broken_pipe(quiet),
+            (Direction::Writing { quiet }, Errno::AGAIN) if socket.standing != Standing::Plain => broken_pipe(quiet),
             (_, Errno::CONNRESET) => self.true_errno(socket),
             // The first write after a reset says so; what the descriptor knows of it is gone then.
             (Direction::Writing { .. }, Errno::PIPE) if native_error(socket) != 0 => self.true_errno(socket),

@@ -8,7 +8,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::address;
 use crate::engine::{Engine, Question};
-use crate::protocol::{Address, Operation, Tag};
+use crate::protocol::{Address, Operation, Standing, Tag};
 use crate::sys::{Socket, Source, Transient};
 
 /// What a program asks socket(2) for.
@@ -65,7 +65,8 @@ impl Engine {
     /// The same of an address that was read already.
     pub fn bind_to(&self, socket: &Socket, address: SocketAddr) -> Result<(), Errno> {
         let question = Question::of(socket, Operation::Bind);
-        self.ask_fresh(socket, || self.ask(question, &Address(address).to_bytes()).map(drop))
+        self.ask_fresh(socket, || self.ask(question, &Address(address).to_bytes()).map(drop))?;
+        socket.mark(Standing::Idle)
     }
 
     /// listen(2).
@@ -75,7 +76,7 @@ impl Engine {
             ..Question::of(socket, Operation::Listen)
         };
         self.ask_fresh(socket, || self.ask(question, &[]).map(drop))?;
-        socket.mark(true)
+        socket.mark(Standing::Listening)
     }
 
     /// shutdown(2): the engine is told first, and judges.
@@ -94,8 +95,8 @@ impl Engine {
             ..Question::of(socket, Operation::Shutdown)
         };
         self.ask(question, &[])?;
-        if socket.listens && how != libc::SHUT_WR {
-            socket.mark(false)?;
+        if socket.listens() && how != libc::SHUT_WR {
+            socket.mark(Standing::Plain)?;
         }
         rustix::net::shutdown(socket, native)
     }

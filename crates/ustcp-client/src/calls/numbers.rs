@@ -23,13 +23,13 @@ impl Engine {
     /// Whether ioctl of such a request is to be asked for, and not native, on this socket.
     #[must_use]
     pub fn is_number_asked(&self, socket: &Socket, request: u64) -> bool {
-        request != u64::from(SIOCINQ) || socket.listens
+        request != u64::from(SIOCINQ) || socket.listens()
     }
 
     /// ioctl(2) of a request that is to be asked for.
     pub fn number(&self, socket: &Socket, request: u64, to: Sink) -> Result<(), Errno> {
         match u32::try_from(request).unwrap_or(0) {
-            SIOCINQ if socket.listens => Err(Errno::INVAL),
+            SIOCINQ if socket.listens() => Err(Errno::INVAL),
             _ if !socket.is_attached() => write(to, 0),
             request => write(to, self.ask_number(socket, request)?),
         }

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_oobinline, socket_error};
 
 use crate::engine::{Engine, Question};
-use crate::protocol::Operation;
+use crate::protocol::{Operation, Request};
 use crate::sys::{Sink, Socket, Source};
 
 /// No option's value is longer than this; of a longer one the beginning is looked at, as in Linux.
@@ -31,7 +31,6 @@ impl Engine {
     ) -> Result<(), Errno> {
         // Linux reads the length as an int.
         let length = usize::try_from(length.cast_signed()).map_err(|_| Errno::INVAL)?;
-        self.attach(socket)?;
         self.ask_with(
             question(socket, Operation::SetOption, level, name),
             value.first(length.min(LONGEST_VALUE)),
@@ -54,7 +53,6 @@ impl Engine {
                 tell(&self.take_error(socket).to_ne_bytes(), room, value, length)
             }
             None => {
-                self.attach(socket)?;
                 let answer = self.ask(question(socket, Operation::GetOption, level, name), &[])?;
                 tell(answer.payload(), room, value, length)
             }
@@ -83,11 +81,18 @@ pub(super) fn native_error(socket: &Socket) -> i32 {
     }
 }
 
+/// Options ask for no stream: a socket that has none stays as it is, and the engine keeps them.
 fn question(socket: &Socket, operation: Operation, level: c_int, name: c_int) -> Question {
+    let beside = match (socket.is_attached(), socket.tag.is_v6) {
+        (true, _) => 0,
+        (false, false) => Request::UNATTACHED,
+        (false, true) => Request::UNATTACHED_V6,
+    };
     Question {
+        socket: socket.tag.socket | beside,
+        operation,
         a: level.cast_unsigned(),
         b: name.cast_unsigned(),
-        ..Question::of(socket, operation)
     }
 }
 
@@ -98,7 +103,7 @@ fn own(socket: &Socket, level: c_int, name: c_int) -> Option<c_int> {
         (libc::SOL_SOCKET, libc::SO_PROTOCOL) => Some(libc::IPPROTO_TCP),
         (libc::SOL_SOCKET, libc::SO_DOMAIN) if socket.tag.is_v6 => Some(libc::AF_INET6),
         (libc::SOL_SOCKET, libc::SO_DOMAIN) => Some(libc::AF_INET),
-        (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => Some(c_int::from(socket.listens)),
+        (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => Some(c_int::from(socket.listens())),
         _ => None,
     }
 }
