@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::protocol::{Standing, Tag};
 
+pub(crate) mod epoll;
 pub mod memory;
 pub mod message;
 mod peer;

@@ -8,6 +8,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
 
 use crate::engine::Engine;
 use crate::protocol::Greeting;
+use crate::sys::epoll::Registrations;
 use crate::sys::{self, Socket, Source, Transient};
 use crate::whereabouts::Listener;
 
@@ -46,8 +47,8 @@ impl Engine {
     }
 
     /// Puts a fresh socket under the number of one whose stream is spent, with its number at the engine, its flags and its
-    /// times. The file is another one: who polls it by epoll has to add it again. Nothing else would do, as a stream of
-    /// AF_UNIX is connected once.
+    /// times, and in every epoll of this process where it was. The file is another one, which other numbers of the former do
+    /// not have. Nothing else would do, as a stream of AF_UNIX is connected once.
     pub(super) fn renew(&self, socket: &Socket) -> Result<(), Errno> {
         let flags = fcntl_getfl(socket)?;
         let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
@@ -59,7 +60,10 @@ impl Engine {
         self.attach(&renewed)?;
         fcntl_setfl(renewed, flags & OFlags::NONBLOCK)?;
         let close_on_exec = fcntl_getfd(socket)?.contains(FdFlags::CLOEXEC);
-        fresh.replace(socket.number(), close_on_exec)
+        let registrations = Registrations::take(socket.number());
+        let replaced = fresh.replace(socket.number(), close_on_exec);
+        registrations.put(socket.number());
+        replaced
     }
 }
 
