@@ -26,12 +26,17 @@ def test_the_programs_that_linux_judges_pass_on_an_engine(engine, program):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_signals_and_cancellation(engine):
-    done = engine.run(f"{PROGRAM}/signals", OURS, STRANGER)
+WAYS = pytest.mark.parametrize("words", [("signals", OURS, STRANGER), ("calls", OURS)], ids=["signals", "calls"])
+
+
+@WAYS
+def test_signals_cancellation_and_single_calls(engine, words):
+    done = engine.run(f"{PROGRAM}/{words[0]}", *words[1:])
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_signals_and_cancellation_as_linux_has_them(network):
+@WAYS
+def test_signals_cancellation_and_single_calls_as_linux_has_them(network, words):
     """The judge of the test above."""
     peer, ours = Namespace("peer"), Namespace("ours")
     try:
@@ -39,7 +44,7 @@ def test_signals_and_cancellation_as_linux_has_them(network):
         ours.create()
         join_by_veth(peer, ours)
         ours.ip("link", "set", "lo", "up")
-        command = ours.command(f"{PROGRAM}/signals", OURS, STRANGER)
+        command = ours.command(f"{PROGRAM}/{words[0]}", *words[1:])
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     finally:

@@ -2,15 +2,19 @@
  *
  *   frugal HOST      HOST is ours to listen on; prints how many allocations there were */
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "../c/tap.h"
+
+extern int bindresvport(int fd, struct sockaddr_in *name);
 
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
@@ -67,6 +71,7 @@ int main(int count, char **words)
     length = sizeof value;
     NEEDS(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length) == 0);
     NEEDS(send(client, "abcd", 4, 0) == 4 && recv(fd, bytes, 4, MSG_WAITALL) == 4);
+    NEEDS(send(client, "ab", 2, 0) == 2 && recv(fd, bytes, 2, MSG_PEEK | MSG_WAITALL) == 2 && read(fd, bytes, 2) == 2);
     NEEDS(write(fd, "abcd", 4) == 4 && read(client, bytes, 4) > 0);
     NEEDS(send(client, "e", 1, MSG_OOB) == 1);
     NEEDS(poll(&(struct pollfd){ .fd = fd, .events = POLLPRI }, 1, -1) == 1);
@@ -74,6 +79,20 @@ int main(int count, char **words)
     NEEDS(ioctl(fd, TIOCOUTQ, &value) == 0);
     NEEDS(shutdown(client, SHUT_WR) == 0 && recv(fd, bytes, 4, 0) == 0);
     NEEDS(close(fd) == 0 && close(client) == 0 && close(listener) == 0);
+
+    struct ifreq question = { .ifr_ifindex = 1 };
+    int epoll = epoll_create1(0), again = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct epoll_event wanted = { .events = EPOLLOUT };
+    struct pollfd entry = { .fd = again, .events = POLLOUT };
+    NEEDS(ioctl(again, SIOCGIFNAME, &question) == 0);
+    NEEDS(setsockopt(again, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value) == 0);
+    NEEDS(epoll_ctl(epoll, EPOLL_CTL_ADD, again, &wanted) == 0);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        NEEDS(connect(again, (struct sockaddr *)&name, sizeof name) == -1 && errno == EINPROGRESS);
+        NEEDS(poll(&entry, 1, -1) == 1);
+        NEEDS(connect(again, (struct sockaddr *)&name, sizeof name) == -1 && errno == ECONNREFUSED);
+    }
+    NEEDS(bindresvport(again, NULL) == 0);
 
     int seen = allocations;
     printf("%d allocations\n", seen - 1);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../c/tap.h"
+#include "sleeper.h"
 
 static struct sockaddr_in host, silent;
 static pthread_t main_thread;
@@ -53,21 +54,6 @@ static int listening(struct sockaddr_in *name)
 static int connect_to(int fd, const struct sockaddr_in *name)
 {
     return connect(fd, (const struct sockaddr *)name, sizeof *name);
-}
-
-/* Waits until a thread sleeps in the kernel: by its stat. */
-static void await_sleep(pid_t thread)
-{
-    char path[64], state = '?';
-
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
-    for (int settled = 0; settled < 3; settled = state == 'S' ? settled + 1 : 0) {
-        FILE *stat = fopen(path, "r");
-
-        NEEDS(stat != NULL && fscanf(stat, "%*d %*s %c", &state) == 1);
-        fclose(stat);
-        usleep(1000); /* how often it looks */
-    }
 }
 
 /* What another thread does to one that waits. */

@@ -184,6 +184,9 @@ impl There {
             let to = sink(argument, size_of::<c_int>());
             return done(self.engine.number(&self.socket, request, to));
         }
+        if calls::is_of_host(request) {
+            return calls::ask_host(&self.socket, request, sink(argument, usize::MAX)).map_err(number);
+        }
         done(self.native(libc::SYS_ioctl, [request as usize, argument as usize, 0, 0]))
     }
 

@@ -13,12 +13,14 @@ mod names;
 mod numbers;
 mod options;
 mod receive;
+mod reserved;
 mod send;
 
 pub use address::AddressRoom;
 pub use faults::{Direction, fault};
 pub use life::{Kind, kind};
-pub use numbers::is_asked;
+pub use numbers::{ask_host, is_asked, is_of_host};
 pub use options::is_native;
-pub use receive::{OTHERWISE as RECEIVED_OTHERWISE, receive, receive_message};
+pub use receive::{is_otherwise as is_received_otherwise, receive, receive_message};
+pub use reserved::bind_reserved;
 pub use send::OTHERWISE as SENT_OTHERWISE;

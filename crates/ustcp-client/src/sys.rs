@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::protocol::{Standing, Tag};
 
+pub(crate) mod arrivals;
 pub(crate) mod epoll;
 pub mod memory;
 pub mod message;
@@ -97,6 +98,20 @@ pub fn checked(number: c_int) -> Errno {
         1..4096 => Errno::from_raw_os_error(number),
         _ => Errno::PROTO,
     }
+}
+
+/// bind(2) to an address of the program's.
+pub fn bind(fd: c_int, address: Source) -> Result<(), Errno> {
+    let name = address.vector();
+    let arguments = [fd as usize, name.iov_base as usize, name.iov_len, 0, 0, 0];
+    // SAFETY: the address is the call's to read, and the kernel checks it.
+    unsafe { call(libc::SYS_bind, arguments) }.map(drop)
+}
+
+/// This process's number.
+pub(crate) fn process_number() -> usize {
+    // SAFETY: no pointers.
+    unsafe { call(libc::SYS_getpid, [0; 6]) }.unwrap_or(0)
 }
 
 /// What a write to a connection that takes no more does beside `EPIPE`.
@@ -238,9 +253,22 @@ pub struct Transient(c_int);
 impl Transient {
     /// An AF_UNIX socket; `kind`: its type with flags.
     pub fn socket(kind: c_int) -> Result<Transient, Errno> {
+        Transient::of_family(libc::AF_UNIX, kind)
+    }
+
+    /// A socket of another family.
+    pub(crate) fn of_family(family: c_int, kind: c_int) -> Result<Transient, Errno> {
         // SAFETY: no pointers.
-        let fd = unsafe { call(libc::SYS_socket, [libc::AF_UNIX as usize, kind as usize, 0, 0, 0, 0]) }?;
+        let fd = unsafe { call(libc::SYS_socket, [family as usize, kind as usize, 0, 0, 0, 0]) }?;
         Ok(Transient(fd as c_int))
+    }
+
+    /// ioctl(2) with an argument of the program's.
+    pub(crate) fn ioctl(&self, request: u64, argument: Sink) -> Result<c_int, Errno> {
+        let argument = argument.vector().iov_base as usize;
+        // SAFETY: the argument is the call's to read and write, and the kernel checks it.
+        let answer = unsafe { call(libc::SYS_ioctl, [self.0 as usize, request as usize, argument, 0, 0, 0]) }?;
+        Ok(answer as c_int)
     }
 
     /// Two of them, connected, that keep messages apart.

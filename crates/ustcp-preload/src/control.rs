@@ -2,9 +2,10 @@
 //!
 //! Each has the signature of its namesake; on a descriptor that is not ours it is the system call.
 
-use libc::{c_int, c_ulong, c_void, sockaddr, socklen_t};
+use libc::{c_int, c_ulong, c_void, sockaddr, sockaddr_in, socklen_t};
 use ustcp_client::calls::{self, Kind};
 use ustcp_client::protocol::PassedBy;
+use ustcp_client::sys;
 
 use crate::hook::{address, address_room, answer, ours, pass, pass_waiting, sink, source};
 use crate::start::engine;
@@ -14,7 +15,7 @@ use crate::start::engine;
 pub extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     match (calls::kind(domain, kind, protocol), engine()) {
         (Kind::Tcp { is_v6, flags }, Some(engine)) => return answer(|| engine.socket(is_v6, flags)),
-        (Kind::OtherStream, Some(engine)) => ustcp_client::sys::without_errno(|| engine.passed_by(PassedBy::Protocol)),
+        (Kind::OtherStream, Some(engine)) => sys::without_errno(|| engine.passed_by(PassedBy::Protocol)),
         _ => {}
     }
     let arguments = [domain as usize, kind as usize, protocol as usize, 0, 0, 0];
@@ -33,6 +34,22 @@ pub unsafe extern "C" fn bind(fd: c_int, name: *const sockaddr, len: socklen_t) 
     }
     // SAFETY: the caller's promise.
     unsafe { pass(libc::SYS_bind, [fd as usize, name as usize, len as usize, 0, 0, 0]) as c_int }
+}
+
+/// bindresvport(3), which calls bind past the hook.
+///
+/// # Safety
+/// As of bindresvport(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bindresvport(fd: c_int, name: *mut sockaddr_in) -> c_int {
+    let name = (!name.is_null()).then(|| sink(name.cast(), size_of::<sockaddr_in>()));
+    answer(|| {
+        let bind = |name| match ours(fd) {
+            Some((engine, socket)) => engine.bind(&socket, name),
+            None => sys::bind(fd, name),
+        };
+        calls::bind_reserved(name, bind).map(|()| 0)
+    })
 }
 
 /// listen(2).
@@ -80,6 +97,16 @@ pub unsafe extern "C-unwind" fn connect(fd: c_int, name: *const sockaddr, len: s
     }
     // SAFETY: the caller's promise; nothing is to be dropped.
     unsafe { pass_waiting(libc::SYS_connect, [fd as usize, name as usize, len as usize, 0, 0, 0]) as c_int }
+}
+
+/// connect(2), by the C library's other name.
+///
+/// # Safety
+/// As of connect(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn __connect(fd: c_int, name: *const sockaddr, len: socklen_t) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { connect(fd, name, len) }
 }
 
 /// shutdown(2).
@@ -196,6 +223,12 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_voi
     {
         let to = sink(argument, size_of::<c_int>());
         return answer(|| engine.number(&socket, request, to).map(|()| 0));
+    }
+    if calls::is_of_host(request)
+        && let Some((_, socket)) = ours(fd)
+    {
+        // How long the argument is, the request says.
+        return answer(|| calls::ask_host(&socket, request, sink(argument, usize::MAX)));
     }
     // SAFETY: the caller's promise.
     unsafe {

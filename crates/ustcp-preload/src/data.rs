@@ -82,7 +82,7 @@ pub unsafe extern "C-unwind" fn recvfrom(
     name: *mut sockaddr,
     name_len: *mut socklen_t,
 ) -> ssize_t {
-    if (!name.is_null() || flags & calls::RECEIVED_OTHERWISE != 0)
+    if (!name.is_null() || calls::is_received_otherwise(flags))
         && let Some((_, socket)) = ours(fd)
     {
         let room = (!name.is_null()).then(|| address_room(name, name_len));
@@ -132,6 +132,36 @@ pub unsafe extern "C-unwind" fn sendto(
     let arguments = [buffer as usize, len, flags as usize, name as usize, name_len as usize];
     // SAFETY: the caller's promise; nothing is to be dropped.
     unsafe { move_bytes(libc::SYS_sendto, fd, arguments, writing(flags)) }
+}
+
+/// read(2), by the C library's other name.
+///
+/// # Safety
+/// As of read(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn __read(fd: c_int, buffer: *mut c_void, len: size_t) -> ssize_t {
+    // SAFETY: the caller's promise.
+    unsafe { read(fd, buffer, len) }
+}
+
+/// write(2), by the C library's other name.
+///
+/// # Safety
+/// As of write(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn __write(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
+    // SAFETY: the caller's promise.
+    unsafe { write(fd, buffer, len) }
+}
+
+/// send(2), by the C library's other name.
+///
+/// # Safety
+/// As of send(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn __send(fd: c_int, buffer: *const c_void, len: size_t, flags: c_int) -> ssize_t {
+    // SAFETY: the caller's promise.
+    unsafe { send(fd, buffer, len, flags) }
 }
 
 unsafe extern "C" {

@@ -79,7 +79,8 @@ impl Engine {
         socket.mark(Standing::Listening)
     }
 
-    /// shutdown(2): the engine is told first, and judges.
+    /// shutdown(2): the engine is told first, and judges. Where there is no descriptor left to ask it by, the stream's own end
+    /// says the same: a FIN, or that nobody reads or listens.
     pub fn shutdown(&self, socket: &Socket, how: c_int) -> Result<(), Errno> {
         let native = match how {
             libc::SHUT_RD => rustix::net::Shutdown::Read,
@@ -94,7 +95,11 @@ impl Engine {
             a: how.cast_unsigned(),
             ..Question::of(socket, Operation::Shutdown)
         };
-        self.ask(question, &[])?;
+        match self.ask(question, &[]) {
+            Err(Errno::MFILE | Errno::NFILE) if socket.standing == Standing::Idle => return Err(Errno::NOTCONN),
+            Ok(_) | Err(Errno::MFILE | Errno::NFILE) => {}
+            Err(errno) => return Err(errno),
+        }
         if socket.listens() && how != libc::SHUT_WR {
             socket.mark(Standing::Plain)?;
         }

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use crate::engine::{Engine, Question};
 use crate::protocol::Operation;
-use crate::sys::{Sink, Socket};
+use crate::sys::{Sink, Socket, Transient};
 
 /// `SIOCINQ` is `FIONREAD` and `SIOCOUTQ` is `TIOCOUTQ` on a socket.
 const SIOCINQ: u32 = 0x541b;
@@ -17,6 +17,26 @@ const SIOCOUTQNSD: u32 = 0x894b;
 #[must_use]
 pub fn is_asked(request: u64) -> bool {
     u32::try_from(request).is_ok_and(|request| matches!(request, SIOCINQ | SIOCOUTQ | SIOCOUTQNSD))
+}
+
+/// Of `<linux/sockios.h>`, from `SIOCADDRT` on: routes, interfaces, ARP, links; and those of `<linux/wireless.h>`.
+const HOST: std::ops::RangeInclusive<u32> = 0x890b..=0x8bff;
+
+/// Whether ioctl with this request asks of the host, which any socket of TCP would answer alike.
+#[must_use]
+pub fn is_of_host(request: u64) -> bool {
+    !is_asked(request) && u32::try_from(request).is_ok_and(|request| HOST.contains(&request))
+}
+
+/// ioctl(2) of such a request, by a socket of the kernel's TCP that lives as long as the call.
+pub fn ask_host(socket: &Socket, request: u64, argument: Sink) -> Result<i32, Errno> {
+    let family = if socket.tag.is_v6 {
+        libc::AF_INET6
+    } else {
+        libc::AF_INET
+    };
+    let asked = Transient::of_family(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC)?;
+    asked.ioctl(request, argument)
 }
 
 impl Engine {

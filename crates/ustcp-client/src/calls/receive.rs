@@ -1,14 +1,22 @@
 //! recv(2) and its kin, where a socket of TCP would do otherwise than one of AF_UNIX.
 
 use libc::c_int;
+use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 
 use super::address::AddressRoom;
+use crate::sys::arrivals::Arrivals;
 use crate::sys::message::{self, Message};
 use crate::sys::{Sink, Socket};
 
-/// Flags that a socket of TCP takes otherwise than one of AF_UNIX.
-pub const OTHERWISE: c_int = libc::MSG_TRUNC | libc::MSG_ERRQUEUE;
+/// Looking at all of what is wanted.
+const PEEK_ALL: c_int = libc::MSG_PEEK | libc::MSG_WAITALL;
+
+/// Whether a socket of TCP takes one of these flags otherwise than one of AF_UNIX.
+#[must_use]
+pub fn is_otherwise(flags: c_int) -> bool {
+    flags & (libc::MSG_TRUNC | libc::MSG_ERRQUEUE) != 0 || flags & PEEK_ALL == PEEK_ALL
+}
 
 /// recvfrom(2): a stream names nobody. A cancellation point.
 pub fn receive(socket: &Socket, into: Sink, flags: c_int, room: Option<AddressRoom>) -> Result<usize, Errno> {
@@ -21,7 +29,32 @@ pub fn receive(socket: &Socket, into: Sink, flags: c_int, room: Option<AddressRo
         // Errors of ICMP are not kept here.
         flags if flags & libc::MSG_ERRQUEUE != 0 => Err(Errno::AGAIN),
         flags if flags & libc::MSG_TRUNC != 0 => message::discard(socket, into.len(), flags & !libc::MSG_TRUNC),
+        flags if flags & PEEK_ALL == PEEK_ALL => {
+            look_at_all(socket, into.len(), flags, || message::receive(socket, into, flags))
+        }
         flags => message::receive(socket, into, flags),
+    }
+}
+
+/// `MSG_PEEK` with `MSG_WAITALL`: a stream of AF_UNIX shows what there is, TCP waits until there is all, or the end.
+fn look_at_all(
+    socket: &Socket,
+    wanted: usize,
+    flags: c_int,
+    look: impl Fn() -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    let first = look()?;
+    let waits = flags & libc::MSG_DONTWAIT == 0 && !fcntl_getfl(socket)?.contains(OFlags::NONBLOCK);
+    if !waits || first >= wanted {
+        return Ok(first);
+    }
+    let arrivals = Arrivals::of(socket)?;
+    loop {
+        let more_may_come = arrivals.wait();
+        let seen = look()?;
+        if seen >= wanted || !more_may_come {
+            return Ok(seen);
+        }
     }
 }
 
@@ -30,5 +63,12 @@ pub fn receive_message(socket: &Socket, header: Sink, flags: c_int) -> Result<us
     if flags & libc::MSG_ERRQUEUE != 0 {
         return Err(Errno::AGAIN);
     }
-    Message::read(header.source())?.receive(socket, flags & !libc::MSG_TRUNC, header)
+    let message = Message::read(header.source())?;
+    let flags = flags & !libc::MSG_TRUNC;
+    match flags & PEEK_ALL {
+        PEEK_ALL => look_at_all(socket, message.room()?, flags, || {
+            message.receive(socket, flags, header)
+        }),
+        _ => message.receive(socket, flags, header),
+    }
 }

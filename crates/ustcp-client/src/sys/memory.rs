@@ -169,8 +169,9 @@ fn copy(number: c_long, ours: iovec, theirs: iovec) -> Result<(), Errno> {
         unsafe { call(libc::SYS_getpid, [0; 6]).and_then(|own| call(number, [own, ours_at, 1, theirs_at, 1, 0])) };
     match copied {
         Ok(copied) if copied == ours.iov_len => Ok(()),
-        Err(Errno::PERM | Errno::NOSYS) => copy_through_a_socket(number, &ours, &theirs),
-        _ => Err(Errno::FAULT),
+        Ok(_) | Err(Errno::FAULT) => Err(Errno::FAULT),
+        // A sandbox answers what it likes.
+        Err(_) => copy_through_a_socket(number, &ours, &theirs),
     }
 }
 

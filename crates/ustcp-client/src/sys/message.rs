@@ -47,6 +47,12 @@ impl Message {
         Ok(unsafe { Source::new(piece.iov_base, piece.iov_len) })
     }
 
+    /// How many bytes its pieces have room for. `EFAULT`.
+    pub fn room(&self) -> Result<usize, Errno> {
+        (0..self.len.min(libc::UIO_MAXIOV as usize))
+            .try_fold(0_usize, |room, index| Ok(room.saturating_add(self.piece(index)?.len())))
+    }
+
     /// sendmsg(2) of its pieces alone. A cancellation point.
     pub fn send(&self, socket: &Socket, flags: c_int) -> Result<usize, Errno> {
         let mut header = self.bare();

@@ -1,0 +1,348 @@
+/* Calls that a stream of AF_UNIX would answer otherwise, and ways to them past the usual names. On the kernel's sockets,
+ * which judge it, and on an engine.
+ *
+ *   calls HOST      HOST is ours to listen on */
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../c/tap.h"
+#include "sleeper.h"
+
+static struct sockaddr_in host;
+
+static int tcp(int flags)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
+
+    NEEDS(fd >= 0);
+    return fd;
+}
+
+static int bound(struct sockaddr_in *name)
+{
+    socklen_t length = sizeof *name;
+    int fd = tcp(0);
+
+    NEEDS(bind(fd, (struct sockaddr *)&host, sizeof host) == 0);
+    NEEDS(getsockname(fd, (struct sockaddr *)name, &length) == 0);
+    return fd;
+}
+
+static int connect_to(int fd, const struct sockaddr_in *name)
+{
+    return connect(fd, (const struct sockaddr *)name, sizeof *name);
+}
+
+static void make_pair(int pair[2])
+{
+    struct sockaddr_in name;
+    int listener = bound(&name);
+
+    NEEDS(listen(listener, 8) == 0);
+    pair[0] = tcp(0);
+    NEEDS(connect_to(pair[0], &name) == 0);
+    pair[1] = accept(listener, NULL, NULL);
+    NEEDS(pair[1] >= 0);
+    close(listener);
+}
+
+static short await(int fd, short events)
+{
+    struct pollfd entry = { .fd = fd, .events = events };
+
+    NEEDS(poll(&entry, 1, -1) == 1);
+    return entry.revents;
+}
+
+/* ---- connect after connect has failed ---- */
+
+/* What has failed is told once, and then the next attempt begins, which every epoll hears of as before. */
+static void test_connect_again(void)
+{
+    struct sockaddr_in name;
+    int other = bound(&name), fd = tcp(SOCK_NONBLOCK), epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event wanted = { .events = EPOLLOUT | EPOLLET, .data.u64 = 0x123456789abcdef0 }, told;
+
+    NEEDS(epoll >= 0);
+    GIVES(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &wanted), 0);
+    FAILS(connect_to(fd, &name), EINPROGRESS);
+    await(fd, POLLOUT);
+    FAILS(connect_to(fd, &name), ECONNREFUSED);
+    FAILS(connect_to(fd, &name), EINPROGRESS);
+    await(fd, POLLOUT);
+    FAILS(connect_to(fd, &name), ECONNREFUSED);
+    NEEDS(listen(other, 8) == 0);
+    FAILS(connect_to(fd, &name), EINPROGRESS);
+    do {
+        NEEDS(epoll_wait(epoll, &told, 1, -1) == 1);
+        HOLDS(told.data.u64 == wanted.data.u64);
+    } while (told.events & EPOLLERR); /* the edge of the attempts before */
+    HOLDS(told.events == EPOLLOUT);
+    GIVES(connect_to(fd, &name), 0);
+    FAILS(connect_to(fd, &name), EISCONN);
+    wanted.events = EPOLLIN;
+    GIVES(epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &wanted), 0);
+    FAILS(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &wanted), EEXIST);
+    close(epoll);
+    close(fd);
+    close(other);
+}
+
+/* ---- no descriptor left ---- */
+
+static void test_shutdown_without_descriptors(int how)
+{
+    struct rlimit before, few;
+    int pair[2], last;
+    char bytes[4];
+
+    make_pair(pair);
+    last = dup(pair[1]);
+    NEEDS(last >= 0 && getrlimit(RLIMIT_NOFILE, &before) == 0);
+    few = (struct rlimit){ .rlim_cur = (rlim_t)last, .rlim_max = before.rlim_max };
+    close(last);
+    NEEDS(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    FAILS(dup(pair[1]), EMFILE);
+    GIVES(send(pair[0], "abc", 3, 0), 3);
+    GIVES(shutdown(pair[0], how), 0);
+    NEEDS(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    GIVES(recv(pair[1], bytes, 3, MSG_WAITALL), 3);
+    GIVES(recv(pair[1], bytes, 1, 0), 0);
+    FAILS(send(pair[0], "x", 1, MSG_NOSIGNAL), EPIPE);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* ---- MSG_PEEK with MSG_WAITALL ---- */
+
+struct writer {
+    int fd;
+    pid_t reader;
+};
+
+static void *write_bit_by_bit(void *argument)
+{
+    struct writer *w = argument;
+
+    await_sleep(w->reader);
+    NEEDS(send(w->fd, "cd", 2, 0) == 2);
+    await_sleep(w->reader);
+    NEEDS(send(w->fd, "ef", 2, 0) == 2);
+    return NULL;
+}
+
+static void *write_and_end(void *argument)
+{
+    struct writer *w = argument;
+
+    await_sleep(w->reader);
+    NEEDS(shutdown(w->fd, SHUT_WR) == 0);
+    return NULL;
+}
+
+static void test_peek_all(void)
+{
+    int pair[2];
+    char bytes[9] = { 0 };
+    struct iovec pieces[2] = { { bytes, 1 }, { bytes + 1, 5 } };
+    struct msghdr message = { .msg_iov = pieces, .msg_iovlen = 2 };
+    pthread_t thread;
+
+    make_pair(pair);
+    struct writer writer = { .fd = pair[1], .reader = gettid() };
+    NEEDS(send(pair[1], "ab", 2, 0) == 2);
+    await(pair[0], POLLIN);
+    GIVES(recv(pair[0], bytes, 6, MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT), 2);
+    NEEDS(pthread_create(&thread, NULL, write_bit_by_bit, &writer) == 0);
+    GIVES(recv(pair[0], bytes, 6, MSG_PEEK | MSG_WAITALL), 6);
+    HOLDS(memcmp(bytes, "abcdef", 6) == 0);
+    NEEDS(pthread_join(thread, NULL) == 0);
+    GIVES(recvmsg(pair[0], &message, MSG_PEEK | MSG_WAITALL), 6);
+    NEEDS(pthread_create(&thread, NULL, write_and_end, &writer) == 0);
+    GIVES(recv(pair[0], bytes, 9, MSG_PEEK | MSG_WAITALL), 6);
+    NEEDS(pthread_join(thread, NULL) == 0);
+    pieces[1].iov_len = 8;
+    GIVES(recvmsg(pair[0], &message, MSG_PEEK | MSG_WAITALL), 6);
+    GIVES(recv(pair[0], bytes, 9, MSG_WAITALL), 6);
+    GIVES(recv(pair[0], bytes, 9, MSG_PEEK | MSG_WAITALL), 0);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* ---- the host's interfaces: a socket of TCP answers as one of UDP ---- */
+
+static void same_answer(int one, int other, unsigned long request, const struct ifreq *question)
+{
+    struct ifreq answers[2] = { *question, *question };
+    int results[2], errors[2], fds[2] = { one, other };
+    char what[64];
+
+    for (int i = 0; i < 2; i++) {
+        errno = 0;
+        results[i] = ioctl(fds[i], request, &answers[i]);
+        errors[i] = errno;
+    }
+    snprintf(what, sizeof what, "%#lx of %s", request, question->ifr_name);
+    if (!tap(results[0] == results[1] && errors[0] == errors[1] && memcmp(&answers[0], &answers[1], sizeof answers[0]) == 0,
+             what))
+        printf("# %d %s, not %d %s\n", results[0], strerror(errors[0]), results[1], strerror(errors[1]));
+}
+
+static void test_interfaces(int family)
+{
+    static const unsigned long requests[] = { SIOCGIFADDR,   SIOCGIFFLAGS,  SIOCGIFINDEX,  SIOCGIFMTU,
+                                              SIOCGIFHWADDR, SIOCGIFBRDADDR, SIOCGIFNETMASK, SIOCGIFDSTADDR,
+                                              SIOCGIFMETRIC, SIOCGIFTXQLEN };
+    int fd = socket(family, SOCK_STREAM, 0), other = socket(family, SOCK_DGRAM, 0);
+    struct if_nameindex *names = if_nameindex();
+    struct ifreq question, room[16], others_room[16];
+    struct ifconf all = { .ifc_len = sizeof room, .ifc_req = room };
+    struct ifconf others_all = { .ifc_len = sizeof others_room, .ifc_req = others_room };
+
+    NEEDS(fd >= 0 && other >= 0 && names != NULL && names[0].if_index != 0);
+    for (struct if_nameindex *name = names; name->if_index != 0; name++) {
+        for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+            memset(&question, 0, sizeof question);
+            strcpy(question.ifr_name, name->if_name);
+            same_answer(fd, other, requests[i], &question);
+        }
+        memset(&question, 0, sizeof question);
+        question.ifr_ifindex = (int)name->if_index;
+        same_answer(fd, other, SIOCGIFNAME, &question);
+    }
+    if_freenameindex(names);
+    memset(&question, 0, sizeof question);
+    strcpy(question.ifr_name, "nowhere");
+    same_answer(fd, other, SIOCGIFFLAGS, &question);
+    memset(room, 0, sizeof room);
+    memset(others_room, 0, sizeof others_room);
+    GIVES(ioctl(fd, SIOCGIFCONF, &all), 0);
+    NEEDS(ioctl(other, SIOCGIFCONF, &others_all) == 0);
+    HOLDS(all.ifc_len == others_all.ifc_len && memcmp(room, others_room, sizeof room) == 0);
+    FAILS(ioctl(fd, SIOCGIFCONF, NULL), EFAULT);
+    close(fd);
+    close(other);
+}
+
+/* ---- other names, other ways ---- */
+
+extern int __connect(int fd, const struct sockaddr *name, socklen_t length);
+extern ssize_t __send(int fd, const void *bytes, size_t length, int flags);
+extern ssize_t __read(int fd, void *bytes, size_t length);
+extern ssize_t __write(int fd, const void *bytes, size_t length);
+extern int bindresvport(int fd, struct sockaddr_in *name);
+
+static void test_other_names(void)
+{
+    struct sockaddr_in name;
+    int listener = bound(&name), fd = tcp(0), peer;
+    char bytes[8];
+
+    NEEDS(listen(listener, 8) == 0);
+    GIVES(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)), 0);
+    FAILS(__read(fd, bytes, 1), ENOTCONN);
+    FAILS(__send(fd, bytes, 1, MSG_NOSIGNAL), EPIPE);
+    GIVES(__connect(fd, (struct sockaddr *)&name, sizeof name), 0);
+    peer = accept(listener, NULL, NULL);
+    GIVES(__send(fd, "abc", 3, 0), 3);
+    GIVES(__write(fd, "def", 3), 3);
+    GIVES(recv(peer, bytes, 6, MSG_WAITALL), 6);
+    NEEDS(send(peer, "xyz", 3, 0) == 3);
+    GIVES(__read(fd, bytes, 3), 3);
+    close(fd);
+    close(peer);
+    close(listener);
+}
+
+static void test_reserved_ports(void)
+{
+    struct sockaddr_in name = host, told;
+    socklen_t length = sizeof told;
+    int fd = tcp(0), other = tcp(0), third = tcp(0);
+
+    GIVES(bindresvport(fd, &name), 0);
+    GIVES(getsockname(fd, (struct sockaddr *)&told, &length), 0);
+    HOLDS(told.sin_port == name.sin_port && told.sin_addr.s_addr == host.sin_addr.s_addr);
+    HOLDS(ntohs(told.sin_port) >= 512 && ntohs(told.sin_port) < 1024);
+    FAILS(bindresvport(fd, &name), EINVAL);
+    GIVES(bindresvport(other, NULL), 0);
+    name.sin_family = AF_INET6;
+    FAILS(bindresvport(third, &name), EAFNOSUPPORT);
+    close(fd);
+    close(other);
+    close(third);
+}
+
+/* A sandbox that answers `error` to the calls by which the library looks at pointers. */
+static void forbid_looking(int error)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_writev, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { .len = sizeof filter / sizeof filter[0], .filter = filter };
+
+    NEEDS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    NEEDS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+static void test_in_sandbox(int error)
+{
+    int status;
+    pid_t child = fork();
+
+    NEEDS(child >= 0);
+    if (child == 0) {
+        struct sockaddr_in name;
+        socklen_t length = sizeof name;
+        int pair[2];
+
+        forbid_looking(error);
+        make_pair(pair);
+        int good = getpeername(pair[0], (struct sockaddr *)&name, &length) == 0 && length == sizeof name;
+        good = good && connect(tcp(0), (struct sockaddr *)8, sizeof name) == -1 && errno == EFAULT;
+        good = good && getpeername(pair[0], (struct sockaddr *)8, &length) == -1 && errno == EFAULT;
+        _exit(good ? 0 : 1);
+    }
+    NEEDS(waitpid(child, &status, 0) == child);
+    HOLDS(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+int main(int count, char **words)
+{
+    NEEDS(count == 2);
+    host = (struct sockaddr_in){ .sin_family = AF_INET };
+    NEEDS(inet_pton(AF_INET, words[1], &host.sin_addr) == 1);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    alarm(60); /* a call that hangs is a failure, not a wait */
+    test_connect_again();
+    test_shutdown_without_descriptors(SHUT_WR);
+    test_shutdown_without_descriptors(SHUT_RDWR);
+    test_peek_all();
+    test_interfaces(AF_INET);
+    test_interfaces(AF_INET6);
+    test_other_names();
+    test_reserved_ports();
+    test_in_sandbox(EPERM);
+    test_in_sandbox(EACCES);
+    return tap_end();
+}
