@@ -6,8 +6,10 @@ import _thread
 import asyncio
 import concurrent.futures
 import multiprocessing.pool
+import os
 import queue
 import select
+import signal
 import socket
 import threading
 import time
@@ -338,6 +340,41 @@ def test_who_waits_for_a_lock_is_ended_with_the_network(monkeypatch):
             host.run(task)
         net.sleep(1)
     assert told == []
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("how", ["goes on", "ends"])
+def test_a_signal_ends_the_wait_of_the_main_task_and_nothing_else(how):
+    def ring(number: int, frame: object) -> None:
+        raise Interrupted
+
+    before, caught, ended = signal.signal(signal.SIGUSR1, ring), _thread.allocate_lock(), []
+    caught.acquire()
+    try:
+        with ustcp.Network(patience=None) as net:
+            host = net.host("host")
+
+            @host.run
+            def disturb() -> None:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                caught.acquire()  # the turn is this task's all the while
+                try:
+                    net.sleep(5)
+                finally:
+                    ended.append(net.now)
+
+            with pytest.raises(Interrupted):
+                net.sleep(100)
+            caught.release()
+            if how == "goes on":
+                net.sleep(10)
+                assert (ended, net.now) == ([5], 10)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(ended) == 1 and disturb.ended
 
 
 # ---- loops on the clock

@@ -53,6 +53,7 @@ class Task:
         self.ready: Optional[Callable[[], Any]] = None
         self.deadline: int | None = None
         self.looks = 0
+        self.was_interrupted = False
         self.is_at_lock = False
         self.gate = _allocate_lock()
         self.gate.acquire()
@@ -161,6 +162,7 @@ class Schedule:
         me = _this.task
         if me is None or me._schedule is not self:
             raise RuntimeError("only the tasks of a network can wait in its time: start them by Host.run")
+        self._regain(me)
         if me.ready is not None:
             raise RuntimeError("a hook, or a condition that is waited for, must not wait itself")
         if deadline is not None and deadline <= self._world.now:
@@ -170,17 +172,27 @@ class Schedule:
         if self._closing or me.abandoned:
             raise NetworkClosed
         me.ready, me.deadline = ready, deadline
-        chosen = self._choose()
-        if chosen is not me:
-            chosen.gate.release()
-            me.gate.acquire()
-        me.ready = me.deadline = None
+        try:
+            chosen = self._choose()
+            if chosen is not me:
+                chosen.gate.release()
+                me.was_interrupted = True
+                me.gate.acquire()
+                me.was_interrupted = False
+        finally:
+            me.ready = me.deadline = None
         if self._closing:
             raise NetworkClosed
         if me.error is not None:
             error, me.error = me.error, None
             raise error
         return me.woken
+
+    def _regain(self, me: Task, patience: float = -1) -> bool:
+        """Takes its turn where a wait for it was ended by Ctrl-C, or by what else a handler of signals raised."""
+        if me.was_interrupted and me.gate.acquire(timeout=patience):
+            me.was_interrupted = False
+        return not me.was_interrupted
 
     def wait_for_lock(self, lock: Any, timeout: float | None) -> bool:
         """Waits until the calling task has the lock: whether it has."""
@@ -267,18 +279,23 @@ class Schedule:
 
     def close(self, main: Task) -> None:
         """Ends the tasks that are left; the calling one is the main task."""
+        self._closing = True
+        if not self._regain(main, _FAREWELL) and self.running is not None:
+            self._leave_behind(self.running)
         # Those at locks last, when who holds these has given them up.
         others = sorted((task for task in self.tasks if task is not main), key=lambda task: task.is_at_lock)
-        self._closing = True
         self.tasks = [main]
         for task in others:
             self.tasks.append(task)
             task.gate.release()
             # It comes back here when it has ended; a task that hangs outside of the network is left behind.
             if not main.gate.acquire(timeout=_FAREWELL):
-                task.abandoned = True
-                self.tasks.remove(task)
+                self._leave_behind(task)
         _this.task = None
+
+    def _leave_behind(self, task: Task) -> None:
+        task.abandoned = True
+        self.tasks.remove(task)
 
 
 def _place(task: Task) -> str:
