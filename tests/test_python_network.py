@@ -710,6 +710,73 @@ def test_names_are_as_before_once_it_is_closed():
         pass
 
 
+# ---- sockets and where they are made
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: socket.socket(),
+        lambda: socket.create_connection(("127.0.0.1", 9)),
+        lambda: socket.create_server(("127.0.0.1", 0)),
+        lambda: urllib.request.urlopen("http://server/"),
+        lambda: ustcp.socket(),
+        lambda: ustcp.create_connection(("server", 80)),
+        lambda: asyncio.run(asyncio.open_connection("127.0.0.1", 9)),
+    ],
+)
+def test_a_socket_of_no_host_is_an_error_and_none_of_the_real_network(net, make):
+    pair(net)
+    with pytest.raises(RuntimeError, match="with host:"):
+        make()
+    found: list[BaseException] = []
+
+    def caught() -> None:
+        try:
+            make()
+        except RuntimeError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=caught)
+    thread.start()
+    thread.join()
+    assert "with host:" in str(found)
+
+
+def test_what_is_no_socket_of_the_real_network_may_be_made(net):
+    host = net.host("host")
+    socket.socket(socket.AF_UNIX).close()
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+    ustcp.ManualStack(seed=1).socket().close()
+    with host:
+        sock = socket.socket()
+        sock.bind(("", 80))
+        with socket.socket(fileno=sock.detach()) as again:
+            assert again.getsockname() == ("0.0.0.0", 80)
+    made = []
+    done = _thread.allocate_lock()
+    done.acquire()
+    _thread.start_new_thread(lambda: (made.append(socket.socket()), done.release()), ())
+    done.acquire()
+    made[0].close()
+
+
+def test_the_arguments_of_create_connection_are_those_of_the_standard_library(net):
+    client, server = pair(net)
+    echo(server, times=4)
+    with client.create_connection(("server", 80), 5, (client.address, 7000)) as sock:
+        assert sock.gettimeout() == 5 and sock.getsockname() == (client.address, 7000)
+    for address in ((b"server", 80), ("server", "80"), (b"server", b"http")):
+        with client.create_connection(address) as sock:
+            assert sock.getpeername() == (server.address, 80)
+    with client.create_server(("", 81)), client.create_connection((None, "81")) as sock:
+        assert sock.getpeername() == ("127.0.0.1", 81)
+    with pytest.raises(ustcp.gaierror):
+        client.create_connection(("server", "no such service"))
+    with pytest.raises(OverflowError):
+        client.create_connection(("server", 70_000))
+
+
 # ---- what is left to look at
 
 

@@ -72,6 +72,8 @@ class socket(_host.socket):
         if fileno is not None:
             super().__init__(_family_of(fileno), kind, _host.IPPROTO_TCP if proto == -1 else proto, fileno)
             return
+        if stack is None:
+            _socket.here.check()
         family, proto = _host.AF_INET if family == -1 else family, max(proto, 0)
         _check(family, kind, proto)
         made = self._engine.socket(family, kind & _host.SOCK_NONBLOCK)

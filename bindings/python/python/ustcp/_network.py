@@ -46,13 +46,35 @@ class Host:
         """A new TCP socket of this host. Its calls wait in the network's time."""
         return _socket.socket(family, type, proto, stack=self.stack)
 
-    def create_connection(self, address: tuple[str | None, int], **options: Any) -> _socket.socket:
+    def create_connection(
+        self,
+        address: _socket.RemoteAddress,
+        timeout: float | None = _socket.DEFAULT_TIMEOUT,
+        source_address: _socket.Address | None = None,
+        *,
+        all_errors: bool = False,
+    ) -> _socket.socket:
         """As `ustcp.create_connection`, from this host."""
-        return _socket.create_connection(address, stack=self.stack, **options)
+        return _socket.create_connection(address, timeout, source_address, all_errors=all_errors, stack=self.stack)
 
-    def create_server(self, address: tuple[str, int], **options: Any) -> _socket.socket:
+    def create_server(
+        self,
+        address: _socket.Address,
+        *,
+        family: int = _host.AF_INET,
+        backlog: int | None = None,
+        reuse_port: bool = False,
+        dualstack_ipv6: bool = False,
+    ) -> _socket.socket:
         """As `ustcp.create_server`, on this host."""
-        return _socket.create_server(address, stack=self.stack, **options)
+        return _socket.create_server(
+            address,
+            family=family,
+            backlog=backlog,
+            reuse_port=reuse_port,
+            dualstack_ipv6=dualstack_ipv6,
+            stack=self.stack,
+        )
 
     def run(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Task:
         """Starts a function on this host, in a thread that takes turns with the others; `join` of the task gives what it
@@ -280,6 +302,7 @@ class Network:
             self._watchdog = Watchdog(self._schedule, self._patience)
             self._watchdog.start()
         self._main = self._schedule.open(self)
+        _socket.here.is_in_network = True
         with _patch.standing.lock:
             _patch.standing.enter()
         _virtual.enter()
@@ -294,6 +317,7 @@ class Network:
         try:
             self._schedule.close(self._main)
         finally:
+            _socket.here.is_in_network = False
             _virtual.leave()
             with _patch.standing.lock:
                 _patch.standing.leave()
@@ -332,6 +356,8 @@ class Network:
 
     def address_of(self, name: Any) -> str | None:
         """The address of a host by its name."""
+        if isinstance(name, (bytes, bytearray)):
+            name = name.decode("ascii", "replace")
         host = self.hosts.get(name) if isinstance(name, str) else None
         return host.address if host is not None else None
 

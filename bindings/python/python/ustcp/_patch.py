@@ -18,6 +18,8 @@ from ._socket import Address, close, fromfd, here, socket
 from ._tls import SSLSocket
 
 _TCP = (0, -1, _host.IPPROTO_TCP)
+# Numbers that the sockets of stacks by hand have from here on, and no descriptor.
+_MANUAL = 1 << 30
 
 
 _SYSTEM = _host.socket
@@ -69,9 +71,11 @@ for _kind in _STAND_INS:
 
 def _is_ours(family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> bool:
     if fileno is not None:
-        return isinstance(fileno, int) and fileno >= 0 and _knows(fileno)
+        return isinstance(fileno, int) and fileno >= 0 and (fileno >= _MANUAL or _knows(fileno))
     kind = _host.SOCK_STREAM if type == -1 else type & ~(_host.SOCK_NONBLOCK | _host.SOCK_CLOEXEC)
     tcp = family in (-1, _host.AF_INET, _host.AF_INET6) and kind == _host.SOCK_STREAM and proto in _TCP
+    if tcp:
+        here.check()
     return tcp and (standing.whole_process or here.stack is not None)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Stack = Union[OwnStack, _ustcp.Engine]
 
 Address = Union[tuple[str, int], tuple[str, int, int, int]]
+RemoteAddress = Union[tuple[Union[str, bytes, None], Union[int, str, bytes, None]], Address]
 _Kind = Optional[type[BaseException]]
 
 # Of <netinet/tcp.h>: what TCP_INQ has recvmsg tell.
@@ -31,13 +32,23 @@ _BACKLOG = 128
 
 # What CPython's own class does in Python over the calls of a socket is the same here.
 _HOST = cast(Any, _host.socket)
-_DEFAULT_TIMEOUT = cast(Any, _host)._GLOBAL_DEFAULT_TIMEOUT
+DEFAULT_TIMEOUT = cast(Any, _host)._GLOBAL_DEFAULT_TIMEOUT
 
 
 class _Here(threading.local):
     """The stack of this thread's new sockets; `None` is the process's own. A host of a `Network` sets it."""
 
     stack: OwnStack | None = None
+    is_in_network = False
+
+    def check(self) -> None:
+        """`RuntimeError` where a task of a network that is on no host would make a socket, of the real network."""
+        if self.is_in_network and self.stack is None:
+            raise RuntimeError(
+                "a TCP socket made by a task of a Network that is on none of its hosts would be one of the real network: "
+                "make it in a `with host:` block, in a task of host.run, or by host.socket or host.create_connection "
+                "(one of the real network: before the Network is entered)"
+            )
 
 
 here = _Here()
@@ -80,6 +91,8 @@ class socket(_ustcp.Socket):
         elif fileno is not None:
             self._adopt(fileno, proto, stack)
         else:
+            if stack is None:
+                here.check()
             self._open(family, type, proto, stack)
         default = _host.getdefaulttimeout()
         if default is not None and _take is None and not (type > 0 and type & _host.SOCK_NONBLOCK):
@@ -287,8 +300,8 @@ def close(fd: int) -> None:
 
 
 def create_connection(
-    address: tuple[str | None, int] | Address,
-    timeout: float | None = _DEFAULT_TIMEOUT,
+    address: RemoteAddress,
+    timeout: float | None = DEFAULT_TIMEOUT,
     source_address: Address | None = None,
     *,
     all_errors: bool = False,
@@ -299,15 +312,15 @@ def create_connection(
     the socket; `source_address` is bound to before."""
     host, port, *_ = address
     errors: list[Exception] = []
-    for family, candidate in _candidates(host or "localhost"):
+    for family, candidate in _candidates(host or "localhost", port):
         sock = None
         try:
             sock = made(family, stack=stack)
-            if timeout is not _DEFAULT_TIMEOUT:
+            if timeout is not DEFAULT_TIMEOUT:
                 sock.settimeout(timeout)
             if source_address:
                 sock.bind(source_address)
-            sock.connect((candidate, port))
+            sock.connect(candidate)
             return sock
         except OSError as error:
             errors.append(error)
@@ -363,9 +376,14 @@ def has_dualstack_ipv6() -> bool:
     return True
 
 
-def _candidates(host: str) -> list[tuple[int, str]]:
-    """The host's addresses and their families; what the stack itself knows is left to it."""
-    if host == "localhost":
-        return [(_host.AF_INET, "localhost"), (_host.AF_INET6, "localhost")]
-    answers = _host.getaddrinfo(host, None, _host.AF_UNSPEC, _host.SOCK_STREAM)
-    return [(answer[0], str(answer[4][0])) for answer in answers]
+def _candidates(host: str | bytes, port: int | str | bytes | None) -> list[tuple[int, tuple[str, int]]]:
+    """The host's addresses and their families; what the stack itself knows is left to it. A port may be a service's name."""
+    service = None if isinstance(port, int) else port
+    if host in ("localhost", b"localhost"):
+        found = [(family, "localhost") for family in (_host.AF_INET, _host.AF_INET6)]
+        answers = _host.getaddrinfo(None, service, type=_host.SOCK_STREAM) if service else []
+    else:
+        answers = _host.getaddrinfo(host, service, _host.AF_UNSPEC, _host.SOCK_STREAM)
+        found = [(answer[0], str(answer[4][0])) for answer in answers]
+    number = port if isinstance(port, int) else int(answers[0][4][1]) if answers else 0
+    return [(family, (address, number)) for family, address in found]

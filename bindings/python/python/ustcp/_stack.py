@@ -107,9 +107,16 @@ class Stack:
         """A new TCP socket of this stack."""
         return _socket.made(family, type, proto, stack=self._running)
 
-    def create_connection(self, address: tuple[str | None, int] | Address, **options: Any) -> _socket.socket:
+    def create_connection(
+        self,
+        address: _socket.RemoteAddress,
+        timeout: float | None = _socket.DEFAULT_TIMEOUT,
+        source_address: Address | None = None,
+        *,
+        all_errors: bool = False,
+    ) -> _socket.socket:
         """As `ustcp.create_connection`, from this stack."""
-        return create_connection(address, stack=self._running, **options)
+        return create_connection(address, timeout, source_address, all_errors=all_errors, stack=self._running)
 
     def create_server(self, address: Address, **options: Any) -> _socket.socket:
         """As `ustcp.create_server`, on this stack."""

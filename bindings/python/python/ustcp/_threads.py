@@ -40,7 +40,7 @@ def _become_task(thread: threading.Thread, parent: Task) -> None:
     stack = here.stack
 
     def in_turn() -> None:
-        here.stack = stack
+        here.stack, here.is_in_network = stack, True
         run()
 
     def carried() -> None:
