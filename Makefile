@@ -76,10 +76,11 @@ check: apt-test $(VENV)/ready
 	$(MAKE) --no-print-directory check-python
 	$(PYTHON) tests/rfc/mutate.py check
 
-# The stubs tell the truth, by mypy's stubtest, name by name; then the package must type-check.
+# The stubs tell the truth, by mypy's stubtest, name by name; then the package must type-check, and a program that uses it.
 check-python: python-module
 	$(PYTHON) -m mypy.stubtest ustcp._ustcp
 	$(PYTHON) -m mypy --strict bindings/python/python/ustcp
+	$(PYTHON) -m mypy --strict tests/python_types
 
 # DIFFERENTIAL="theme ..." for some of it. `make test` compares too, with what was recorded and committed.
 differential: apt-test python-module

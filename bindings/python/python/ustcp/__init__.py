@@ -135,7 +135,7 @@ if TYPE_CHECKING:
     from ._network import Host, Network
     from ._patch import patch, unpatch
     from ._schedule import NetworkClosed, Stuck, Task
-    from ._timeline import Arrival, Entry, Timeline
+    from ._timeline import Arrival, Entry, NetworkPacket, Timeline
     from ._tls import SSLSocket
 
 # The class is that of the process's stack, and is decided here: where USTCP_ENGINE names an engine the standard library's
@@ -153,6 +153,7 @@ _LATER = {
     "Host": "_network",
     "Network": "_network",
     "NetworkClosed": "_schedule",
+    "NetworkPacket": "_timeline",
     "SSLSocket": "_tls",
     "Stuck": "_schedule",
     "Task": "_schedule",
@@ -162,12 +163,18 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'ustcp' has no attribute {name!r}")
-    found = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # or a name that is nowhere would be no error of the type checker's
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module 'ustcp' has no attribute {name!r}")
+        found = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | _LATER.keys())
 
 
 __all__ = [
@@ -218,6 +225,7 @@ __all__ = [
     "NI_NUMERICSERV",
     "Network",
     "NetworkClosed",
+    "NetworkPacket",
     "Packet",
     "SHUT_RD",
     "SHUT_RDWR",

@@ -6,9 +6,12 @@ import errno
 import socket as _host
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 from . import _socket, _ustcp
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _Address = Union[tuple[str, int], tuple[str, int, int, int]]
 _Kind = Optional[type[BaseException]]
@@ -127,7 +130,7 @@ class ManualStack(_ustcp.ManualStack):
         new arrivals are a change, bytes that were left unread are none."""
         return self._ready()
 
-    def __enter__(self) -> ManualStack:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: _Kind, value: BaseException | None, traceback: TracebackType | None) -> None:

@@ -7,16 +7,22 @@ import socket as _host
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Optional, Union, cast
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union, cast
 
 from . import _patch, _schedule, _socket, _ustcp, _virtual
 from ._manual import ManualStack
 from ._schedule import Task
-from ._timeline import Arrival, Packet, Timeline
+from ._timeline import Arrival, NetworkPacket, Timeline
 from ._watchdog import Watchdog
 
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec, Self
+
+    P = ParamSpec("P")
+
+T = TypeVar("T")
 _Kind = Optional[type[BaseException]]
-Hook = Callable[[Packet], Union[bytes, bool, None]]
+Hook = Callable[[NetworkPacket], Union[bytes, bool, None]]
 
 _ONE_WAY = "delay=1ms"
 _SUBNET = "10.77.0."
@@ -24,6 +30,7 @@ _SUBNET = "10.77.0."
 _PATIENCE = 2.0
 # Packets that one host may hand out at one instant before it is held to be a loop.
 _FLOOD = 100_000
+_KINDS = ("SYN", "SYN-ACK", "ACK", "DATA", "FIN", "RST")
 _FATES = ("script", "chance", "full queue")
 
 
@@ -76,12 +83,13 @@ class Host:
             stack=self.stack,
         )
 
-    def run(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Task:
+    def run(self, function: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> Task[T]:
         """Starts a function on this host, in a thread that takes turns with the others; `join` of the task gives what it
         returns. As a decorator: `@host.run`."""
-        return self.network._run(self, function, arguments, options)
+        name = getattr(function, "__name__", "task")
+        return self.network._run(self, lambda: function(*arguments, **options), name)
 
-    def __enter__(self) -> Host:
+    def __enter__(self) -> Self:
         self._before.append(_socket.here.stack)
         _socket.here.stack = self.stack
         return self
@@ -100,9 +108,9 @@ class _Way:
         self.source, self.destination, self.seed = source, destination, seed
         self.line = _ustcp.Link(weather, seed)
         self.cut = False
-        self.under_way: list[Packet] = []
+        self.under_way: list[NetworkPacket] = []
 
-    def send(self, packet: Packet, now: int) -> None:
+    def send(self, packet: NetworkPacket, now: int) -> None:
         before = self.line.counters()
         self.line.send(packet.data, now)
         _, _, scripted, lost, overflowed, duplicated, corrupted, reordered, _ = (
@@ -115,7 +123,7 @@ class _Way:
         packet.duplicated, packet.corrupted, packet.reordered = bool(duplicated), bool(corrupted), bool(reordered)
         self.under_way += [packet] * (2 if duplicated else 1)
 
-    def arrived(self, data: bytes) -> Packet:
+    def arrived(self, data: bytes) -> NetworkPacket:
         """Which packet it was that came out: a damaged one is one of those that were damaged."""
         for packet in self.under_way:
             if packet.data == data:
@@ -138,7 +146,7 @@ class _Drop:
         self.kind, self.nth, self.source, self.destination = kind, nth, source, destination
         self.seen = 0
 
-    def takes(self, packet: Packet) -> bool:
+    def takes(self, packet: NetworkPacket) -> bool:
         wrong_way = self.source not in (None, packet.source) or self.destination not in (None, packet.destination)
         if wrong_way or self.kind not in packet.kinds:
             return False
@@ -183,15 +191,15 @@ class Network:
         self._drops: list[_Drop] = []
         self._hooks: list[Hook] = []
         self._schedule = _schedule.Schedule(_World(self))
-        self._tasks: list[Task] = []
-        self._main: Task | None = None
+        self._tasks: list[Task[Any]] = []
+        self._main: Task[Any] | None = None
         self._patience = patience
         self._watchdog: Watchdog | None = None
         _ustcp.Link(weather, 0)  # malformed weather is told here
 
     # Hosts and time.
 
-    def host(self, name: str, address: str | None = None, **knobs: Any) -> Host:
+    def host(self, name: str, address: str | None = None, **knobs: str | int | Iterable[str]) -> Host:
         """A new host. Its address is the next of 10.77.0.0/24 unless told ("192.0.2.1/24", or IPv6, or several with
         commas); `knobs` are those of `ManualStack`. Other hosts find it by its name."""
         if name in self.hosts:
@@ -277,8 +285,8 @@ class Network:
         """Loses a packet: the `nth` of its kind from now on, counted from 1, repetitions like any other; or several of
         them. Kinds are "SYN", "SYN-ACK", "ACK", "DATA", "FIN" and "RST"."""
         kind = kind.upper()
-        if kind not in ("SYN", "SYN-ACK", "ACK", "DATA", "FIN", "RST"):
-            raise ValueError(f"there is no kind of packet {kind!r}")
+        if kind not in _KINDS:
+            raise ValueError(f"there is no kind of packet {kind!r}: it is one of {', '.join(_KINDS)}")
         numbers = {nth} if isinstance(nth, int) else set(nth)
         if not numbers or min(numbers) < 1:
             raise ValueError(f"packets are counted from 1: {nth!r}")
@@ -293,7 +301,7 @@ class Network:
 
     # The beginning and the end.
 
-    def __enter__(self) -> Network:
+    def __enter__(self) -> Self:
         if self._main is not None:
             raise RuntimeError("a network is entered once")
         if _schedule.current() is not None:
@@ -332,12 +340,12 @@ class Network:
 
     # How.
 
-    def _run(self, host: Host, function: Callable[..., Any], arguments: Any, options: Any) -> Task:
-        task = Task(self._schedule, self, host, getattr(function, "__name__", "task"))
+    def _run(self, host: Host, function: Callable[[], T], name: str) -> Task[T]:
+        task: Task[T] = Task(self._schedule, self, host, name)
 
-        def begin() -> Any:
+        def begin() -> T:
             with host:
-                return function(*arguments, **options)
+                return function()
 
         self._tasks.append(task)
         self._schedule.start(task, begin)
@@ -413,7 +421,7 @@ class Network:
         if packet.lost is not None:
             self.timeline.lost(packet)
 
-    def _doom(self, packet: Packet) -> str | None:
+    def _doom(self, packet: NetworkPacket) -> str | None:
         if packet.destination is None:
             return "no route"
         if self._way(packet.source, packet.destination).cut:
@@ -432,7 +440,7 @@ class Network:
         return None
 
 
-def _tell(task: Task) -> None:
+def _tell(task: Task[Any]) -> None:
     error = cast(BaseException, task.error)
     threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, task.thread)))
 

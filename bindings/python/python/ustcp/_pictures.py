@@ -8,10 +8,10 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._timeline import Arrival, Entry, Packet, Timeline
+    from ._timeline import Arrival, Entry, NetworkPacket, Timeline
 
 
-def segment(timeline: Timeline, packet: Packet) -> str:
+def segment(timeline: Timeline, packet: NetworkPacket) -> str:
     """A packet in a few words, with numbers counted from the SYNs."""
     if not packet.flags:
         return f"{packet.name}, {len(packet.data)} bytes"
@@ -24,7 +24,7 @@ def segment(timeline: Timeline, packet: Packet) -> str:
     return " ".join(words)
 
 
-def remarks(packet: Packet) -> str:
+def remarks(packet: NetworkPacket) -> str:
     """What is special about it."""
     kinds = ("retransmission", "duplicated", "corrupted", "reordered")
     return ", ".join(kind for kind in kinds if getattr(packet, kind))
@@ -67,7 +67,7 @@ def text(timeline: Timeline) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _packet_rows(timeline: Timeline, packet: Packet) -> Iterator[tuple[str, str, str, str, str, str, str]]:
+def _packet_rows(timeline: Timeline, packet: NetworkPacket) -> Iterator[tuple[str, str, str, str, str, str, str]]:
     what = segment(timeline, packet)
     notes = remarks(packet)
     what = f"{what} [{notes}]" if notes else what
@@ -189,7 +189,7 @@ def _widest(labels: Iterable[str]) -> int:
     return round(_LETTER * max((len(label) for label in labels), default=0)) + 40
 
 
-def _arrows(timeline: Timeline, packet: Packet, rows: _Rows, lanes: dict[str, int]) -> Iterator[str]:
+def _arrows(timeline: Timeline, packet: NetworkPacket, rows: _Rows, lanes: dict[str, int]) -> Iterator[str]:
     if packet.destination is None:
         return
     x1, x2 = lanes[packet.source.name], lanes[packet.destination.name]

@@ -10,8 +10,9 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Optional, Protocol, cast
+from typing import Any, Generic, Optional, Protocol, TypeVar, cast
 
+T = TypeVar("T")
 _OURS = Path(__file__).parent
 _WAITS = (threading.__file__, queue.__file__, concurrent.futures._base.__file__)
 # Of our own threads, and never waited for in a network's time.
@@ -42,7 +43,7 @@ class Stuck(RuntimeError):
     """Every task waits, and nothing is left that could happen."""
 
 
-class Task:
+class Task(Generic[T]):
     """A function that runs on a host, in turns with the others."""
 
     def __init__(self, schedule: Schedule, network: Any, host: Any, name: str) -> None:
@@ -59,20 +60,20 @@ class Task:
         self.gate.acquire()
         self.ended = False
         self.woken = True
-        self.result: Any = None
+        self.result: T | None = None
         self.error: BaseException | None = None
         self.told = False
         self.abandoned = False
         self.thread: threading.Thread | None = None
 
-    def join(self, timeout: float | None = None) -> Any:
+    def join(self, timeout: float | None = None) -> T:
         """Waits until it has ended, in the network's time: what the function returned, or its exception."""
         if not self.ended and not self._schedule.wait(lambda: self.ended, self._schedule.after(timeout)):
             raise TimeoutError(f"{self!r} has not ended")
         self.told = True
         if self.error is not None:
             raise self.error
-        return self.result
+        return cast(T, self.result)
 
     def __repr__(self) -> str:
         return f"<ustcp task {self.name} on {self.host.name if self.host else 'no host'}>"
@@ -81,13 +82,13 @@ class Task:
 class _This(threading.local):
     """The task that this thread is."""
 
-    task: Task | None = None
+    task: Task[Any] | None = None
 
 
 _this = _This()
 
 
-def current() -> Task | None:
+def current() -> Task[Any] | None:
     """The task that calls; `None` for a thread of no network."""
     return _this.task
 
@@ -108,32 +109,32 @@ class Schedule:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.tasks: list[Task] = []
+        self.tasks: list[Task[Any]] = []
         self._closing = False
         self._failed: list[BaseException] = []
-        self.running: Task | None = None  # who has the turn
+        self.running: Task[Any] | None = None  # who has the turn
         self.turn = 0  # which one it is
 
-    def open(self, network: Any) -> Task:
+    def open(self, network: Any) -> Task[Any]:
         """The calling thread becomes the first task."""
-        task = Task(self, network, None, "main")
+        task: Task[Any] = Task(self, network, None, "main")
         task.thread = threading.current_thread()
         _this.task = self.running = task
         self.tasks.append(task)
         return task
 
-    def start(self, task: Task, function: Callable[[], Any]) -> None:
+    def start(self, task: Task[Any], function: Callable[[], Any]) -> None:
         """A thread for a new task, which has its turn when somebody waits."""
         thread = threading.Thread(target=self.carry, args=(task, function), name=task.name, daemon=True)
         self.enter(task, thread)
         thread.start()
 
-    def enter(self, task: Task, thread: threading.Thread) -> None:
+    def enter(self, task: Task[Any], thread: threading.Thread) -> None:
         task.thread = thread
         cast(Any, thread)._ustcp_task = task
         self.tasks.append(task)
 
-    def carry(self, task: Task, function: Callable[[], Any]) -> None:
+    def carry(self, task: Task[Any], function: Callable[[], Any]) -> None:
         """The life of a task, in its thread."""
         task.gate.acquire()
         _this.task = task
@@ -188,7 +189,7 @@ class Schedule:
             raise error
         return me.woken
 
-    def _regain(self, me: Task, patience: float = -1) -> bool:
+    def _regain(self, me: Task[Any], patience: float = -1) -> bool:
         """Takes its turn where a wait for it was ended by Ctrl-C, or by what else a handler of signals raised."""
         if me.was_interrupted and me.gate.acquire(timeout=patience):
             me.was_interrupted = False
@@ -214,7 +215,7 @@ class Schedule:
         if me.looks >= _LOOKS:
             self.wait(lambda: False, self._world.now + _MILLISECOND)
 
-    def _choose(self) -> Task:
+    def _choose(self) -> Task[Any]:
         """The next to run. Where nobody ever will, or the world fails, it is the main task, with an error."""
         try:
             chosen = self._next()
@@ -223,14 +224,14 @@ class Schedule:
         self.running, self.turn = chosen, self.turn + 1
         return chosen
 
-    def abandon(self, task: Task, error: Exception) -> None:
+    def abandon(self, task: Task[Any], error: Exception) -> None:
         """Takes the turn from a task that does not come back, and gives it to the main task, with an error."""
         task.abandoned = task.told = True
         self.tasks.remove(task)
         self.running, self.turn = self._fail(error), self.turn + 1
         self.running.gate.release()
 
-    def _next(self) -> Task:
+    def _next(self) -> Task[Any]:
         turns, instant = 0, self._world.now
         while True:
             self._world.settle()
@@ -247,7 +248,7 @@ class Schedule:
             self._world.advance(following)
             instant = following
 
-    def _able(self) -> Task | None:
+    def _able(self) -> Task[Any] | None:
         for task in self.tasks:
             if self._closing or task.ready is None or task.ready():
                 task.woken = True
@@ -272,12 +273,12 @@ class Schedule:
             waiting += "\nOnly a task can end a wait at a lock, event or queue, no thread that was started outside of the network."
         return Stuck(f"{what} after {self._world.now / 1e9:.6f} s, and these wait:{waiting}")
 
-    def _fail(self, error: Exception) -> Task:
+    def _fail(self, error: Exception) -> Task[Any]:
         main = next(task for task in self.tasks if task.host is None)
         main.error = error
         return main
 
-    def close(self, main: Task) -> None:
+    def close(self, main: Task[Any]) -> None:
         """Ends the tasks that are left; the calling one is the main task."""
         self._closing = True
         if not self._regain(main, _FAREWELL) and self.running is not None:
@@ -293,12 +294,12 @@ class Schedule:
                 self._leave_behind(task)
         _this.task = None
 
-    def _leave_behind(self, task: Task) -> None:
+    def _leave_behind(self, task: Task[Any]) -> None:
         task.abandoned = True
         self.tasks.remove(task)
 
 
-def _place(task: Task) -> str:
+def _place(task: Task[Any]) -> str:
     """Where it waits: the innermost call that is neither ours nor of those that wait in the standard library."""
     frame = sys._current_frames().get((task.thread and task.thread.ident) or 0)
     calls = traceback.extract_stack(frame) if frame is not None else []

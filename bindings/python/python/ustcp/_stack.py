@@ -13,7 +13,7 @@ from . import _native, _socket, _ustcp
 from ._socket import Address, create_connection, create_server
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
 T = TypeVar("T")
 Path = Union[str, "os.PathLike[str]"]
@@ -126,7 +126,7 @@ class Stack:
         """Ends the stack; every socket of it fails from then on. Once more does nothing."""
         self._finalizer()
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: _Kind, value: BaseException | None, traceback: TracebackType | None) -> None:

@@ -33,9 +33,9 @@ def _start_in_turn(thread: threading.Thread) -> None:
         _start(thread)
 
 
-def _become_task(thread: threading.Thread, parent: Task) -> None:
+def _become_task(thread: threading.Thread, parent: Task[Any]) -> None:
     schedule, run = parent._schedule, thread.run
-    task = Task(schedule, parent.network, parent.host, thread.name)
+    task: Task[Any] = Task(schedule, parent.network, parent.host, thread.name)
     schedule.enter(task, thread)
     stack = here.stack
 

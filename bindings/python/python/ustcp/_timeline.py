@@ -17,7 +17,7 @@ _FLAGS = ((2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG
 _WHOLE = 1 << 32
 
 
-class Packet:
+class NetworkPacket:
     """A packet that a host sent."""
 
     __slots__ = (
@@ -68,7 +68,7 @@ class Arrival:
 
     __slots__ = ("after", "before", "dropped", "packet", "time")
 
-    def __init__(self, time: float, packet: Packet) -> None:
+    def __init__(self, time: float, packet: NetworkPacket) -> None:
         self.time = time
         """Seconds."""
         self.packet = packet
@@ -88,7 +88,7 @@ class Entry(NamedTuple):
     host: str
     kind: str
     """"sent", "lost", "received", "dropped", "transition" or "expired"."""
-    packet: Packet | None
+    packet: NetworkPacket | None
     """The packet that was sent or came; of a transition, the one that caused it."""
     before: str | None
     """The state before, by its name in RFC 9293."""
@@ -104,7 +104,7 @@ class Timeline(Sequence[Entry]):
 
     def __init__(self) -> None:
         self.hosts: list[str] = []
-        self.packets: list[Packet] = []
+        self.packets: list[NetworkPacket] = []
         self._entries: list[Entry] = []
         self._sendings: dict[str, list[Event]] = {}
         self._first: dict[tuple[Any, ...], int] = {}
@@ -124,7 +124,7 @@ class Timeline(Sequence[Entry]):
         name = self._name(host)
         return [str(entry.after) for entry in self._entries if (entry.host, entry.kind) == (name, "transition")]
 
-    def between(self, source: str | Host, destination: str | Host) -> Iterator[Packet]:
+    def between(self, source: str | Host, destination: str | Host) -> Iterator[NetworkPacket]:
         """The packets from one host to another."""
         ends = (self._name(source), self._name(destination))
         return (
@@ -139,7 +139,7 @@ class Timeline(Sequence[Entry]):
             raise ValueError(f"{host!r} is no host of this network")
         return name
 
-    def relative(self, packet: Packet) -> tuple[int, int]:
+    def relative(self, packet: NetworkPacket) -> tuple[int, int]:
         """Sequence and acknowledgement number counted from those of the SYNs."""
         there = (packet.source.name, packet.source_port, packet.destination_port)
         back = (packet.destination.name if packet.destination else None, packet.destination_port, packet.source_port)
@@ -191,8 +191,8 @@ class Timeline(Sequence[Entry]):
 
     def sent(
         self, time: float, source: Host, destination: Host | None, data: bytes, state: str | None, again: bool
-    ) -> Packet:
-        packet = Packet(len(self.packets) + 1, time, source, destination, data)
+    ) -> NetworkPacket:
+        packet = NetworkPacket(len(self.packets) + 1, time, source, destination, data)
         packet.state, packet.retransmission = state, again
         if packet.flags & 2:
             self._first[source.name, packet.source_port, packet.destination_port] = packet.seq
@@ -200,7 +200,7 @@ class Timeline(Sequence[Entry]):
         self._enter(time, source, "sent", packet, (state, state), None)
         return packet
 
-    def lost(self, packet: Packet) -> None:
+    def lost(self, packet: NetworkPacket) -> None:
         self._enter(packet.time, packet.source, "lost", packet, (packet.state, packet.state), packet.lost)
 
     def sending(self, host: Host, data: bytes) -> tuple[str | None, bool]:
@@ -246,7 +246,7 @@ class Timeline(Sequence[Entry]):
         time: float,
         host: Host,
         kind: str,
-        packet: Packet | None,
+        packet: NetworkPacket | None,
         states: tuple[str | None, str | None],
         cause: str | None,
         local: _Address | None = None,

@@ -66,7 +66,7 @@ def _sleep_in_turn(seconds: float) -> None:
 _native_poll, _native_epoll, _native_select = select.poll, select.epoll, select.select
 
 
-def _state_of(task: Task, fd: int, events: int) -> int:
+def _state_of(task: Task[Any], fd: int, events: int) -> int:
     """What poll(2) says of a descriptor: of the task's network, or of the system's, without waiting."""
     ours = task.network.poll_place(fd, events & _EVENTS)
     if ours is not None:
@@ -76,7 +76,7 @@ def _state_of(task: Task, fd: int, events: int) -> int:
     return sum(mask for _, mask in native.poll(0))
 
 
-def _wait(task: Task, look: Callable[[], bool], seconds: float | None) -> None:
+def _wait(task: Task[Any], look: Callable[[], bool], seconds: float | None) -> None:
     if seconds == 0:
         task._schedule.look()
     else:

@@ -60,7 +60,7 @@ class Watchdog:
                 self._tell(looked[0])
                 seen, times = None, 0
 
-    def _look(self) -> tuple[Task, int, str] | None:
+    def _look(self) -> tuple[Task[Any], int, str] | None:
         """Who has the turn, which one, and how often it has slept so far, if it is at a lock. Who has not slept anew in all
         that time has not been woken at all: it neither computes nor waits for the interpreter."""
         task, turn = self._schedule.running, self._schedule.turn
@@ -75,7 +75,7 @@ class Watchdog:
             return None
         return task, turn, next(line for line in status.splitlines() if line.startswith("voluntary"))
 
-    def _tell(self, task: Task) -> None:
+    def _tell(self, task: Task[Any]) -> None:
         error = Stuck(
             f"{task!r} waits at a lock, outside of the network's time, and no other task has a turn to release it:\n"
             f"{_place(task)}\nA lock or queue made by a task, inside of the network, is waited for in the network's time."
@@ -97,7 +97,7 @@ class Watchdog:
             self._before(number, frame)
 
 
-def _place(task: Task) -> str:
+def _place(task: Task[Any]) -> str:
     """The innermost calls of its thread."""
     frame = sys._current_frames().get((task.thread and task.thread.ident) or 0)
     return "".join(traceback.format_stack(frame)[-3:]).rstrip() if frame else "  (unknown)"
