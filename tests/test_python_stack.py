@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import threading
 from pathlib import Path
@@ -92,6 +93,28 @@ def test_settings_are_told_by_keyword(namespace):
     with ustcp.Stack("10.9.1.2/24", tun="ust1"), pytest.raises(OSError) as busy:
         ustcp.Stack("10.9.3.2/24", tun="ust1")
     assert busy.value.errno == errno.EBUSY
+
+
+@pytest.mark.parametrize("start", [ustcp.Stack, ustcp.init])
+def test_a_file_that_cannot_be_written_is_told_with_its_name(start, tmp_path, namespace):
+    os.mkfifo(tmp_path / "pipe")
+    wrong = [
+        (tmp_path / "none" / "file", errno.ENOENT), (tmp_path, errno.EISDIR), (tmp_path / "pipe", errno.EINVAL),
+    ]  # fmt: skip
+    for path, number in wrong:
+        for setting in ({"log": path}, {"pcap": path}, {"pcap": (path, 96)}, {"pcap": f"{path}:96"}):
+            with pytest.raises(OSError) as refused:
+                start(address="10.9.1.2/24", tun="ust1", **setting)
+            assert (refused.value.errno, refused.value.filename) == (number, str(path)), setting
+    assert "ust1" not in namespace.ip("link")
+
+
+def test_the_files_of_a_stack_are_its_owners_alone(namespace, tmp_path):
+    log, pcap = tmp_path / "log", tmp_path / "a.pcapng"
+    with ustcp.Stack("10.9.1.2/24", tun="ust1", log=log, pcap=f"{pcap}:96") as stack:
+        stack.create_server(("", 80)).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pcapng", "log"]
+    assert {path.stat().st_mode & 0o777 for path in (log, pcap)} == {0o600} and pcap.stat().st_size > 0
 
 
 def test_a_stack_by_hand_gives_the_same_kind_of_socket():

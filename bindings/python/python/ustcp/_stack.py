@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import pathlib
+import re
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -46,7 +48,8 @@ def init(**settings: Unpack[_Settings]) -> None:
     """Starts the stack of the process. What is not told here comes from the environment, and else from the defaults.
 
     Raises `OSError` with a line that says what to do: EALREADY when the stack runs, EPERM without permission, EBUSY
-    when the device is in use, EINVAL for a setting that makes no sense.
+    when the device is in use, EINVAL for a setting that makes no sense; with its name for a file of log or pcap that cannot
+    be written.
 
     tun: name of the device. address: the stack's own as "10.77.0.2/24" or "fd77::2/64", one or several. peer: the
     kernel's end, or one of each family, set when the device is made here. offload: "auto", True or False. mtu: in
@@ -60,6 +63,7 @@ def init(**settings: Unpack[_Settings]) -> None:
     """
     variables = _variables("init", settings)
     if _native.of_process() is None:
+        _check_files(settings)
         _started(_ustcp.init, variables)
     elif variables:
         raise OSError(errno.EOPNOTSUPP, f"the engine of USTCP_ENGINE has settings of its own: {', '.join(variables)}")
@@ -100,6 +104,7 @@ class Stack:
             self._running = _ustcp.Engine(os.fsencode(engine))
             self._finalizer = weakref.finalize(self, lambda: None)
             return
+        _check_files(settings)
         self._running = running = _started(_ustcp.Stack, variables)
         self._finalizer = weakref.finalize(self, running.stop)
 
@@ -152,6 +157,20 @@ def _value(name: str, value: Any) -> str:
     if name == "pcap" and isinstance(value, tuple):
         return f"{os.fsdecode(value[0])}:{value[1]}"
     return os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
+
+
+def _check_files(settings: Mapping[str, Any]) -> None:
+    """`OSError` with the file's name for a log or a capture that cannot be written: the stack itself would do without."""
+    for name in ("log", "pcap"):
+        told = settings.get(name)
+        path = os.fsdecode(told[0] if isinstance(told, tuple) else told or "-")
+        if name == "pcap" and not isinstance(told, tuple):
+            path = re.sub(r":\d+$", "", path)  # the snap length
+        if path == "-":
+            continue
+        if pathlib.Path(path).is_fifo():
+            raise OSError(errno.EINVAL, "a pipe is no file", path)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _started(start: Callable[[dict[str, str]], T], variables: dict[str, str]) -> T:
