@@ -8,6 +8,7 @@ use super::arrival::Arrival;
 use super::congestion::Signal;
 use super::connection::Connection;
 use super::progress::Progress;
+use super::scoreboard::Acknowledged;
 use crate::Instant;
 use crate::context::Context;
 
@@ -71,7 +72,7 @@ impl Connection {
             .sample
             .map(|sent_at| cx.now.since(sent_at))
             .or(progress.rtt)
-            .or_else(|| self.round_trip_by_timestamps(cx, header, progress, acknowledged.first_sent_last));
+            .or_else(|| self.round_trip_by_timestamps(cx, header, progress, &acknowledged));
         if let Some(rtt) = progress.rtt {
             self.rtt.sample(rtt);
         }
@@ -90,22 +91,25 @@ impl Connection {
         sent_at.map(|sent_at| now.since(sent_at))
     }
 
-    /// None where the peer says that it got the second copy of what it had: TSecr is still of the first, whose
-    /// acknowledgement was lost, and our own timeouts lie in between. Yet what was sent again has been answered. After
-    /// timeouts in a row none either where TSecr names an earlier copy than the last, sent at `last`: it may be the same
+    /// None of a part of a segment. None where the peer says that it got the second copy of what it had: TSecr is still of
+    /// the first, whose acknowledgement was lost, and our own timeouts lie in between. Yet what was sent again has been
+    /// answered. After timeouts in a row none either where TSecr names an earlier copy than the last: it may be the same
     /// without the peer's saying so, and Karn's rule holds, with the backoff (RFC 9293 MUST-18).
     fn round_trip_by_timestamps(
         &mut self,
         cx: &Context,
         header: &TcpHeader,
         progress: &Progress,
-        last: Option<Instant>,
+        acknowledged: &Acknowledged,
     ) -> Option<Duration> {
+        if acknowledged.segments == 0 {
+            return None;
+        }
         if progress.duplicate_told {
             self.rtt.reset_backoff();
             return None;
         }
-        if progress.timeouts > 1 && progress.answers_earlier_than(last) {
+        if progress.timeouts > 1 && progress.answers_earlier_than(acknowledged.first_sent_last) {
             return None;
         }
         self.timestamps.round_trip(cx.now, &header.options)

@@ -105,7 +105,8 @@ pub(crate) struct Acknowledged {
     /// Some of them were sent more than once.
     pub(crate) resent: bool,
     /// When the youngest of them was sent, if all of them were sent just once: a round-trip sample (Karn). What was sent
-    /// once but acknowledged only with a retransmission had to wait for it, and says nothing of the path.
+    /// once but acknowledged only with a retransmission had to wait for it, and says nothing of the path. A segment is
+    /// measured once, when nothing of it is left: a peer that acknowledges piecemeal weighs no more.
     pub(crate) sample: Option<Instant>,
     /// When the first of them was sent last.
     pub(crate) first_sent_last: Option<Instant>,
@@ -263,13 +264,14 @@ impl Scoreboard {
             let range = *front;
             let covered = range.end.min(una).distance_from(range.start);
             result.bytes += covered;
-            if range.end.after(una) {
+            let left = range.len() - covered;
+            if left > 0 {
                 front.start = una;
-                result.segments += covered / unit;
             } else {
                 self.ranges.pop_front();
-                result.segments += covered.div_ceil(unit);
             }
+            let segments = range.len().div_ceil(unit) - left.div_ceil(unit);
+            result.segments += segments;
             self.sacked -= if range.sacked { covered } else { 0 };
             self.lost -= if range.lost { covered } else { 0 };
             result.resent |= range.retransmitted;
@@ -280,7 +282,7 @@ impl Scoreboard {
             if !range.sacked {
                 self.largest_delivered = self.largest_delivered.max(range.segment_size);
                 self.rack.on_delivered(range.sending(), now, answers_before);
-                result.sample = Some(range.sent_at);
+                result.sample = Some(range.sent_at).filter(|_| segments > 0).or(result.sample);
             }
         }
         self.timeline.acknowledge(una);

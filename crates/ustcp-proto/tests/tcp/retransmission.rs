@@ -480,6 +480,38 @@ fn every_round_trip_is_measured() {
     }
 }
 
+/// 6298-10: a segment that is acknowledged piecemeal is measured once, when nothing of it is left; one within a super-segment
+/// like any other.
+#[test]
+fn a_part_of_a_segment_is_no_sample() {
+    let average = |before: Duration, rtt| (before * 7 + rtt) / 8;
+    for (stamps, offload) in [(false, 0), (true, 0), (false, 65_535), (true, 65_535)] {
+        let config = Config {
+            timestamps: stamps,
+            segmentation_offload: offload,
+            ..config()
+        };
+        let (offer, echo) = if stamps {
+            ("win 65535 <mss 1012,ts 1000 0>", " <ts 1001 100>")
+        } else {
+            ("win 65535 <mss 1000>", "")
+        };
+        let mut w = Wire::connected_over(config, offer, ms(100));
+        w.write(2000);
+        w.drain();
+        let srtt_after = |w: &mut Wire, pause, ack| {
+            w.after(ms(pause));
+            w.peer(&format!(". 1:1(0) ack {ack}{echo}"));
+            w.info().srtt
+        };
+        let case = format!("timestamps {stamps}, offload {offload}");
+        assert_eq!(srtt_after(&mut w, 30, 501), ms(100), "{case}");
+        let first = average(ms(100), ms(50));
+        assert_eq!(srtt_after(&mut w, 20, 1001), first, "{case}");
+        assert_eq!(srtt_after(&mut w, 20, 2001), average(first, ms(70)), "{case}");
+    }
+}
+
 /// `tcp_syn_linear_timeouts`: so many timeouts of a SYN are as long as the first, beside the ones that double.
 #[test]
 fn linear_timeouts_of_a_syn() {
