@@ -36,7 +36,7 @@ impl Connection {
             let same = header.ack == before && !arrival.occupied && !window_changed;
             progress.duplicate = same && !progress.duplicate_told;
             if let Some(rtt) = progress.rtt {
-                self.rtt.sample(rtt);
+                self.rtt.sample(rtt, rtt);
             }
         }
         self.weigh_evidence();
@@ -69,12 +69,14 @@ impl Connection {
         progress.resent = acknowledged.resent;
         // Our own clock is finer than TSecr's, which is for what was sent more than once: RFC 7323 §4.1, as Linux.
         progress.rtt = acknowledged
-            .sample
-            .map(|sent_at| cx.now.since(sent_at))
+            .sent_once
+            .map(|(_, youngest)| cx.now.since(youngest))
             .or(progress.rtt)
             .or_else(|| self.round_trip_by_timestamps(cx, header, progress, &acknowledged));
         if let Some(rtt) = progress.rtt {
-            self.rtt.sample(rtt);
+            // The path's is the youngest's. The timeout is to outlast the delay of the acknowledgement too: RFC 7323 §4.3 (A).
+            let delayed = acknowledged.sent_once.map_or(rtt, |(oldest, _)| cx.now.since(oldest));
+            self.rtt.sample(delayed, rtt);
         }
         self.timeouts = 0;
         self.tally.on_timeout_answered(cx.now, self.first_timeout.take());

@@ -411,7 +411,7 @@ impl Connection {
             .map(|sent_at| cx.now.since(sent_at))
             .or_else(|| self.timestamps.round_trip(cx.now, &header.options));
         if let Some(rtt) = rtt {
-            self.rtt.sample(rtt);
+            self.rtt.sample(rtt, rtt);
         }
         if self.syn_was_lost {
             self.rtt.after_lost_syn();

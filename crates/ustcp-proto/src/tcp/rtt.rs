@@ -29,8 +29,9 @@ impl Rtt {
         }
     }
 
-    /// A round trip measured on a segment that was sent once (Karn), RFC 6298 (2.2) and (2.3).
-    pub(crate) fn sample(&mut self, rtt: Duration) {
+    /// A round trip measured on a segment that was sent once (Karn), RFC 6298 (2.2) and (2.3); `least` is that of another
+    /// which was acknowledged with it and had to wait less.
+    pub(crate) fn sample(&mut self, rtt: Duration, least: Duration) {
         match self.srtt {
             None => {
                 self.srtt = Some(rtt);
@@ -41,7 +42,7 @@ impl Rtt {
                 self.srtt = Some((srtt * 7 + rtt) / 8);
             }
         }
-        self.min = Some(self.min.map_or(rtt, |min| min.min(rtt)));
+        self.min = Some(self.min.map_or(least, |min| min.min(least)));
         self.backoff = 0;
         self.set_timeout(rtt);
     }

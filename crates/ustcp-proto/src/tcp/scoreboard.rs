@@ -104,10 +104,10 @@ pub(crate) struct Acknowledged {
     pub(crate) segments: usize,
     /// Some of them were sent more than once.
     pub(crate) resent: bool,
-    /// When the youngest of them was sent, if all of them were sent just once: a round-trip sample (Karn). What was sent
-    /// once but acknowledged only with a retransmission had to wait for it, and says nothing of the path. A segment is
-    /// measured once, when nothing of it is left: a peer that acknowledges piecemeal weighs no more.
-    pub(crate) sample: Option<Instant>,
+    /// When the oldest and the youngest of them were sent, if all of them were sent just once: round-trip samples (Karn).
+    /// What was sent once but acknowledged only with a retransmission had to wait for it, and says nothing of the path. A
+    /// segment is measured once, when nothing of it is left: a peer that acknowledges piecemeal weighs no more.
+    pub(crate) sent_once: Option<(Instant, Instant)>,
     /// When the first of them was sent last.
     pub(crate) first_sent_last: Option<Instant>,
 }
@@ -282,11 +282,14 @@ impl Scoreboard {
             if !range.sacked {
                 self.largest_delivered = self.largest_delivered.max(range.segment_size);
                 self.rack.on_delivered(range.sending(), now, answers_before);
-                result.sample = Some(range.sent_at).filter(|_| segments > 0).or(result.sample);
+                if segments > 0 {
+                    let (oldest, _) = result.sent_once.unwrap_or((range.sent_at, range.sent_at));
+                    result.sent_once = Some((oldest, range.sent_at));
+                }
             }
         }
         self.timeline.acknowledge(una);
-        result.sample = result.sample.filter(|_| !result.resent);
+        result.sent_once = result.sent_once.filter(|_| !result.resent);
         result
     }
 

@@ -512,6 +512,22 @@ fn a_part_of_a_segment_is_no_sample() {
     }
 }
 
+/// 7323-13: of segments that one acknowledgement covers the oldest has waited longest, and the timeout is to outlast that;
+/// the path's least round trip is the youngest's.
+#[test]
+fn a_delayed_acknowledgement_takes_longer() {
+    let mut w = Wire::connected_over(config(), SACKING, ms(50));
+    w.write(1000);
+    w.drain();
+    w.after(ms(80));
+    w.write(1000);
+    w.drain();
+    w.after(ms(40));
+    w.peer(". 1:1(0) ack 2001");
+    assert_eq!(w.info().srtt, (ms(50) * 7 + ms(120)) / 8);
+    assert_eq!(w.info().min_rtt, ms(40));
+}
+
 /// `tcp_syn_linear_timeouts`: so many timeouts of a SYN are as long as the first, beside the ones that double.
 #[test]
 fn linear_timeouts_of_a_syn() {

@@ -24,7 +24,7 @@ fn worked_examples() {
         (200, &[0], 0, 0, 200_000),
     ] {
         let mut rtt = Rtt::new(&config(floor));
-        samples.iter().for_each(|sample| rtt.sample(ms(*sample)));
+        samples.iter().for_each(|sample| rtt.sample(ms(*sample), ms(*sample)));
         let micros = Duration::from_micros;
         assert_eq!(rtt.srtt(), Some(micros(srtt)), "{samples:?}");
         assert_eq!(
@@ -50,7 +50,7 @@ fn backing_off() {
         rtt.back_off();
     }
     assert_eq!((rtt.rto(), rtt.backoff()), (Duration::from_secs(120), u8::MAX));
-    rtt.sample(ms(40));
+    rtt.sample(ms(40), ms(40));
     assert_eq!((rtt.backoff(), rtt.rto()), (0, ms(240)));
 }
 
@@ -61,7 +61,7 @@ fn after_a_lost_syn() {
     rtt.back_off();
     rtt.after_lost_syn();
     assert_eq!(rtt.rto(), Duration::from_secs(3));
-    rtt.sample(ms(40));
+    rtt.sample(ms(40), ms(40));
     rtt.after_lost_syn();
     assert_eq!(rtt.rto(), ms(240));
 }
@@ -71,7 +71,7 @@ fn after_a_lost_syn() {
 fn absurd_samples() {
     let mut rtt = Rtt::new(&Config::default());
     for sample in [Duration::from_secs(1 << 30), Duration::ZERO, Duration::from_nanos(1)] {
-        rtt.sample(sample);
+        rtt.sample(sample, sample);
         assert!(rtt.rto() <= Duration::from_secs(120) && rtt.rto() >= ms(200));
     }
 }

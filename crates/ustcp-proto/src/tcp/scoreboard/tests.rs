@@ -48,20 +48,20 @@ impl Model {
         }
     }
 
-    /// The first `len` bytes are acknowledged: when the last of the segments was sent of which nothing is left then, apart
-    /// from SACKed ones. A range has as many of them as it has `unit`s.
-    fn youngest_completed(&self, len: usize, ends: &[usize], unit: usize) -> Option<Instant> {
+    /// The first `len` bytes are acknowledged: when the first and the last of the segments were sent of which nothing is left
+    /// then, apart from SACKed ones. A range has as many of them as it has `unit`s.
+    fn completed(&self, len: usize, ends: &[usize], unit: usize) -> Option<(Instant, Instant)> {
         let mut start = 0;
-        let mut youngest = None;
+        let mut times = Vec::new();
         for end in ends.iter().map(|end| end - self.una) {
             let left = end - end.min(len.max(start));
             let completed = left.div_ceil(unit) < (end - start).div_ceil(unit);
             if let Some(byte) = self.bytes.get(start).filter(|byte| completed && !byte.sacked) {
-                youngest = Some(byte.sent_at);
+                times.push(byte.sent_at);
             }
             start = end;
         }
-        youngest
+        times.first().copied().zip(times.last().copied())
     }
 
     fn first_lost(&self) -> Option<usize> {
@@ -121,13 +121,13 @@ impl Model {
                 let len = len.min(self.bytes.len());
                 let ends = ends(board, self.una);
                 self.deliver(0, len, &ends);
-                let measured = self.youngest_completed(len, &ends, 10);
+                let measured = self.completed(len, &ends, 10);
                 let result = board.acknowledge(BASE + (self.una + len), now, None, 10);
                 assert_eq!(result.bytes, len);
                 let mut covered = self.bytes.drain(..len);
                 let once = covered.all(|byte| !byte.retransmitted);
                 drop(covered);
-                assert_eq!(result.sample, measured.filter(|_| once), "Karn");
+                assert_eq!(result.sent_once, measured.filter(|_| once), "Karn");
                 self.una += len;
             }
             Step::Sack(at, len) => {
