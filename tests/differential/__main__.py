@@ -3,7 +3,6 @@
     python -m differential record [theme or script ...]   plays scripts to this kernel, writes recorded/<version>/
     python -m differential compare [theme or script ...]  plays them to our stack, prints what differs
     python -m differential show <script>                   both sides' answers to one script, step by step
-    python -m differential open                            writes open.txt anew: what differs and is not allowed
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from . import answers, generator, recorder
-from .compare import OPEN, Comparison, allowed, open_scripts
+from .compare import Comparison, allowed
 from .notation import Script, load
 
 GENERATED = 1000
@@ -71,31 +70,12 @@ def compare(patterns: list[str]) -> int:
     recorded = answers.read(answers.newest())
     for script in chosen(everything(), patterns):
         comparison.any_of(script, recorded[script.name][1], ours.plays(script))
-    unknown = [difference for difference in comparison.differences if difference.script not in open_scripts()]
-    for difference in unknown:
+    for difference in comparison.differences:
         print(difference)
     differ = {difference.script for difference in comparison.differences}
     took = f"{time.monotonic() - start:.1f} s"
     print(f"{comparison.scripts} scripts, {comparison.fields} fields, {len(differ)} scripts differ, {took}")
-    return 1 if unknown else 0
-
-
-def write_open(_: list[str]) -> int:
-    """The list of what is still to be mended, for a reviewer to read as it shrinks."""
-    from . import ours
-
-    comparison, recorded = Comparison(allowed()), answers.read(answers.newest())
-    for script in everything():
-        comparison.any_of(script, recorded[script.name][1], ours.plays(script))
-    firsts = {difference.script: difference for difference in reversed(comparison.differences)}
-    head = [line for line in OPEN.read_text().splitlines() if line.startswith("#")] if OPEN.exists() else []
-    lines = [f"{name} | {firsts[name].field}" for name in sorted(firsts)]
-    OPEN.write_text("\n".join(head + lines) + "\n")
-    unneeded = [line for line in comparison.permitted if line not in comparison.used]
-    for line in unneeded:
-        print(f"not needed any more: {line.scripts} | {line.field}")
-    print(f"{len(lines)} scripts differ")
-    return 1 if unneeded else 0
+    return 1 if differ else 0
 
 
 def show(patterns: list[str]) -> int:
@@ -117,7 +97,7 @@ def told(lines: Iterable[str], number: int) -> list[str]:
     return [line.partition(" ")[2] for line in lines if line.startswith(f"{number} ")]
 
 
-COMMANDS = {"record": record, "compare": compare, "show": show, "open": write_open}
+COMMANDS = {"record": record, "compare": compare, "show": show}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:

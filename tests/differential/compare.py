@@ -13,7 +13,6 @@ from pathlib import Path
 from .notation import Script
 
 ALLOWED = Path(__file__).resolve().parent / "allowed.txt"
-OPEN = ALLOWED.with_name("open.txt")
 LIMIT = 30
 # Characters of an answer that a report shows.
 LONGEST = 300
@@ -61,16 +60,8 @@ class Allowed:
 
 
 def allowed() -> list[Allowed]:
-    return [Allowed(*(part.strip() for part in line.split("|", 2))) for line in lines_of(ALLOWED)]
-
-
-def open_scripts() -> set[str]:
-    """Scripts that differ and should not: found and not yet mended. None may come unseen."""
-    return {line.partition(" | ")[0] for line in lines_of(OPEN)} if OPEN.exists() else set()
-
-
-def lines_of(path: Path) -> list[str]:
-    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    lines = [line for line in ALLOWED.read_text().splitlines() if line and not line.startswith("#")]
+    return [Allowed(*(part.strip() for part in line.split("|", 2))) for line in lines]
 
 
 def segment_fields(told: str) -> dict[str, str]:
