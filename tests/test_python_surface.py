@@ -4,8 +4,10 @@ SystemError."""
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,3 +164,17 @@ def test_a_closed_socket_is_ebadf_in_every_call():
             getattr(sock, name)(*arguments)
         assert closed.value.errno == 9, name
     assert (sock.fileno(), sock.state, sock.poll(select.POLLIN), sock.detach()) == (-1, "CLOSED", select.POLLNVAL, -1)
+
+
+def test_the_package_has_every_constant_that_a_socket_of_tcp_takes():
+    """Of the options and flags that the table for C lists, those that the module `socket` of Python 3.9 names."""
+    later = {
+        "IP_BIND_ADDRESS_NO_PORT", "IP_PKTINFO", "IP_RECVTOS", "NI_IDN", "SO_BINDTOIFINDEX", "SO_INCOMING_CPU", "TCP_CC_INFO",
+        "TCP_FASTOPEN_KEY", "TCP_INQ", "TCP_MD5SIG", "TCP_REPAIR", "TCP_REPAIR_QUEUE", "TCP_THIN_DUPACK",
+        "TCP_THIN_LINEAR_TIMEOUTS", "TCP_TIMESTAMP", "TCP_TX_DELAY", "TCP_ULP", "TCP_ZEROCOPY_RECEIVE",
+    }  # fmt: skip
+    table = (Path(__file__).parent.parent / "docs" / "c-api.md").read_text()
+    names = set(re.findall(r"`((?:SO|SOL|IP|IPV6|TCP|MSG)_[A-Z0-9_]+)`", table)) - later
+    names |= {name for name in dir(socket) if name.startswith(("AI_", "NI_"))} - later
+    ours = {name for name in names if getattr(ustcp, name, None) == getattr(socket, name, None)}
+    assert names - ours == set() and {"SO_PRIORITY", "AI_ALL"} <= ours
