@@ -6,6 +6,7 @@ import errno
 import os
 import pathlib
 import re
+import socket as _host
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -123,9 +124,24 @@ class Stack:
         """As `ustcp.create_connection`, from this stack."""
         return create_connection(address, timeout, source_address, all_errors=all_errors, stack=self._running)
 
-    def create_server(self, address: Address, **options: Any) -> _socket.socket:
+    def create_server(
+        self,
+        address: Address,
+        *,
+        family: int = _host.AF_INET,
+        backlog: int | None = None,
+        reuse_port: bool = False,
+        dualstack_ipv6: bool = False,
+    ) -> _socket.socket:
         """As `ustcp.create_server`, on this stack."""
-        return create_server(address, stack=self._running, **options)
+        return create_server(
+            address,
+            family=family,
+            backlog=backlog,
+            reuse_port=reuse_port,
+            dualstack_ipv6=dualstack_ipv6,
+            stack=self._running,
+        )
 
     def close(self) -> None:
         """Ends the stack; every socket of it fails from then on. Once more does nothing."""
