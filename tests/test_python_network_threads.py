@@ -271,6 +271,18 @@ def test_an_executor_of_asyncio_and_a_future_from_another_thread(net):
     assert told == ["slept", 8]
 
 
+def test_a_pool_that_nobody_shut_down_ends_without_a_word(caplog):
+    made: list[concurrent.futures.ThreadPoolExecutor] = []
+
+    def work() -> str:
+        made.append(concurrent.futures.ThreadPoolExecutor())
+        return made[0].submit(lambda: "done").result()
+
+    with ustcp.Network() as net:
+        assert net.host("host").run(work).join() == "done"
+    assert caplog.records == []
+
+
 # ---- what cannot be waited for
 
 

@@ -6,18 +6,20 @@ locks that a task makes are waited for in the network's time.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from asyncio import base_events
 from collections.abc import Callable
 from typing import Any, cast
 
-from ._schedule import Task, current, outside
+from ._schedule import NetworkClosed, Task, current, outside
 from ._socket import here
 
 _start, _join, _is_alive = threading.Thread.start, threading.Thread.join, threading.Thread.is_alive
 _native_lock, _native_rlock = cast(Any, threading)._allocate_lock, threading.RLock
 _native_simple_queue = queue.SimpleQueue
+_log_of_pools = logging.getLogger("concurrent.futures")
 _run_in_executor = base_events.BaseEventLoop.run_in_executor
 
 
@@ -123,6 +125,14 @@ class SimpleQueue(queue._PySimpleQueue):  # type: ignore[name-defined,misc]
         return _native_simple_queue() if current() is None else super().__new__(cls)
 
 
+# ---- pools
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """Not that a pool which nobody shut down has ended with its network."""
+    return not (record.exc_info and isinstance(record.exc_info[1], NetworkClosed))
+
+
 # ---- asyncio's threads
 
 
@@ -165,5 +175,6 @@ def places() -> list[tuple[Any, str, Any]]:
         (threading, "_allocate_lock", Lock),
         (threading, "RLock", _rlock_in_turn),
         (queue, "SimpleQueue", SimpleQueue),
+        (_log_of_pools, "filters", [*_log_of_pools.filters, _is_worth_telling]),
         (base_events.BaseEventLoop, "run_in_executor", _run_in_executor_in_turn),
     ]
