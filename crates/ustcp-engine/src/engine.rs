@@ -5,10 +5,10 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
@@ -73,8 +73,6 @@ pub struct Engine {
     pub(crate) life: Life,
     pub(crate) exit_wait: ExitWait,
     pub(crate) pasts: Pasts,
-    /// At the next `Hello`.
-    pub(crate) panics: bool,
     /// What it was told, for whoever asks.
     pub(crate) variables: serde_json::Value,
 }
@@ -127,7 +125,6 @@ impl Engine {
             numbers: RandomState::new(),
             life: Life::new(options.lifetime, machine.now()),
             exit_wait: settings.exit_wait,
-            panics: false,
             pasts: Pasts::default(),
             variables: list::variables(settings),
             routes: Routes {
@@ -163,24 +160,26 @@ impl Engine {
 
     /// Serves programs until its time is over. `ENETDOWN`: its device is gone, and all connections are broken.
     pub fn run(mut self) -> io::Result<()> {
-        let mut events = Vec::with_capacity(EVENTS);
-        while !self.is_over() {
-            self.sleep(&mut events)?;
-            self.turn(&events);
-            if self.ground.machine.fd().is_none() {
-                return Err(io::Error::new(io::ErrorKind::NetworkDown, "its device is gone"));
-            }
-        }
+        while self.step()? {}
         Ok(())
     }
 
-    /// Plants a panic in the next `Hello`, for the test that programs hear of it.
-    #[doc(hidden)]
-    pub fn plant_panic(&mut self) {
-        self.panics = true;
+    /// Waits for what comes next, and carries that out. `false`: its time is over.
+    pub fn step(&mut self) -> io::Result<bool> {
+        if self.is_over() {
+            return Ok(false);
+        }
+        let mut room = [const { MaybeUninit::uninit() }; EVENTS];
+        let events = self.sleep(&mut room)?;
+        self.turn(events);
+        match self.ground.machine.fd() {
+            Some(_) => Ok(true),
+            None => Err(io::Error::new(io::ErrorKind::NetworkDown, "its device is gone")),
+        }
     }
 
-    fn sleep(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+    /// What epoll tells, once there is something to do.
+    fn sleep<'a>(&mut self, room: &'a mut [MaybeUninit<Event>]) -> io::Result<&'a [Event]> {
         let due = [
             self.ground.machine.poll_timeout(),
             self.life.poll_timeout(),
@@ -194,9 +193,9 @@ impl Engine {
             tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(time.subsec_nanos()),
         });
-        events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
+        match epoll::wait(&self.epoll, room, timeout.as_ref()) {
+            Ok((events, _)) => Ok(events),
+            Err(Errno::INTR) => Ok(&[]),
             Err(error) => Err(error.into()),
         }
     }

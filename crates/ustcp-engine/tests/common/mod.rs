@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub(crate) struct Reach {
 pub(crate) struct Running {
     reach: Reach,
     pub(crate) directory: PathBuf,
-    thread: Option<JoinHandle<std::io::Result<()>>>,
+    thread: Option<JoinHandle<Outcome>>,
 }
 
 /// An engine in a new network namespace of this thread; `None`, with the reason printed, where none can be had.
@@ -60,15 +60,26 @@ pub(crate) fn engine() -> Option<Running> {
 }
 
 pub(crate) fn engine_with(change: impl FnOnce(&mut Settings, &mut Options)) -> Option<Running> {
-    start(change, |_| ())
+    start(change, Engine::run)
 }
 
-/// One that panics when it is greeted by `Hello`.
-pub(crate) fn engine_that_panics() -> Option<Running> {
-    start(|_, _| (), Engine::plant_panic)
+/// One whose thread panics when something comes after `panics` has been set.
+pub(crate) fn engine_that_panics(panics: &'static AtomicBool) -> Option<Running> {
+    let run = |mut engine: Engine| {
+        while engine.step()? {
+            assert!(!panics.load(Ordering::Relaxed), "planted");
+        }
+        Ok(())
+    };
+    start(|_, _| (), run)
 }
 
-fn start(change: impl FnOnce(&mut Settings, &mut Options), prepare: impl FnOnce(&mut Engine)) -> Option<Running> {
+type Outcome = std::io::Result<()>;
+
+fn start(
+    change: impl FnOnce(&mut Settings, &mut Options),
+    run: impl FnOnce(Engine) -> Outcome + Send + 'static,
+) -> Option<Running> {
     if let Err(error) = namespace::unshare_network().and_then(|_| namespace::probe_tun()) {
         eprintln!("not run: {error}");
         return None;
@@ -82,13 +93,12 @@ fn start(change: impl FnOnce(&mut Settings, &mut Options), prepare: impl FnOnce(
     let directory = std::env::temp_dir().join(name);
     let (mut settings, mut options) = (settings(), Options::at(place(&directory)));
     change(&mut settings, &mut options);
-    let mut engine = Engine::start(&settings, &options).unwrap_or_else(|error| panic!("{}", error.message));
-    prepare(&mut engine);
+    let engine = Engine::start(&settings, &options).unwrap_or_else(|error| panic!("{}", error.message));
     let whereabouts = options.place.whereabouts(uid()).unwrap();
     Some(Running {
         reach: Reach { whereabouts },
         directory,
-        thread: Some(thread::spawn(|| engine.run())),
+        thread: Some(thread::spawn(|| run(engine))),
     })
 }
 
@@ -131,7 +141,7 @@ impl Running {
     }
 
     /// How it ends by itself.
-    pub(crate) fn outcome(&mut self) -> std::io::Result<()> {
+    pub(crate) fn outcome(&mut self) -> Outcome {
         self.thread.take().unwrap().join().unwrap()
     }
 
