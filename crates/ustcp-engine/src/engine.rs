@@ -21,6 +21,7 @@ use crate::departed::Departure;
 use crate::descriptors::Descriptors;
 use crate::far::Ground;
 use crate::greeting::Greetings;
+use crate::host::Host;
 use crate::key::Key;
 use crate::lifetime::Life;
 use crate::list;
@@ -47,6 +48,7 @@ pub struct Engine {
     pub(crate) ground: Ground,
     pub(crate) routes: Routes,
     pub(crate) epoll: OwnedFd,
+    pub(crate) host: Host,
     pub(crate) sockets: Sockets,
     pub(crate) departed: Departure,
     pub(crate) prepared: Departure,
@@ -119,7 +121,8 @@ impl Engine {
             answered: Vec::new(),
             postponed: Vec::new(),
             called: Vec::new(),
-            starved: Vec::new(),
+            shortage: Shortage::default(),
+            host: Host::open()?,
             chunk: vec![0; CHUNK].into_boxed_slice(),
             last_number: 0,
             numbers: RandomState::new(),

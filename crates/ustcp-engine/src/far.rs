@@ -278,18 +278,18 @@ pub(crate) fn kernel_socket(family: Family) -> Result<OwnedFd, Errno> {
 /// The next connection of a kernel's listener, and its peer.
 pub(crate) fn kernel_accept(listener: impl AsFd) -> Option<(OwnedFd, SocketAddr)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let (connection, peer) = rustix::net::acceptfrom_with(listener, flags).ok()?;
-    Some((connection, address(peer?).ok()?))
-}
-
-/// Whether this host has the address: a socket of it can be bound to it.
-pub(crate) fn is_host_address(ip: std::net::IpAddr) -> bool {
-    let family = match Family::of(ip) {
-        Family::V4 => AddressFamily::INET,
-        Family::V6 => AddressFamily::INET6,
-    };
-    let probe = rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
-    probe.is_ok_and(|probe| rustix::net::bind(probe, &SocketAddr::new(ip, 0)).is_ok())
+    loop {
+        match rustix::net::acceptfrom_with(&listener, flags) {
+            // accept(2): that one has gone while it waited.
+            Err(SystemErrno::CONNABORTED) => {}
+            Ok((connection, Some(peer))) => {
+                let peer = SocketAddr::try_from(peer).map_err(|_| SystemErrno::IO)?;
+                return Ok((connection, peer));
+            }
+            Ok((_, None)) => return Err(SystemErrno::IO),
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 /// What was given to a program.

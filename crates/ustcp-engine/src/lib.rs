@@ -14,6 +14,7 @@ mod ending;
 mod engine;
 mod far;
 mod greeting;
+mod host;
 mod key;
 mod lifetime;
 mod list;

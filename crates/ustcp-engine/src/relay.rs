@@ -1,13 +1,13 @@
 //! The kernel's TCP in place of the stack's, or beside it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use libc::c_int;
 use ustcp_runtime::Errno;
 
 use crate::engine::Engine;
-use crate::far::{Far, Ground, is_host_address, kernel_socket, system};
+use crate::far::{Far, Ground, kernel_socket, system};
 use crate::route::{Way, Why};
 use crate::socket::{Kernel, Phase, Socket};
 
@@ -15,7 +15,7 @@ impl Engine {
     /// Where a connection to `to` goes. One inside this host goes to a listener of the stack's that takes it, if there is
     /// one: a server on the wildcard address is reached by that of loopback, as anywhere.
     pub(crate) fn way_towards(&mut self, number: u64, to: SocketAddr) -> Way {
-        let way = self.routes.towards(to.ip(), is_host_address);
+        let way = self.routes.towards(to.ip(), |ip| self.host.has(ip));
         let bound = self.sockets.get(number).and_then(|socket| socket.bound);
         let own = bound.is_some_and(|bound| self.routes.is_own(bound.ip()));
         let listens = self.ground.machine.stack().is_listened_at(to);
@@ -27,6 +27,11 @@ impl Engine {
     }
 
     /// Has a socket that has not begun go that way. `refusal`: what one hears that goes nowhere.
+    /// Where a socket bound to `ip` listens and connects from.
+    pub(crate) fn way_at(&self, ip: IpAddr) -> Way {
+        self.routes.at(ip, |ip| self.host.has(ip))
+    }
+
     pub(crate) fn go(&mut self, number: u64, way: Way, refusal: c_int) -> Result<(), Errno> {
         match way {
             Way::Stack => Ok(()),

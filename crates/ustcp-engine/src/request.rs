@@ -11,7 +11,7 @@ use ustcp_runtime::Errno;
 use crate::control::Answer;
 use crate::departed::Departed;
 use crate::engine::Engine;
-use crate::far::{Far, Ground, is_host_address};
+use crate::far::{Far, Ground};
 use crate::route::Way;
 use crate::socket::{Listening, Phase};
 use crate::stream;
@@ -96,11 +96,11 @@ impl Engine {
             return true;
         }
         let is_published = self.options.publish && to.ip().is_unspecified();
-        !is_published && !matches!(self.routes.at(to.ip(), is_host_address), Way::Kernel(_))
+        !is_published && !matches!(self.way_at(to.ip()), Way::Kernel(_))
     }
 
     fn bind(&mut self, number: u64, to: SocketAddr) -> Result<(), Errno> {
-        let way = self.routes.at(to.ip(), is_host_address);
+        let way = self.way_at(to.ip());
         self.go(number, way, libc::EADDRNOTAVAIL)?;
         self.with_free_port(|engine| engine.sockets.known(number)?.far().bind(&mut engine.ground, to))?;
         let socket = self.sockets.known_mut(number)?;

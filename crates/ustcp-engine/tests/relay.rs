@@ -73,6 +73,33 @@ fn a_program_speaks_with_the_kernels_loopback() {
     assert_eq!(program.read_to_end().unwrap(), b"answer");
 }
 
+/// With `ip_nonlocal_bind` a socket can be bound to any address, and to one of multicast it always can.
+#[test]
+fn an_address_that_can_be_bound_is_not_the_hosts_for_that() {
+    let Some(engine) = engine_of(Loopback::Refuse) else {
+        return;
+    };
+    std::fs::write("/proc/sys/net/ipv4/ip_nonlocal_bind", "1").unwrap();
+    std::fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1").unwrap();
+    for (address, prefix) in [("192.0.2.1", 32), ("2001:db8::1", 128)] {
+        let words = ["addr", "add", &format!("{address}/{prefix}"), "dev", "lo"];
+        assert!(Command::new("ip").args(words).status().unwrap().success());
+    }
+    for (to, errno) in [
+        ("192.0.2.1", libc::ECONNREFUSED),
+        ("198.51.100.1", libc::ENETUNREACH), // the kernel's word, where it goes
+        ("224.0.0.1", libc::ENETUNREACH),
+    ] {
+        assert_eq!(engine.socket().connect(at(to, 80)), Err(errno), "{to}");
+    }
+    for (to, errno) in [
+        ("2001:db8::1", libc::ECONNREFUSED),
+        ("2001:db8:1::1", libc::ENETUNREACH),
+    ] {
+        assert_eq!(engine.socket_of(true).connect(at(to, 80)), Err(errno), "{to}");
+    }
+}
+
 #[test]
 fn much_is_relayed_both_ways_at_once() {
     let Some(engine) = engine() else { return };
