@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 
 from conftest import COMMANDS
 from harness import hostile
-from harness.netns import OURS, PEER, Namespace
+from harness.command import USTCP, ustcp
+from harness.netns import OURS, PEER, Namespace, run
 from harness.puppet import Puppet, until
 from harness.shim import Engine
 
@@ -132,13 +134,14 @@ def test_one_who_only_connects_takes_no_place_of_others(engine):
 
 # ---- descriptors that run out ----
 
-CONNECTS = f"""
+HOLDS = """
 import errno, socket, sys
+call, host, port, count = sys.argv[1:]
 held, told = [], set()
-for _ in range(int(sys.argv[1])):
+for _ in range(int(count)):
     sock = socket.socket()
     try:
-        sock.bind(("{OURS}", 0))
+        getattr(sock, call)((host, int(port)))
         held.append(sock)
     except OSError as error:
         told.add(errno.errorcode[error.errno])
@@ -154,6 +157,7 @@ def small(network, tmp_path):
     """An engine that may have 128 descriptors: 112 for sockets, half of all for those of one program."""
     net = Namespace("small")
     net.create()
+    net.ip("link", "set", "lo", "up")
     try:
         engine = Engine(net, tmp_path / "engine", within=("prlimit", "--nofile=64:128"), USTCP_TIME_WAIT="1")
         yield engine
@@ -169,11 +173,26 @@ def test_as_many_descriptors_as_there_may_be(small):
 
 
 def binds(engine: Engine, count: int) -> tuple[subprocess.Popen, list[str]]:
+    return holds(engine, "bind", OURS, 0, count)
+
+
+def holds(engine: Engine, call: str, host: str, port: int, count: int) -> tuple[subprocess.Popen, list[str]]:
+    """A program with so many sockets; how many it has got, and what it was told of the others."""
     pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        engine.command(sys.executable, "-c", CONNECTS, str(count)), stdin=pipe, stdout=pipe, stderr=pipe, text=True
-    )
+    words = engine.command(sys.executable, "-c", HOLDS, call, host, str(port), str(count))
+    process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     return process, process.stdout.readline().split()
+
+
+def let_go(*holders: subprocess.Popen) -> None:
+    for holder in holders:
+        holder.communicate(timeout=20)
+        assert holder.returncode == 0
+
+
+def sleeps(engine: Engine) -> None:
+    """Waits until the engine waits: one that goes round and round never does."""
+    until(lambda: engine.status()["State"].startswith("S"), lambda: "it does not sleep")
 
 
 def test_one_program_has_its_share_and_the_next_is_told_when_there_are_no_more(small):
@@ -187,12 +206,10 @@ def test_one_program_has_its_share_and_the_next_is_told_when_there_are_no_more(s
         sock.send(b"still here")
         assert peer.recv() == b"still here"
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
-        for process in (first, second):
-            process.communicate(timeout=20)
-            assert process.returncode == 0
+        let_go(first, second)
         third, said = binds(small, 30)
         assert said == ["30"]
-        third.communicate(timeout=20)
+        let_go(third)
 
 
 def test_connections_that_come_meanwhile_wait(small):
@@ -205,7 +222,65 @@ def test_connections_that_come_meanwhile_wait(small):
         for number, sock in enumerate(theirs):
             sock.connect(OURS, 80)
             sock.send(b"%d" % number)
-        for process in taken:
-            process.communicate(timeout=20)
+        let_go(*taken)
         found = {listener.accept().recv() for _ in theirs}
         assert found == {b"%d" % number for number in range(20)}
+
+
+@pytest.fixture
+def elsewhere(small):
+    """A listener of the kernel's on loopback, where the engine relays."""
+
+    def listen() -> socket.socket:
+        return socket.create_server(("127.0.0.1", 0), backlog=200)
+
+    with small.net.inside(listen) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_descriptors_of_relayed_connections_count(small, elsewhere):
+    """Each is two. When they are all taken the engine has some left to say so, and sleeps."""
+    holder, (count, *told) = holds(small, "connect", "127.0.0.1", elsewhere, 100)
+    assert 20 < int(count) < 56 and told == ["ENFILE"]
+    sleeps(small)
+    assert ustcp("ss", net=small.net, USTCP_ENGINE=str(small.directory)).returncode == 0
+    let_go(holder)
+
+
+def test_relayed_connections_that_come_meanwhile_wait(small):
+    with Innocents(small) as innocents:
+        listener = innocents.ours.socket()
+        listener.bind("127.0.0.1", 8080)
+        listener.listen()
+        taken = [holder for holder, _ in (binds(small, 64), binds(small, 64))]
+        theirs = [innocents.theirs.socket() for _ in range(40)]
+        for number, sock in enumerate(theirs):
+            sock.connect("127.0.0.1", 8080)
+            sock.send(b"%02d" % number)
+        sleeps(small)
+        let_go(*taken)
+        found = set()
+        for _ in theirs:
+            accepted = listener.accept()
+            found.add(accepted.recv())
+            accepted.close()
+        assert found == {b"%02d" % number for number in range(40)}
+
+
+def test_without_any_descriptor_it_waits_and_serves_later(small):
+    """The limit is below what it has: it cannot even turn anybody away."""
+    resource.prlimit(small.process.pid, resource.RLIMIT_NOFILE, (5, 128))
+    program = small.start(sys.executable, "-c", HOLDS, "bind", OURS, "0", "1", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = subprocess.Popen(small.net.command(USTCP, "ss", "--engine", str(small.directory)), stdout=subprocess.DEVNULL)
+    names = [f"ustcp-{(small.directory / 'engine').read_text().split()[2]}-control"]
+    until(lambda: all(is_asked(small, name) for name in names), lambda: "nobody has come")
+    sleeps(small)
+    resource.prlimit(small.process.pid, resource.RLIMIT_NOFILE, (128, 128))
+    assert command.wait(20) == 0
+    assert program.communicate(timeout=20)[0] == "1\n"
+
+
+def is_asked(engine: Engine, name: str) -> bool:
+    """Whether somebody waits to be taken in: Recv-Q of a listener."""
+    listed = run(*engine.net.command("ss", "-xlH")).splitlines()
+    return any(f"@{name}" in line and int(line.split()[2]) > 0 for line in listed)

@@ -11,7 +11,6 @@ use ustcp_proto::{Family, State};
 use ustcp_runtime::Errno;
 
 use crate::engine::Engine;
-use crate::greeting::accepted;
 use crate::key::Key;
 use crate::list::Lines;
 use crate::past::Past;
@@ -57,7 +56,7 @@ impl Engine {
     pub(crate) fn take_controls(&mut self) {
         for index in 0..self.site.controls.len() {
             for _ in 0..BACKLOG {
-                let Some(stream) = self.site.controls.get(index).and_then(accepted) else {
+                let Some(stream) = self.next_of(|site| site.controls.get(index)) else {
                     break;
                 };
                 let (number, client) = (self.new_number(), stranger::client(&stream));
@@ -191,6 +190,8 @@ impl Engine {
             self.life.leases -= 1;
             self.pasts.forget(run);
         }
+        drop(control.stream);
+        self.relieve(); // there is a descriptor again
     }
 
     /// A program has a TCP socket that is the kernel's.

@@ -252,7 +252,7 @@ impl Engine {
         if let Some((control, _)) = socket.urgent {
             self.answer(control, Err(Errno(socket.fault.unwrap_or(libc::EPIPE))));
         }
-        self.call_starved(); // there is a descriptor again
+        self.relieve(); // there is a descriptor again
     }
 
     /// For what is said after the program's end. One that neither listened nor went anywhere is not worth a word.

@@ -28,6 +28,7 @@ use crate::list;
 use crate::options::Options;
 use crate::past::Pasts;
 use crate::route::Routes;
+use crate::shortage::Shortage;
 use crate::site::Site;
 use crate::socket::Sockets;
 use crate::stranger::Strangers;
@@ -47,8 +48,8 @@ pub struct Engine {
     pub(crate) options: Options,
     pub(crate) ground: Ground,
     pub(crate) routes: Routes,
-    pub(crate) epoll: OwnedFd,
     pub(crate) host: Host,
+    pub(crate) epoll: OwnedFd,
     pub(crate) sockets: Sockets,
     pub(crate) departed: Departure,
     pub(crate) prepared: Departure,
@@ -64,8 +65,7 @@ pub struct Engine {
     pub(crate) postponed: Vec<(Key, EventFlags)>,
     /// Sockets to be looked at.
     pub(crate) called: Vec<u64>,
-    /// Listeners that could not offer a connection for want of descriptors.
-    pub(crate) starved: Vec<u64>,
+    pub(crate) shortage: Shortage,
     /// Where bytes are between a stream and a connection.
     pub(crate) chunk: Box<[u8]>,
     /// The last number that was given to a greeting or a control connection.
@@ -187,6 +187,7 @@ impl Engine {
             self.ground.machine.poll_timeout(),
             self.life.poll_timeout(),
             self.strangers.poll_timeout(),
+            self.shortage.poll_timeout(),
         ];
         let until = match self.is_calm() {
             true => due.into_iter().flatten().min().map(|at| self.ground.machine.until(at)),
@@ -227,6 +228,7 @@ impl Engine {
             now.for_each(|(key, flags)| self.on_event(key, flags));
         }
         self.dismiss_overdue();
+        self.relieve_in_time();
         self.settle();
     }
 

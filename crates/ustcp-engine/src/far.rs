@@ -276,7 +276,7 @@ pub(crate) fn kernel_socket(family: Family) -> Result<OwnedFd, Errno> {
 }
 
 /// The next connection of a kernel's listener, and its peer.
-pub(crate) fn kernel_accept(listener: impl AsFd) -> Option<(OwnedFd, SocketAddr)> {
+pub(crate) fn kernel_accept(listener: impl AsFd) -> rustix::io::Result<(OwnedFd, SocketAddr)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     loop {
         match rustix::net::acceptfrom_with(&listener, flags) {

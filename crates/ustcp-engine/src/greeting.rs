@@ -12,7 +12,8 @@ use ustcp_proto::{Family, SocketId};
 use crate::engine::Engine;
 use crate::key::Key;
 use crate::passed::Asked;
-use crate::site::BACKLOG;
+use crate::shortage::is_shortage;
+use crate::site::{BACKLOG, Site};
 use crate::socket::Socket;
 use crate::stranger;
 use crate::stream;
@@ -40,10 +41,24 @@ impl Engine {
     pub(crate) fn take_streams(&mut self) {
         for index in 0..self.site.streams.len() {
             for _ in 0..BACKLOG {
-                let Some(stream) = self.site.streams.get(index).and_then(accepted) else {
+                let Some(stream) = self.next_of(|site| site.streams.get(index)) else {
                     break;
                 };
                 self.take_stream(stream);
+            }
+        }
+    }
+
+    /// The next connection that waits at one of our listeners.
+    pub(crate) fn next_of(&mut self, listener: impl Fn(&Site) -> Option<&OwnedFd>) -> Option<OwnedFd> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        match accept_with(listener(&self.site)?, flags) {
+            Ok(stream) => Some(stream),
+            Err(errno) => {
+                if is_shortage(errno) {
+                    self.turn_deaf();
+                }
+                None
             }
         }
     }
@@ -170,9 +185,4 @@ struct Beginning {
     bound: Option<SocketAddr>,
     asked: Asked,
     urgent_inline: bool,
-}
-
-/// The next connection that waits at a listener.
-pub(crate) fn accepted(listener: &OwnedFd) -> Option<OwnedFd> {
-    accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).ok()
 }

@@ -28,6 +28,7 @@ mod relay;
 mod request;
 mod rights;
 mod route;
+mod shortage;
 mod site;
 mod socket;
 mod stranger;

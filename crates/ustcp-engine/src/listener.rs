@@ -14,11 +14,13 @@ use ustcp_client::sys;
 use ustcp_proto::Family;
 use ustcp_runtime::Errno;
 
+use crate::descriptors::Descriptors;
 use crate::engine::Engine;
 use crate::far::{Far, Ground, kernel_accept};
 use crate::greeting::STREAM_EVENTS;
 use crate::key::Key;
 use crate::route::Why;
+use crate::shortage::is_shortage;
 use crate::socket::{Arrived, Kernel, Phase, Socket};
 use crate::stream;
 
@@ -37,8 +39,7 @@ impl Engine {
                 self.take_back(number, arrived);
                 match errno {
                     SystemErrno::AGAIN => self.watch_room(number),
-                    _ if self.starved.contains(&number) => {}
-                    _ => self.starved.push(number),
+                    _ => self.starve(number),
                 }
                 return;
             }
@@ -56,7 +57,14 @@ impl Engine {
         }
         let next = match listening.returned.pop_front() {
             Some(arrived) => arrived,
-            None => accepted(&mut self.ground, socket)?,
+            None => match accepted(&mut self.ground, self.descriptors, socket) {
+                Ok(arrived) => arrived,
+                Err(errno) if is_shortage(errno) => {
+                    self.starve(number);
+                    return None;
+                }
+                Err(_) => return None,
+            },
         };
         if let Phase::Listening(listening) = &mut socket.phase {
             listening.offered += 1;
@@ -179,14 +187,7 @@ impl Engine {
         }
         self.call(listener);
         self.call(number);
-        self.call_starved(); // a descriptor on its way counts, and this one has arrived
-    }
-
-    /// The listeners that could not offer a connection may try again.
-    pub(crate) fn call_starved(&mut self) {
-        for listener in std::mem::take(&mut self.starved) {
-            self.call(listener);
-        }
+        self.relieve(); // a descriptor on its way counts, and this one has arrived
     }
 
     /// The descriptor did not arrive, or the process died before it could confirm.
@@ -228,26 +229,31 @@ fn show_from(offset: usize, far: Far<'_>, ground: &mut Ground, to: &OwnedFd, chu
     Ok(stream::give(to, chunk.get(..len).unwrap_or_default()).unwrap_or(0))
 }
 
-/// The next connection of a listener, or of the kernel's that stands for it or beside it.
-fn accepted(ground: &mut Ground, listener: &Socket) -> Option<Arrived> {
+/// The next connection of a listener, or of the kernel's that stands for it or beside it. One of the kernel's is a
+/// descriptor of ours, and is taken only where there is one that is not for requests.
+fn accepted(ground: &mut Ground, descriptors: Descriptors, listener: &Socket) -> rustix::io::Result<Arrived> {
     let (beside, why) = match &listener.kernel {
         Some(kernel) => (Some(&kernel.descriptor), kernel.why),
         None => match ground.machine.stack().accept(listener.id) {
             Ok((id, peer)) => {
                 let kernel = None;
-                return Some(Arrived { id, kernel, peer });
+                return Ok(Arrived { id, kernel, peer });
             }
             Err(_) => (listener.published.as_ref(), Why::Host),
         },
     };
-    let (descriptor, peer) = kernel_accept(beside?)?;
+    let beside = beside.ok_or(SystemErrno::AGAIN)?;
+    if !descriptors.has_room_for_sockets(beside) {
+        return Err(SystemErrno::NFILE);
+    }
+    let (descriptor, peer) = kernel_accept(beside)?;
     let stack = ground.machine.stack();
-    let id = stack.socket(listener.family).ok()?;
+    let id = stack.socket(listener.family).map_err(|_| SystemErrno::NOBUFS)?;
     if let Ok(options) = stack.options(listener.id) {
         let _ = stack.set_options(ground.now, id, options); // what the listener has, a socket takes
     }
     let kernel = Some(Kernel { descriptor, why });
-    Some(Arrived { id, kernel, peer })
+    Ok(Arrived { id, kernel, peer })
 }
 
 /// A connection's stream: our end, and the program's with its tag.

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use libc::c_int;
 use ustcp_runtime::Errno;
 
+use crate::descriptors::Descriptors;
 use crate::engine::Engine;
 use crate::far::{Far, Ground, kernel_socket, system};
 use crate::route::{Way, Why};
@@ -26,12 +27,12 @@ impl Engine {
         }
     }
 
-    /// Has a socket that has not begun go that way. `refusal`: what one hears that goes nowhere.
     /// Where a socket bound to `ip` listens and connects from.
     pub(crate) fn way_at(&self, ip: IpAddr) -> Way {
         self.routes.at(ip, |ip| self.host.has(ip))
     }
 
+    /// Has a socket that has not begun go that way. `refusal`: what one hears that goes nowhere.
     pub(crate) fn go(&mut self, number: u64, way: Way, refusal: c_int) -> Result<(), Errno> {
         match way {
             Way::Stack => Ok(()),
@@ -45,7 +46,7 @@ impl Engine {
         if socket.kernel.is_some() {
             return Ok(());
         }
-        let descriptor = prepared(&mut self.ground, socket)?;
+        let descriptor = prepared(&mut self.ground, self.descriptors, socket)?;
         if let Some(bound) = socket.bound {
             Far::Kernel(descriptor.as_fd()).bind(&mut self.ground, bound)?;
             self.leave_port(number)?;
@@ -85,7 +86,7 @@ impl Engine {
             return Ok(());
         }
         let (id, which) = (socket.id, socket.which);
-        let made = kernels_listener(&mut self.ground, socket, local, backlog);
+        let made = kernels_listener(&mut self.ground, self.descriptors, socket, (local, backlog));
         let watched = made.and_then(|listener| system(self.watch_far(number, which, &listener)).map(|()| listener));
         let socket = self.sockets.known_mut(number)?;
         match watched {
@@ -102,8 +103,13 @@ impl Engine {
     }
 }
 
-fn kernels_listener(ground: &mut Ground, like: &Socket, at: SocketAddr, backlog: usize) -> Result<OwnedFd, Errno> {
-    let listener = prepared(ground, like)?;
+fn kernels_listener(
+    ground: &mut Ground,
+    descriptors: Descriptors,
+    like: &Socket,
+    (at, backlog): (SocketAddr, usize),
+) -> Result<OwnedFd, Errno> {
+    let listener = prepared(ground, descriptors, like)?;
     let far = Far::Kernel(listener.as_fd());
     far.bind(ground, at)?;
     far.listen(ground, backlog)?;
@@ -111,8 +117,12 @@ fn kernels_listener(ground: &mut Ground, like: &Socket, at: SocketAddr, backlog:
 }
 
 /// A socket of the kernel's with the options that the program has set. What the kernel does not take it does without.
-fn prepared(ground: &mut Ground, socket: &Socket) -> Result<OwnedFd, Errno> {
+/// `ENFILE` where only descriptors for requests are left.
+fn prepared(ground: &mut Ground, descriptors: Descriptors, socket: &Socket) -> Result<OwnedFd, Errno> {
     let descriptor = kernel_socket(socket.family)?;
+    if descriptors.is_for_requests(&descriptor) {
+        return Err(Errno(libc::ENFILE));
+    }
     for (option, value) in socket.asked.passed() {
         let _ = Far::Kernel(descriptor.as_fd()).set_option(ground, option, value);
     }

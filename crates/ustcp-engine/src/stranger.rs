@@ -91,6 +91,7 @@ impl Engine {
             self.strangers.leave(number);
             self.greetings.remove(number);
             self.controls.remove(&number);
+            self.relieve();
         }
     }
 }
