@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import selectors
 import socket
 import struct
 import subprocess
@@ -65,14 +66,28 @@ class Puppet:
         self._listener.close()
 
     def _serve(self) -> None:
-        while True:
-            connection, _ = self._listener.accept()
-            with connection:
-                connection.settimeout(10)
-                while packet := connection.recv(8192):
+        """One connection is the lease, which lasts, and the program asks by others meanwhile."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select(10):
+                    if key.fileobj is self._listener:
+                        selector.register(self._listener.accept()[0], selectors.EVENT_READ)
+                        continue
+                    packet = key.fileobj.recv(8192)
                     if packet == b"end":
+                        self._close_all(selector)
                         return
-                    self._answer(connection, packet)
+                    if packet:
+                        self._answer(key.fileobj, packet)
+                    else:
+                        selector.unregister(key.fileobj)
+                        key.fileobj.close()
+
+    def _close_all(self, selector: selectors.BaseSelector) -> None:
+        for key in list(selector.get_map().values()):
+            if key.fileobj is not self._listener:
+                key.fileobj.close()
 
     def _answer(self, connection: socket.socket, packet: bytes) -> None:
         magic, version, operation, token, _, _, _ = struct.unpack("=IHH16sQII", packet[:40])
