@@ -15,6 +15,7 @@ from harness.netns import OURS, PEER
 
 PYTHON = sys.executable
 SOURCE = "int main(void) { return 0; }\n"
+PASSED_BY = "TCP sockets, or programs and libraries that have their own, that were passed by"
 
 
 @pytest.fixture
@@ -59,10 +60,62 @@ def test_a_static_program_is_named_and_its_table_says_why(host: Host, tmp_path: 
     assert (strict.returncode, strict.stderr) == (125, f"ustcp: --strict: nothing of it can be on ustcp: {why}\n")
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        "os.execv({0!r}, ['x'])",
+        "os.execve({0!r}, ['x'], {{}})",
+        "os.execvp('program', ['x'])",
+        "os.waitpid(os.posix_spawn({0!r}, ['x'], {{}}), 0)",
+        "os.waitpid(os.posix_spawnp('program', ['x'], {{}}), 0)",
+        "subprocess.run([{0!r}]), subprocess.run([{0!r}])",
+        "subprocess.run(['program'])",
+        "os.system({0!r})",
+        "ctypes.CDLL(None).execvp(b'program', (ctypes.c_char_p * 2)(b'x', None))",
+    ],
+)
+def test_a_static_child_is_named(host: Host, tmp_path: Path, start: str) -> None:
+    program = compiled(tmp_path, "-static")
+    script = "import ctypes, os, subprocess\n" + start.format(str(program))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = host.run("--explain", "--", "env", f"PATH={path}", PYTHON, "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert f"  passed by  *  -> *  static program {program}\n" in done.stderr, done.stderr
+    strict = host.run("--strict", "--", "env", f"PATH={path}", PYTHON, "-c", script)
+    assert (strict.returncode, strict.stderr) == (125, f"ustcp: --strict: {PASSED_BY}: 1\n")
+
+
+def test_a_library_that_finds_the_c_library_first_is_named(host: Host, tmp_path: Path) -> None:
+    """And it is found where its opener says, by $ORIGIN: the hook leaves no trace in who called."""
+    outer, inner = tmp_path / "libouter.so", tmp_path / "inner" / "libinner.so"
+    inner.parent.mkdir()
+    opens = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+int opens(int flags) { return dlopen("libinner.so", RTLD_NOW | flags) != 0; }
+"""
+    shared = ("cc", "-shared", "-fPIC", "-x", "c", "-", "-o")
+    subprocess.run([*shared, inner], input="int inner;\n", text=True, check=True, timeout=60)
+    runpath = "-Wl,--enable-new-dtags,-rpath,$ORIGIN/inner"
+    subprocess.run([*shared, outer, runpath], input=opens, text=True, check=True, timeout=60)
+    script = f"import ctypes, os; assert ctypes.CDLL({str(outer)!r}).opens({{}}) == 1"
+    done = host.run("--explain", "--", PYTHON, "-c", script.format("os.RTLD_DEEPBIND"))
+    assert done.returncode == 0, done.stderr
+    assert "  passed by  *  -> *  RTLD_DEEPBIND libinner.so\n" in done.stderr, done.stderr
+    done = host.run("--strict", "--", PYTHON, "-c", script.format("0"))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_dynamic_child_and_what_is_none_are_not_named(host: Host, tmp_path: Path) -> None:
+    script = "import os, subprocess\nsubprocess.run(['true'])\nos.system('true; nonexistent-program 2>/dev/null')"
+    done = host.run("--strict", "--", PYTHON, "-c", script)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_program_that_makes_no_socket(host: Host) -> None:
     done = host.run("--explain", "--strict", "--", "true")
     assert done.returncode == 0
-    assert "no TCP socket of it came to ustcp: it made none; or children did" in done.stderr
+    assert "no TCP socket of it came to ustcp: it made none; or children of Go did" in done.stderr
 
 
 def test_scripts_are_followed_to_what_runs_them(host: Host, tmp_path: Path) -> None:
@@ -115,4 +168,4 @@ def test_what_is_passed_by_is_told_and_strict_fails_of_it(host: Host, tmp_path: 
         assert "  passed by                    *  -> *             protocol\n" in done.stderr, done.stderr
         assert "  relayed to the kernel's TCP  *  -> 127.0.0.1:80  loopback\n" in done.stderr
         done = host.run("--strict", "--engine", str(tmp_path / "puppet"), "--", "sh", "-c", "exit 5")
-        assert (done.returncode, done.stderr) == (125, "ustcp: --strict: TCP sockets that were passed by: 1\n")
+        assert (done.returncode, done.stderr) == (125, f"ustcp: --strict: {PASSED_BY}: 1\n")

@@ -114,15 +114,12 @@ impl Options {
         if self.explain {
             explain::write_table(&mut io::stderr(), &listing.sockets, explanation.obstacle.as_deref())?;
         }
-        let escaped = listing
-            .sockets
-            .iter()
-            .filter(|socket| socket.place == listing::Place::PassedBy)
-            .count();
-        match escaped {
+        let sockets = listing.sockets.iter();
+        let escaped = sockets.filter(|socket| socket.place == listing::Place::PassedBy);
+        match escaped.count() {
             0 => Ok(()),
             count if self.strict => Err(Failure::new(format!(
-                "--strict: TCP sockets that were passed by: {count}"
+                "--strict: TCP sockets, or programs and libraries that have their own, that were passed by: {count}"
             ))),
             _ => Ok(()),
         }

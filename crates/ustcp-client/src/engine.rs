@@ -38,6 +38,9 @@ pub struct Question {
 /// Room for an answer's payload: no option's value and no address is longer.
 const ANSWER_MAX: usize = 512;
 
+/// Most of a program's path that is told.
+const PATH_MAX: usize = 1024;
+
 /// What came back.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
@@ -145,6 +148,21 @@ impl Engine {
 
     /// Tells the engine of a socket that stays the kernel's, for `ustcp run --explain`.
     pub fn passed_by(&self, why: PassedBy) {
+        self.tell_passed_by(why, &[]);
+    }
+
+    /// The same of all that the program or the library of that path will have.
+    pub fn passed_by_file(&self, why: PassedBy, path: &[u8]) {
+        self.tell_passed_by(why, path.get(..PATH_MAX).unwrap_or(path));
+    }
+
+    /// Whether this program is of a run that may be asked about.
+    #[must_use]
+    pub fn is_of_run(&self) -> bool {
+        self.run != 0
+    }
+
+    fn tell_passed_by(&self, why: PassedBy, payload: &[u8]) {
         let a = why as u32;
         let b = self.run;
         // Nobody waits for this: where it is lost, the table has one line less.
@@ -154,7 +172,7 @@ impl Engine {
                 b,
                 ..Question::of_none(Operation::PassedBy)
             },
-            &[],
+            payload,
         );
     }
 

@@ -59,7 +59,7 @@ pub enum Operation {
     /// number of the run, a `u32` that goes into its greetings.
     Lease = 14,
     /// A socket of the program is not on the engine. `a`: [`PassedBy`], `b`: the number of the program's run; payload: an
-    /// [`Address`], if there is one.
+    /// [`Address`], if there is one, and the path of what [`PassedBy`] means.
     PassedBy = 15,
     /// What there is, for `ustcp ss`: JSON, a packet for each line; an empty payload ends them. `a`: a run's number, 0 for all.
     List = 16,
@@ -102,6 +102,10 @@ impl Operation {
 pub enum PassedBy {
     /// Its protocol is none of ours (SCTP, for one).
     Protocol = 1,
+    /// They will be a program's that is linked statically: no library can be put before it.
+    Static = 2,
+    /// They will be a library's that was opened with `RTLD_DEEPBIND`: it finds the C library first.
+    DeepBind = 3,
 }
 
 /// The first bytes of a stream that is attached.

@@ -17,6 +17,7 @@ pub(crate) mod epoll;
 pub mod memory;
 pub mod message;
 mod peer;
+pub mod program;
 
 pub use memory::{Sink, Source};
 pub use peer::Peer;

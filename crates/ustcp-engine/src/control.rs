@@ -1,5 +1,6 @@
 //! Control connections: requests come in, each is answered once.
 
+use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 
 use rustix::event::epoll::EventFlags;
@@ -197,14 +198,21 @@ impl Engine {
     /// A program has a TCP socket that is the kernel's.
     fn passed_by(&mut self, request: &Request, payload: &[u8]) -> Answer {
         let leased = self.controls.values().any(|control| control.lease == Some(request.b));
-        let peer = Address::from_payload(payload).map(|Address(address)| address);
-        if request.a != PassedBy::Protocol as u32 {
-            return Err(Errno(libc::EINVAL));
+        let (peer, why): (_, Cow<'static, str>) = match request.a {
+            why if why == PassedBy::Protocol as u32 => (Address::from_payload(payload), "protocol".into()),
+            why if why == PassedBy::Static as u32 => (None, format!("static program {}", printable(payload)).into()),
+            why if why == PassedBy::DeepBind as u32 => (None, format!("RTLD_DEEPBIND {}", printable(payload)).into()),
+            _ => return Err(Errno(libc::EINVAL)),
+        };
+        let peer = peer.map(|Address(address)| address);
+        let is_file = request.a != PassedBy::Protocol as u32;
+        if is_file && self.pasts.of(request.b).any(|past| past.why.as_deref() == Some(&*why)) {
+            return Ok(Vec::new()); // told once, however often it is started
         }
         self.pasts.remember(Past {
             run: if leased { request.b } else { 0 },
             place: "passed by",
-            why: Some("protocol"),
+            why: Some(why),
             family: peer.map_or(Family::V4, |peer| Family::of(peer.ip())),
             state: State::Closed,
             local: None,
@@ -242,6 +250,20 @@ impl Engine {
             self.forget_control(number);
         }
     }
+}
+
+/// A name that a program has given, without what a terminal would obey.
+fn printable(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    name.chars()
+        .map(|each| {
+            if each.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                each
+            }
+        })
+        .collect()
 }
 
 /// Tells one who is not taken in why, before its connection is closed. What it asks, or has asked, is nobody's.

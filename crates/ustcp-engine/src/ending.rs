@@ -263,7 +263,7 @@ impl Engine {
             self.pasts.remember(Past {
                 run: socket.run,
                 place: socket.place(),
-                why: socket.why(),
+                why: socket.why().map(Into::into),
                 family: socket.family,
                 state: if is_listener { State::Listen } else { State::Closed },
                 local: local.filter(|local| local.port() != 0),

@@ -1,5 +1,6 @@
 //! Sockets of programs that run, which are no more, or never were ours: for what is said after a program's end.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -10,12 +11,12 @@ use ustcp_proto::{Family, State};
 const MOST: usize = 16_384;
 
 /// One of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Past {
     pub(crate) run: u32,
     /// `ustcp` or `passed by`.
     pub(crate) place: &'static str,
-    pub(crate) why: Option<&'static str>,
+    pub(crate) why: Option<Cow<'static, str>>,
     pub(crate) family: Family,
     /// LISTEN for what was a listener, else CLOSED.
     pub(crate) state: State,

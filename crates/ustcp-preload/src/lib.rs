@@ -13,5 +13,8 @@
 pub mod control;
 pub mod data;
 mod hook;
+pub mod libraries;
 pub mod messages;
+mod next;
+pub mod programs;
 mod start;

@@ -24,6 +24,7 @@ static START: extern "C" fn() = start;
 
 extern "C" fn start() {
     let _ = engine();
+    crate::programs::find_next();
 }
 
 fn find() -> Option<Engine> {

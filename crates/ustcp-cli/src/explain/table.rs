@@ -10,7 +10,7 @@ use crate::listing::{Place, Socket};
 /// The table. `obstacle`: what was known before the start.
 pub(crate) fn write(out: &mut impl Write, sockets: &[Socket], obstacle: Option<&str>) -> io::Result<()> {
     if sockets.is_empty() {
-        let reason = obstacle.unwrap_or("it made none; or children did that are statically linked or of Go");
+        let reason = obstacle.unwrap_or("it made none; or children of Go did");
         return writeln!(out, "ustcp: no TCP socket of it came to ustcp: {reason}");
     }
     writeln!(out, "ustcp: its TCP sockets:")?;

@@ -1,0 +1,218 @@
+//! Hooks of the calls that start programs: one that is linked statically will have sockets of the kernel's, and
+//! `ustcp run --explain` is to know. Where nobody asks, and in any case once that is said, they are their namesakes.
+//!
+//! execl(3), execle(3) and execlp(3) have lists of arguments that cannot be handed on, and are not here.
+
+use core::ffi::CStr;
+
+use libc::{c_char, c_int, c_void, pid_t};
+use ustcp_client::protocol::PassedBy;
+use ustcp_client::sys::{self, program};
+
+use crate::hook::pass;
+use crate::next::Next;
+use crate::start::engine;
+
+type Words = *const *const c_char;
+
+static EXECVPE: Next = Next::new(c"execvpe");
+static SPAWN: Next = Next::new(c"posix_spawn");
+static SPAWNP: Next = Next::new(c"posix_spawnp");
+
+/// Finds the C library's own before there is a child of vfork or a second thread.
+pub(crate) fn find_next() {
+    for next in [&EXECVPE, &SPAWN, &SPAWNP] {
+        let _ = next.get();
+    }
+}
+
+unsafe extern "C" {
+    static environ: Words;
+}
+
+/// execve(2).
+///
+/// # Safety
+/// As of execve(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn execve(path: *const c_char, words: Words, environment: Words) -> c_int {
+    look_at(libc::AT_FDCWD, path);
+    // SAFETY: the caller's promise.
+    unsafe {
+        pass(
+            libc::SYS_execve,
+            [path as usize, words as usize, environment as usize, 0, 0, 0],
+        ) as c_int
+    }
+}
+
+/// execveat(2).
+///
+/// # Safety
+/// As of execveat(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn execveat(
+    directory: c_int,
+    path: *const c_char,
+    words: Words,
+    environment: Words,
+    flags: c_int,
+) -> c_int {
+    look_at(directory, path);
+    let arguments = [
+        directory as usize,
+        path as usize,
+        words as usize,
+        environment as usize,
+        flags as usize,
+        0,
+    ];
+    // SAFETY: the caller's promise.
+    unsafe { pass(libc::SYS_execveat, arguments) as c_int }
+}
+
+/// execv(3).
+///
+/// # Safety
+/// As of execv(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn execv(path: *const c_char, words: Words) -> c_int {
+    // SAFETY: the caller's promise; the environment is the program's.
+    unsafe { execve(path, words, environ) }
+}
+
+/// execvp(3).
+///
+/// # Safety
+/// As of execvp(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn execvp(name: *const c_char, words: Words) -> c_int {
+    // SAFETY: the caller's promise; the environment is the program's.
+    unsafe { execvpe(name, words, environ) }
+}
+
+/// execvpe(3).
+///
+/// # Safety
+/// As of execvpe(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn execvpe(name: *const c_char, words: Words, environment: Words) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { search(name) };
+    // SAFETY: it is what the C library has under that name.
+    let next: Option<unsafe extern "C" fn(*const c_char, Words, Words) -> c_int> =
+        unsafe { core::mem::transmute(EXECVPE.get()) };
+    // SAFETY: the caller's promise.
+    next.map_or(-1, |next| unsafe { next(name, words, environment) })
+}
+
+/// posix_spawn(3).
+///
+/// # Safety
+/// As of posix_spawn(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn posix_spawn(
+    child: *mut pid_t,
+    path: *const c_char,
+    actions: *const c_void,
+    attributes: *const c_void,
+    words: Words,
+    environment: Words,
+) -> c_int {
+    look_at(libc::AT_FDCWD, path);
+    // SAFETY: the caller's promise.
+    unsafe { spawn(&SPAWN, child, path, actions, attributes, words, environment) }
+}
+
+/// posix_spawnp(3).
+///
+/// # Safety
+/// As of posix_spawnp(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn posix_spawnp(
+    child: *mut pid_t,
+    name: *const c_char,
+    actions: *const c_void,
+    attributes: *const c_void,
+    words: Words,
+    environment: Words,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { search(name) };
+    // SAFETY: the caller's promise.
+    unsafe { spawn(&SPAWNP, child, name, actions, attributes, words, environment) }
+}
+
+/// posix_spawn(3) or posix_spawnp(3).
+///
+/// # Safety
+/// As of that.
+unsafe fn spawn(
+    next: &Next,
+    child: *mut pid_t,
+    path: *const c_char,
+    actions: *const c_void,
+    attributes: *const c_void,
+    words: Words,
+    environment: Words,
+) -> c_int {
+    type Spawn = unsafe extern "C" fn(*mut pid_t, *const c_char, *const c_void, *const c_void, Words, Words) -> c_int;
+    // SAFETY: it is what the C library has under that name.
+    let next: Option<Spawn> = unsafe { core::mem::transmute(next.get()) };
+    // SAFETY: the caller's promise.
+    next.map_or(libc::ENOSYS, |next| unsafe {
+        next(child, path, actions, attributes, words, environment)
+    })
+}
+
+/// Tells the engine of a program that will be on the kernel's TCP, where `ustcp run` asks for it.
+fn look_at(directory: c_int, path: *const c_char) {
+    sys::without_errno(|| {
+        if let Some(engine) = engine().filter(|engine| engine.is_of_run())
+            && program::is_static(directory, path)
+        {
+            // SAFETY: the kernel has read it to its zero.
+            let path = unsafe { CStr::from_ptr(path) };
+            engine.passed_by_file(PassedBy::Static, path.to_bytes());
+        }
+    });
+}
+
+/// The same of a library that will not find this one first.
+pub(crate) fn tell_of_library(path: *const c_char) {
+    sys::without_errno(|| {
+        if let Some(engine) = engine().filter(|engine| engine.is_of_run()) {
+            // SAFETY: dlopen(3) reads it to its zero.
+            engine.passed_by_file(PassedBy::DeepBind, unsafe { CStr::from_ptr(path) }.to_bytes());
+        }
+    });
+}
+
+/// The same of one that is looked for in `PATH`, as execvp(3) does.
+///
+/// # Safety
+/// `name` ends with a zero.
+unsafe fn search(name: *const c_char) {
+    if name.is_null() || engine().is_none_or(|engine| !engine.is_of_run()) {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { CStr::from_ptr(name) }.to_bytes();
+    if bytes.contains(&b'/') {
+        return look_at(libc::AT_FDCWD, name);
+    }
+    let path = sys::variable(c"PATH").unwrap_or(b"/bin:/usr/bin");
+    for directory in path.split(|byte| *byte == b':') {
+        let mut candidate = [0; libc::PATH_MAX as usize];
+        let separator: &[u8] = if directory.is_empty() { b"" } else { b"/" };
+        let whole = [directory, separator, bytes];
+        if whole.iter().map(|part| part.len()).sum::<usize>() < candidate.len() {
+            let text = whole.into_iter().flatten();
+            candidate.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+            let path = candidate.as_ptr().cast();
+            if program::may_execute(libc::AT_FDCWD, path) {
+                return look_at(libc::AT_FDCWD, path);
+            }
+        }
+    }
+}
