@@ -54,7 +54,6 @@ class Task(Generic[T]):
         self.ready: Optional[Callable[[], Any]] = None
         self.deadline: int | None = None
         self.looks = 0
-        self.was_interrupted = False
         self.is_at_lock = False
         self.gate = _allocate_lock()
         self.gate.acquire()
@@ -136,7 +135,7 @@ class Schedule:
 
     def carry(self, task: Task[Any], function: Callable[[], Any]) -> None:
         """The life of a task, in its thread."""
-        task.gate.acquire()
+        self._come_to_turn(task)
         _this.task = task
         try:
             if not self._closing:
@@ -151,7 +150,7 @@ class Schedule:
             return
         self.tasks.remove(task)
         chosen, _this.task = self._choose(), None
-        chosen.gate.release()
+        _wake(chosen)
 
     def after(self, seconds: float | None) -> int | None:
         """When so many seconds have passed; never now, unless they are none."""
@@ -163,9 +162,10 @@ class Schedule:
         me = _this.task
         if me is None or me._schedule is not self:
             raise RuntimeError("only the tasks of a network can wait in its time: start them by Host.run")
-        self._regain(me)
         if me.ready is not None:
             raise RuntimeError("a hook, or a condition that is waited for, must not wait itself")
+        if not me.abandoned:
+            self._regain(me)
         if deadline is not None and deadline <= self._world.now:
             self.look()
         else:
@@ -176,10 +176,8 @@ class Schedule:
         try:
             chosen = self._choose()
             if chosen is not me:
-                chosen.gate.release()
-                me.was_interrupted = True
-                me.gate.acquire()
-                me.was_interrupted = False
+                _wake(chosen)
+                self._come_to_turn(me)
         finally:
             me.ready = me.deadline = None
         if self._closing:
@@ -189,11 +187,20 @@ class Schedule:
             raise error
         return me.woken
 
+    def _come_to_turn(self, me: Task[Any], patience: float = -1) -> bool:
+        """Waits until the task has the turn, for so many seconds of the real clock: whether it has. Its gate may be open
+        once too often."""
+        while self.running is not me:
+            if not me.gate.acquire(timeout=patience):
+                return False
+        return True
+
     def _regain(self, me: Task[Any], patience: float = -1) -> bool:
-        """Takes its turn where a wait for it was ended by Ctrl-C, or by what else a handler of signals raised."""
-        if me.was_interrupted and me.gate.acquire(timeout=patience):
-            me.was_interrupted = False
-        return not me.was_interrupted
+        """The same where Ctrl-C, or what else a handler of signals raised, ended the wait at any point of it: who has the
+        turn since may not know yet."""
+        if self.running is not me and self.running is not None:
+            _wake(self.running)
+        return self._come_to_turn(me, patience)
 
     def wait_for_lock(self, lock: Any, timeout: float | None) -> bool:
         """Waits until the calling task has the lock: whether it has."""
@@ -229,7 +236,7 @@ class Schedule:
         task.abandoned = task.told = True
         self.tasks.remove(task)
         self.running, self.turn = self._fail(error), self.turn + 1
-        self.running.gate.release()
+        _wake(self.running)
 
     def _next(self) -> Task[Any]:
         turns, instant = 0, self._world.now
@@ -288,15 +295,21 @@ class Schedule:
         self.tasks = [main]
         for task in others:
             self.tasks.append(task)
-            task.gate.release()
+            self.running = task
+            _wake(task)
             # It comes back here when it has ended; a task that hangs outside of the network is left behind.
-            if not main.gate.acquire(timeout=_FAREWELL):
+            if not self._come_to_turn(main, _FAREWELL):
                 self._leave_behind(task)
         _this.task = None
 
     def _leave_behind(self, task: Task[Any]) -> None:
         task.abandoned = True
         self.tasks.remove(task)
+
+
+def _wake(task: Task[Any]) -> None:
+    with contextlib.suppress(RuntimeError):  # open already
+        task.gate.release()
 
 
 def _place(task: Task[Any]) -> str:
