@@ -135,8 +135,10 @@ def test_one_who_only_connects_takes_no_place_of_others(engine):
 # ---- descriptors that run out ----
 
 HOLDS = """
-import errno, socket, sys
-call, host, port, count = sys.argv[1:]
+import errno, os, socket, sys
+call, host, port, count, user = sys.argv[1:]
+host.encode("idna")  # its module may be out of reach afterwards
+os.setresuid(*[int(user)] * 3)
 held, told = [], set()
 for _ in range(int(count)):
     sock = socket.socket()
@@ -154,7 +156,7 @@ for sock in held:
 
 @pytest.fixture
 def small(network, tmp_path):
-    """An engine that may have 128 descriptors: 112 for sockets, half of all for those of one program."""
+    """An engine that may have 128 descriptors: 112 for sockets, 64 for those of one program, 80 for those of one user."""
     net = Namespace("small")
     net.create()
     net.ip("link", "set", "lo", "up")
@@ -172,14 +174,14 @@ def test_as_many_descriptors_as_there_may_be(small):
     assert re.search(r"Max open files +128 +128", limits), limits
 
 
-def binds(engine: Engine, count: int) -> tuple[subprocess.Popen, list[str]]:
-    return holds(engine, "bind", OURS, 0, count)
+def binds(engine: Engine, count: int, user: int = 0) -> tuple[subprocess.Popen, list[str]]:
+    return holds(engine, "bind", (OURS, 0), count, user)
 
 
-def holds(engine: Engine, call: str, host: str, port: int, count: int) -> tuple[subprocess.Popen, list[str]]:
+def holds(engine: Engine, call: str, to: tuple[str, int], count: int, user: int = 0) -> tuple[subprocess.Popen, list[str]]:
     """A program with so many sockets; how many it has got, and what it was told of the others."""
     pipe = subprocess.PIPE
-    words = engine.command(sys.executable, "-c", HOLDS, call, host, str(port), str(count))
+    words = engine.command(sys.executable, "-c", HOLDS, call, *map(str, (*to, count, user)))
     process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     return process, process.stdout.readline().split()
 
@@ -200,13 +202,16 @@ def test_one_program_has_its_share_and_the_next_is_told_when_there_are_no_more(s
         sock, peer = innocents.connected()
         first, said = binds(small, 80)
         assert said == ["64", "EMFILE"]
-        second, (count, *told) = binds(small, 60)
-        assert told == ["ENFILE"] and 20 < int(count) < 48
+        # What its user has left is none the more for another process: one socket is the Innocents'.
+        child, said = binds(small, 80)
+        assert said == ["15", "EMFILE"]
+        second, (count, *told) = binds(small, 60, NOBODY)
+        assert told == ["ENFILE"] and 5 < int(count) < 32
         # Who has a socket goes on with it, requests and all.
         sock.send(b"still here")
         assert peer.recv() == b"still here"
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
-        let_go(first, second)
+        let_go(first, child, second)
         third, said = binds(small, 30)
         assert said == ["30"]
         let_go(third)
@@ -217,7 +222,7 @@ def test_connections_that_come_meanwhile_wait(small):
         listener = innocents.ours.socket()
         listener.bind(OURS, 80)
         listener.listen()
-        taken = [holder for holder, _ in (binds(small, 64), binds(small, 64))]
+        taken = [holder for holder, _ in (binds(small, 64), binds(small, 64, NOBODY))]
         theirs = [innocents.theirs.socket() for _ in range(20)]
         for number, sock in enumerate(theirs):
             sock.connect(OURS, 80)
@@ -239,12 +244,14 @@ def elsewhere(small):
 
 
 def test_descriptors_of_relayed_connections_count(small, elsewhere):
-    """Each is two. When they are all taken the engine has some left to say so, and sleeps."""
-    holder, (count, *told) = holds(small, "connect", "127.0.0.1", elsewhere, 100)
-    assert 20 < int(count) < 56 and told == ["ENFILE"]
+    """Each is two, of a program's share too. When they are all taken the engine has some left to say so, and sleeps."""
+    holder, said = holds(small, "connect", ("127.0.0.1", elsewhere), 100)
+    assert said == ["32", "EMFILE"]
+    second, (count, *told) = holds(small, "connect", ("127.0.0.1", elsewhere), 100, NOBODY)
+    assert 5 < int(count) < 24 and told == ["ENFILE"]
     sleeps(small)
     assert ustcp("ss", net=small.net, USTCP_ENGINE=str(small.directory)).returncode == 0
-    let_go(holder)
+    let_go(holder, second)
 
 
 def test_relayed_connections_that_come_meanwhile_wait(small):
@@ -252,7 +259,7 @@ def test_relayed_connections_that_come_meanwhile_wait(small):
         listener = innocents.ours.socket()
         listener.bind("127.0.0.1", 8080)
         listener.listen()
-        taken = [holder for holder, _ in (binds(small, 64), binds(small, 64))]
+        taken = [holder for holder, _ in (binds(small, 64), binds(small, 64, NOBODY))]
         theirs = [innocents.theirs.socket() for _ in range(40)]
         for number, sock in enumerate(theirs):
             sock.connect("127.0.0.1", 8080)
@@ -270,7 +277,7 @@ def test_relayed_connections_that_come_meanwhile_wait(small):
 def test_without_any_descriptor_it_waits_and_serves_later(small):
     """The limit is below what it has: it cannot even turn anybody away."""
     resource.prlimit(small.process.pid, resource.RLIMIT_NOFILE, (5, 128))
-    program = small.start(sys.executable, "-c", HOLDS, "bind", OURS, "0", "1", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    program = small.start(sys.executable, "-c", HOLDS, "bind", OURS, "0", "1", "0", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     command = subprocess.Popen(small.net.command(USTCP, "ss", "--engine", str(small.directory)), stdout=subprocess.DEVNULL)
     names = [f"ustcp-{(small.directory / 'engine').read_text().split()[2]}-control"]
     until(lambda: all(is_asked(small, name) for name in names), lambda: "nobody has come")

@@ -120,7 +120,7 @@ impl Engine {
 
     /// Why there is no socket of that number, which its program asks about by this connection.
     pub(crate) fn why_turned_away(&self, number: u64) -> Errno {
-        let client = self.controls.get(&number).map(|control| control.client.process);
+        let client = self.controls.get(&number).map(|control| control.client);
         if client.is_some_and(|client| !self.has_room_for(client)) {
             return Errno(libc::EMFILE);
         }
@@ -158,14 +158,16 @@ impl Engine {
 
     /// It has shown the token. `false`: its client has too many connections already.
     fn admit(&mut self, number: u64) -> bool {
-        let Some(process) = self.controls.get(&number).map(|control| control.client.process) else {
+        let Some(client) = self.controls.get(&number).map(|control| control.client) else {
             return true;
         };
         if !self.strangers.leave(number) {
             return true; // it has shown it before
         }
-        self.controlled.add(process);
-        self.controlled.of(process) <= self.options.quotas.controls
+        let share = self.options.quotas.share_of_controls();
+        let has_room = self.controlled.has_room(client, share);
+        self.controlled.add(client, 1);
+        has_room
     }
 
     /// `None`: it is answered by itself, now or later.
@@ -176,7 +178,11 @@ impl Engine {
             Operation::Lease => Some(self.lease(control)),
             Operation::PassedBy => Some(self.passed_by(request, payload)),
             Operation::List => self.list(control, request.a).err().map(Err),
-            _ => self.on_socket_request(control, request, payload),
+            _ => {
+                let answer = self.on_socket_request(control, request, payload);
+                self.sockets.recount(request.socket);
+                answer
+            }
         }
     }
 
@@ -185,7 +191,7 @@ impl Engine {
             return;
         };
         if !self.strangers.leave(number) {
-            self.controlled.remove(control.client.process);
+            self.controlled.remove(control.client, 1);
         }
         if let Some(run) = control.lease {
             self.life.leases -= 1;

@@ -1,26 +1,90 @@
-//! How many of something each has.
+//! How many of something each has: a process, and a user with all its processes.
 
 use std::collections::HashMap;
 
+use ustcp_client::sys::Peer;
+
 /// Counts by a process, or by a user. Who has none takes no room.
 #[derive(Debug, Default)]
-pub(crate) struct Counts(HashMap<u32, usize>);
+struct Counts(HashMap<u32, usize>);
 
 impl Counts {
-    pub(crate) fn of(&self, who: u32) -> usize {
+    fn of(&self, who: u32) -> usize {
         self.0.get(&who).copied().unwrap_or(0)
     }
 
-    pub(crate) fn add(&mut self, who: u32) {
-        *self.0.entry(who).or_default() += 1;
+    fn add(&mut self, who: u32, count: usize) {
+        *self.0.entry(who).or_default() += count;
     }
 
-    pub(crate) fn remove(&mut self, who: u32) {
-        if let Some(count) = self.0.get_mut(&who) {
-            *count -= 1;
-            if *count == 0 {
+    fn remove(&mut self, who: u32, count: usize) {
+        if let Some(left) = self.0.get_mut(&who) {
+            *left = left.saturating_sub(count);
+            if *left == 0 {
                 self.0.remove(&who);
             }
         }
+    }
+}
+
+/// What a process may have, and what its user may have: who forks has no more by that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    pub(crate) of_process: usize,
+    pub(crate) of_user: usize,
+}
+
+/// What everybody has.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    by_process: Counts,
+    by_user: Counts,
+}
+
+impl Counted {
+    /// Whether it may have one more.
+    pub(crate) fn has_room(&self, client: Peer, share: Share) -> bool {
+        self.by_process.of(client.process) < share.of_process && self.by_user.of(client.user) < share.of_user
+    }
+
+    pub(crate) fn add(&mut self, client: Peer, count: usize) {
+        self.by_process.add(client.process, count);
+        self.by_user.add(client.user, count);
+    }
+
+    pub(crate) fn remove(&mut self, client: Peer, count: usize) {
+        self.by_process.remove(client.process, count);
+        self.by_user.remove(client.user, count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_forks_has_no_more_by_that() {
+        let share = Share {
+            of_process: 2,
+            of_user: 5,
+        };
+        let mut counted = Counted::default();
+        let one = |process, user| Peer { process, user };
+        let mut taken = |client| {
+            let has_room = counted.has_room(client, share);
+            if has_room {
+                counted.add(client, 1);
+            }
+            has_room
+        };
+        let children = [1, 1, 1, 2, 2, 2, 3, 4].map(|process| taken(one(process, 100)));
+        assert_eq!(children, [true, true, false, true, true, false, true, false]);
+        assert!(taken(one(5, 200)));
+        counted.remove(one(1, 100), 2);
+        assert!(counted.has_room(one(4, 100), share) && counted.has_room(one(1, 100), share));
+        counted.remove(one(2, 100), 2);
+        counted.remove(one(3, 100), 1);
+        counted.remove(one(5, 200), 1);
+        assert!(counted.by_process.0.is_empty() && counted.by_user.0.is_empty());
     }
 }

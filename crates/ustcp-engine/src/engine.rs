@@ -16,7 +16,7 @@ use ustcp_client::protocol::Tag;
 use ustcp_runtime::{ExitWait, Machine, Settings, StartError};
 
 use crate::control::Control;
-use crate::count::Counts;
+use crate::count::Counted;
 use crate::departed::Departure;
 use crate::descriptors::Descriptors;
 use crate::far::Ground;
@@ -57,7 +57,7 @@ pub struct Engine {
     pub(crate) strangers: Strangers,
     pub(crate) controls: HashMap<u64, Control>,
     /// How many of them each client has.
-    pub(crate) controlled: Counts,
+    pub(crate) controlled: Counted,
     pub(crate) descriptors: Descriptors,
     /// Control connections whose request was answered after a while.
     pub(crate) answered: Vec<u64>,
@@ -116,7 +116,7 @@ impl Engine {
             greetings: Greetings::default(),
             strangers: Strangers::new(quotas),
             controls: HashMap::new(),
-            controlled: Counts::default(),
+            controlled: Counted::default(),
             descriptors,
             answered: Vec::new(),
             postponed: Vec::new(),

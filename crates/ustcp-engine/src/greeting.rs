@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::net::{SocketFlags, accept_with};
 use ustcp_client::protocol::{Greeting, Tag};
+use ustcp_client::sys::Peer;
 use ustcp_proto::{Family, SocketId};
 
 use crate::engine::Engine;
@@ -23,7 +24,7 @@ pub(crate) const STREAM_EVENTS: EventFlags = EventFlags::IN.union(EventFlags::RD
 
 /// Streams whose greeting is not complete, with their clients.
 #[derive(Debug, Default)]
-pub(crate) struct Greetings(HashMap<u64, (OwnedFd, u32)>);
+pub(crate) struct Greetings(HashMap<u64, (OwnedFd, Peer)>);
 
 impl Greetings {
     /// All that wait.
@@ -71,7 +72,7 @@ impl Engine {
             && self.strangers.enter(number, client, self.ground.now)
             && self.watch(&stream, Key::Greeting(number), STREAM_EVENTS).is_ok();
         if is_taken {
-            self.greetings.0.insert(number, (stream, client.process));
+            self.greetings.0.insert(number, (stream, client));
             self.hear_greeting(number);
         } else {
             self.strangers.leave(number);
@@ -118,7 +119,7 @@ impl Engine {
     }
 
     /// The stream is a socket's from now on; what is in it besides the greeting is junk, which keeps the program from writing.
-    fn attach(&mut self, stream: OwnedFd, client: u32, greeting: &Greeting) {
+    fn attach(&mut self, stream: OwnedFd, client: Peer, greeting: &Greeting) {
         let number = greeting.socket & Tag::SOCKET_MASK;
         let which = self.new_number().to_le_bytes()[0];
         let data = epoll::EventData::new_u64(Key::Socket(number, which).data());
@@ -140,12 +141,12 @@ impl Engine {
     }
 
     /// Whether a client may have one more socket.
-    pub(crate) fn has_room_for(&self, client: u32) -> bool {
-        self.sockets.of_client(client) < self.options.quotas.sockets
+    pub(crate) fn has_room_for(&self, client: Peer) -> bool {
+        self.sockets.has_room(client, self.options.quotas.share_of_sockets())
     }
 
     /// What a new stream begins with: nothing, or what was before under its number. `None` where it may not begin.
-    fn beginning(&mut self, number: u64, family: Family, client: u32) -> Option<Beginning> {
+    fn beginning(&mut self, number: u64, family: Family, client: Peer) -> Option<Beginning> {
         if let Some(socket) = self.sockets.get(number) {
             return socket.spent.then_some(Beginning {
                 id: socket.id,

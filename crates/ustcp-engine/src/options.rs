@@ -5,6 +5,8 @@ use std::time::Duration;
 use ustcp_client::place::Place;
 use ustcp_runtime::Cidr;
 
+use crate::count::Share;
+
 /// When an engine ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lifetime {
@@ -45,11 +47,15 @@ impl Loopback {
 /// What a client may have at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
-    /// Sockets of one client, which is a process that attached them or listens for them. At most half the descriptors that the
-    /// engine may have.
+    /// Sockets of one process, which attached them or listens for them; one that the kernel carries counts twice. At most half
+    /// the descriptors that the engine may have.
     pub sockets: usize,
-    /// Control connections of one client.
+    /// The same of one user. At most five eighths.
+    pub sockets_of_user: usize,
+    /// Control connections of one process. At most a sixteenth.
     pub controls: usize,
+    /// The same of one user. At most an eighth.
+    pub controls_of_user: usize,
     /// Connections without the token, of streams and for control, in all; the oldest go. At most a quarter of the
     /// descriptors.
     pub strangers: usize,
@@ -64,10 +70,34 @@ pub struct Quotas {
 }
 
 impl Quotas {
+    pub(crate) fn share_of_sockets(&self) -> Share {
+        Share {
+            of_process: self.sockets,
+            of_user: self.sockets_of_user,
+        }
+    }
+
+    pub(crate) fn share_of_controls(&self) -> Share {
+        Share {
+            of_process: self.controls,
+            of_user: self.controls_of_user,
+        }
+    }
+
+    pub(crate) fn share_of_strangers(&self) -> Share {
+        Share {
+            of_process: self.strangers_of_process,
+            of_user: self.strangers_of_user,
+        }
+    }
+
     /// The same where there may be so many descriptors.
     pub(crate) fn within(self, descriptors: usize) -> Quotas {
         Quotas {
             sockets: self.sockets.min(descriptors / 2),
+            sockets_of_user: self.sockets_of_user.min(descriptors / 8 * 5),
+            controls: self.controls.min(descriptors / 16),
+            controls_of_user: self.controls_of_user.min(descriptors / 8),
             strangers: self.strangers.min(descriptors / 4),
             strangers_of_user: self.strangers_of_user.min(descriptors / 8),
             strangers_of_process: self.strangers_of_process.min(descriptors / 16),
@@ -80,7 +110,9 @@ impl Default for Quotas {
     fn default() -> Quotas {
         Quotas {
             sockets: 8192,
+            sockets_of_user: 16_384,
             controls: 1024,
+            controls_of_user: 2048,
             strangers: 4096,
             strangers_of_user: 2048,
             strangers_of_process: 512,

@@ -59,6 +59,9 @@ pub(crate) fn passes(option: Name) -> bool {
     PASSED.contains(&option)
 }
 
+/// Bytes of a value that are kept: none is longer, and what stands behind an integer means nothing.
+const VALUE_MAX: usize = 64;
+
 /// Options that a program has set, in their order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked(Vec<(Name, Vec<u8>)>);
@@ -67,6 +70,7 @@ impl Asked {
     /// One was set, in place of what it was before.
     pub(crate) fn note(&mut self, option: Name, value: &[u8]) {
         self.0.retain(|(other, _)| *other != option);
+        let value = value.get(..VALUE_MAX).unwrap_or(value);
         self.0.push((option, value.to_vec()));
     }
 
@@ -74,5 +78,21 @@ impl Asked {
     pub(crate) fn passed(&self) -> impl Iterator<Item = (Name, &[u8])> {
         let passed = self.0.iter().filter(|(option, _)| passes(*option));
         passed.map(|(option, value)| (*option, &value[..]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_long_values_so_many_bytes_are_kept() {
+        let mut asked = Asked::default();
+        for round in 0..3 {
+            (0..100).for_each(|name| asked.note((SOL_SOCKET, name), &[round; 4096]));
+        }
+        asked.note((IPPROTO_TCP, libc::TCP_CONGESTION), b"reno");
+        let kept: usize = asked.0.iter().map(|(_, value)| value.capacity()).sum();
+        assert_eq!(kept, 100 * VALUE_MAX + 4);
     }
 }

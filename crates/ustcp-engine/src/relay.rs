@@ -46,6 +46,9 @@ impl Engine {
         if socket.kernel.is_some() {
             return Ok(());
         }
+        if !self.has_room_for(socket.client) {
+            return Err(Errno(libc::EMFILE));
+        }
         let descriptor = prepared(&mut self.ground, self.descriptors, socket)?;
         if let Some(bound) = socket.bound {
             Far::Kernel(descriptor.as_fd()).bind(&mut self.ground, bound)?;
@@ -86,7 +89,10 @@ impl Engine {
             return Ok(());
         }
         let (id, which) = (socket.id, socket.which);
-        let made = kernels_listener(&mut self.ground, self.descriptors, socket, (local, backlog));
+        let made = match self.has_room_for(socket.client) {
+            true => kernels_listener(&mut self.ground, self.descriptors, socket, (local, backlog)),
+            false => Err(Errno(libc::EMFILE)),
+        };
         let watched = made.and_then(|listener| system(self.watch_far(number, which, &listener)).map(|()| listener));
         let socket = self.sockets.known_mut(number)?;
         match watched {

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use libc::c_int;
+use ustcp_client::sys::Peer;
 use ustcp_proto::{Family, SocketId};
 use ustcp_runtime::Errno;
 
-use crate::count::Counts;
+use crate::count::{Counted, Share};
 use crate::far::Far;
 use crate::passed::{Asked, passes};
 use crate::route::Why;
@@ -83,8 +84,10 @@ pub(crate) struct Socket {
     /// Options that were set, for a socket of the kernel's that is yet to come.
     pub(crate) asked: Asked,
     pub(crate) family: Family,
-    /// The process that attached it, or its listener.
-    pub(crate) client: u32,
+    /// Who attached it, or its listener.
+    pub(crate) client: Peer,
+    /// As how many descriptors it is counted.
+    pub(crate) counted: usize,
     pub(crate) run: u32,
     pub(crate) phase: Phase,
     /// A connect that did not wait has succeeded, and the program may ask once more.
@@ -117,7 +120,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: OwnedFd, id: SocketId, family: Family, client: u32, run: u32) -> Socket {
+    pub(crate) fn new(stream: OwnedFd, id: SocketId, family: Family, client: Peer, run: u32) -> Socket {
         Socket {
             stream,
             which: 0,
@@ -131,6 +134,7 @@ impl Socket {
             asked: Asked::default(),
             family,
             client,
+            counted: 0,
             run,
             phase: Phase::Idle,
             connect_untold: false,
@@ -155,6 +159,11 @@ impl Socket {
             None => Far::Stack(self.id),
             Some(kernel) => Far::Kernel(kernel.descriptor.as_fd()),
         }
+    }
+
+    /// The descriptors that it is.
+    fn descriptors(&self) -> usize {
+        1 + usize::from(self.kernel.is_some()) + usize::from(self.published.is_some())
     }
 
     /// By whose TCP it is, as `ustcp ss` shows it.
@@ -184,15 +193,25 @@ impl Socket {
 pub(crate) struct Sockets {
     by_number: HashMap<u64, Socket>,
     numbers: HashMap<SocketId, u64>,
-    /// How many each client has.
-    by_client: Counts,
+    /// Descriptors that each client has by them.
+    counted: Counted,
 }
 
 impl Sockets {
     pub(crate) fn insert(&mut self, number: u64, socket: Socket) {
         self.numbers.insert(socket.id, number);
-        self.by_client.add(socket.client);
         self.by_number.insert(number, socket);
+        self.recount(number);
+    }
+
+    /// One may have taken a descriptor, or given it back.
+    pub(crate) fn recount(&mut self, number: u64) {
+        if let Some(socket) = self.by_number.get_mut(&number) {
+            let now = socket.descriptors();
+            let before = std::mem::replace(&mut socket.counted, now);
+            self.counted.remove(socket.client, before);
+            self.counted.add(socket.client, now);
+        }
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<&Socket> {
@@ -222,15 +241,15 @@ impl Sockets {
     }
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<Socket> {
-        let socket = self.by_number.remove(&number)?;
+        let mut socket = self.by_number.remove(&number)?;
         self.numbers.remove(&socket.id);
-        self.by_client.remove(socket.client);
+        self.counted.remove(socket.client, std::mem::take(&mut socket.counted));
         Some(socket)
     }
 
-    /// How many sockets a client has.
-    pub(crate) fn of_client(&self, client: u32) -> usize {
-        self.by_client.of(client)
+    /// Whether a client may have one more.
+    pub(crate) fn has_room(&self, client: Peer, share: Share) -> bool {
+        self.counted.has_room(client, share)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use ustcp_client::sys::Peer;
 use ustcp_proto::Instant;
 
-use crate::count::Counts;
+use crate::count::Counted;
 use crate::engine::Engine;
 use crate::options::Quotas;
 
@@ -24,8 +24,7 @@ pub(crate) fn client(stream: &OwnedFd) -> Peer {
 pub(crate) struct Strangers {
     /// In the order in which they came.
     by_number: BTreeMap<u64, Stranger>,
-    by_process: Counts,
-    by_user: Counts,
+    counted: Counted,
     quotas: Quotas,
 }
 
@@ -40,24 +39,19 @@ impl Strangers {
     pub(crate) fn new(quotas: Quotas) -> Strangers {
         Strangers {
             by_number: BTreeMap::new(),
-            by_process: Counts::default(),
-            by_user: Counts::default(),
+            counted: Counted::default(),
             quotas,
         }
     }
 
     /// One more. `false`: its process or its user has too many already.
     pub(crate) fn enter(&mut self, number: u64, client: Peer, now: Instant) -> bool {
-        let Peer { process, user } = client;
-        let is_too_many = self.by_process.of(process) >= self.quotas.strangers_of_process
-            || self.by_user.of(user) >= self.quotas.strangers_of_user;
-        if is_too_many {
+        if !self.counted.has_room(client, self.quotas.share_of_strangers()) {
             return false;
         }
         let until = now + self.quotas.greeting;
         self.by_number.insert(number, Stranger { client, until });
-        self.by_process.add(process);
-        self.by_user.add(user);
+        self.counted.add(client, 1);
         true
     }
 
@@ -65,8 +59,7 @@ impl Strangers {
     pub(crate) fn leave(&mut self, number: u64) -> bool {
         let stranger = self.by_number.remove(&number);
         if let Some(Stranger { client, .. }) = &stranger {
-            self.by_process.remove(client.process);
-            self.by_user.remove(client.user);
+            self.counted.remove(*client, 1);
         }
         stranger.is_some()
     }
