@@ -14,7 +14,9 @@ mod ending;
 mod engine;
 mod far;
 mod greeting;
+mod ground;
 mod host;
+mod kernel;
 mod key;
 mod lifetime;
 mod list;
@@ -33,6 +35,7 @@ mod site;
 mod socket;
 mod stranger;
 mod stream;
+mod text;
 
 pub use engine::Engine;
 pub use options::{Lifetime, Loopback, Options, Quotas};

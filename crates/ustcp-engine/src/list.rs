@@ -11,7 +11,7 @@ use ustcp_proto::{Family, Overview, State, Timer, Waiting};
 use ustcp_runtime::{Errno, Settings, state_number, tcp_info};
 
 use crate::engine::Engine;
-use crate::far::Ground;
+use crate::ground::Ground;
 use crate::options::Lifetime;
 use crate::socket::{Phase, Socket};
 use crate::stream;

@@ -16,8 +16,10 @@ use ustcp_runtime::Errno;
 
 use crate::descriptors::Descriptors;
 use crate::engine::Engine;
-use crate::far::{Far, Ground, kernel_accept};
+use crate::far::Far;
 use crate::greeting::STREAM_EVENTS;
+use crate::ground::Ground;
+use crate::kernel::kernel_accept;
 use crate::key::Key;
 use crate::route::Why;
 use crate::shortage::is_shortage;

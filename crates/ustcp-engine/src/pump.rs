@@ -10,11 +10,12 @@ use rustix::io::Errno as SystemErrno;
 use ustcp_runtime::Errno;
 
 use crate::engine::Engine;
-use crate::far::{Given, Ground};
 use crate::greeting::STREAM_EVENTS;
+use crate::ground::Ground;
 use crate::key::Key;
 use crate::socket::{Phase, Socket};
 use crate::stream;
+use crate::text::Given;
 
 /// Chunks that one socket moves in one turn, each way: nobody waits for a long queue of somebody else.
 const TURN: usize = 4;

@@ -8,7 +8,9 @@ use ustcp_runtime::Errno;
 
 use crate::descriptors::Descriptors;
 use crate::engine::Engine;
-use crate::far::{Far, Ground, kernel_socket, system};
+use crate::far::Far;
+use crate::ground::Ground;
+use crate::kernel::{kernel_socket, system};
 use crate::route::{Way, Why};
 use crate::socket::{Kernel, Phase, Socket};
 
