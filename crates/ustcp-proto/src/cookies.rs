@@ -9,12 +9,19 @@ use crate::tcp::{EcnFeedback, Offer};
 use crate::{Cause, DropReason, EcnPolicy, Family, Flow, Options, SocketId, Stack, State, SynCookies};
 
 impl Stack {
-    /// Whether a SYN gets a cookie for an answer.
-    pub(crate) fn wants_cookie(&self, queue_is_full: bool) -> bool {
+    /// Whether a SYN gets a cookie for an answer. Counted as Linux counts: whatever else becomes of it.
+    pub(crate) fn wants_cookie(&mut self, queue_is_full: bool) -> bool {
+        let counters = &mut self.cx.counters;
         match self.cx.config.syn_cookies {
-            SynCookies::Never => false,
-            SynCookies::WhenFull => queue_is_full,
-            SynCookies::Always => true,
+            SynCookies::Never => {
+                counters.request_queue_full_drops += u64::from(queue_is_full);
+                false
+            }
+            SynCookies::WhenFull if !queue_is_full => false,
+            SynCookies::WhenFull | SynCookies::Always => {
+                counters.request_queue_full_cookies += 1;
+                true
+            }
         }
     }
 
@@ -72,7 +79,13 @@ impl Stack {
     /// The queue of completed connections is full: counted as Linux counts it.
     pub(crate) fn overflow(&mut self, flow: Flow) {
         self.cx.counters.listen_overflows += 1;
-        self.cx.dropped(Some(flow), DropReason::Backlog);
+        self.drop_of_listener(flow, DropReason::Backlog);
+    }
+
+    /// Something that a listener has no room for.
+    pub(crate) fn drop_of_listener(&mut self, flow: Flow, reason: DropReason) {
+        self.cx.counters.listen_drops += 1;
+        self.cx.dropped(Some(flow), reason);
     }
 
     /// The queue of half-open ones is full, and there are no cookies. RFC 4987 §3.4: whoever completes does so within a
@@ -83,7 +96,7 @@ impl Stack {
             Some(*oldest)
         });
         if let Some(oldest) = oldest {
-            self.cx.dropped(Some(flow), DropReason::Backlog);
+            self.drop_of_listener(flow, DropReason::Backlog);
             self.forget_half_open(oldest, Cause::Aborted);
         }
     }

@@ -70,6 +70,14 @@ pub struct Counters {
     /// SYNs, and ACKs that would have completed a connection, that met a full queue of those that wait for accept
     /// (`ListenOverflows`).
     pub listen_overflows: u64,
+    /// These and all others that a listener let drop for want of room or memory (`ListenDrops`).
+    pub listen_drops: u64,
+    /// SYNs that were to be answered with a cookie (`TCPReqQFullDoCookies`): the queue of half-open connections was full, or
+    /// every SYN is.
+    pub request_queue_full_cookies: u64,
+    /// SYNs that met a full queue of half-open connections where there are no cookies (`TCPReqQFullDrop`). Linux drops
+    /// them; here the oldest in the queue gives way.
+    pub request_queue_full_drops: u64,
     /// Echo requests answered.
     pub echo_replies: u64,
     /// Events not recorded because nobody fetched the earlier ones.

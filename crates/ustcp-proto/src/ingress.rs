@@ -279,18 +279,19 @@ impl Stack {
     fn take_syn(&mut self, id: SocketId, flow: Flow, segment: &TcpSegment<'_>, beyond: Option<SeqNum>) {
         let limit = self.cx.config.syn_backlog;
         if self.cx.under_pressure() {
-            return self.cx.dropped(Some(flow), DropReason::Limit);
+            return self.drop_of_listener(flow, DropReason::Limit);
         }
         let header = &segment.header;
-        let Some((_, options)) = self.room_to_accept(id) else {
-            return self.overflow(flow);
-        };
         let Some(listener) = self.sockets.listener_mut(id) else {
             return;
         };
         let full = listener.half_open.len() > listener.backlog.min(limit);
         // As Linux: who was in TIME-WAIT with us is no stranger.
-        if beyond.is_none() && self.wants_cookie(full) {
+        let wants_cookie = beyond.is_none() && self.wants_cookie(full);
+        let Some((_, options)) = self.room_to_accept(id) else {
+            return self.overflow(flow);
+        };
+        if wants_cookie {
             self.answer_with_cookie(id, flow, &options, segment);
             return self.record_received(flow, segment, 0, (State::Listen, State::Listen));
         }

@@ -311,6 +311,90 @@ fn nobody_is_shut_out() {
     assert!(w.stack.census().half_open <= 129);
 }
 
+/// What a listener counts: `ListenOverflows`, `ListenDrops`, `TCPReqQFullDoCookies`, `TCPReqQFullDrop`.
+fn counts(w: &Wire) -> [u64; 4] {
+    let counters = w.stack.counters();
+    [
+        counters.listen_overflows,
+        counters.listen_drops,
+        counters.request_queue_full_cookies,
+        counters.request_queue_full_drops,
+    ]
+}
+
+/// Twenty SYNs at a queue for nine, and at one for all of them: what Linux counts.
+#[test]
+fn what_a_full_queue_of_half_open_connections_counts() {
+    for (syn_cookies, backlog, counted) in [
+        (SynCookies::Never, 8, [0, 11, 0, 11]),
+        (SynCookies::WhenFull, 8, [0, 0, 11, 0]),
+        (SynCookies::Always, 8, [0, 0, 20, 0]),
+        (SynCookies::Never, 300, [0, 0, 0, 0]),
+        (SynCookies::WhenFull, 300, [0, 0, 0, 0]),
+        (SynCookies::Always, 300, [0, 0, 20, 0]),
+    ] {
+        let config = Config {
+            syn_cookies,
+            ..config()
+        };
+        let mut w = Wire::listening(config, backlog);
+        for port in 1..=20 {
+            w.ports = Ports(SERVER, port);
+            w.peer(&format!("S 0:0(0) {PLAIN}"));
+            w.sees("S. 0:0(0) ack 1");
+        }
+        assert_eq!(counts(&w), counted, "{syn_cookies:?} {backlog}");
+    }
+}
+
+/// Three SYNs at an accept queue for two, their three ACKs, and a fourth SYN: what Linux counts.
+#[test]
+fn what_a_full_accept_queue_counts() {
+    for (syn_cookies, counted) in [
+        (SynCookies::Never, [2, 2, 0, 0]),
+        (SynCookies::WhenFull, [2, 2, 0, 0]),
+        (SynCookies::Always, [2, 2, 4, 0]),
+    ] {
+        let config = Config {
+            syn_cookies,
+            ..config()
+        };
+        let mut w = Wire::listening(config, 1);
+        for port in [1, 2, 3] {
+            w.ports = Ports(SERVER, port);
+            w.peer(&format!("S 0:0(0) {PLAIN}"));
+            w.sees("S. 0:0(0) ack 1");
+            if port == 1 {
+                w.peer(". 1:1(0) ack 1");
+            }
+        }
+        for port in [2, 3] {
+            w.ports = Ports(SERVER, port);
+            w.peer(". 1:1(0) ack 1");
+        }
+        w.ports = Ports(SERVER, 4);
+        w.peer(&format!("S 0:0(0) {PLAIN}"));
+        assert_eq!(counts(&w), counted, "{syn_cookies:?}");
+    }
+}
+
+/// A SYN that there is no memory for is a drop of the listener's, and nothing else.
+#[test]
+fn what_a_want_of_memory_counts() {
+    let config = Config {
+        memory_limit: 0,
+        ..config()
+    };
+    let mut w = Wire::listening(config, 8);
+    w.ports = Ports(SERVER, 1);
+    w.peer(&format!("S 0:0(0) {PLAIN}"));
+    w.sees("S. 0:0(0) ack 1");
+    w.peer("P. 1:11(10) ack 1");
+    w.ports = Ports(SERVER, 2);
+    w.peer(&format!("S 0:0(0) {PLAIN}"));
+    assert_eq!((counts(&w), w.drops(DropReason::Limit)), ([0, 1, 0, 0], 1));
+}
+
 /// 4987-4: with the queue of completed connections full a SYN is dropped, and so is an ACK that would complete one: it
 /// gets its turn later. `tcp_abort_on_overflow` says so at once instead.
 #[test]
