@@ -142,14 +142,14 @@ fn by_name(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
     };
     let trouble = |error: io::Error| explain(settings, networks.as_deref(), &error);
     let attached = attach(settings).map_err(trouble)?;
-    let mtu = match &networks {
-        None => inspect(&interface, settings)?,
-        Some(networks) => {
-            for network in networks {
-                give_address(settings, network)?;
-            }
-            configure(&interface, settings).map_err(trouble)?
+    // What was there a moment ago may have gone with its holder: only a device that stays without one is not ours.
+    let mtu = if attached.is_persistent().map_err(trouble)? {
+        inspect(&interface, settings)?
+    } else {
+        for network in Network::all_of(settings)? {
+            give_address(settings, &network)?;
         }
+        configure(&interface, settings).map_err(trouble)?
     };
     match attached {
         Attached::Plain(iface) => {
@@ -169,6 +169,16 @@ fn by_name(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
 enum Attached {
     Plain(Iface),
     WithHeader(File),
+}
+
+impl Attached {
+    fn is_persistent(&self) -> io::Result<bool> {
+        let (_, flags) = match self {
+            Attached::Plain(iface) => tun::attached(iface),
+            Attached::WithHeader(tun) => tun::attached(tun),
+        }?;
+        Ok(flags & libc::IFF_PERSIST != 0)
+    }
 }
 
 fn attach(settings: &Settings) -> io::Result<Attached> {
