@@ -3,7 +3,8 @@
  *   flood serve                              the same two on the kernel's own TCP: who is flooded for comparison
  *   flood syns ADDRESS PORT RATE SECONDS     so many SYNs a second from everywhere in 198.18.0.0/15
  *   flood flow ADDRESS SECONDS BITS          one flow into the sink, paced at so many bits a second
- *   flood connects ADDRESS COUNT             clients one after the other: connect, one byte there and back, close
+ *   flood connects ADDRESS COUNT SECONDS     clients one after the other, evenly over so many seconds or as fast as they are
+ *                                            served: connect, one byte there and back, close
  *
  * Prints: "up"; SYNs sent and seconds; Mbit/s; how many clients were served, and p50 and p99 of the time it took, in ms. */
 #define _GNU_SOURCE
@@ -178,11 +179,13 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void connects(const char *address, int count)
+static void connects(const char *address, int count, double seconds)
 {
     static double times[MOST_CLIENTS];
+    double first = now();
     int served = 0;
     for (int i = 0; i < count && i < MOST_CLIENTS; i++) {
+        wait_until(first + seconds * i / count);
         double begin = now();
         int fd = dial(address, ECHO);
         char byte = 1;
@@ -254,8 +257,8 @@ int main(int argc, char **argv)
         send_syns(argv[2], atoi(argv[3]), atof(argv[4]), atof(argv[5]));
     else if (argc == 5 && strcmp(argv[1], "flow") == 0)
         flow(argv[2], atof(argv[3]), atof(argv[4]));
-    else if (argc == 4 && strcmp(argv[1], "connects") == 0)
-        connects(argv[2], atoi(argv[3]));
+    else if (argc == 5 && strcmp(argv[1], "connects") == 0)
+        connects(argv[2], atoi(argv[3]), atof(argv[4]));
     else
         return 2;
     return 0;
