@@ -24,6 +24,7 @@ from harness.python import Side, in_child
 
 MEBIBYTE = 1 << 20
 ESTABLISHED, CLOSE, LISTEN = 1, 7, 10
+TCP_SAVE_SYN, TCP_SAVED_SYN = 27, 28  # of <linux/tcp.h>; the standard library has no names for them
 
 
 @pytest.fixture(params=["we connect", "we accept"])
@@ -286,6 +287,20 @@ def test_options_that_are_only_told(ours):
             with pytest.raises(OSError) as refused:
                 listener.setsockopt(socket.SOL_SOCKET, name, 1)
             assert refused.value.errno == errno.ENOPROTOOPT
+
+
+def test_the_syn_of_an_accepted_connection(ours):
+    with ours.server() as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, TCP_SAVE_SYN, 1)
+        with socket.create_connection(listener.getsockname()) as peer, listener.accept()[0] as connection:
+            with pytest.raises(OSError) as refused:
+                connection.getsockopt(socket.IPPROTO_TCP, TCP_SAVED_SYN, 20)
+            assert refused.value.errno == errno.EINVAL
+            syn = connection.getsockopt(socket.IPPROTO_TCP, TCP_SAVED_SYN, 256)
+            tcp = syn[(syn[0] & 15) * 4 :]
+            assert struct.unpack_from("!HH", tcp) == (peer.getsockname()[1], listener.getsockname()[1])
+            assert len(tcp) == (tcp[12] >> 4) * 4
+            assert connection.getsockopt(socket.IPPROTO_TCP, TCP_SAVED_SYN, 256) == b""
 
 
 def test_tcp_info_counts_what_went(pair):

@@ -81,6 +81,8 @@ static const struct option options[] = {
       { BAD(-1, EINVAL), TOLD(1, 1), TOLD(INT_MAX, INT_MAX), TOLD(0, 0), END } },
     { OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT), 0, { TOLD(-1, -1), TOLD(1, 1), TOLD(1 << 20, 1 << 20), TOLD(0, 0), END } },
     { OPTION(IPPROTO_TCP, TCP_INQ), 0, { BAD(-1, EINVAL), TOLD(1, 1), TOLD(0, 0), BAD(2, EINVAL), END } },
+    { OPTION(IPPROTO_TCP, TCP_SAVE_SYN), 0,
+      { BAD(-1, EINVAL), TOLD(1, 1), TOLD(2, 2), TOLD(0, 0), BAD(3, EINVAL), END } },
     { OPTION(IPPROTO_IP, IP_RECVERR), 0, { FLAG } },
     { OPTION(IPPROTO_IP, IP_FREEBIND), 0, { FLAG } },
     { OPTION(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), 0, { FLAG } },
@@ -411,6 +413,86 @@ static void test_other_forms(void)
     ustcp_close(listener);
 }
 
+/* TCP_FASTOPEN_KEY: one key or two, told as far as there is room, and not handed on. */
+static void test_fast_open_key(void)
+{
+    unsigned char keys[40], room[40];
+    struct sockaddr_in name;
+    int listener = listen_here(&name), fd, accepted;
+    socklen_t length;
+
+    for (size_t i = 0; i < sizeof keys; i++)
+        keys[i] = (unsigned char)i;
+    for (socklen_t given = 0; given <= sizeof keys; given++) {
+        if (given == 16 || given == 32)
+            GIVES(ustcp_setsockopt(listener, IPPROTO_TCP, TCP_FASTOPEN_KEY, keys, given), 0);
+        else
+            FAILS(ustcp_setsockopt(listener, IPPROTO_TCP, TCP_FASTOPEN_KEY, keys, given), EINVAL);
+        length = sizeof room;
+        GIVES(ustcp_getsockopt(listener, IPPROTO_TCP, TCP_FASTOPEN_KEY, room, &length), 0);
+        HOLDS(given < 16 || length == (given < 32 ? 16 : 32));
+        HOLDS(given < 16 || memcmp(room, keys, length) == 0);
+    }
+    length = 20;
+    memset(room, 0xff, sizeof room);
+    GIVES(ustcp_getsockopt(listener, IPPROTO_TCP, TCP_FASTOPEN_KEY, room, &length), 0);
+    HOLDS(length == 20 && memcmp(room, keys, 20) == 0 && room[20] == 0xff);
+    fd = connect_to(&name);
+    accepted = ustcp_accept(listener, NULL, NULL);
+    NEEDS(accepted >= 0);
+    length = sizeof room;
+    GIVES(ustcp_getsockopt(accepted, IPPROTO_TCP, TCP_FASTOPEN_KEY, room, &length), 0);
+    HOLDS(length < 32);
+    ustcp_close(accepted);
+    ustcp_close(fd);
+    ustcp_close(listener);
+}
+
+/* Nothing is told of a SYN that nobody kept, or that has been told. */
+static int tells_no_syn(int fd)
+{
+    char room[256];
+    socklen_t length = sizeof room;
+
+    return ustcp_getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, room, &length) == 0 && length == 0;
+}
+
+/* TCP_SAVE_SYN: the headers of the SYN that an accepted connection began with, once, and not in part. */
+static void test_saved_syn(void)
+{
+    unsigned char room[256], *tcp;
+    struct sockaddr_in name;
+    int listener = listen_here(&name), fd, accepted, one = 1;
+    socklen_t length = 20;
+
+    FAILS(ustcp_setsockopt(listener, IPPROTO_TCP, TCP_SAVED_SYN, &one, sizeof one), ENOPROTOOPT);
+    set(listener, IPPROTO_TCP, TCP_SAVE_SYN, 1);
+    fd = connect_to(&name);
+    accepted = ustcp_accept(listener, NULL, NULL);
+    NEEDS(accepted >= 0);
+    HOLDS(get(accepted, IPPROTO_TCP, TCP_SAVE_SYN) == 1);
+    FAILS(ustcp_getsockopt(accepted, IPPROTO_TCP, TCP_SAVED_SYN, room, &length), EINVAL);
+    length = sizeof room;
+    GIVES(ustcp_getsockopt(accepted, IPPROTO_TCP, TCP_SAVED_SYN, room, &length), 0);
+    HOLDS(length >= 40 && room[0] == 0x45 && room[9] == IPPROTO_TCP);
+    tcp = room + 20;
+    HOLDS(length == 20 + (socklen_t)(tcp[12] >> 4) * 4);
+    HOLDS(memcmp(tcp + 2, &name.sin_port, 2) == 0 && (tcp[13] & 0x3f) == 0x02);
+    HOLDS(tells_no_syn(accepted));
+    HOLDS(tells_no_syn(fd));
+    HOLDS(tells_no_syn(listener));
+    ustcp_close(accepted);
+    ustcp_close(fd);
+    set(listener, IPPROTO_TCP, TCP_SAVE_SYN, 0);
+    fd = connect_to(&name);
+    accepted = ustcp_accept(listener, NULL, NULL);
+    NEEDS(accepted >= 0);
+    HOLDS(tells_no_syn(accepted));
+    ustcp_close(accepted);
+    ustcp_close(fd);
+    ustcp_close(listener);
+}
+
 /* The flags of IPv6, at first and turned. */
 static void test_ipv6(void)
 {
@@ -459,6 +541,8 @@ int main(void)
     test_states();
     test_inheritance();
     test_other_forms();
+    test_fast_open_key();
+    test_saved_syn();
     test_ipv6();
     if (!ON_ENGINE && geteuid() == 0) /* an engine asks for its own rights */
         test_privileges();

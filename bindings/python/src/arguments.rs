@@ -24,13 +24,14 @@ pub(crate) fn option_bytes(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 pub(crate) fn option_value(
     py: Python<'_>,
     buflen: isize,
-    ask: impl FnOnce() -> Result<Vec<u8>, Errno>,
+    ask: impl FnOnce(usize) -> Result<Vec<u8>, Errno>,
 ) -> PyResult<Py<PyAny>> {
     let most = match usize::try_from(buflen) {
         Ok(most) if most <= OPTION_MAX => most,
         _ => return Err(PyOSError::new_err("getsockopt buflen out of range")),
     };
-    let value = ask().map_err(Failure::from)?;
+    let room = if most > 0 { most } else { size_of::<c_int>() };
+    let value = ask(room).map_err(Failure::from)?;
     if most > 0 {
         let value = PyBytes::new(py, value.get(..most).unwrap_or(&value));
         return Ok(value.into_any().unbind());

@@ -272,10 +272,10 @@ impl End {
         }
     }
 
-    pub(crate) fn option(&self, level: c_int, option: c_int) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn option(&self, level: c_int, option: c_int, room: usize) -> Result<Vec<u8>, Errno> {
         match self {
-            End::Device { socket, .. } => socket.option(level, option),
-            End::Manual(manual) => manual.stack().lock().option(manual.handle(), level, option),
+            End::Device { socket, .. } => socket.option(level, option, room),
+            End::Manual(manual) => manual.stack().lock().option(manual.handle(), level, option, room),
         }
     }
 

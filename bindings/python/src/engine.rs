@@ -17,9 +17,6 @@ use crate::arguments::{option_bytes, option_value};
 use crate::failure::{Failure, system_error};
 use crate::payload::View;
 
-/// Most bytes of an option's value that are asked for.
-const OPTION_MAX: usize = 1024;
-
 /// Whether sockets of this process are an engine's, `USTCP_ENGINE`'s. Decided once.
 #[pyfunction]
 pub(crate) fn is_engine_wanted() -> bool {
@@ -136,8 +133,8 @@ impl Engine {
             return Ok(None);
         }
         let socket = of(fd)?;
-        let value = option_value(py, buflen, || {
-            let asked = py.detach(|| self.value(&socket, (level, option)));
+        let value = option_value(py, buflen, |room| {
+            let asked = py.detach(|| self.value(&socket, (level, option), room));
             asked.map_err(|errno| Errno(errno.raw_os_error()))
         });
         value.map(Some)
@@ -187,9 +184,9 @@ impl Engine {
 }
 
 impl Engine {
-    fn value(&self, socket: &Socket, option: (c_int, c_int)) -> Result<Vec<u8>, rustix::io::Errno> {
-        let mut value = vec![0; OPTION_MAX];
-        let mut length = (OPTION_MAX as c_int).to_ne_bytes();
+    fn value(&self, socket: &Socket, option: (c_int, c_int), room: usize) -> Result<Vec<u8>, rustix::io::Errno> {
+        let mut value = vec![0; room];
+        let mut length = c_int::try_from(room).unwrap_or(c_int::MAX).to_ne_bytes();
         self.0
             .option(socket, option, Sink::of(&mut value), Sink::of(&mut length))?;
         value.truncate(usize::try_from(c_int::from_ne_bytes(length)).unwrap_or(0));

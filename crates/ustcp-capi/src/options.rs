@@ -44,6 +44,10 @@ const LONGEST_VALUE: usize = 256;
 /// - `TCP_WINDOW_CLAMP` (int, at least 1152 bytes; 0, before there is a connection: none): largest window to announce.
 /// - `TCP_THIN_LINEAR_TIMEOUTS` (int, 0 or 1): the first six retransmission timeouts are not doubled while less than four
 ///   segments are in flight. `TCP_THIN_DUPACK` (int, 0 or 1): no effect, as in Linux.
+/// - `TCP_SAVE_SYN` (int, 0 to 2; 0: no): a listener keeps the IP and TCP headers of the SYNs that its connections begin
+///   with, for `TCP_SAVED_SYN` of these. 2, which is from the link layer on, is the same as 1: there is none.
+/// - `TCP_FASTOPEN_KEY` (16 bytes, or 32: a second key behind the first): what a listener's Fast Open cookies are made
+///   with, as Linux makes them. Cookies of the second are taken, and replaced. Not handed on to accepted sockets.
 /// - `TCP_MAXSEG` (int, 88 to 32767 bytes; 0: none): largest segment to announce and to send. Without effect on a
 ///   connection.
 /// - `TCP_CONGESTION` (name, at most 15 bytes): `cubic`, `reno` or `bbr`, also for a connection at work. Told as 16
@@ -112,6 +116,9 @@ pub unsafe extern "C" fn ustcp_setsockopt(
 ///
 /// `IPPROTO_TCP`:
 /// - `TCP_INFO` (struct tcp_info of <linux/tcp.h>): state, round-trip times in microseconds, windows, counts.
+/// - `TCP_SAVED_SYN` (at most 256 bytes): IP and TCP header of the SYN of a connection that a listener with `TCP_SAVE_SYN`
+///   has taken; once, then and otherwise nothing. None was kept where it was answered with a cookie, or was longer.
+/// - `TCP_FASTOPEN_KEY`: nothing where none was set.
 /// - `TCP_MAXSEG` (int, bytes): what segments are sent with, once connected.
 ///
 /// `IPPROTO_IP`, `IPPROTO_IPV6`:
@@ -122,7 +129,7 @@ pub unsafe extern "C" fn ustcp_setsockopt(
 ///
 /// Returns 0, or -1 and sets `errno`:
 /// - `ENOPROTOOPT`: another option or level. `EOPNOTSUPP`: `IPPROTO_IPV6` of an IPv4 socket, `SO_PASSCRED`. `ENOTCONN`:
-///   `IP_MTU` without a connection. `EINVAL`: negative `*optlen`.
+///   `IP_MTU` without a connection. `EINVAL`: negative `*optlen`; no room for all of `TCP_SAVED_SYN`, which stays.
 /// - `EFAULT`: `optval` or `optlen` is not writable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack
 ///   has ended.
 ///
@@ -140,7 +147,7 @@ pub unsafe extern "C" fn ustcp_getsockopt(
         engine::on(
             fd,
             |there| there.option((level, optname), optval, optlen),
-            |socket| tell(optval, optlen, || socket.option(level, optname)),
+            |socket| tell(optval, optlen, |room| socket.option(level, optname, room)),
         )
     })
 }
@@ -150,14 +157,14 @@ pub(crate) fn value(optval: *const c_void, optlen: socklen_t) -> Result<Vec<u8>,
     memory::read_array(optval.cast::<u8>(), length(optlen)?.min(LONGEST_VALUE))
 }
 
-/// Writes what `ask` tells, as far as there is room.
+/// Writes what `ask` tells who has so much room, as far as there is.
 pub(crate) fn tell(
     optval: *mut c_void,
     optlen: *mut socklen_t,
-    ask: impl FnOnce() -> Result<Vec<u8>, Errno>,
+    ask: impl FnOnce(usize) -> Result<Vec<u8>, Errno>,
 ) -> Result<c_int, Errno> {
     let room = length(memory::read(optlen)?)?;
-    let mut value = ask()?;
+    let mut value = ask(room)?;
     value.truncate(room);
     memory::write_array(optval.cast::<u8>(), &value)?;
     memory::write(optlen, &socklen_t::try_from(value.len()).unwrap_or(socklen_t::MAX))?;

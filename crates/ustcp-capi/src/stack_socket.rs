@@ -265,7 +265,7 @@ pub unsafe extern "C" fn ustcp_stack_getsockopt(
     optlen: *mut socklen_t,
 ) -> c_int {
     on(stack, |stack| {
-        options::tell(optval, optlen, || stack.option(fd, level, optname))
+        options::tell(optval, optlen, |room| stack.option(fd, level, optname, room))
     })
 }
 

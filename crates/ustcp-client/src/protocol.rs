@@ -43,7 +43,8 @@ pub enum Operation {
     /// setsockopt(2). `a`: the level, `b`: the name; payload: the value. This and the next may be asked of a socket that is not
     /// attached.
     SetOption = 8,
-    /// getsockopt(2). `a`: the level, `b`: the name. Answered with the value, whole.
+    /// getsockopt(2). `a`: the level, `b`: the name; payload: how many bytes there is room for, a `u32`, or nothing for any
+    /// number. Answered with the value, whole or what there is room for.
     GetOption = 9,
     /// shutdown(2), before the descriptor itself is shut down. `a`: how.
     Shutdown = 10,

@@ -78,11 +78,11 @@ impl Far<'_> {
         }
     }
 
-    /// getsockopt(2).
-    pub(crate) fn option(self, on: &mut Ground, (level, name): (c_int, c_int)) -> Result<Vec<u8>, Errno> {
+    /// getsockopt(2) of who has so much room, in bytes.
+    pub(crate) fn option(self, on: &mut Ground, option: (c_int, c_int), room: usize) -> Result<Vec<u8>, Errno> {
         match self {
-            Far::Stack(id) => on.machine.option(on.now, id, level, name),
-            Far::Kernel(fd) => kernel::option(fd, level, name),
+            Far::Stack(id) => on.machine.option(on.now, id, option, room),
+            Far::Kernel(fd) => kernel::option(fd, option.0, option.1, room),
         }
     }
 

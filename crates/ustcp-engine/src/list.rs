@@ -137,9 +137,9 @@ fn unsent(socket: &Socket) -> usize {
 fn relayed(ground: &mut Ground, socket: &Socket, line: &mut Value) {
     let far = socket.far();
     let info = far
-        .option(ground, (libc::IPPROTO_TCP, libc::TCP_INFO))
+        .option(ground, (libc::IPPROTO_TCP, libc::TCP_INFO), usize::MAX)
         .unwrap_or_default();
-    let name = far.option(ground, (libc::IPPROTO_TCP, libc::TCP_CONGESTION));
+    let name = far.option(ground, (libc::IPPROTO_TCP, libc::TCP_CONGESTION), usize::MAX);
     let name = name.map(|name| name.into_iter().take_while(|byte| *byte != 0).collect::<Vec<u8>>());
     let queue = |request| far.ask_number(ground, request).unwrap_or(0);
     let queues = [queue(libc::FIONREAD), queue(libc::TIOCOUTQ)].map(|bytes| usize::try_from(bytes).unwrap_or(0));

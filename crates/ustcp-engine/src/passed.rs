@@ -8,7 +8,7 @@ use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET, c_int};
 /// An option: its level and its number there.
 type Name = (c_int, c_int);
 
-const PASSED: [Name; 43] = [
+const PASSED: [Name; 46] = [
     (SOL_SOCKET, libc::SO_ERROR),
     (SOL_SOCKET, libc::SO_ACCEPTCONN),
     (SOL_SOCKET, libc::SO_REUSEADDR),
@@ -51,6 +51,9 @@ const PASSED: [Name; 43] = [
     (IPPROTO_TCP, libc::TCP_THIN_LINEAR_TIMEOUTS),
     (IPPROTO_TCP, libc::TCP_THIN_DUPACK),
     (IPPROTO_TCP, libc::TCP_FASTOPEN),
+    (IPPROTO_TCP, libc::TCP_FASTOPEN_KEY),
+    (IPPROTO_TCP, libc::TCP_SAVE_SYN),
+    (IPPROTO_TCP, libc::TCP_SAVED_SYN),
     (IPPROTO_TCP, libc::TCP_INFO),
 ];
 

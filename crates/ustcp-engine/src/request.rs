@@ -61,7 +61,7 @@ impl Engine {
             Operation::LocalAddress => self.sockets.known(number)?.far().local(&mut self.ground).map(told),
             Operation::PeerAddress => self.sockets.known(number)?.far().peer(&mut self.ground).map(told),
             Operation::SetOption => self.set_option(request, payload).map(|()| Vec::new()),
-            Operation::GetOption => self.option(request),
+            Operation::GetOption => self.option(request, room(payload)),
             Operation::Shutdown => self.shut_down(number, request.a).map(|()| Vec::new()),
             Operation::Ioctl => {
                 let far = self.sockets.known(number)?.far();
@@ -212,7 +212,7 @@ impl Engine {
         Ok(())
     }
 
-    fn option(&mut self, request: &Request) -> Answer {
+    fn option(&mut self, request: &Request, room: usize) -> Answer {
         let option = option_name(request);
         let socket = self.sockets.known_mut(request.socket)?;
         match option {
@@ -220,7 +220,7 @@ impl Engine {
             (libc::SOL_SOCKET, libc::SO_ERROR) if socket.soft_fault.is_some() => {
                 Ok(socket.soft_fault.take().unwrap_or(0).to_ne_bytes().to_vec())
             }
-            _ => socket.far_of_option(option).option(&mut self.ground, option),
+            _ => socket.far_of_option(option).option(&mut self.ground, option, room),
         }
     }
 
@@ -335,7 +335,9 @@ impl Engine {
                 URGENT_INLINE => Ok(c_int::from(departed.urgent_inline).to_ne_bytes().to_vec()),
                 option => {
                     let (family, options) = (departed.family, departed.options);
-                    self.with_unconnected(family, options, |id, ground| Far::Stack(id).option(ground, option))
+                    self.with_unconnected(family, options, |id, ground| {
+                        Far::Stack(id).option(ground, option, room(payload))
+                    })
                 }
             },
             Operation::SetOption => self.set_option_of_departed(request, payload).map(|()| Vec::new()),
@@ -394,6 +396,12 @@ fn unattached(number: u64) -> (u64, Option<Family>) {
         _ => None,
     };
     (number & Tag::SOCKET_MASK, family)
+}
+
+/// How much of an option's value the program has room for.
+fn room(payload: &[u8]) -> usize {
+    let told = payload.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
+    told.and_then(|room| usize::try_from(room).ok()).unwrap_or(usize::MAX)
 }
 
 fn address(payload: &[u8]) -> Result<SocketAddr, Errno> {

@@ -204,9 +204,12 @@ impl Stack {
     }
 
     /// Enters a half-open connection and sends its SYN-ACK.
-    pub(crate) fn insert_half_open(&mut self, half: HalfOpen) {
+    pub(crate) fn insert_half_open(&mut self, half: HalfOpen, saved_syn: Option<Box<[u8]>>) {
         half.record_birth(&mut self.cx);
         let key = self.half_open.insert(half);
+        if let Some(headers) = saved_syn {
+            self.saved_syns.insert(key, headers);
+        }
         if let Some(listener) = self.sockets.listener_mut(half.listener) {
             listener.half_open.insert(half.serial, key);
         }
@@ -218,6 +221,7 @@ impl Stack {
     /// Takes a half-open connection out of the books.
     pub(crate) fn take_half_open(&mut self, key: usize) -> Option<HalfOpen> {
         let half = self.half_open.try_remove(key)?;
+        self.saved_syns.remove(&key);
         self.schedule.remove(half.due, Owner::HalfOpen(key));
         self.demux.remove(&half.flow);
         if let Some(listener) = self.sockets.listener_mut(half.listener) {

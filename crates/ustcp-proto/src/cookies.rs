@@ -5,7 +5,7 @@ use ustcp_wire::{Flags, TcpHeader, TcpSegment};
 
 use crate::stack::Control;
 use crate::tcp::syn_cookie::{LIFETIME, remembers_ecn};
-use crate::tcp::{EcnFeedback, Offer};
+use crate::tcp::{Connection, EcnFeedback, Offer};
 use crate::{Cause, DropReason, EcnPolicy, Family, Flow, Options, SocketId, Stack, State, SynCookies};
 
 impl Stack {
@@ -72,7 +72,8 @@ impl Stack {
         half.sent_at = None;
         half.record_birth(&mut self.cx);
         self.cx.counters.passive_opens += 1;
-        self.establish(&half, options, segment);
+        let connection = Connection::complete(&mut self.cx, &half, options);
+        self.establish(&half, options, connection, segment);
         true
     }
 

@@ -114,6 +114,8 @@ pub struct Census {
     pub unaccepted: usize,
     /// Bytes of buffer allocated.
     pub buffer_bytes: usize,
+    /// Headers of SYNs kept for their users (`TCP_SAVE_SYN`), in bytes.
+    pub saved_syn_bytes: usize,
     /// Memory taken by fragments that wait for the rest of their packet.
     pub fragment_bytes: usize,
     /// Timers armed.

@@ -8,10 +8,11 @@ use core::time::Duration;
 
 use ustcp_wire::{FastOpenCookie, TcpSegment};
 
+use crate::fast_open_keys::Worth;
 use crate::ports::{Claim, Reuse};
 use crate::table::Socket;
 use crate::tcp::{Connection, FastOpen, HalfOpen, Lesson, Pass};
-use crate::{Error, Family, Flow, Instant, Options, SocketId, Stack, State};
+use crate::{Error, Family, Instant, Options, SocketId, Stack, State, saved_syn};
 
 /// Bits of `tcp_fastopen`, as Linux has them.
 const CLIENT: u32 = 1;
@@ -91,8 +92,8 @@ enum Admission {
     None,
     /// So it does, and the SYN-ACK brings a cookie.
     Grant(FastOpenCookie),
-    /// Its text is let in.
-    Early,
+    /// Its text is let in, and the SYN-ACK may bring another cookie.
+    Early(Option<FastOpenCookie>),
 }
 
 impl Stack {
@@ -165,7 +166,7 @@ impl Stack {
         if let Some(lesson) = connection.lesson.take() {
             self.passes.learn(now, connection.flow.remote.ip(), lesson);
         }
-        let FastOpen::Early(listener) = connection.fast_open else {
+        let FastOpen::Early { listener, .. } = connection.fast_open else {
             return;
         };
         if connection.state == State::SynReceived {
@@ -181,16 +182,25 @@ impl Stack {
         }
     }
 
-    /// A SYN for a listener has come, of which `half` was made: whether its connection begins at once.
-    pub(crate) fn admit_early(&mut self, half: &mut HalfOpen, options: Options, segment: &TcpSegment<'_>) -> bool {
+    /// A SYN with these headers has come for a listener, and `half` was made of it: whether its connection begins at once.
+    pub(crate) fn admit_early(
+        &mut self,
+        half: &mut HalfOpen,
+        options: Options,
+        segment: &TcpSegment<'_>,
+        headers: &[u8],
+    ) -> bool {
         match self.admission(half, &options, segment) {
             Admission::None => false,
             Admission::Grant(cookie) => {
                 half.fast_open = Some(cookie);
                 false
             }
-            Admission::Early => {
-                self.open_early(half, options, segment);
+            Admission::Early(renewal) => {
+                let mut connection = Connection::complete(&mut self.cx, half, options);
+                connection.saved_syn = saved_syn::keep(&options, headers);
+                connection.begin_early(half.listener, renewal, segment.payload);
+                self.open_early(half, options, connection);
                 true
             }
         }
@@ -203,27 +213,27 @@ impl Stack {
         if knob & SERVER == 0 || limit == 0 {
             return Admission::None;
         }
-        let Flow { local, remote } = half.flow;
-        let cookie = self.keys.fast_open_cookie(local.ip(), remote.ip());
+        let keys = options.fast_open_keys.unwrap_or(self.keys.fast_open);
         let unchecked = knob & SERVER_NEEDS_NO_COOKIE != 0 || options.fast_open_no_cookie;
         let offered = segment.header.options.fast_open;
-        let valid = offered == Some(cookie) || unchecked && !segment.payload.is_empty();
+        let worth = offered.map_or(Worth::None, |cookie| keys.judge(&half.flow, cookie));
+        let cookie = keys.cookie(&half.flow);
         let room = self
             .sockets
             .listener_mut(half.listener)
             .is_some_and(|listener| listener.early.total(now) < limit);
-        match offered {
+        match worth {
             _ if !room => Admission::None,
-            _ if valid => Admission::Early,
-            Some(_) => Admission::Grant(cookie),
-            None => Admission::None,
+            _ if unchecked && !segment.payload.is_empty() => Admission::Early(None),
+            Worth::Good => Admission::Early(None),
+            Worth::Outdated(cookie) => Admission::Early(Some(cookie)),
+            Worth::None if offered.is_some() => Admission::Grant(cookie),
+            Worth::None => Admission::None,
         }
     }
 
-    fn open_early(&mut self, half: &HalfOpen, options: Options, segment: &TcpSegment<'_>) {
-        let mut connection = Connection::complete(&mut self.cx, half, options);
+    fn open_early(&mut self, half: &HalfOpen, options: Options, connection: Connection) {
         half.record_birth(&mut self.cx);
-        connection.begin_early(half.listener, segment.payload);
         let id = self.enter_accepted(half, options, connection);
         if let Some(listener) = self.sockets.listener_mut(half.listener) {
             listener.early.pending += 1;
@@ -234,6 +244,11 @@ impl Stack {
     /// Enters a connection that a listener has made, to wait for accept.
     pub(crate) fn enter_accepted(&mut self, half: &HalfOpen, options: Options, connection: Connection) -> SocketId {
         let local = half.flow.local;
+        let options = Options {
+            fast_open_backlog: 0, // as Linux: it is no listener
+            fast_open_keys: None,
+            ..options
+        };
         let of_listener = self.sockets.get(half.listener).map(|listener| listener.family);
         let family = of_listener.unwrap_or(Family::of(local.ip()));
         let mut socket = Socket::new(family, options);

@@ -11,7 +11,7 @@ use crate::tcp::{
     Aftermath, Completion, Connection, EcnFeedback, HalfOpen, Offer, Timestamps, announced_mss, initial_window,
     receive_buffer, reset_for, window_scale,
 };
-use crate::{Cause, DropReason, EventKind, Family, Flow, Instant, Options, SocketId, Stack, State, route};
+use crate::{Cause, DropReason, EventKind, Family, Flow, Instant, Options, SocketId, Stack, State, route, saved_syn};
 
 /// The one protocol beside TCP whose ports we speak of, to say that nobody listens on them.
 const UDP: u8 = 17;
@@ -62,7 +62,7 @@ impl Stack {
             return;
         }
         match ip.header.protocol {
-            Protocol::Tcp => self.receive_tcp(&ip, checksum),
+            Protocol::Tcp => self.receive_tcp(packet, &ip, checksum),
             Protocol::Icmp | Protocol::Icmpv6 => self.receive_icmp(&ip),
             Protocol::Other(number) => {
                 self.cx.dropped(None, DropReason::Protocol);
@@ -98,7 +98,7 @@ impl Stack {
         (!route::is_taken(config, destination)).then_some(DropReason::NotOurs)
     }
 
-    fn receive_tcp(&mut self, ip: &IpPacket<'_>, checksum: Checksum) {
+    fn receive_tcp(&mut self, packet: &[u8], ip: &IpPacket<'_>, checksum: Checksum) {
         let segment = match TcpSegment::parse(&ip.header, ip.payload, checksum) {
             Ok(segment) => segment,
             Err(malformed) => return self.cx.dropped(None, reason_for(malformed)),
@@ -108,11 +108,13 @@ impl Stack {
             local: SocketAddr::new(ip.header.destination, segment.header.destination_port),
             remote: SocketAddr::new(ip.header.source, segment.header.source_port),
         };
+        let headers = ip.header_len + ip.payload.len() - segment.payload.len();
+        let headers = packet.get(..headers).unwrap_or_default();
         match self.demux.get(&flow) {
             Some(&Target::Connection(id)) => self.on_connection_segment(id, &segment),
             Some(&Target::HalfOpen(key)) => self.on_half_open_segment(key, &segment),
-            Some(&Target::TimeWait(key)) => self.on_time_wait_segment(key, &segment),
-            None => self.on_listener_segment(flow, &segment, None),
+            Some(&Target::TimeWait(key)) => self.on_time_wait_segment(key, &segment, headers),
+            None => self.on_listener_segment(flow, &segment, headers, None),
         }
     }
 
@@ -197,13 +199,21 @@ impl Stack {
             }
             return; // else, as Linux: the SYN-ACK goes out again, and there may be room by then
         };
+        let saved_syn = self.saved_syns.remove(&key);
         self.take_half_open(key);
-        self.establish(half, options, segment);
+        let mut connection = Connection::complete(&mut self.cx, half, options);
+        connection.saved_syn = saved_syn;
+        self.establish(half, options, connection, segment);
     }
 
-    /// Makes a connection of what `segment` completes.
-    pub(crate) fn establish(&mut self, half: &HalfOpen, options: Options, segment: &TcpSegment<'_>) {
-        let connection = Connection::complete(&mut self.cx, half, options);
+    /// Enters a connection that `segment` completes.
+    pub(crate) fn establish(
+        &mut self,
+        half: &HalfOpen,
+        options: Options,
+        connection: Connection,
+        segment: &TcpSegment<'_>,
+    ) {
         let id = self.enter_accepted(half, options, connection);
         self.on_connection_segment(id, segment);
     }
@@ -221,7 +231,7 @@ impl Stack {
         room.then_some((socket.family, options))
     }
 
-    fn on_time_wait_segment(&mut self, key: usize, segment: &TcpSegment<'_>) {
+    fn on_time_wait_segment(&mut self, key: usize, segment: &TcpSegment<'_>, headers: &[u8]) {
         let Some(flow) = self.time_wait.get(key).map(|remains| remains.flow) else {
             return;
         };
@@ -233,7 +243,7 @@ impl Stack {
         let remains = *remains;
         if let Aftermath::MakeWay(last) = aftermath {
             self.end_time_wait(key, Cause::Aborted);
-            return self.on_listener_segment(flow, segment, Some(last));
+            return self.on_listener_segment(flow, segment, headers, Some(last));
         }
         self.record_received(flow, segment, 0, (State::TimeWait, State::TimeWait));
         match aftermath {
@@ -249,7 +259,7 @@ impl Stack {
 
     /// RFC 9293 §3.10.7.2, LISTEN, and §3.10.7.1, CLOSED, when there is no listener. `beyond`: our last sequence number
     /// of an earlier connection between the same ends.
-    fn on_listener_segment(&mut self, flow: Flow, segment: &TcpSegment<'_>, beyond: Option<SeqNum>) {
+    fn on_listener_segment(&mut self, flow: Flow, segment: &TcpSegment<'_>, headers: &[u8], beyond: Option<SeqNum>) {
         let header = &segment.header;
         let Some(listener) = self.listener_for(&flow) else {
             self.cx.dropped(Some(flow), DropReason::NoSocket);
@@ -263,7 +273,7 @@ impl Stack {
                 self.refuse(flow, segment);
             }
         } else if header.flags.has(Flags::SYN) && !header.flags.has(Flags::FIN) {
-            self.take_syn(listener, flow, segment, beyond); // third
+            self.take_syn(listener, flow, segment, headers, beyond); // third
         } else {
             self.cx.dropped(Some(flow), DropReason::State); // fourth
         }
@@ -276,7 +286,7 @@ impl Stack {
         }
     }
 
-    fn take_syn(&mut self, id: SocketId, flow: Flow, segment: &TcpSegment<'_>, beyond: Option<SeqNum>) {
+    fn take_syn(&mut self, id: SocketId, flow: Flow, segment: &TcpSegment<'_>, headers: &[u8], beyond: Option<SeqNum>) {
         let limit = self.cx.config.syn_backlog;
         if self.cx.under_pressure() {
             return self.drop_of_listener(flow, DropReason::Limit);
@@ -302,8 +312,8 @@ impl Stack {
         let iss = self.keys.initial_sequence(self.cx.now, &flow, beyond);
         let mut half = self.half_open_from(id, flow, &options, header, iss);
         half.ecn = EcnFeedback::accepts(self.cx.config.ecn, header.flags, segment.ecn);
-        if !self.admit_early(&mut half, options, segment) {
-            self.insert_half_open(half);
+        if !self.admit_early(&mut half, options, segment, headers) {
+            self.insert_half_open(half, saved_syn::keep(&options, headers));
         }
         self.record_received(flow, segment, 0, (State::Listen, State::SynReceived));
     }

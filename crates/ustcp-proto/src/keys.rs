@@ -1,14 +1,13 @@
 //! Everything that must not be guessed from outside: initial sequence numbers, ports, the order of hash tables.
 
 use core::hash::{BuildHasher, Hash, Hasher};
-use core::net::IpAddr;
 use core::time::Duration;
 
 use siphasher::sip::{SipHasher13, SipHasher24};
-use ustcp_wire::{FastOpenCookie, SeqNum};
+use ustcp_wire::SeqNum;
 
 use crate::tcp::syn_cookie::SynCookies;
-use crate::{Config, Flow, Identity, Instant, Secret};
+use crate::{Config, FastOpenKeys, Flow, Identity, Instant, Secret};
 
 /// Keys drawn from the configured secret, each for one use.
 pub(crate) struct Keys {
@@ -19,6 +18,8 @@ pub(crate) struct Keys {
     /// How far the clocks of ISNs and timestamps are ahead of the caller's.
     ahead: Duration,
     pub(crate) cookies: SynCookies,
+    /// Those of listeners that have none of their own.
+    pub(crate) fast_open: FastOpenKeys,
 }
 
 impl Keys {
@@ -33,6 +34,7 @@ impl Keys {
         Keys {
             isn: (first, second),
             draws: draws.into(),
+            fast_open: FastOpenKeys::of(derived(secret, 4)),
             drawn: 0,
             timestamps: derived(lasting, 1),
             ahead,
@@ -67,13 +69,6 @@ impl Keys {
         let mut hasher = SipHasher13::new_with_keys(self.draws.1, self.isn.0);
         flow.hash(&mut hasher);
         (low_word(hasher.finish()) >> 12).max(1) // 0 says that there is none
-    }
-
-    /// The cookie that lets `client` put text into its SYN to `server`, RFC 7413 §4.1.2.
-    pub(crate) fn fast_open_cookie(&self, server: IpAddr, client: IpAddr) -> FastOpenCookie {
-        let mut hasher = SipHasher24::new_with_keys(self.isn.1, self.draws.0);
-        (server, client).hash(&mut hasher);
-        FastOpenCookie::new(&hasher.finish().to_be_bytes()).expect("8 bytes are a cookie")
     }
 
     /// The next of a sequence of numbers that nobody without the key can foretell.

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
-use crate::{Algorithm, Config, State};
+use crate::{Algorithm, Config, FastOpenKeys, State};
 
 /// Names a socket of one stack. Never reused: a stale id is [`Error::BadSocket`](crate::Error::BadSocket).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -172,8 +172,13 @@ pub struct Options {
     pub window_clamp: Option<usize>,
     /// `TCP_MAXSEG` as set by the user, in bytes.
     pub max_segment: Option<u16>,
+    /// `TCP_SAVE_SYN`: 1 or 2, a listener keeps the headers of the SYNs that its connections begin with. What Linux has of
+    /// the link layer with 2, a TUN device has not.
+    pub save_syn: u8,
     /// `TCP_FASTOPEN`: how many connections of a listener may be let in before their handshake is done; 0: none.
     pub fast_open_backlog: usize,
+    /// `TCP_FASTOPEN_KEY`: what a listener's cookies are made with; `None`: the stack's own key.
+    pub fast_open_keys: Option<FastOpenKeys>,
     /// `TCP_FASTOPEN_CONNECT`: connect returns at once, and the SYN waits for text, where the server is known.
     pub fast_open_connect: bool,
     /// `TCP_FASTOPEN_NO_COOKIE`: text in the SYN without a cookie, both ways.
@@ -274,7 +279,9 @@ impl Default for Options {
             send_buffer: None,
             window_clamp: None,
             max_segment: None,
+            save_syn: 0,
             fast_open_backlog: 0,
+            fast_open_keys: None,
             fast_open_connect: false,
             fast_open_no_cookie: false,
             congestion: config.congestion,

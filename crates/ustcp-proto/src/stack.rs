@@ -1,6 +1,6 @@
 //! The stack: packets in, packets out, and the books that every connection is kept in.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use core::net::SocketAddr;
 
@@ -116,6 +116,8 @@ pub struct Stack {
     pub(crate) keys: Keys,
     pub(crate) sockets: Table,
     pub(crate) half_open: Slab<HalfOpen>,
+    /// What the SYNs of some of them said, by their keys.
+    pub(crate) saved_syns: BTreeMap<usize, Box<[u8]>>,
     pub(crate) time_wait: Slab<TimeWait>,
     pub(crate) demux: HashMap<Flow, Target, TableHash>,
     pub(crate) listeners: HashMap<SocketAddr, Vec<SocketId>, TableHash>,
@@ -157,6 +159,7 @@ impl Stack {
             cx: Context::new(config),
             sockets: Table::default(),
             half_open: Slab::new(),
+            saved_syns: BTreeMap::new(),
             time_wait: Slab::new(),
             demux: HashMap::with_hasher(hash.clone()),
             listeners: HashMap::with_hasher(hash.clone()),
@@ -477,6 +480,7 @@ impl Stack {
             time_wait: self.time_wait.len(),
             timers: self.schedule.len(),
             fragment_bytes: self.reassembler.held(),
+            saved_syn_bytes: self.saved_syns.values().map(|headers| headers.len()).sum(),
             ..Census::default()
         };
         for socket in self.sockets.iter() {
@@ -487,6 +491,7 @@ impl Stack {
             }
             if let Kind::Connection(connection) = &socket.kind {
                 census.buffer_bytes += connection.buffer_bytes();
+                census.saved_syn_bytes += connection.saved_syn.as_ref().map_or(0, |headers| headers.len());
             }
         }
         census

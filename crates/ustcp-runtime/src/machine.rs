@@ -122,8 +122,14 @@ impl Machine {
     }
 
     /// getsockopt(2), as [`Socket::option`](crate::Socket::option), but for the times that calls wait.
-    pub fn option(&mut self, now: Instant, id: SocketId, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
-        sockopt::tell(&mut self.stack, now, id, (level, name))
+    pub fn option(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        (level, name): (c_int, c_int),
+        room: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        sockopt::tell(&mut self.stack, now, id, (level, name), room)
     }
 
     /// ioctl(2) where the answer is a number, as [`Socket::ask_number`](crate::Socket::ask_number).

@@ -277,13 +277,13 @@ impl ManualStack {
     }
 
     /// getsockopt(2), as [`Socket::option`](crate::Socket::option).
-    pub fn option(&mut self, handle: Handle, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
+    pub fn option(&mut self, handle: Handle, level: c_int, name: c_int, room: usize) -> Result<Vec<u8>, Errno> {
         self.call(|live| {
             let entry = live.sockets.get(handle)?;
             match (level, name) {
                 (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => Ok(sockopt::timeval(entry.receive_timeout)),
                 (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => Ok(sockopt::timeval(entry.send_timeout)),
-                _ => sockopt::tell(&mut live.stack, live.now, entry.id, (level, name)),
+                _ => sockopt::tell(&mut live.stack, live.now, entry.id, (level, name), room),
             }
         })
     }

@@ -10,7 +10,7 @@ mod kept;
 use std::time::Duration;
 
 use libc::{EDOM, EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, c_int};
-use ustcp_proto::{Algorithm, Error, Family, Info, Instant, Options, SocketId, Stack, State};
+use ustcp_proto::{Algorithm, Error, Family, FastOpenKeys, Info, Instant, Options, SocketId, Stack, State};
 
 use crate::tcp_info;
 use crate::{Errno, Socket};
@@ -41,6 +41,8 @@ const SYN_ACK_TIMEOUT_MAX: c_int = 120;
 const KEEPALIVE_SECONDS: std::ops::RangeInclusive<c_int> = 1..=32767;
 /// Bytes of a name of `TCP_CONGESTION` with its last zero (`TCP_CA_NAME_MAX`).
 const CONGESTION_NAME: usize = 16;
+/// `TCP_SAVE_SYN`: not at all, from the IP header on, from that of the link layer on, which there is none of.
+const SAVE_SYN: std::ops::RangeInclusive<c_int> = 0..=2;
 /// What Linux takes for `TCP_KEEPCNT`, and for `TCP_SYNCNT`.
 const KEEPALIVE_COUNT: std::ops::RangeInclusive<c_int> = 1..=127;
 
@@ -56,13 +58,16 @@ impl Socket {
         Ok(())
     }
 
-    /// getsockopt(2): the whole value; a caller with less room takes its beginning. `ENOPROTOOPT` for an unknown
-    /// option.
-    pub fn option(&self, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
+    /// getsockopt(2): the whole value; a caller with less `room`, in bytes, takes its beginning. `ENOPROTOOPT` for an
+    /// unknown option, `EINVAL` where there is no room for all of `TCP_SAVED_SYN`.
+    pub fn option(&self, level: c_int, name: c_int, room: usize) -> Result<Vec<u8>, Errno> {
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => Ok(timeval(self.receive_timeout())),
             (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => Ok(timeval(self.send_timeout())),
             (libc::SOL_SOCKET, libc::SO_ERROR) => Ok(self.take_error()?.to_ne_bytes().to_vec()),
+            (libc::IPPROTO_TCP, libc::TCP_SAVED_SYN) => {
+                self.call(|stack, now, id| tell(stack, now, id, (level, name), room))
+            }
             _ => self.ask(|stack, now, id| get(stack, now, id, (level, name))),
         }
     }
@@ -97,6 +102,9 @@ pub(crate) fn set(
             options.receive_low = receive_low(largest_mark(stack, id)?, int_at(value, 0)?);
         }
         (libc::IPPROTO_TCP, libc::TCP_QUICKACK) => return Ok(stack.set_quick_ack(now, id, int_at(value, 0)?)?),
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_KEY) => {
+            options.fast_open_keys = Some(FastOpenKeys::from_bytes(value).ok_or(Errno(EINVAL))?);
+        }
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => options.fast_open_backlog = fast_open_backlog(stack, id, value)?,
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => {
             options.fast_open_connect = fast_open_flag(stack, id, value, &[State::Closed])?;
@@ -125,15 +133,19 @@ pub(crate) fn tell(
     now: Instant,
     id: SocketId,
     (level, name): (c_int, c_int),
+    room: usize,
 ) -> Result<Vec<u8>, Errno> {
-    if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) {
-        let number = stack.take_error(id)?.map_or(0, |error| Errno::from(error).0);
-        return Ok(number.to_ne_bytes().to_vec());
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_ERROR) => {
+            let number = stack.take_error(id)?.map_or(0, |error| Errno::from(error).0);
+            Ok(number.to_ne_bytes().to_vec())
+        }
+        (libc::IPPROTO_TCP, libc::TCP_SAVED_SYN) => Ok(stack.take_saved_syn(id, room)?),
+        _ => get(stack, now, id, (level, name)),
     }
-    get(stack, now, id, (level, name))
 }
 
-/// The same without `SO_ERROR`, which changes the socket.
+/// The same without `SO_ERROR` and `TCP_SAVED_SYN`, which change the socket.
 pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_int, c_int)) -> Result<Vec<u8>, Errno> {
     if level == libc::IPPROTO_IPV6 && family(stack, id)? == Family::V4 {
         return Err(Errno(EOPNOTSUPP)); // as Linux
@@ -161,6 +173,10 @@ pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_i
         (libc::IPPROTO_IP, libc::IP_MTU) | (libc::IPPROTO_IPV6, libc::IPV6_MTU) => path_mtu(stack, now, id)?,
         (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(tcp_info::bytes(&figures(stack, now, id)?).to_vec()),
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => max_segment(stack, now, id)?,
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_KEY) => {
+            let keys = options.fast_open_keys;
+            return Ok(keys.map_or_else(Vec::new, |keys| keys.to_bytes()));
+        }
         (libc::IPPROTO_TCP, libc::TCP_SYNCNT) => {
             let retries = options.syn_retries;
             c_int::from(retries.unwrap_or(stack.config().syn_retries))
@@ -290,6 +306,7 @@ fn set_field(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> 
         (libc::IPPROTO_TCP, TCP_INQ) => options.tell_left = flag(number)?,
         (libc::IPPROTO_TCP, libc::TCP_THIN_LINEAR_TIMEOUTS) => options.thin_linear = flag(number)?,
         (libc::IPPROTO_TCP, libc::TCP_THIN_DUPACK) => _ = flag(number)?, // as Linux since 4.17: no effect
+        (libc::IPPROTO_TCP, libc::TCP_SAVE_SYN) => options.save_syn = within(number, &SAVE_SYN)?,
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) if number == 0 => options.max_segment = None,
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => options.max_segment = Some(within(number, &MAX_SEGMENT)?),
         (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => options.keepalive_idle = seconds(number)?,
@@ -309,6 +326,7 @@ fn field(options: &Options, level: c_int, name: c_int) -> Result<Vec<u8>, Errno>
         (libc::SOL_SOCKET, libc::SO_OOBINLINE) => c_int::from(options.urgent_inline),
         (libc::SOL_SOCKET, libc::SO_LINGER) => return Ok(linger_bytes(options)),
         (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => c_int::try_from(options.receive_low).unwrap_or(c_int::MAX),
+        (libc::IPPROTO_TCP, libc::TCP_SAVE_SYN) => c_int::from(options.save_syn),
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => c_int::try_from(options.fast_open_backlog).unwrap_or(c_int::MAX),
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => c_int::from(options.fast_open_connect),
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_NO_COOKIE) => c_int::from(options.fast_open_no_cookie),

@@ -49,7 +49,7 @@ fn set_v6_only(socket: &Socket, on: i32) -> Result<(), Errno> {
 }
 
 fn v6_only(socket: &Socket) -> Result<Vec<u8>, Errno> {
-    socket.option(IPPROTO_IPV6, IPV6_V6ONLY)
+    socket.option(IPPROTO_IPV6, IPV6_V6ONLY, usize::MAX)
 }
 
 fn listener(runtime: &Arc<Runtime>, address: SocketAddr) -> (Socket, u16) {
@@ -120,7 +120,7 @@ fn one_listener_takes_both_families() {
         };
         assert_eq!((from, ours.peer_address()), (seen, Ok(seen)));
         assert_eq!(ours.local_address(), Ok(at(own, port)));
-        let domain = ours.option(libc::SOL_SOCKET, libc::SO_DOMAIN);
+        let domain = ours.option(libc::SOL_SOCKET, libc::SO_DOMAIN, usize::MAX);
         assert_eq!(domain, Ok(libc::AF_INET6.to_ne_bytes().to_vec()));
         converse(&ours, &theirs);
     }

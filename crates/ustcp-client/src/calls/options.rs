@@ -53,7 +53,8 @@ impl Engine {
                 tell(&self.take_error(socket).to_ne_bytes(), room, value, length)
             }
             None => {
-                let answer = self.ask(question(socket, Operation::GetOption, level, name), &[])?;
+                let told = u32::try_from(room).unwrap_or(u32::MAX).to_ne_bytes();
+                let answer = self.ask(question(socket, Operation::GetOption, level, name), &told)?;
                 tell(answer.payload(), room, value, length)
             }
         }

@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     pub(crate) options: Options,
     pub(crate) cork: Cork,
     pub(crate) tally: Tally,
+    /// The headers of its SYN (`TCP_SAVED_SYN`).
+    pub(crate) saved_syn: Option<Box<[u8]>>,
     /// What SO_ERROR will say.
     pub(crate) error: Option<Error>,
     /// What ICMP said without ending the connection: the reason, should it time out.
@@ -163,6 +165,7 @@ impl Connection {
             options,
             cork: Cork::default(),
             tally: Tally::default(),
+            saved_syn: None,
             error: None,
             soft_error: None,
             reports: Reports::default(),

@@ -19,7 +19,11 @@ pub(crate) enum FastOpen {
     /// Our SYN carries text, and this to let it in.
     Text(Pass),
     /// A listener's, which has let text in before the handshake is done.
-    Early(SocketId),
+    Early {
+        listener: SocketId,
+        /// The SYN-ACK brings this in place of the client's cookie.
+        renewal: Option<FastOpenCookie>,
+    },
 }
 
 /// What a server gave us once; a request for it where none is needed.
@@ -42,9 +46,10 @@ pub(crate) enum Lesson {
 const MOST_OPTIONS: usize = 40;
 
 impl Connection {
-    /// The option of our SYN, and how much text goes with it. A SYN that is sent again goes plain, RFC 7413 §4.1.3.
+    /// The option of our SYN or SYN-ACK, and how much text goes with it. One that is sent again goes plain, RFC 7413 §4.1.3.
     pub(super) fn fast_open_of_syn(&mut self, again: bool) -> (Option<FastOpenCookie>, usize) {
         match self.fast_open {
+            FastOpen::Early { renewal, .. } if !again => (renewal, 0),
             _ if again || self.state != State::SynSent => (None, 0),
             FastOpen::Request => (Some(FastOpenCookie::REQUEST), 0),
             FastOpen::Text(pass) => {
@@ -53,7 +58,7 @@ impl Connection {
                 let cookie = Some(pass.cookie).filter(|cookie| !cookie.is_request());
                 (cookie, self.snd.ring.len().min(room))
             }
-            FastOpen::Off | FastOpen::Deferred(_) | FastOpen::Early(_) => (None, 0),
+            FastOpen::Off | FastOpen::Deferred(_) | FastOpen::Early { .. } => (None, 0),
         }
     }
 
@@ -103,7 +108,7 @@ impl Connection {
 
     /// The handshake is not done, and yet the user may read and write.
     pub(crate) fn is_early(&self) -> bool {
-        matches!(self.fast_open, FastOpen::Early(_)) && self.state == State::SynReceived
+        matches!(self.fast_open, FastOpen::Early { .. }) && self.state == State::SynReceived
     }
 
     /// Nothing may be read or written yet.
@@ -112,9 +117,9 @@ impl Connection {
     }
 
     /// A SYN with a good cookie: the connection is its user's from now on, RFC 7413 §4.2.
-    pub(crate) fn begin_early(&mut self, listener: SocketId, text: &[u8]) {
+    pub(crate) fn begin_early(&mut self, listener: SocketId, renewal: Option<FastOpenCookie>, text: &[u8]) {
         debug_assert_eq!(self.opening, Opening::Passive);
-        self.fast_open = FastOpen::Early(listener);
+        self.fast_open = FastOpen::Early { listener, renewal };
         self.snd.nxt = self.snd.iss;
         self.syn_pending = true;
         self.syn_text_acked = !text.is_empty();

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use ustcp_proto::{Config, Error, SocketId, State};
+use ustcp_proto::{Config, Error, FastOpenKeys, SocketId, State};
 use ustcp_wire::FastOpenCookie;
 
 use crate::wire::*;
@@ -239,6 +239,65 @@ fn a_cookie_is_for_one_client_of_one_server() {
     other.listen_early(4);
     other.syn_with(cookie, 20);
     other.sees("S. 0:0(0) ack 1");
+}
+
+/// 7413-2: with keys of its own a listener knows nothing of the stack's; with two it takes cookies of both, and replaces
+/// those of the second.
+#[test]
+fn keys_of_a_listener() {
+    let keys = |first: u8, second: Option<u8>| {
+        let bytes = [Some(first), second].into_iter().flatten().flat_map(|byte| [byte; 16]);
+        FastOpenKeys::from_bytes(&bytes.collect::<Vec<u8>>()).expect("keys")
+    };
+    let (mut w, of_stack) = server(8);
+    let id = w.listener();
+    w.use_socket(id);
+    let mut next = 41_000;
+    // What a SYN with that cookie is answered with: how much is acknowledged, and the option.
+    let mut answered = |w: &mut Wire, keys, cookie| {
+        w.set(|options| options.fast_open_keys = Some(keys));
+        (w.ports, next) = (Ports(SERVER, next), next + 1);
+        w.syn_with(cookie, 20);
+        let (_, segment) = w.next().expect("a SYN-ACK");
+        (segment.ack, segment.options.expect("options").fast_open)
+    };
+    let (acked, of_one) = answered(&mut w, keys(1, None), of_stack);
+    let of_one = of_one.expect("one of the new key");
+    assert_eq!((acked, of_one == of_stack), (Some(1), false));
+    assert_eq!(answered(&mut w, keys(1, None), of_one), (Some(21), None));
+    let (_, of_two) = answered(&mut w, keys(2, Some(1)), of_stack);
+    assert_eq!(answered(&mut w, keys(2, Some(1)), of_one), (Some(21), of_two));
+    assert_eq!(answered(&mut w, keys(2, None), of_one), (Some(1), of_two));
+}
+
+/// As Linux: what is accepted has neither its listener's keys nor its number of early connections.
+#[test]
+fn what_is_not_handed_on() {
+    let (mut w, cookie) = server(4);
+    let listener = w.listener();
+    w.use_socket(listener);
+    w.set(|options| options.fast_open_keys = FastOpenKeys::from_bytes(&[7; 16]));
+    w.syn_with(cookie, 0);
+    w.sees("S. 0:0(0) ack 1");
+    w.peer(". 1:1(0) ack 1");
+    w.accept();
+    let id = w.id();
+    let options = w.stack.options(id).expect("options");
+    assert_eq!((options.fast_open_keys, options.fast_open_backlog), (None, 0));
+}
+
+/// The headers of a SYN are kept for a connection that begins with it, too.
+#[test]
+fn an_early_connection_has_its_syn() {
+    let (mut w, cookie) = server(4);
+    let id = w.listener();
+    w.use_socket(id);
+    w.set(|options| options.save_syn = 1);
+    w.syn_with(cookie, 20);
+    w.accept();
+    let id = w.id();
+    let syn = w.stack.take_saved_syn(id, 256).expect("a SYN");
+    assert_eq!(syn.len(), 20 + 20 + 4 + 2 + cookie.bytes().len() + 2);
 }
 
 /// 7413-3: at most so many are let in before their handshake is done; the rest go the common way.

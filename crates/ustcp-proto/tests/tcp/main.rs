@@ -83,6 +83,8 @@ mod reset;
 mod retransmission;
 mod reuse_port;
 #[cfg(test)]
+mod saved_syn;
+#[cfg(test)]
 mod sequence;
 #[cfg(test)]
 mod service;

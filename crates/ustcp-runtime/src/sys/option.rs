@@ -19,10 +19,11 @@ pub fn set_option(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &[u8]) -
     Ok(set.map(drop)?)
 }
 
-/// getsockopt(2).
-pub fn option(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
-    let mut value = vec![0_u8; VALUE_MAX];
-    let mut len = VALUE_MAX as socklen_t;
+/// getsockopt(2) of who has so much `room`, in bytes; more than any value has counts for as much.
+pub fn option(fd: BorrowedFd<'_>, level: c_int, name: c_int, room: usize) -> Result<Vec<u8>, Errno> {
+    let room = room.min(VALUE_MAX);
+    let mut value = vec![0_u8; room];
+    let mut len = room as socklen_t;
     let into = value.as_mut_ptr().cast();
     // SAFETY: at most `len` bytes are written to `value`, which has so many; both live across the call.
     check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, into, &raw mut len) })?;
@@ -54,14 +55,15 @@ mod tests {
         let fd = listener.as_fd();
         set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, &1_i32.to_ne_bytes()).unwrap();
         assert_eq!(
-            option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY),
+            option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, usize::MAX),
             Ok(1_i32.to_ne_bytes().to_vec())
         );
         assert_eq!(
             set_option(fd, libc::IPPROTO_TCP, 12_345, &[0; 4]),
             Err(Errno(libc::ENOPROTOOPT))
         );
-        assert_eq!(option(fd, libc::IPPROTO_TCP, 12_345), Err(Errno(libc::ENOPROTOOPT)));
+        let unknown = option(fd, libc::IPPROTO_TCP, 12_345, 4);
+        assert_eq!(unknown, Err(Errno(libc::ENOPROTOOPT)));
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert_eq!(ask_number(stream.as_fd(), libc::TIOCOUTQ), Ok(0));
         assert_eq!(ask_number(stream.as_fd(), libc::TIOCGWINSZ), Err(Errno(libc::ENOTTY)));
