@@ -2,12 +2,14 @@
 
     run.py MODULE CLASS...      a line for each test: its name, and "ok", "skipped", "FAILED" or "ERROR"
 
-The stack is this process's own; 127.0.0.1 and "localhost" are inside it. It runs where the kernel's loopback is down, so
+The stack is this process's own, or that of the engine of USTCP_ENGINE; 127.0.0.1 and "localhost" are inside it. It runs where the kernel's loopback is down, so
 a connection that went past ustcp would fail."""
 
 from __future__ import annotations
 
+import gc
 import importlib
+import os
 import sys
 import unittest
 from collections.abc import Iterator
@@ -16,12 +18,15 @@ from pathlib import Path
 
 import ustcp
 
-EXCLUDED = Path(__file__).with_name("excluded.txt")
+# Where the sockets are decides what else is not run.
+AT_ENGINE = bool(os.environ.get("USTCP_ENGINE"))
 
 
-def exclusions() -> dict[str, str]:
+def exclusions(at_engine: bool) -> dict[str, str]:
     """Patterns of the tests that are not run, with their reasons."""
-    lines = [line.split(maxsplit=1) for line in EXCLUDED.read_text().splitlines()]
+    names = ("excluded.txt", "excluded-at-engine.txt" if at_engine else "excluded-in-process.txt")
+    text = "".join(Path(__file__).with_name(name).read_text() for name in names)
+    lines = [line.split(maxsplit=1) for line in text.splitlines()]
     return {line[0]: line[1] for line in lines if line and not line[0].startswith("#")}
 
 
@@ -30,6 +35,11 @@ class Verdicts(unittest.TextTestResult):
 
     def say(self, test: unittest.TestCase, verdict: str) -> None:
         print(name_of(test), verdict, flush=True)
+
+    def startTest(self, test):
+        """What the last test has left, a connection that was not closed yet, is no warning of this one."""
+        gc.collect()
+        super().startTest(test)
 
     def addSuccess(self, test):
         super().addSuccess(test)
@@ -69,7 +79,7 @@ def main(module: str, names: list[str]) -> int:
     ustcp.patch()
     tests = importlib.import_module(module)
     loaded = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromName(name, tests) for name in names)
-    patterns = list(exclusions())
+    patterns = list(exclusions(AT_ENGINE))
     kept = [test for test in flat(loaded) if not any(fnmatchcase(name_of(test), pattern) for pattern in patterns)]
     result = unittest.TextTestRunner(resultclass=Verdicts, verbosity=0).run(unittest.TestSuite(kept))
     return 0 if result.wasSuccessful() else 1

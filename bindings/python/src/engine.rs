@@ -13,7 +13,7 @@ use ustcp_client::sys::{self, Sink, Socket, Source};
 use ustcp_runtime::{Errno, Family, Uncancelled};
 
 use crate::address;
-use crate::arguments::{option_bytes, option_value};
+use crate::arguments::{count_messages, option_bytes, option_value};
 use crate::failure::{Failure, system_error};
 use crate::payload::View;
 
@@ -77,6 +77,14 @@ impl Engine {
         let (connection, peer) = told(waiting(py, || self.0.next(&socket, libc::SOCK_CLOEXEC)))?;
         let peer = address::to_python(py, peer)?;
         Ok((connection.keep(), peer))
+    }
+
+    /// What is of no use with a message on a connection, but must be what it is called: how many messages of ancillary data,
+    /// and an address.
+    fn look_at(&self, fd: c_int, ancdata: &Bound<'_, PyAny>, to: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+        let socket = of(fd)?;
+        to.map(|to| address::from_python(family(&socket), to)).transpose()?;
+        count_messages(ancdata)
     }
 
     /// connect(2): 0, or the error's number.

@@ -241,7 +241,8 @@ class socket(_host.socket):
         self, buffers: Iterable[ReadableBuffer], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /
     ) -> int:
         """send of several buffers as one. There is no ancillary data on TCP."""
-        if any(True for _ in ancdata):
+        buffers = list(buffers)
+        if self._engine.look_at(self.fileno(), ancdata, address):
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
         if address is not None and flags & _host.MSG_FASTOPEN:
             self.connect(address)
