@@ -112,6 +112,14 @@ def by_requests(url: str) -> bytes:
         return session.get(url, timeout=SECONDS).content
 
 
+def by_urllib3(url: str) -> bytes:
+    import urllib3
+
+    with urllib3.PoolManager(ca_certs=str(certificate.files()[0]), timeout=SECONDS) as pool:
+        assert pool.request("POST", url, body=PAGE).data == PAGE
+        return pool.request("GET", url).data
+
+
 def by_aiohttp(url: str) -> bytes:
     import aiohttp
 
@@ -123,7 +131,7 @@ def by_aiohttp(url: str) -> bytes:
     return asyncio.run(fetch())
 
 
-@pytest.mark.parametrize("fetch", [by_http_client, by_urllib, by_requests, by_aiohttp])
+@pytest.mark.parametrize("fetch", [by_http_client, by_urllib, by_requests, by_urllib3, by_aiohttp])
 def test_clients(kernels_pages, patched, fetch):
     assert fetch(kernels_pages) == PAGE
     assert Pages.callers == [OURS]

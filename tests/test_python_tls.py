@@ -7,6 +7,7 @@ import errno
 import select
 import socket
 import ssl
+import struct
 import threading
 
 import pytest
@@ -111,8 +112,9 @@ def test_the_end_of_tls_is_the_end_of_the_stream(pair):
     assert ours.recv(10) == b""
     plain = ours.unwrap()
     thread.join()
-    with plain:
-        assert type(plain) is ustcp.socket and ours.fileno() == -1
+    assert plain is ours and ours.version() is None
+    with pytest.raises(ValueError, match="No SSL wrapper"):
+        ours.unwrap()
 
 
 def test_what_follows_tls_in_the_clear_is_there(pair):
@@ -349,3 +351,79 @@ def test_what_is_not_of_tls(pair):
     with ustcp.socket() as sock:
         with pytest.raises(ValueError, match="server_hostname"):
             ours_to(False).wrap_socket(sock)
+
+
+def test_it_is_taken_for_what_the_standard_library_has(pair):
+    """By `ftplib`, `http.client`, `asyncio` and others, which ask for the class, and for what is not public of it."""
+    ours, theirs = pair
+    assert isinstance(ours, ssl.SSLSocket) and isinstance(ours, socket.socket)
+    assert type(ours) is ustcp.SSLSocket and repr(ours).startswith("<ustcp.SSLSocket ")
+    assert type(ours._sslobj) is type(theirs._sslobj) and ours._sslobj.version() == theirs.version()
+    missing = {name for name in dir(theirs) if not hasattr(ours, name)}
+    assert {name for name in missing if not name.startswith("_")} <= {"sendmsg_afalg"}  # of AF_ALG
+    ours.shutdown(socket.SHUT_RDWR)
+    assert ours._sslobj is None
+
+
+def test_callbacks_of_the_context_are_handed_the_socket(stack):
+    """A server that changes the context by the name that is asked for, as `sni_callback` is for."""
+    first, second = ours_to(True), ours_to(True)
+    asked = []
+
+    def choose(sock, name, context):
+        asked.append((type(sock), name, context is first))
+        sock.context = second
+
+    first.sni_callback = choose
+    with socket.create_server((PEER, 0)) as listener:
+        plain = ustcp.create_connection(listener.getsockname(), SECONDS)
+        theirs, _ = listener.accept()
+    context = certificate.of_client()
+    thread = threading.Thread(target=lambda: context.wrap_socket(theirs, server_hostname="localhost").close())
+    thread.start()
+    with first.wrap_socket(plain, server_side=True) as ours:
+        assert asked == [(ustcp.SSLSocket, "localhost", True)]
+        assert ours.context is second and ours._sslobj.context is second
+    thread.join()
+
+
+def test_words_before_tls_of_a_peer_that_is_gone_are_not_taken_for_its_own(stack):
+    """CVE-2023-40217: without this they would come out of a socket that says it is of TLS."""
+    with socket.create_server((PEER, 0)) as listener:
+        plain = ustcp.create_connection(listener.getsockname(), SECONDS)
+        theirs, _ = listener.accept()
+    with theirs:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.sendall(b"in the clear")
+        assert select.select([plain], [], [], SECONDS)[0]
+    poller = select.poll()
+    poller.register(plain, select.POLLHUP)
+    assert poller.poll(SECONDS * 1000)
+    with pytest.raises(ssl.SSLError, match="before TLS handshake with data"):
+        ours_to(False).wrap_socket(plain, server_hostname=PEER)
+    assert plain.fileno() == -1
+
+
+def test_tls_inside_of_tls_is_refused(pair):
+    """A second layer by wrap_socket would go past the first, in the clear for the peer."""
+    ours, theirs = pair
+    with pytest.raises(ValueError, match="TLS inside of TLS"):
+        ours_to(False).wrap_socket(ours, server_hostname=PEER)
+    ours.sendall(b"still TLS")
+    assert theirs.recv(100) == b"still TLS"
+
+
+def test_before_tls_has_begun(stack):
+    calls = [
+        lambda sock: sock.recv(1), lambda sock: sock.recv_into(bytearray(1)), lambda sock: sock.recvfrom(1),
+        lambda sock: sock.recvfrom_into(bytearray(1)), lambda sock: sock.send(b"x"), lambda sock: sock.sendall(b"x"),
+        lambda sock: sock.sendto(b"x", (PEER, 1)), lambda sock: sock.do_handshake(), lambda sock: sock.getpeercert(),
+    ]  # fmt: skip
+    context = ours_to(False)
+    with context.wrap_socket(ustcp.socket(), server_hostname="k\u00f6nig.example") as ours:
+        assert ours.server_hostname == "xn--knig-5qa.example" and ours._sslobj is None
+        ours.context = context
+        for call in calls:
+            with pytest.raises(OSError) as caught:
+                call(ours)
+            assert caught.value.errno == errno.ENOTCONN

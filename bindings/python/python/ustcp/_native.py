@@ -264,8 +264,7 @@ class socket(_host.socket):
             number = error.errno and self._engine.fault(self.fileno(), error.errno, writes)
             if number == error.errno:
                 raise
-            told = OSError(number, os.strerror(number or 0))
-        raise told
+        raise OSError(number, os.strerror(number or 0))
 
     def _wait(self, event: int, call: Callable[[], T]) -> T:
         """Calls until there is nothing to wait for, as the timeout says; again after signals (PEP 475)."""

@@ -234,7 +234,7 @@ class socket(_ustcp.Socket):
             self.close()
 
     def __repr__(self) -> str:
-        kind = self.__class__
+        kind = builtins.type(self)
         text = f"<{kind.__module__}.{kind.__qualname__}{' [closed]' if self._closed else ''} fd={self.fileno()}"
         text += f", family={int(self.family)}, type={int(self.type)}, proto={self.proto}"
         return text + _end("laddr", self.getsockname) + _end("raddr", self.getpeername) + ">"

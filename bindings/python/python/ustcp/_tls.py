@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable
-from socket import MSG_DONTWAIT
+from socket import MSG_DONTWAIT, MSG_PEEK
 from socket import timeout as timed_out
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
@@ -23,7 +24,7 @@ _HEADER = 5  # bytes before a record: type, version, length
 _RECORD = 16 * 1024
 _RECORDS = 16  # of sendall, encrypted before they are sent together
 _GOES_ON = (errno.EINPROGRESS, errno.EAGAIN, errno.EALREADY)  # a connect that is not over
-_NOT_HERE = "ustcp.SSLSocket has no {}: TLS is a stream of bytes"
+_EARLY = "Closed before TLS handshake with data in recv buffer."
 
 
 class NativeSSLSocket(ssl.SSLSocket, _native.socket):  # type: ignore[misc]
@@ -31,15 +32,35 @@ class NativeSSLSocket(ssl.SSLSocket, _native.socket):  # type: ignore[misc]
 
     __module__ = "ustcp"
 
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """ssl looks by it whether what is not connected has bytes of before TLS."""
+        if cast(Any, self)._sslobj is None and self._has_nothing_to_read():
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        return super().recv(buflen, flags)
+
+    def _has_nothing_to_read(self) -> bool:
+        """What arrives at a listener's descriptor is the engine's word of connections, and one that is only bound has
+        nothing to wait for. The state is asked last: that alone would tell the engine of the socket."""
+        try:
+            super().recv(1, MSG_PEEK | MSG_DONTWAIT)
+        except BlockingIOError:
+            return self.state == "CLOSED"
+        return self.state == "LISTEN"
+
 
 class SSLSocket(socket):
     """A socket of ours with TLS, with the methods of `ssl.SSLSocket`.
 
     `SSLContext.wrap_socket` makes it where the context's `sslsocket_class` is this class, which `ustcp.patch()` sees to.
-    One thread may read while another writes.
+    One thread may read while another writes. `isinstance(sock, ssl.SSLSocket)` is true of it, although that class is one
+    over descriptors and cannot be a base of this one.
     """
 
     __module__ = "ustcp"
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[ssl.SSLSocket]:  # type: ignore[override]
+        return ssl.SSLSocket
 
     def __new__(cls, *arguments: Any, **options: Any) -> SSLSocket:
         raise TypeError("ustcp.SSLSocket has no public constructor: it is made by SSLContext.wrap_socket()")
@@ -68,6 +89,8 @@ class SSLSocket(socket):
             raise ValueError("server_hostname and session can only be specified in client mode")
         if context.check_hostname and not server_side and not server_hostname:
             raise ValueError("check_hostname requires server_hostname")
+        if isinstance(sock, SSLSocket) and sock._tls is not None:
+            raise ValueError("TLS inside of TLS needs an ssl.SSLObject: wrap_socket would speak past the one that is there")
         connected = _is_connected(sock)
         if connected and do_handshake_on_connect and sock.gettimeout() == 0.0:
             raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
@@ -82,6 +105,9 @@ class SSLSocket(socket):
             except (OSError, ValueError):
                 self.close()
                 raise
+        elif self._has_early_words():
+            self.close()
+            raise _early_words()
         return self
 
     def _set_up(
@@ -95,7 +121,7 @@ class SSLSocket(socket):
     ) -> None:
         self._context = context
         self.server_side = server_side
-        self.server_hostname = server_hostname
+        self.server_hostname = cast(Any, context)._encode_hostname(server_hostname)
         self._asked_session = session
         self.suppress_ragged_eofs = suppress_ragged_eofs
         self.do_handshake_on_connect = do_handshake_on_connect
@@ -109,15 +135,27 @@ class SSLSocket(socket):
         self._unsent = memoryview(b"")
         self._owed = 0
 
+    def _has_early_words(self) -> bool:
+        """Whether a connection that is over has left bytes, which nobody vouched for (CVE-2023-40217)."""
+        try:
+            return bool(super().recv(1, MSG_DONTWAIT))
+        except OSError as error:
+            if error.errno in (errno.ENOTCONN, errno.EINVAL, errno.EAGAIN):
+                return False
+            self.close()
+            raise
+
     def _wrap(self) -> None:
         """The TLS object. It is there before the connection is: nothing is ever sent past it."""
-        self._tls = self._tls or self._context.wrap_bio(
-            self._incoming,
-            self._outgoing,
-            server_side=self.server_side,
-            server_hostname=self.server_hostname,
-            session=self._asked_session,
-        )
+        if self._tls is None:
+            self._tls = self._context.wrap_bio(
+                self._incoming,
+                self._outgoing,
+                server_side=self.server_side,
+                server_hostname=self.server_hostname,
+                session=self._asked_session,
+            )
+            self._sslobj.owner = self  # whom the callbacks of the context are handed
 
     def _begin(self) -> None:
         if self.do_handshake_on_connect:
@@ -206,10 +244,15 @@ class SSLSocket(socket):
 
     @property
     def _object(self) -> ssl.SSLObject:
-        """The TLS object; `ValueError` where there is none."""
-        if self._tls is None:
+        """The TLS object. `OSError` ENOTCONN where TLS has not begun, `ValueError` where it is over."""
+        if self._is_clear():
             raise ValueError("No SSL wrapper around " + str(self))
-        return self._tls
+        return cast(ssl.SSLObject, self._tls)
+
+    @property
+    def _sslobj(self) -> Any:
+        """What `ssl.SSLSocket` has under this name, and others ask there for what is not public; `None` without TLS."""
+        return None if self._tls is None else cast(Any, self._tls)._sslobj
 
     # The methods of ssl.SSLSocket.
 
@@ -220,7 +263,8 @@ class SSLSocket(socket):
     @context.setter
     def context(self, context: ssl.SSLContext) -> None:
         self._context = context
-        self._object.context = context
+        if self._tls is not None:
+            self._tls.context = context
 
     @property
     def session(self) -> ssl.SSLSession | None:
@@ -330,12 +374,11 @@ class SSLSocket(socket):
         """Bytes that are decrypted and not read."""
         return self._tls.pending() if self._tls is not None else 0
 
-    def unwrap(self) -> socket:
-        """Ends TLS and leaves the connection: a socket for what follows in the clear."""
+    def unwrap(self) -> SSLSocket:
+        """Ends TLS and leaves the connection: the same socket, for what follows in the clear."""
         self._perform(self._object.unwrap)
-        self._tls = None
-        self._closed = True
-        return socket(_take=self)
+        self._tls, self._clear = None, True
+        return self
 
     def shutdown(self, how: int) -> None:
         self._tls, self._clear = None, True
@@ -395,6 +438,14 @@ class SSLSocket(socket):
     def getpeercert(self, binary_form: bool = False) -> Any:
         return self._object.getpeercert(binary_form)
 
+    if sys.version_info >= (3, 13):
+
+        def get_verified_chain(self) -> list[bytes]:
+            return self._object.get_verified_chain()
+
+        def get_unverified_chain(self) -> list[bytes]:
+            return self._object.get_unverified_chain()
+
     def get_channel_binding(self, cb_type: str = "tls-unique") -> bytes | None:
         return self._tls.get_channel_binding(cb_type) if self._tls is not None else None
 
@@ -426,23 +477,30 @@ class SSLSocket(socket):
     def dup(self) -> socket:
         raise NotImplementedError("Can't dup() ustcp.SSLSocket instances")
 
-    def recvfrom(self, *arguments: Any) -> Any:
-        raise ValueError(_NOT_HERE.format("recvfrom"))
+    def recvfrom(self, bufsize: int = 1024, flags: int = 0, /) -> tuple[bytes, None]:
+        self._refuse("recvfrom")
+        return super().recvfrom(bufsize, flags)
 
-    def recvfrom_into(self, *arguments: Any) -> Any:
-        raise ValueError(_NOT_HERE.format("recvfrom_into"))
+    def recvfrom_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> tuple[int, None]:
+        self._refuse("recvfrom_into")
+        return super().recvfrom_into(buffer, nbytes, flags)
+
+    def sendto(self, data: ReadableBuffer, *flags_and_address: Any) -> int:
+        self._refuse("sendto")
+        return super().sendto(data, *flags_and_address)
+
+    def _refuse(self, call: str) -> None:
+        if not self._is_clear():
+            raise ValueError(f"{call} not allowed on instances of ustcp.SSLSocket")
 
     def recvmsg(self, *arguments: Any, **options: Any) -> Any:
-        raise NotImplementedError(_NOT_HERE.format("recvmsg"))
+        raise NotImplementedError("recvmsg not allowed on instances of ustcp.SSLSocket")
 
     def recvmsg_into(self, *arguments: Any, **options: Any) -> Any:
-        raise NotImplementedError(_NOT_HERE.format("recvmsg_into"))
+        raise NotImplementedError("recvmsg_into not allowed on instances of ustcp.SSLSocket")
 
     def sendmsg(self, *arguments: Any, **options: Any) -> Any:
-        raise NotImplementedError(_NOT_HERE.format("sendmsg"))
-
-    def sendto(self, *arguments: Any) -> Any:
-        raise ValueError(_NOT_HERE.format("sendto"))
+        raise NotImplementedError("sendmsg not allowed on instances of ustcp.SSLSocket")
 
 
 class _Batch:
@@ -461,6 +519,13 @@ def _outcome(call: Callable[[], T]) -> tuple[T | None, ssl.SSLError | None]:
         return call(), None
     except ssl.SSLError as error:
         return None, error
+
+
+def _early_words() -> ssl.SSLError:
+    """As ssl's own socket tells of them."""
+    error = ssl.SSLError(errno.ENOTCONN, _EARLY)
+    error.reason, cast(Any, error).library = _EARLY, None
+    return error
 
 
 def _is_connected(sock: socket) -> bool:
