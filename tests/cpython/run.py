@@ -2,8 +2,8 @@
 
     run.py MODULE CLASS...      a line for each test: its name, and "ok", "skipped", "FAILED" or "ERROR"
 
-The stack is this process's own, or that of the engine of USTCP_ENGINE; 127.0.0.1 and "localhost" are inside it. It runs where the kernel's loopback is down, so
-a connection that went past ustcp would fail."""
+The stack is this process's own, or that of the engine of USTCP_ENGINE; 127.0.0.1 and "localhost" are inside it. It runs
+where the kernel's loopback is down, so a connection that went past ustcp would fail."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import unittest
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+from test import support
 
 import ustcp
 
@@ -77,6 +78,7 @@ def flat(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
 
 def main(module: str, names: list[str]) -> int:
     ustcp.patch()
+    support.verbose = 0  # what else is printed would come between the verdicts
     tests = importlib.import_module(module)
     loaded = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromName(name, tests) for name in names)
     patterns = list(exclusions(AT_ENGINE))
