@@ -325,11 +325,17 @@ def test_asyncio_with_500_connections(engine):
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
 
+served = []
+
 async def echo_back(reader, writer):
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()
     writer.close()
+    await writer.wait_closed()
+    served.append(writer)
+    if len(served) == 500:
+        all_served.set_result(None)
 
 async def one(address, number):
     reader, writer = await asyncio.open_connection(*address)
@@ -343,10 +349,13 @@ async def one(address, number):
     return mine[0]
 
 async def main():
+    global all_served
+    all_served = asyncio.get_running_loop().create_future()
     server = await asyncio.start_server(echo_back, OURS, 0, backlog=1000)
     address = server.sockets[0].getsockname()
     hosts = await asyncio.gather(*(one(address, number) for number in range(500)))
     assert set(hosts) == {OURS}
+    await all_served  # the clients are through before the server has seen the last end
     server.close()
     return len(hosts)
 
