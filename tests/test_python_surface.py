@@ -4,6 +4,7 @@ SystemError."""
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import select
 import socket
@@ -178,3 +179,16 @@ def test_the_package_has_every_constant_that_a_socket_of_tcp_takes():
     names |= {name for name in dir(socket) if name.startswith(("AI_", "NI_"))} - later
     ours = {name for name in names if getattr(ustcp, name, None) == getattr(socket, name, None)}
     assert names - ours == set() and {"SO_PRIORITY", "AI_ALL"} <= ours
+
+
+@pytest.mark.parametrize("kind", ["socket", "SSLSocket", "Stack", "ManualStack"])
+def test_every_public_name_says_what_it_is(kind):
+    """And what it takes, tells and raises; in the class or in what it is made of."""
+    made = getattr(ustcp, kind)
+    silent = [name for name in dir(made) if not name.startswith("_") and not inspect.getdoc(getattr(made, name))]
+    assert made.__doc__ and silent == []
+
+
+@pytest.mark.parametrize("name", [name for name in ustcp.__all__ if inspect.isfunction(getattr(ustcp, name))])
+def test_every_function_says_what_it_does(name):
+    assert getattr(ustcp, name).__doc__

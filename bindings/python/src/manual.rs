@@ -26,7 +26,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Every call holds the GIL, so nobody waits here.
+    /// Held for one call, which never waits and never asks for the GIL: who waits here, with the GIL or without, soon has it.
     pub(crate) fn lock(&self) -> MutexGuard<'_, ustcp_runtime::manual::ManualStack> {
         self.stack.lock()
     }

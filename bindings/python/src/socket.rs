@@ -23,7 +23,9 @@ use crate::stack::{self, Stack};
 /// From so many bytes on they are received into the caller's buffer itself. Below, a copy costs less than to hold it.
 const DIRECT: usize = 8 * 1024;
 
-/// A TCP socket of one of this process's stacks.
+/// A TCP socket of one of this process's stacks. Every method may be called from any thread, and releases the GIL while it
+/// works or waits; `close` ends the waits of the others with EBADF. `OSError` of any of them: EBADF once it is closed and in
+/// a child of fork, ENETDOWN once the stack has ended.
 #[pyclass(frozen, subclass, module = "ustcp._ustcp")]
 pub(crate) struct Socket {
     /// `None` until it is opened and once it is closed.
@@ -137,12 +139,23 @@ impl Socket {
         Ok(Socket::around(copy, self.birth.lock().proto, *self.timeout.lock()))
     }
 
+    /// Gives it a local address, as of bind(2): an address of the stack, of 127.0.0.0/8 or `::1` (inside the stack only), or
+    /// `""` for all; port 0 to 65535, 0 has a free one chosen (RFC 6056).
+    ///
+    /// `OSError`: EADDRINUSE: another socket holds address and port, or without `SO_REUSEADDR` a connection in TIME-WAIT;
+    /// EADDRNOTAVAIL: not an address of this stack; EINVAL: bound already, or `::ffff:a.b.c.d` with `IPV6_V6ONLY`.
+    /// `OverflowError`: no such port. `TypeError`: no tuple of that form. `socket.gaierror`: a name that is not known, or a number
+    /// of the other family.
     fn bind(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> PyResult<()> {
         let end = self.end()?;
         let address = address::from_python(end.family(), address)?;
         Ok(py.detach(|| end.bind(address)).map_err(Failure::from)?)
     }
 
+    /// Takes connections from now on: passive OPEN, RFC 9293 §3.9.1.1. `backlog`: most established connections that wait for
+    /// accept; negative is the largest. May be called again for another. One that is not bound gets a free port.
+    ///
+    /// `OSError`: EADDRINUSE: another socket listens there, or no port is free; EINVAL: connected, or connecting.
     #[pyo3(signature = (backlog = 128))]
     fn listen(&self, py: Python<'_>, backlog: c_int) -> PyResult<()> {
         let end = self.end()?;
@@ -158,11 +171,19 @@ impl Socket {
         Ok((accepted, address::to_python(py, peer)?))
     }
 
+    /// Opens a connection: active OPEN, RFC 9293 §3.9.1.1. Waits until it is established, at most as long as the timeout;
+    /// without one a silent host is waited for 247 s.
+    ///
+    /// `OSError`: ECONNREFUSED: the peer answered with RST; ETIMEDOUT: it did not answer; EHOSTUNREACH, ENETUNREACH: no way
+    /// there, or ICMP said so; EADDRNOTAVAIL: no port is free for that peer; EISCONN: connected, or listening; EINPROGRESS:
+    /// non-blocking, it is begun; EALREADY: non-blocking, and begun before; ECONNABORTED: a former attempt failed and was not
+    /// asked about. `socket.timeout`; the attempt goes on. Of the address as `bind`.
     fn connect(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> PyResult<()> {
         Ok(self.attempt_connect(py, address)?)
     }
 
-    /// As connect, with the error's number as its value; 0 when connected.
+    /// As connect, with the error's number as its value; 0 when connected, EAGAIN after the timeout. What is wrong with the
+    /// address is raised.
     fn connect_ex(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> PyResult<c_int> {
         match self.attempt_connect(py, address) {
             Ok(()) => Ok(0),
@@ -172,6 +193,15 @@ impl Socket {
         }
     }
 
+    /// Sends the buffer, RFC 9293 §3.9.1.2: how many bytes were taken, which is not that the peer has them. Waits until all of
+    /// them are, or with a timeout of 0 takes what there is room for, 1 at least; and at most 256 KiB at a time of a buffer that
+    /// is not `bytes`. A wait that is cut short tells what was taken until then.
+    ///
+    /// `flags`: `MSG_DONTWAIT`, `MSG_OOB` (the last byte is urgent), `MSG_MORE`, `MSG_EOR`; others are taken without effect.
+    ///
+    /// `OSError`: EAGAIN: no room, and it must not wait; EPIPE: not connected, or our side was shut down; ECONNRESET: the peer
+    /// sent RST; ETIMEDOUT: it no longer answers; EHOSTUNREACH, ENETUNREACH: nor can it be reached. `socket.timeout`: nothing
+    /// was taken.
     #[pyo3(signature = (data, flags = 0, /))]
     fn send(&self, py: Python<'_>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<usize> {
         let plan = self.send_plan(flags)?;
@@ -182,6 +212,8 @@ impl Socket {
         Ok(self.send_some(py, bytes.as_bytes(), plan)?)
     }
 
+    /// Sends the whole buffer, by send until nothing is left; `None`. The timeout is one of the whole. After an error nobody
+    /// knows how much was taken. `OSError` and `socket.timeout` as send.
     #[pyo3(signature = (data, flags = 0, /))]
     fn sendall(&self, py: Python<'_>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<()> {
         let plan = self.send_plan(flags)?;
@@ -196,7 +228,8 @@ impl Socket {
     }
 
     /// `sendto(data, address)` or `sendto(data, flags, address)`: as send, for a connection has one peer. With
-    /// `MSG_FASTOPEN` it is connect and send in one, and the first bytes go with the SYN where the server allows it.
+    /// `MSG_FASTOPEN` it is connect and send in one, and the first bytes go with the SYN where the server allows it
+    /// (RFC 7413). `OSError` as send, then as connect too, and EOPNOTSUPP: the knob `tcp_fastopen` has no bit 1.
     #[pyo3(signature = (data, *flags_and_address))]
     fn sendto(
         &self,
@@ -223,8 +256,8 @@ impl Socket {
         self.sendto_with(py, data, flags, &address)
     }
 
-    /// send of several buffers as one; there is no ancillary data on TCP, and the address is of no use without
-    /// `MSG_FASTOPEN`.
+    /// send of several buffers as one, copied together; there is no ancillary data on TCP, and the address is of no use
+    /// without `MSG_FASTOPEN`. `OSError` as sendto, and EOPNOTSUPP: there is ancillary data.
     #[pyo3(signature = (buffers, ancdata = None, flags = 0, address = None, /))]
     fn sendmsg(
         &self,
@@ -248,12 +281,23 @@ impl Socket {
         Ok(self.send_some(py, &bytes, plan)?)
     }
 
+    /// Receives at most `bufsize` bytes, 0 or more, and at most 256 KiB of them at a time (more with `MSG_WAITALL`): what is
+    /// there, for which it waits; `b""` once the peer has sent FIN and all before it was read, or our side was shut down.
+    /// RFC 9293 §3.9.1.3. `flags`: `MSG_DONTWAIT`, `MSG_PEEK`, `MSG_WAITALL`, `MSG_TRUNC` (zeros in place of the bytes, which
+    /// are dropped), `MSG_OOB`; others are taken without effect.
+    ///
+    /// `OSError`: EAGAIN: nothing is there, and it must not wait; ENOTCONN; ECONNRESET: the peer sent RST; ECONNREFUSED,
+    /// ETIMEDOUT, EHOSTUNREACH, ENETUNREACH: why the connection failed, told once, and the end of the stream after that;
+    /// EINVAL: with `MSG_OOB` there is no urgent byte. `socket.timeout`. `ValueError`: `bufsize` is negative.
     #[pyo3(signature = (bufsize, flags = 0, /))]
     fn recv<'py>(&self, py: Python<'py>, bufsize: isize, flags: c_int) -> PyResult<Bound<'py, PyBytes>> {
         let most = usize::try_from(bufsize).map_err(|_| PyValueError::new_err("negative buffersize in recv"))?;
         self.receive(py, most, flags, |bytes| Ok(PyBytes::new(py, bytes)))
     }
 
+    /// As recv, into the buffer: how many bytes; 0 at the end of the stream. At most `nbytes` of them, 0 for as many as there
+    /// is room for; from 8 KiB on straight into the buffer, which is held until then. `ValueError`: `nbytes` is negative or
+    /// more than there is room for. `TypeError`, `BufferError`: nothing that can be written to.
     #[pyo3(signature = (buffer, nbytes = 0, flags = 0))]
     fn recv_into(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, nbytes: isize, flags: c_int) -> PyResult<usize> {
         let view = View::writable(buffer)?;
@@ -272,6 +316,11 @@ impl Socket {
         self.receive(py, most, flags, |bytes| view.write(bytes).map(|()| bytes.len()))
     }
 
+    /// Ends one direction or both, RFC 9293 §3.6. `SHUT_WR` sends FIN after all that was written, and the peer may go on
+    /// sending; after `SHUT_RD` what is not there yet reads as the end, and the peer is not told; `SHUT_RDWR` is both. The last
+    /// two end listening. Waits of other threads for what was ended return.
+    ///
+    /// `OSError`: ENOTCONN; EINVAL: another `how`.
     fn shutdown(&self, py: Python<'_>, how: c_int) -> PyResult<()> {
         let how = match how {
             libc::SHUT_RD => Shutdown::Read,
@@ -298,17 +347,20 @@ impl Socket {
         }
     }
 
+    /// The local address, `(host, port)`, of `AF_INET6` `(host, port, 0, 0)`; zeros before it has one.
     fn getsockname(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let end = self.end()?;
         address::to_python(py, py.detach(|| end.local_address()).map_err(Failure::from)?)
     }
 
+    /// The peer's address, in the form of getsockname. `OSError` ENOTCONN where there is none.
     fn getpeername(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let end = self.end()?;
         address::to_python(py, py.detach(|| end.peer_address()).map_err(Failure::from)?)
     }
 
-    /// `None`: blocking; 0: non-blocking; else seconds.
+    /// How long calls may wait: seconds, a float or an int; `None` is for ever, 0 not at all (`BlockingIOError`). Passed, it
+    /// is `socket.timeout`. Waits that have begun keep theirs. `ValueError`: negative, or no number; `OverflowError`: too large.
     #[pyo3(signature = (value, /))]
     fn settimeout(&self, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let timeout = match value.map(seconds).transpose()? {
@@ -327,20 +379,26 @@ impl Socket {
         self.set_timeout(timeout)
     }
 
+    /// What settimeout set, in seconds; `None` is for ever.
     fn gettimeout(&self) -> Option<f64> {
         self.timeout.lock().map(|timeout| timeout.as_secs_f64())
     }
 
+    /// True is `settimeout(None)`, false `settimeout(0)`.
     #[pyo3(signature = (flag, /))]
     fn setblocking(&self, flag: &Bound<'_, PyAny>) -> PyResult<()> {
         self.set_timeout(if flag.is_truthy()? { None } else { Some(Duration::ZERO) })
     }
 
+    /// Whether calls may wait: whether the timeout is not 0.
     fn getblocking(&self) -> bool {
         *self.timeout.lock() != Some(Duration::ZERO)
     }
 
-    /// With an int, or the bytes of the struct that the option takes.
+    /// Sets an option, by an int of 32 bits or the bytes of the struct that it takes; docs/c-api.md has them all.
+    ///
+    /// `OSError`: ENOPROTOOPT: no such option; EINVAL: not with this value, or not now; EDOM, EPERM and others as the option
+    /// says.
     #[pyo3(signature = (level, option, value, /))]
     fn setsockopt(&self, py: Python<'_>, level: c_int, option: c_int, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let bytes = option_bytes(value)?;
@@ -350,7 +408,8 @@ impl Socket {
             .map_err(Failure::from)?)
     }
 
-    /// An int, or with `buflen` the bytes of the option's struct, at most so many.
+    /// An int, or with `buflen`, 1 to 1024, the bytes of the option's struct, at most so many. `OSError`: ENOPROTOOPT: no such
+    /// option; without a number: `buflen` is out of range.
     #[pyo3(signature = (level, option, buflen = 0, /))]
     fn getsockopt(&self, py: Python<'_>, level: c_int, option: c_int, buflen: isize) -> PyResult<Py<PyAny>> {
         let end = self.end()?;
@@ -358,7 +417,8 @@ impl Socket {
     }
 
     /// The number that ioctl(2) would write: of `termios.FIONREAD` the bytes that can be read, of `termios.TIOCOUTQ`
-    /// those written and not acknowledged, of 0x8905 (`SIOCATMARK`) whether the next one is urgent.
+    /// those written and not acknowledged, of 0x8905 (`SIOCATMARK`) whether the next one is urgent. `OSError`: ENOTTY: another
+    /// request; EINVAL: it listens.
     #[pyo3(signature = (request, /))]
     fn ioctl(&self, request: c_ulong) -> PyResult<c_int> {
         Ok(self.end()?.ask_number(request).map_err(Failure::from)?)
@@ -396,6 +456,7 @@ impl Socket {
         }
     }
 
+    /// 0 or `IPPROTO_TCP`, as it was made.
     #[getter]
     fn proto(&self) -> c_int {
         self.birth.lock().proto

@@ -42,7 +42,8 @@ def of_process() -> _ustcp.Engine | None:
 class socket(_host.socket):
     """A TCP socket of an engine, a stack as a process of its own, with everything that `socket.socket` has.
 
-    `fileno()` is a whole descriptor: `os.read`, `os.sendfile`, uvloop, a child of fork or exec may use it.
+    `fileno()` is a whole descriptor: `os.read`, `os.sendfile`, uvloop, a child of fork or exec may use it. What the methods
+    take, tell and raise is that of `ustcp.socket` in the process, besides ENETDOWN and ECONNRESET when the engine ends.
 
     `stack` is another stack to make it on: an engine, or one of this process.
     """

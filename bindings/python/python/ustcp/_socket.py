@@ -61,6 +61,11 @@ class socket(_ustcp.Socket):
     fork the child's copy may be closed; everything else is `OSError` EBADF there.
 
     `stack` is the `Stack` or `ManualStack` to make it on; without one, it is the stack of the process.
+
+    Every method may be called from any thread, and releases the GIL while it works or waits; `close` ends the waits of the
+    other threads with EBADF. `OSError` of any of them: EBADF once it is closed, ENETDOWN once the stack has ended. Of the
+    constructor: EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT: no TCP; EMFILE, ENFILE, ENOMEM; what `init` raises, where the
+    stack has yet to start; EBADF: `fileno` is no socket of ours.
     """
 
     __slots__ = ("__weakref__", "_closed", "_io_refs")
@@ -99,14 +104,19 @@ class socket(_ustcp.Socket):
             self.settimeout(default)
 
     def accept(self) -> tuple[socket, Address]:
-        """A connection, blocking unless there is a default timeout, and the peer's address."""
+        """Takes the oldest established connection that waits, for which it waits: a socket, blocking unless there is a default
+        timeout and with the listener's options, and the peer's address.
+
+        `OSError`: EAGAIN: non-blocking, and nobody waits; EINVAL: it does not listen; EMFILE, ENFILE, ENOMEM: nothing is left
+        to make it of, and the connection stays. `socket.timeout`.
+        """
         accepted, address = self._accept()
         sock = socket(_take=accepted)
         sock.settimeout(_host.getdefaulttimeout())
         return sock, address
 
     def dup(self) -> socket:
-        """The same connection once more, under another descriptor; it ends when both are closed."""
+        """The same connection once more, under another descriptor; it ends when both are closed. `OSError` EMFILE, ENFILE."""
         return self.__class__(_take=self._dup())
 
     def makefile(
@@ -126,7 +136,9 @@ class socket(_ustcp.Socket):
         _HOST._decref_socketios(self)
 
     def close(self) -> None:
-        """Closes it, and the connection once no file of `makefile` is open; once more does nothing."""
+        """Closes it, and the connection once no file of `makefile` is open; once more does nothing. What was written is still
+        delivered, and FIN follows (RFC 9293 §3.9.1.4); RST instead where received bytes were not read (RFC 2525 §2.17), or with
+        `SO_LINGER` of 0 seconds."""
         self._closed = True
         if self._io_refs <= 0:
             self._real_close()

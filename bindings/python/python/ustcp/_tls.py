@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from socket import MSG_DONTWAIT, MSG_PEEK
+from socket import MSG_DONTWAIT
 from socket import timeout as timed_out
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _native
+from ._native_tls import NativeSSLSocket
 from ._socket import Address, socket
 
 if TYPE_CHECKING:
@@ -25,27 +26,6 @@ _RECORD = 16 * 1024
 _RECORDS = 16  # of sendall, encrypted before they are sent together
 _GOES_ON = (errno.EINPROGRESS, errno.EAGAIN, errno.EALREADY)  # a connect that is not over
 _EARLY = "Closed before TLS handshake with data in recv buffer."
-
-
-class NativeSSLSocket(ssl.SSLSocket, _native.socket):  # type: ignore[misc]
-    """A socket of an engine with TLS: the standard library's own, on the descriptor."""
-
-    __module__ = "ustcp"
-
-    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """ssl looks by it whether what is not connected has bytes of before TLS."""
-        if cast(Any, self)._sslobj is None and self._has_nothing_to_read():
-            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-        return super().recv(buflen, flags)
-
-    def _has_nothing_to_read(self) -> bool:
-        """What arrives at a listener's descriptor is the engine's word of connections, and one that is only bound has
-        nothing to wait for. The state is asked last: that alone would tell the engine of the socket."""
-        try:
-            super().recv(1, MSG_PEEK | MSG_DONTWAIT)
-        except BlockingIOError:
-            return self.state == "CLOSED"
-        return self.state == "LISTEN"
 
 
 class SSLSocket(socket):
@@ -258,6 +238,7 @@ class SSLSocket(socket):
 
     @property
     def context(self) -> ssl.SSLContext:
+        """The context; another may be set while the handshake goes on, as `sni_callback` does."""
         return self._context
 
     @context.setter
@@ -268,6 +249,7 @@ class SSLSocket(socket):
 
     @property
     def session(self) -> ssl.SSLSession | None:
+        """The session, once there is one; one to be resumed may be set before the handshake."""
         return self._tls.session if self._tls is not None else None
 
     @session.setter
@@ -278,6 +260,7 @@ class SSLSocket(socket):
 
     @property
     def session_reused(self) -> bool | None:
+        """Whether the session was resumed; `None` without TLS."""
         return self._tls.session_reused if self._tls is not None else None
 
     def do_handshake(self, block: bool = False) -> None:
@@ -342,12 +325,15 @@ class SSLSocket(socket):
         return self._tls is None
 
     def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:
+        """As write. After TLS, in the clear. `ValueError`: flags with TLS."""
         if self._is_clear():
             return super().send(data, flags)
         _no_flags(flags, "send")
         return self.write(data)
 
     def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
+        """Sends all of it, in records of 16 KiB; the timeout is one of each 256 KiB. After TLS, in the clear. `ValueError`: flags
+        with TLS."""
         if self._is_clear():
             return super().sendall(data, flags)
         _no_flags(flags, "sendall")
@@ -359,12 +345,14 @@ class SSLSocket(socket):
         return None
 
     def recv(self, bufsize: int = 1024, flags: int = 0, /) -> bytes:
+        """As read. After TLS, in the clear. `ValueError`: flags with TLS."""
         if self._is_clear():
             return super().recv(bufsize, flags)
         _no_flags(flags, "recv")
         return cast(bytes, self.read(bufsize))
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
+        """As read into the buffer, at most `nbytes`, 0 for as many as there is room for. After TLS, in the clear."""
         if self._is_clear():
             return super().recv_into(buffer, nbytes, flags)
         _no_flags(flags, "recv_into")
@@ -381,6 +369,7 @@ class SSLSocket(socket):
         return self
 
     def shutdown(self, how: int) -> None:
+        """As of any socket, and the end of TLS without a word to the peer: what follows is in the clear."""
         self._tls, self._clear = None, True
         super().shutdown(how)
 
@@ -436,38 +425,50 @@ class SSLSocket(socket):
         return made, address
 
     def getpeercert(self, binary_form: bool = False) -> Any:
+        """The peer's certificate: a dict, empty where it was not verified, or DER; `None` where it has none. `ValueError` before
+        the handshake is over."""
         return self._object.getpeercert(binary_form)
 
     if sys.version_info >= (3, 13):
 
         def get_verified_chain(self) -> list[bytes]:
+            """The peer's certificates as they were verified, DER."""
             return self._object.get_verified_chain()
 
         def get_unverified_chain(self) -> list[bytes]:
+            """The certificates that the peer sent, DER."""
             return self._object.get_unverified_chain()
 
     def get_channel_binding(self, cb_type: str = "tls-unique") -> bytes | None:
+        """Of RFC 5929; `None` before the handshake is over. `ValueError`: another kind than "tls-unique"."""
         return self._tls.get_channel_binding(cb_type) if self._tls is not None else None
 
     def selected_alpn_protocol(self) -> str | None:
+        """The protocol that was agreed on (RFC 7301); `None` where there is none."""
         return self._tls.selected_alpn_protocol() if self._tls is not None else None
 
     def selected_npn_protocol(self) -> None:
+        """`None`: OpenSSL has it no longer."""
         return None
 
     def cipher(self) -> tuple[str, str, int] | None:
+        """Its name, the version that defines it and the bits of its secret; `None` before there is one."""
         return self._tls.cipher() if self._tls is not None else None
 
     def shared_ciphers(self) -> list[tuple[str, str, int]] | None:
+        """Those that a client offered and we have too; `None` of a client."""
         return self._tls.shared_ciphers() if self._tls is not None else None
 
     def compression(self) -> str | None:
+        """`None` with every OpenSSL of today."""
         return self._tls.compression() if self._tls is not None else None
 
     def version(self) -> str | None:
+        """"TLSv1.3" or its like; `None` before the handshake, and after TLS."""
         return self._tls.version() if self._tls is not None else None
 
     def verify_client_post_handshake(self) -> None:
+        """Asks a client of TLS 1.3 for its certificate, which comes with what is read next."""
         self._object.verify_client_post_handshake()
 
     def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
@@ -475,17 +476,21 @@ class SSLSocket(socket):
         return super().sendfile(file, offset, count)
 
     def dup(self) -> socket:
+        """`NotImplementedError`: there is one end of TLS."""
         raise NotImplementedError("Can't dup() ustcp.SSLSocket instances")
 
     def recvfrom(self, bufsize: int = 1024, flags: int = 0, /) -> tuple[bytes, None]:
+        """As of any socket, in the clear; `ValueError` with TLS."""
         self._refuse("recvfrom")
         return super().recvfrom(bufsize, flags)
 
     def recvfrom_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> tuple[int, None]:
+        """As of any socket, in the clear; `ValueError` with TLS."""
         self._refuse("recvfrom_into")
         return super().recvfrom_into(buffer, nbytes, flags)
 
     def sendto(self, data: ReadableBuffer, *flags_and_address: Any) -> int:
+        """As of any socket, in the clear; `ValueError` with TLS."""
         self._refuse("sendto")
         return super().sendto(data, *flags_and_address)
 
@@ -494,12 +499,15 @@ class SSLSocket(socket):
             raise ValueError(f"{call} not allowed on instances of ustcp.SSLSocket")
 
     def recvmsg(self, *arguments: Any, **options: Any) -> Any:
+        """`NotImplementedError`: it would hand out the records."""
         raise NotImplementedError("recvmsg not allowed on instances of ustcp.SSLSocket")
 
     def recvmsg_into(self, *arguments: Any, **options: Any) -> Any:
+        """`NotImplementedError`: it would hand out the records."""
         raise NotImplementedError("recvmsg_into not allowed on instances of ustcp.SSLSocket")
 
     def sendmsg(self, *arguments: Any, **options: Any) -> Any:
+        """`NotImplementedError`: it would send in the clear."""
         raise NotImplementedError("sendmsg not allowed on instances of ustcp.SSLSocket")
 
 
