@@ -117,6 +117,7 @@ with ustcp.create_connection(served(echo)) as sock, open(sys.argv[1], "rb") as f
     sock.sendall(b"x")
     assert select.select([sock], [], [], SECONDS)[0] and sock.state == "ESTABLISHED"
     assert sock.ioctl(0x541b) == 1 and sock.poll(select.POLLIN) == select.POLLIN
+    assert sock.recv(1) == b"x"     # else close resets, which the other end would tell of
 """,
         str(file),
     )
