@@ -98,7 +98,7 @@ class Share:
             )
 
     def verdicts(self) -> dict[str, str]:
-        self.process.wait(timeout=100)
+        self.process.wait(timeout=250)
         lines = [line.split() for line in self.output.read_text().splitlines() if line.startswith("test_")]
         return {line[0]: line[1] for line in lines if len(line) == 2}
 
@@ -144,6 +144,7 @@ def passes() -> set[str]:
     return set((HERE / "passes.txt").read_text().split())
 
 
+@pytest.mark.timeout(300)  # the first of a place waits for all that start with it
 @pytest.mark.parametrize(("place", "name"), PLAYED)
 def test_cpythons_own_tests_pass(network, with_tests, shares, place, name):
     share = shares(place)[name]
