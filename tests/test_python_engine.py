@@ -398,6 +398,28 @@ run(main())
 # ---- the module, and who uses it ----
 
 
+def test_connections_of_multiprocessing(engine):
+    play(
+        engine,
+        """
+from multiprocessing.connection import Client, Listener
+ustcp.patch()
+with Listener((OURS, 0)) as listener:
+    ends = []
+    thread = threading.Thread(target=lambda: ends.append(listener.accept()))
+    thread.start()
+    with Client(listener.address) as client:
+        thread.join()
+        client.send(list(range(100)))
+        assert ends[0].recv() == list(range(100)) and listener.last_accepted[0] == OURS
+        ends[0].send_bytes(bytes(100_000))
+        assert client.recv_bytes() == bytes(100_000)
+    ends[0].close()
+""",
+    )
+
+
+
 def test_programs_that_use_socket(engine):
     play(
         engine,

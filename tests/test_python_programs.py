@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import http.server
+import importlib.util
 import os
 import socket
 import ssl
@@ -282,6 +283,54 @@ def test_what_needs_a_native_descriptor_says_so(patched, tmp_path):
                 assert accepted.makefile("rb").read() == PAGE
     with pytest.raises(ImportError, match="USTCP_ENGINE"):
         import uvloop  # noqa: F401
+
+
+def test_connections_of_multiprocessing_say_that_they_need_one(patched):
+    from multiprocessing.connection import Client, Listener
+
+    with Listener(("", 0), family="AF_INET") as listener:
+        for attempt in (lambda: Client(("localhost", listener.address[1])), listener.accept):
+            with pytest.raises(OSError, match="multiprocessing.*AF_UNIX.*USTCP_ENGINE"):
+                attempt()
+    with Listener(family="AF_UNIX") as listener:
+        ends = []
+        thread = threading.Thread(target=lambda: ends.append(listener.accept()))
+        thread.start()
+        with Client(listener.address) as client:
+            thread.join()
+            client.send("as ever")
+            assert ends[0].recv() == "as ever"
+        ends[0].close()
+
+
+def test_whoever_looks_for_uvloop_finds_it(patched):
+    """What is there is there; only its import is an error. What is not there is not, and what is turned off stays that."""
+    for name in ("uvloop", "uvloop.loop"):
+        spec = importlib.util.find_spec("uvloop")
+        assert spec is not None and spec.origin and spec.origin.endswith("__init__.py")
+        with pytest.raises(ImportError, match="USTCP_ENGINE"):
+            importlib.import_module(name)
+    assert "uvloop" not in sys.modules
+    path = sys.path
+    sys.path = []
+    importlib.invalidate_caches()
+    try:
+        assert importlib.util.find_spec("uvloop") is None
+        with pytest.raises(ModuleNotFoundError, match="No module named 'uvloop'"):
+            importlib.import_module("uvloop")
+    finally:
+        sys.path = path
+
+
+def test_uvloop_that_is_turned_off_hinders_nothing(stack, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    ustcp.patch()
+    try:
+        assert importlib.util.find_spec("uvloop") is None
+        with ustcp.create_server((OURS, 0)):
+            asyncio.run(asyncio.sleep(0))
+    finally:
+        ustcp.unpatch()
 
 
 def test_ssl_never_takes_the_descriptor_unasked(stack):

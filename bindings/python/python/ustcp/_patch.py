@@ -100,15 +100,22 @@ def _close_of_the_system(fd: Any) -> None:
     find(fd)
 
 
-class _NoUvloop(importlib.abc.MetaPathFinder):
-    """uvloop would go to the kernel's TCP for every connection, without a word."""
+class _NoUvloop(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """uvloop would go to the kernel's TCP for every connection, without a word. It is found where it is, by whoever looks
+    whether it is there; to import it is the error."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname == "uvloop":
-            raise ImportError(str(_engine.no_uvloop()), name=fullname)
-        return None
+        if fullname != "uvloop":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None:
+            spec.loader = self
+        return spec
+
+    def exec_module(self, module: ModuleType) -> None:
+        raise ImportError(str(_engine.no_uvloop()), name="uvloop")
 
 
 class _Standing:
@@ -160,7 +167,7 @@ def patch() -> None:
     makes its connections past `socket` fails: uvloop. Call it before the modules are imported that say
     `from socket import socket`. Once more does nothing.
     """
-    if "uvloop" in sys.modules:
+    if sys.modules.get("uvloop") is not None:
         raise RuntimeError(str(_engine.no_uvloop()))
     with standing.lock:
         if not standing.whole_process:

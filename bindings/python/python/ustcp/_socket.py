@@ -145,6 +145,9 @@ class socket(_ustcp.Socket):
 
     def detach(self) -> int:
         """Closes the object and nothing else: `socket(fileno=...)` has the connection again."""
+        if _is_asked_by("multiprocessing.connection"):
+            self.close()
+            raise _engine.needed("multiprocessing.connection", "use AF_UNIX")
         self._closed = True
         return super().detach()
 
