@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -21,8 +22,12 @@ from harness.shim import Engine
 HERE = Path(__file__).parent / "cpython"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
-# What runs side by side: each in a namespace of its own. Most of the time they wait for a clock.
+LOOPBACK = ("--loopback", "ustcp")
+SECONDS = 240  # for a share, on a machine that has more to do
+
+# What runs side by side: each in a namespace of its own. Most of the time they wait for a clock. The longest come first.
 SHARES = {
+    "ssl threads": ("test.test_ssl", "ThreadedTests"),
     "tcp": (
         "test.test_socket",
         "BasicTCPTest BasicTCPTest2 NetworkConnectionAttributesTest NetworkConnectionBehaviourTest TCPTimeoutTest "
@@ -52,7 +57,6 @@ SHARES = {
         "test.test_ssl",
         "BasicSocketTests SimpleBackgroundTests TestPostHandshakeAuth TestSSLDebug TestPreHandshakeClose",
     ),
-    "ssl threads": ("test.test_ssl", "ThreadedTests"),
     "ftp": (
         "test.test_ftplib",
         "TestFTPClass TestIPv6Environment TestTLS_FTPClassMixin TestTLS_FTPClass TestTimeouts",
@@ -80,55 +84,55 @@ AT_ENGINE = {**SHARES, "native sendfile": ("test.test_socket", "SendfileUsingSen
 PLAYED = [("in the process", name) for name in SHARES] + [("at an engine", name) for name in AT_ENGINE]
 
 
-class Share:
-    def __init__(self, module: str, classes: str, directory: Path, at_engine: bool) -> None:
-        self.net = Namespace("cpython")
-        self.net.create()
-        self.engine = None
-        if at_engine:
-            loopback = ("--loopback", "ustcp")
-            self.engine = Engine(self.net, directory / "engine", options=loopback, USTCP_TIME_WAIT="0.2")
-        self.output = directory / "output.txt"
-        command = [sys.executable, "-W", "ignore", str(HERE / "run.py"), module, *classes.split()]
+# How many run side by side: more, and what they do within a time of the clock's would not be through.
+AT_ONCE = 8
+
+
+def play(module: str, classes: str, directory: Path, at_engine: bool) -> str:
+    """Runs a share to its end: what it printed."""
+    net = Namespace("cpython")
+    net.create()
+    output = directory / "output.txt"
+    command = net.command(sys.executable, "-W", "ignore", str(HERE / "run.py"), module, *classes.split())
+    try:
+        engine = Engine(net, directory / "engine", options=LOOPBACK, USTCP_TIME_WAIT="0.2") if at_engine else None
         own = {"USTCP_TIME_WAIT": "0.2", "USTCP_TUN": "ustcp0"}
-        environment = {**os.environ, **(self.engine.named if self.engine else own)}
-        with self.output.open("w") as output:
-            self.process = subprocess.Popen(
-                self.net.command(*command), stdout=output, stderr=output, env=environment, cwd=directory
-            )
+        environment = {**os.environ, **(engine.named if engine else own)}
+        try:
+            with output.open("w") as into:
+                subprocess.run(command, stdout=into, stderr=into, env=environment, cwd=directory, timeout=SECONDS, check=False)
+        finally:
+            if engine:
+                engine.close()
+    finally:
+        net.remove()
+    return output.read_text()
 
-    def verdicts(self) -> dict[str, str]:
-        self.process.wait(timeout=250)
-        lines = [line.split() for line in self.output.read_text().splitlines() if line.startswith("test_")]
-        return {line[0]: line[1] for line in lines if len(line) == 2}
 
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        if self.engine:
-            self.engine.close()
-        self.net.remove()
+def verdicts(output: str) -> dict[str, str]:
+    lines = [line.split() for line in output.splitlines() if line.startswith("test_")]
+    return {line[0]: line[1] for line in lines if len(line) == 2}
 
 
 @pytest.fixture(scope="module")
-def shares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], dict[str, Share]]]:
-    """Those of one place, which run together when the first of them is asked for."""
-    started: dict[str, dict[str, Share]] = {}
+def shares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], dict[str, Future[str]]]]:
+    """Those of one place, which begin when the first of them is asked for."""
+    started: dict[str, dict[str, Future[str]]] = {}
+    pool = ThreadPoolExecutor(AT_ONCE)
 
-    def of(place: str) -> dict[str, Share]:
+    def of(place: str) -> dict[str, Future[str]]:
         if place not in started:
-            mine = started[place] = {}
-            for name, (module, classes) in (AT_ENGINE if place == "at an engine" else SHARES).items():
-                directory = tmp_path_factory.mktemp("cpython")
-                mine[name] = Share(module, classes, directory, place == "at an engine")
+            at_engine = place == "at an engine"
+            started[place] = {
+                name: pool.submit(play, module, classes, tmp_path_factory.mktemp("cpython"), at_engine)
+                for name, (module, classes) in (AT_ENGINE if at_engine else SHARES).items()
+            }
         return started[place]
 
     try:
         yield of
     finally:
-        for mine in started.values():
-            for share in mine.values():
-                share.end()
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture
@@ -144,15 +148,15 @@ def passes() -> set[str]:
     return set((HERE / "passes.txt").read_text().split())
 
 
-@pytest.mark.timeout(300)  # the first of a place waits for all that start with it
+@pytest.mark.timeout(SECONDS + 60)
 @pytest.mark.parametrize(("place", "name"), PLAYED)
 def test_cpythons_own_tests_pass(network, with_tests, shares, place, name):
-    share = shares(place)[name]
-    verdicts = share.verdicts()
-    wrong = {test: verdict for test, verdict in verdicts.items() if verdict not in ("ok", "skipped")}
-    assert verdicts and not wrong, share.output.read_text()
+    output = shares(place)[name].result()
+    told = verdicts(output)
+    wrong = {test: verdict for test, verdict in told.items() if verdict not in ("ok", "skipped")}
+    assert told and not wrong, output
     if VERSION == "3.11":
-        passed = {test for test, verdict in verdicts.items() if verdict == "ok"}
+        passed = {test for test, verdict in told.items() if verdict == "ok"}
         module, classes = AT_ENGINE[name]
         mine = tuple(f"{module.removeprefix('test.')}.{one}." for one in classes.split())
         patterns = exclusions(place == "at an engine")
