@@ -395,6 +395,55 @@ run(main())
     )
 
 
+def test_a_write_that_waits_ends_with_its_connection(engine):
+    """Also where the program has not read all that came before the reset, and reads it afterwards."""
+    play(
+        engine,
+        """
+import struct
+sent, filled, over = [], threading.Event(), threading.Event()
+def fill(sock):
+    "More than the stream to the program holds, then a reset."
+    sock.setblocking(False)
+    count = 0
+    while select.select([], [sock], [], 1)[1]:
+        count += sock.send(bytes(65536))
+    sent.append(count)
+    filled.set()
+    assert over.wait(SECONDS)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+with ustcp.create_connection(served(fill)) as sock:
+    sock.setblocking(False)
+    while select.select([], [sock], [], 1)[1]:
+        try:
+            sock.send(bytes(65536))
+        except BlockingIOError:
+            pass
+    sock.setblocking(True)
+    raised = []
+    def write():
+        try:
+            sock.sendall(bytes(1 << 20))
+        except OSError as error:
+            raised.append(error.errno)
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    assert filled.wait(SECONDS)
+    over.set()
+    thread.join(SECONDS)
+    assert not thread.is_alive() and raised[0] in (errno.EPIPE, errno.ECONNRESET), raised
+    heard = 0
+    try:
+        while piece := sock.recv(65536):
+            heard += len(piece)
+    except ConnectionResetError:
+        pass
+    assert 0 < heard <= sent[0]
+""",
+    )
+
+
 # ---- the module, and who uses it ----
 
 

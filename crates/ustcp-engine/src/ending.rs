@@ -140,10 +140,20 @@ impl Engine {
         };
         if socket.program_deaf && socket.program_gone {
             self.abort(number); // it has left bytes unread, or some have come since it went
-        } else if socket.fault.is_some() && !self.has_more_for(number) {
-            self.part(number, Parting::Broken);
+        } else if socket.fault.is_some() {
+            self.end_broken(number);
         } else if all_taken {
             self.conclude(number);
+        }
+    }
+
+    /// The connection is over: the program hears of it once it has been given what came before. Until then it cannot write,
+    /// or a write that waits for room would wait for ever.
+    fn end_broken(&mut self, number: u64) {
+        if !self.has_more_for(number) {
+            self.part(number, Parting::Broken);
+        } else if let Some(socket) = self.sockets.get(number) {
+            stream::take_no_more(&socket.stream);
         }
     }
 

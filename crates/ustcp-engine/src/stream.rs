@@ -67,6 +67,12 @@ pub(crate) fn end(e: impl AsFd) {
     let _ = shutdown(e, Shutdown::Write);
 }
 
+/// The program's writes fail from now on; what it wrote before stays.
+pub(crate) fn take_no_more(e: impl AsFd) {
+    // It fails when the program has gone.
+    let _ = shutdown(e, Shutdown::Read);
+}
+
 /// A stream with both its ends: the engine's and the program's.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;
