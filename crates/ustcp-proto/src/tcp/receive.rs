@@ -242,9 +242,12 @@ impl Receive {
         }
     }
 
-    /// New text has come: what arrived twice before it and has not been told is old news (as Linux).
+    /// New text has come: what arrived twice before it and has not been told is old news (as Linux). Not where the two
+    /// came in one turn, and only for that the acknowledgement of the first has not left yet.
     pub(crate) fn forget_duplicate(&mut self) {
-        self.duplicate = None;
+        if self.debt < AckDebt::Now {
+            self.duplicate = None;
+        }
     }
 
     /// The first `count` bytes have been read.

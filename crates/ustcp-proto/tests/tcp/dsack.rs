@@ -20,6 +20,20 @@ fn a_segment_that_comes_twice_is_told() {
     w.sees(". 1:1(0) ack 4001 <>");
 }
 
+/// 2883-1: also when new text comes in the same turn, before anything was answered.
+#[test]
+fn new_text_of_the_same_turn_hides_nothing() {
+    let mut w = Wire::connected_to(config(), SACKING);
+    w.peer(". 1:1001(1000) ack 1");
+    w.drain();
+    w.peer(". 1:1001(1000) ack 1");
+    w.peer(". 1001:2001(1000) ack 1");
+    w.sees(". 1:1(0) ack 2001 <sack 1:1001>");
+    w.peer(". 1001:2001(1000) ack 1");
+    w.peer(". 3001:4001(1000) ack 1");
+    w.sees(". 1:1(0) ack 2001 <sack 1001:2001 3001:4001>");
+}
+
 /// 2883-1: the part that is old, of a segment that brings something new as well.
 #[test]
 fn the_old_part_is_told() {
