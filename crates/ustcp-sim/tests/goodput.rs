@@ -61,13 +61,26 @@ fn what_random_loss_leaves() {
 /// RACK and undo it was 2 Mbit/s, BBR's 18.
 #[test]
 fn reordering_costs_little() {
-    for (algorithm, floor) in [
-        (Algorithm::Cubic, 20.0),
-        (Algorithm::Reno, 15.0),
-        (Algorithm::Bbr, 80.0),
-    ] {
-        let mut rates = [1, 2, 3, 4, 5].map(|seed| goodput(algorithm, &format!("reorder=5%,seed={seed}")));
-        rates.sort_by(f64::total_cmp);
+    for (algorithm, floor) in [(Algorithm::Reno, 15.0), (Algorithm::Bbr, 80.0)] {
+        let rates = reordered(algorithm, 1..=5);
         assert!(rates[2] >= floor, "{algorithm:?}: {rates:?}");
     }
+}
+
+/// Who gets past the small windows fills the path and keeps it full. When slow start ended with losses each recovery was
+/// the cause of the next, and 2 of these 12 did so.
+#[test]
+fn slow_start_does_not_overshoot_where_segments_are_overtaken() {
+    let rates = reordered(Algorithm::Cubic, 1..=12);
+    let full = rates.iter().filter(|rate| **rate >= 80.0).count();
+    assert!(full >= 9, "{rates:?}");
+}
+
+/// The rates by seed, the least first.
+fn reordered(algorithm: Algorithm, seeds: core::ops::RangeInclusive<u64>) -> Vec<f64> {
+    let mut rates: Vec<f64> = seeds
+        .map(|seed| goodput(algorithm, &format!("reorder=5%,seed={seed}")))
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    rates
 }

@@ -67,6 +67,8 @@ pub(crate) struct Cubic {
     ssthresh: usize,
     initial: usize,
     hystart: HyStart,
+    /// The path has been seen to feign losses: a reduction was undone.
+    misled: bool,
     shape: Shape,
     before: Memory<Before>,
 }
@@ -78,6 +80,7 @@ impl Cubic {
             ssthresh: usize::MAX,
             initial,
             hystart: HyStart::default(),
+            misled: false,
             shape: Shape::default(),
             before: Memory::EMPTY,
         }
@@ -89,10 +92,13 @@ impl Cubic {
             self.cwnd += ack.acked.min(room.max(ack.mss));
             return;
         }
-        // RFC 9406 §4.3: HyStart++ is for the first slow start only.
+        // RFC 9406 §4.3: HyStart++ is for the first slow start only. Where a path reorders its first sign is enough, for an
+        // overshoot is dear there: what repairs it carries new timestamps past text that is late, which the peer then must
+        // throw away (RFC 7323 §5.3), so that one recovery is the cause of the next.
         match self.hystart.on_ack(ack) {
             Pace::Grow(bytes) => self.cwnd += bytes,
-            Pace::Leave => {
+            Pace::GrowWarned(bytes) if !self.misled => self.cwnd += bytes,
+            Pace::GrowWarned(_) | Pace::Leave => {
                 self.ssthresh = self.cwnd;
                 self.shape.prior = self.cwnd;
             }
@@ -161,6 +167,7 @@ impl Cubic {
 
     fn restore(&mut self, before: Option<Before>) {
         if let Some(before) = before {
+            self.misled = true;
             self.cwnd = self.cwnd.max(before.cwnd);
             self.ssthresh = self.ssthresh.max(before.ssthresh);
             self.shape = before.shape;

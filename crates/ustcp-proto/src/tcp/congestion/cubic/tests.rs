@@ -1,4 +1,5 @@
 use super::super::bottleneck::{MSS, Path, Run, ack, at_ms, ms, signal};
+use super::super::rate::RateSample;
 use super::*;
 
 /// A connection that has just lost something with `segments` in flight, for the first time.
@@ -198,6 +199,38 @@ fn undo_restores_the_curve() {
     clock(&mut cubic, rtt, now, ms(3000), |_, _| {});
     clock(&mut spurious, rtt, now, ms(3000), |_, _| {});
     assert_eq!(spurious.cwnd(), cubic.cwnd());
+}
+
+/// Slow start on a path that was never seen to reorder goes on as RFC 9406 says when HyStart gives the first sign; where a
+/// reduction was a mistake it ends there.
+#[test]
+fn the_first_sign_ends_slow_start_where_losses_are_feigned() {
+    let rtt = ms(40);
+    for misled in [false, true] {
+        let mut cubic = Cubic::new(10 * MSS);
+        if misled {
+            cubic.on_loss(&signal(10 * MSS));
+            cubic.undo();
+        }
+        assert_eq!((cubic.cwnd(), cubic.ssthresh()), (10 * MSS, usize::MAX));
+        let first = RateSample {
+            delivered: 0,
+            interval: Duration::ZERO,
+            app_limited: false,
+            prior_delivered: 0,
+            total_delivered: 1,
+            in_flight: 0,
+            lost: 0,
+        };
+        for millis in 0..30 {
+            cubic.on_ack(&AckSample {
+                rate: Some(first),
+                ..ack(at_ms(1000 + millis), MSS, rtt)
+            });
+        }
+        // The train is longer than 20.5 ms with the 22nd acknowledgement.
+        assert_eq!(cubic.ssthresh(), if misled { 31 * MSS } else { usize::MAX });
+    }
 }
 
 #[test]

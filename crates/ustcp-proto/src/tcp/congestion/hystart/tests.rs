@@ -4,11 +4,14 @@ use super::super::cubic::Cubic;
 use super::super::rate::RateSample;
 use super::*;
 
-/// Rounds of `rounds` acknowledgements each, told by their round trips in microseconds. Says what came of each round.
+/// Rounds of `flight` acknowledgements each, told by their round trips in microseconds. Says what came of each round.
 struct Rounds {
     hystart: HyStart,
     delivered: u64,
     flight: u64,
+    now: Instant,
+    /// From one acknowledgement to the next.
+    gap: Duration,
 }
 
 impl Rounds {
@@ -17,6 +20,8 @@ impl Rounds {
             hystart: HyStart::default(),
             delivered: 0,
             flight,
+            now: at_ms(0),
+            gap: Duration::ZERO,
         }
     }
 
@@ -37,15 +42,17 @@ impl Rounds {
             };
             pace = self.hystart.on_ack(&AckSample {
                 rate: Some(rate),
-                ..ack(at_ms(0), MSS, Duration::from_micros(micros))
+                ..ack(self.now, MSS, Duration::from_micros(micros))
             });
+            self.now = self.now + self.gap;
         }
         pace
     }
 }
 
 const FULL: Pace = Pace::Grow(MSS);
-const QUARTER: Pace = Pace::Grow(MSS / 4);
+const WARNED: Pace = Pace::GrowWarned(MSS);
+const QUARTER: Pace = Pace::GrowWarned(MSS / 4);
 
 #[test]
 fn steady_round_trips_keep_slow_start() {
@@ -104,6 +111,34 @@ fn a_false_alarm_resumes_slow_start() {
     assert_eq!(rounds.round(60_000), QUARTER);
     assert_eq!(rounds.round(42_000), FULL);
     assert_eq!(rounds.round(42_000), FULL);
+}
+
+/// HyStart's other sign: half a round trip of 41 ms, and 1 ms for the receiver, without a gap of more than 2 ms. RFC 9406's
+/// growth stays as it was.
+#[test]
+fn a_train_of_acknowledgements_is_a_sign() {
+    for (gap, acks, pace) in [
+        (1000, 22, FULL),
+        (1000, 23, WARNED),
+        (2000, 11, FULL),
+        (2000, 12, WARNED),
+        (2001, 100, FULL),
+    ] {
+        let mut rounds = Rounds::new(acks);
+        rounds.gap = Duration::from_micros(gap);
+        assert_eq!(rounds.round(41_000), pace, "{acks} of {gap} us");
+    }
+}
+
+/// A train begins with its round: what lies in the round before does not count.
+#[test]
+fn a_round_begins_a_train() {
+    let mut rounds = Rounds::new(20);
+    rounds.gap = ms(1);
+    for _ in 0..10 {
+        assert_eq!(rounds.round(41_000), FULL);
+        rounds.now = rounds.now + ms(20);
+    }
 }
 
 /// 9406-1: on a path whose queue would hold what slow start doubles to, slow start ends without a single loss, and with a full
