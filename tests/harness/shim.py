@@ -29,6 +29,7 @@ class Engine:
         **environment: str,
     ) -> None:
         self.net, self.directory = net, directory
+        self._before = self._announced()
         variables = {**os.environ, **environment, "USTCP_ENGINE": str(directory)}
         if log:
             variables["USTCP_LOG"] = str(log)
@@ -39,7 +40,14 @@ class Engine:
 
     def _is_up(self) -> bool:
         assert self.process.poll() is None, self.process.stderr.read()
-        return (self.directory / "engine").exists()
+        return self._announced() not in (None, self._before)
+
+    def _announced(self) -> str | None:
+        """What its file says; one that was killed has left its own."""
+        try:
+            return (self.directory / "engine").read_text()
+        except FileNotFoundError:
+            return None
 
     @property
     def environment(self) -> dict[str, str]:
