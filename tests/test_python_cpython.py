@@ -20,7 +20,7 @@ from harness.netns import Namespace
 from harness.shim import Engine
 
 HERE = Path(__file__).parent / "cpython"
-VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+RECORDED = (3, 11, 7)  # whose tests passes.txt lists: another release of 3.11 has others
 
 LOOPBACK = ("--loopback", "ustcp")
 SECONDS = 240  # for a share, on a machine that has more to do
@@ -155,7 +155,7 @@ def test_cpythons_own_tests_pass(network, with_tests, shares, place, name):
     told = verdicts(output)
     wrong = {test: verdict for test, verdict in told.items() if verdict not in ("ok", "skipped")}
     assert told and not wrong, output
-    if VERSION == "3.11":
+    if sys.version_info[:3] == RECORDED:
         passed = {test for test, verdict in told.items() if verdict == "ok"}
         module, classes = AT_ENGINE[name]
         mine = tuple(f"{module.removeprefix('test.')}.{one}." for one in classes.split())
