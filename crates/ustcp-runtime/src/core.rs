@@ -103,12 +103,13 @@ impl Core {
         );
     }
 
-    /// The stack, for a call on a socket: `EBADF` once the socket is closed.
+    /// The stack, for a call on a socket: `EBADF` once the socket is closed, `ENETDOWN` once the stack is being stopped.
     pub(crate) fn stack_for(&mut self, id: SocketId) -> Result<&mut Machine, Errno> {
         if !self.entries.contains_key(&id) {
             return Err(Errno(libc::EBADF));
         }
-        self.live.as_mut().ok_or(Errno(libc::ENETDOWN))
+        let live = self.live.as_mut().filter(|_| !self.stopping);
+        live.ok_or(Errno(libc::ENETDOWN))
     }
 
     /// Takes a socket out, wakes whoever waits on it, and hands out its descriptor.
@@ -130,6 +131,7 @@ impl Core {
             }
         }
         self.wake_all();
+        self.break_mirrors();
     }
 
     // A turn.

@@ -65,10 +65,11 @@ pub(crate) fn poll(
             shared.fetch(core, now); // a program that only ever asks gets on as well
         }
         for our in ours {
-            let live = core.live.as_ref().filter(|_| !our.socket.is_closed());
-            let readiness = match lives(&our) {
-                true => live.and_then(|live| live.stack.readiness(our.socket.id()).ok()),
-                false => Some(BROKEN),
+            let live = core.live.as_ref().filter(|_| lives(&our) && !core.stopping);
+            let readiness = match live {
+                _ if our.socket.is_closed() => None,
+                Some(live) => live.stack.readiness(our.socket.id()).ok(),
+                None => Some(BROKEN),
             };
             if let Some(request) = requests.get_mut(our.index) {
                 request.revents = readiness.map_or(libc::POLLNVAL, |now| events(&now) & wanted(request.events));

@@ -9,10 +9,11 @@
 mod common;
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use common::native::{Epoll, mask};
 use common::{asleep, at, listener, pair, recv, send, settings, socket};
-use ustcp_runtime::{Errno, Family, PollRequest, Runtime, Socket, Wait, process};
+use ustcp_runtime::{Errno, ExitWait, Family, PollRequest, Runtime, Settings, Socket, Wait, process};
 
 const DOWN: Errno = Errno(libc::ENETDOWN);
 
@@ -100,6 +101,31 @@ fn stop_ends_every_call_and_frees_the_device() {
         assert_eq!(mask(ours.fd()), "IORHE");
         assert_eq!(ours.close(), Ok(()));
     }
+}
+
+/// The peer takes no more, so the end waits as long as it may; those who are woken look while it does.
+#[test]
+fn stop_tells_those_who_wait_that_the_stack_is_down() {
+    let Some(settings) = settings() else { return };
+    let exit_wait = ExitWait::Acknowledged(Duration::from_millis(500));
+    let runtime = Runtime::start(&Settings { exit_wait, ..settings }).unwrap();
+    let (ours, _theirs) = pair(&runtime);
+    let (listener, _) = listener(&runtime);
+    let blocked = Blocked::on(&ours, &listener);
+    let fd = process::register(listener);
+    let polling = asleep(move || {
+        let mut entries = [PollRequest {
+            fd,
+            events: 0,
+            revents: 0,
+        }];
+        (process::poll(&mut entries, None), entries[0].revents)
+    });
+    runtime.stop();
+    blocked.all_end_with(DOWN);
+    assert_eq!(polling.join().unwrap(), (Ok(1), libc::POLLERR | libc::POLLHUP));
+    assert_eq!(mask(fd), "IORHE", "the descriptor is its holder's still");
+    process::close(fd).unwrap();
 }
 
 #[test]
