@@ -7,8 +7,9 @@
  *
  * Descriptors. A socket has one descriptor of the kernel, which shows its readiness: it is valid natively for poll,
  * select, epoll (level and edge) and fstat. Everything else goes through ustcp_*. A native read, write, dup or close
- * does not do what it seems to; a native write aborts that connection. ustcp_* on a descriptor that is not this
- * library's is EBADF, except in ustcp_poll, which takes both.
+ * does not reach the connection, which goes on: a write is refused (ENOTCONN, EPIPE or EAGAIN); a read gets no data
+ * (EAGAIN, or 0, and then poll shows what is there no more until more comes); a dup shows readiness and is EBADF in
+ * ustcp_*. ustcp_* on a descriptor that is not this library's is EBADF, except in ustcp_poll, which takes both.
  *
  * Threads. Every function may be called from any thread at any time, also on the same socket; a close wakes the calls
  * that wait on it. No function is async-signal-safe. Those that are cancellation points in POSIX (pthread_cancel) are
@@ -157,7 +158,8 @@ struct ustcp_config {
      */
     int tun_fd;
     /**
-     * Largest IP packet in bytes (`USTCP_MTU`), 68 (with an IPv6 address 1280) to 65535. The device's own; 1500 for one that we make.
+     * Largest IP packet in bytes (`USTCP_MTU`), 128 (with an IPv6 address 1280) to 65535. The device's own; 1500 for one
+     * that we make.
      */
     uint32_t mtu;
     /**

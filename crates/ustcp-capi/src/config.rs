@@ -37,7 +37,8 @@ pub struct ustcp_config {
     /// A TUN descriptor opened by someone else, instead of `tun`; the library's when `ustcp_init` has succeeded, and
     /// still the caller's when it has failed. Descriptor 0 cannot be given.
     pub tun_fd: c_int,
-    /// Largest IP packet in bytes (`USTCP_MTU`), 68 (with an IPv6 address 1280) to 65535. The device's own; 1500 for one that we make.
+    /// Largest IP packet in bytes (`USTCP_MTU`), 128 (with an IPv6 address 1280) to 65535. The device's own; 1500 for one
+    /// that we make.
     pub mtu: u32,
     /// How long TIME-WAIT lasts (`USTCP_TIME_WAIT`, in seconds there), in milliseconds. 60000.
     pub time_wait_ms: u32,
