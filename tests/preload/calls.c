@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -125,6 +126,57 @@ static void test_shutdown_without_descriptors(int how)
     GIVES(recv(pair[1], bytes, 3, MSG_WAITALL), 3);
     GIVES(recv(pair[1], bytes, 1, 0), 0);
     FAILS(send(pair[0], "x", 1, MSG_NOSIGNAL), EPIPE);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* ---- both halves, one after the other ---- */
+
+#define RESPONSE 5000000
+
+struct reading {
+    int fd;
+    long total, last;
+};
+
+static void *read_to_the_end(void *argument)
+{
+    static char bytes[1 << 16];
+    struct reading *r = argument;
+
+    while ((r->last = recv(r->fd, bytes, sizeof bytes, 0)) > 0)
+        r->total += r->last;
+    return NULL;
+}
+
+static void await_acknowledgement(int fd)
+{
+    int queued;
+
+    do {
+        NEEDS(ioctl(fd, SIOCOUTQ, &queued) == 0);
+    } while (queued > 0);
+}
+
+/* Who reads no more still writes, and its end is a FIN, although the peer has said something that nobody has read. */
+static void test_response_after_shutdown(bool read_shut, int last)
+{
+    static char response[RESPONSE];
+    int pair[2];
+    pthread_t thread;
+
+    make_pair(pair);
+    struct reading reading = { .fd = pair[0] };
+    if (read_shut)
+        GIVES(shutdown(pair[1], SHUT_RD), 0);
+    NEEDS(send(pair[0], "\r\n", 2, 0) == 2);
+    await_acknowledgement(pair[0]);
+    NEEDS(pthread_create(&thread, NULL, read_to_the_end, &reading) == 0);
+    GIVES(send(pair[1], response, sizeof response, 0), RESPONSE);
+    GIVES(shutdown(pair[1], last), 0);
+    NEEDS(pthread_join(thread, NULL) == 0);
+    GIVES(reading.total, RESPONSE);
+    GIVES(reading.last, 0);
     close(pair[0]);
     close(pair[1]);
 }
@@ -337,6 +389,9 @@ int main(int count, char **words)
     test_connect_again();
     test_shutdown_without_descriptors(SHUT_WR);
     test_shutdown_without_descriptors(SHUT_RDWR);
+    test_response_after_shutdown(true, SHUT_WR);
+    test_response_after_shutdown(true, SHUT_RDWR);
+    test_response_after_shutdown(false, SHUT_RDWR);
     test_peek_all();
     test_interfaces(AF_INET);
     test_interfaces(AF_INET6);

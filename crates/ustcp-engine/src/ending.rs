@@ -34,7 +34,7 @@ impl Engine {
         socket.program_shut |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP);
         socket.program_gone |= flags.contains(EventFlags::HUP);
         if flags.contains(EventFlags::ERR) && socket_error(&socket.stream) != Ok(Ok(())) {
-            socket.program_deaf = true;
+            socket.left_unread = true;
         }
         self.call(number);
     }
@@ -138,8 +138,8 @@ impl Engine {
         let Some(socket) = self.sockets.get_mut(number) else {
             return;
         };
-        if socket.program_deaf && socket.program_gone {
-            self.abort(number); // it has left bytes unread, or some have come since it went
+        if socket.is_thrown_away() {
+            self.abort(number);
         } else if socket.fault.is_some() {
             self.end_broken(number);
         } else if all_taken {
@@ -173,7 +173,7 @@ impl Engine {
         let Some(socket) = self.sockets.get(number).filter(|socket| socket.program_gone) else {
             return false;
         };
-        socket.program_deaf || (!socket.end_told && socket.far().lingers_not(&mut self.ground))
+        socket.is_thrown_away() || (!socket.end_told && socket.far().lingers_not(&mut self.ground))
     }
 
     /// Whether the connection has received what the program can still be given.
@@ -181,7 +181,7 @@ impl Engine {
         let Some(socket) = self.sockets.get(number) else {
             return false;
         };
-        let deaf = socket.program_deaf || socket.program_gone;
+        let deaf = socket.program_deaf || socket.left_unread || socket.program_gone;
         !deaf && socket.far().unread(&mut self.ground) > 0
     }
 
@@ -215,6 +215,9 @@ impl Engine {
             .filter(|socket| matches!(socket.phase, Phase::Connected))
         {
             let _ = stream::take(&socket.stream, &mut [0]); // the poison, or the program hears of a reset
+            if socket.has_shut_both() {
+                socket.far().throw_away(&mut self.ground, &mut self.chunk); // or the peer hears of one
+            }
         }
         self.part(number, Parting::Ended);
     }

@@ -243,6 +243,8 @@ impl Engine {
         if how != Shutdown::Write {
             socket.published = None;
         }
+        socket.has_shut[0] |= how != Shutdown::Write;
+        socket.has_shut[1] |= how != Shutdown::Read;
         self.call(number);
         Ok(())
     }

@@ -101,8 +101,12 @@ pub(crate) struct Socket {
     pub(crate) program_shut: bool,
     /// The program has let it go (HUP).
     pub(crate) program_gone: bool,
-    /// It has let it go with bytes unread, or reads no more.
+    /// It takes no more bytes: it has let it go, or reads no more.
     pub(crate) program_deaf: bool,
+    /// It has let it go with bytes unread.
+    pub(crate) left_unread: bool,
+    /// It has called shutdown for its reading, and for its writing: both together look as if it had let it go.
+    pub(crate) has_shut: [bool; 2],
     /// The connection has been told that the program writes no more.
     pub(crate) shut: bool,
     /// The program has been told that the peer writes no more.
@@ -143,6 +147,8 @@ impl Socket {
             program_shut: false,
             program_gone: false,
             program_deaf: false,
+            left_unread: false,
+            has_shut: [false; 2],
             shut: false,
             end_told: false,
             urgent_inline: false,
@@ -159,6 +165,17 @@ impl Socket {
             None => Far::Stack(self.id),
             Some(kernel) => Far::Kernel(kernel.descriptor.as_fd()),
         }
+    }
+
+    /// Whether the program has let it go and has bytes unread, or some have come since. One that has shut both halves may be
+    /// there still, and what it said goes before what it did not want to hear.
+    pub(crate) fn is_thrown_away(&self) -> bool {
+        self.program_gone && (self.left_unread || self.program_deaf && !self.has_shut_both())
+    }
+
+    /// Whether the program has shut both halves.
+    pub(crate) fn has_shut_both(&self) -> bool {
+        self.has_shut == [true; 2]
     }
 
     /// The descriptors that it is.
