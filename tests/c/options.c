@@ -258,10 +258,11 @@ static void test_cork(void)
     HOLDS(readable(pair[1], -1));
     GIVES(ustcp_recv(pair[1], bytes, 8, 0), 3);
     GIVES(ustcp_send(pair[0], "de", 2, MSG_MORE), 2);
-    FAILS(ustcp_recv(pair[1], bytes, 8, MSG_DONTWAIT), EAGAIN);
+    if (!ON_ENGINE) /* AF_UNIX has no MSG_MORE */
+        FAILS(ustcp_recv(pair[1], bytes, 8, MSG_DONTWAIT), EAGAIN);
     GIVES(ustcp_send(pair[0], "f", 1, 0), 1);
     HOLDS(readable(pair[1], -1));
-    GIVES(ustcp_recv(pair[1], bytes, 8, 0), 3);
+    GIVES(ustcp_recv(pair[1], bytes, 3, MSG_WAITALL), 3);
     GIVES(ustcp_send(pair[0], "gh", 2, MSG_MORE), 2);
     HOLDS(readable(pair[1], -1)); /* not for ever */
     ustcp_close(pair[0]);
