@@ -226,8 +226,8 @@ impl Receive {
         self.assembler.is_empty()
     }
 
-    /// What of `len` bytes at `seq` is held ahead already, they bring twice. As Linux, what the same segment brings of before
-    /// RCV.NXT is told instead.
+    /// What of `len` bytes at `seq` is held ahead already, they bring twice. As Linux, what the same segment (or one before it
+    /// in the same turn) brings of before RCV.NXT is told instead.
     fn note_overlap(&mut self, seq: SeqNum, len: usize) {
         let overlap = self.assembler.overlap(seq, seq + len);
         if let Some(SackBlock { start, end }) = overlap.filter(|_| self.duplicate.is_none()) {
@@ -235,9 +235,12 @@ impl Receive {
         }
     }
 
-    /// `[start, end)` has arrived before. Told once, and in place of what was to be told.
+    /// `[start, end)` has arrived before. Told once, in place of what was to be told, or in one block with it where that ends
+    /// at `start`: one acknowledgement answers all that one turn brings.
     pub(crate) fn note_duplicate(&mut self, start: SeqNum, end: SeqNum) {
         if self.sack && self.dsack && start.before(end) {
+            let before = self.duplicate.filter(|told| told.end == start);
+            let start = before.map_or(start, |told| told.start);
             self.duplicate = Some(SackBlock { start, end });
         }
     }

@@ -78,6 +78,18 @@ fn what_was_held_ahead_comes_again_in_order() {
     w.sees(". 1:1(0) ack 251 <sack 101:201>");
 }
 
+/// 2883-1: segments that come again one behind the other in one turn are told as one.
+#[test]
+fn neighbours_of_one_turn_are_told_together() {
+    let mut w = Wire::connected_to(config(), SACKING);
+    w.peer(". 1:1001(1000) ack 1");
+    w.peer(". 1001:2001(1000) ack 1");
+    w.drain();
+    w.peer(". 1:1001(1000) ack 1");
+    w.peer(". 1001:2001(1000) ack 1");
+    w.sees(". 1:1(0) ack 2001 <sack 1:2001>");
+}
+
 /// 2883-1: a FIN takes a number too.
 #[test]
 fn a_fin_that_comes_twice_is_told() {
