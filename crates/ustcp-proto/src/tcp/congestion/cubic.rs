@@ -61,6 +61,9 @@ struct Before {
     shape: Shape,
 }
 
+/// In a smaller window no sign is believed that stands alone (Linux's `hystart_low_window`). Segments.
+const LOW_WINDOW: usize = 16;
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cubic {
     cwnd: usize,
@@ -97,7 +100,7 @@ impl Cubic {
         // throw away (RFC 7323 §5.3), so that one recovery is the cause of the next.
         match self.hystart.on_ack(ack) {
             Pace::Grow(bytes) => self.cwnd += bytes,
-            Pace::GrowWarned(bytes) if !self.misled => self.cwnd += bytes,
+            Pace::GrowWarned(bytes) if !self.misled || self.cwnd < LOW_WINDOW * ack.mss => self.cwnd += bytes,
             Pace::GrowWarned(_) | Pace::Leave => {
                 self.ssthresh = self.cwnd;
                 self.shape.prior = self.cwnd;
