@@ -49,7 +49,7 @@ fn the_headers_are_told_once() {
     }
 }
 
-/// MAY-9: the field of differentiated services that the SYN came with is passed up with the rest.
+/// The field of differentiated services that the SYN came with is passed up with the rest.
 #[test]
 fn the_class_of_the_syn_is_told() {
     const EXPEDITED: u8 = 46 << 2;
