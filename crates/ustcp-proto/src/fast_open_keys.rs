@@ -55,14 +55,11 @@ impl FastOpenKeys {
 
     /// One key.
     pub(crate) fn of((first, second): (u64, u64)) -> FastOpenKeys {
-        let (mut primary, backup) = ([0; LEN], None);
-        for (to, from) in primary
-            .iter_mut()
-            .zip([first, second].into_iter().flat_map(u64::to_le_bytes))
-        {
-            *to = from;
+        let key = u128::from(second) << 64 | u128::from(first);
+        FastOpenKeys {
+            primary: key.to_le_bytes(),
+            backup: None,
         }
-        FastOpenKeys { primary, backup }
     }
 
     /// As they were given.
