@@ -824,7 +824,7 @@ int ustcp_setsockopt(int fd,
  *
  * Returns 0, or -1 and sets `errno`:
  * - `ENOPROTOOPT`: another option or level. `EOPNOTSUPP`: `IPPROTO_IPV6` of an IPv4 socket, `SO_PASSCRED`. `ENOTCONN`:
- *   `IP_MTU` without a connection. `EINVAL`: negative `*optlen`; no room for all of `TCP_SAVED_SYN`, which stays.
+ *   `IP_MTU` without a connection. `EINVAL`: negative `*optlen`; no room for all of `TCP_SAVED_SYN`, which is kept.
  * - `EFAULT`: `optval` or `optlen` is not writable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack
  *   has ended.
  *

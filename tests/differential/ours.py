@@ -29,7 +29,8 @@ class Lateness(NamedTuple):
 MS = 1_000_000
 EXACT = Lateness(0, 0)
 # As the kernel's wheel has them (HZ 250): a timer of less than 64 ticks is late by up to two ticks, a longer one by up to
-# nine. One that goes off for a probe which is out already is set again for the timeout, and so late twice.
+# nine. One that goes off for a probe which is out already is set again for the timeout, and so late twice: 12. Of the long
+# ones every other tick is tried.
 LONG = 63 * 4 * MS
 LATENESS = [EXACT] + [Lateness(short * MS, long * MS) for short in (4, 8, 12) for long in (0, 8, 16, 24, 32)]
 

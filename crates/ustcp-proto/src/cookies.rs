@@ -9,7 +9,8 @@ use crate::tcp::{Connection, EcnFeedback, Offer};
 use crate::{Cause, DropReason, EcnPolicy, Family, Flow, Options, SocketId, Stack, State, SynCookies};
 
 impl Stack {
-    /// Whether a SYN gets a cookie for an answer. Counted as Linux counts: whatever else becomes of it.
+    /// Whether a SYN gets a cookie for an answer. Counted as Linux counts, whatever else becomes of it; without cookies
+    /// Linux drops it here, and ours may yet find the other queue full.
     pub(crate) fn wants_cookie(&mut self, queue_is_full: bool) -> bool {
         let counters = &mut self.cx.counters;
         match self.cx.config.syn_cookies {

@@ -106,7 +106,8 @@ pub(crate) struct Acknowledged {
     pub(crate) resent: bool,
     /// When the oldest and the youngest of them were sent, if all of them were sent just once: round-trip samples (Karn).
     /// What was sent once but acknowledged only with a retransmission had to wait for it, and says nothing of the path. A
-    /// segment is measured once, when nothing of it is left: a peer that acknowledges piecemeal weighs no more.
+    /// segment is measured once, when nothing of it is left (of a super-segment, as Linux, when what is left makes fewer): a
+    /// peer that acknowledges piecemeal weighs no more.
     pub(crate) sent_once: Option<(Instant, Instant)>,
     /// When the first of them was sent last.
     pub(crate) first_sent_last: Option<Instant>,

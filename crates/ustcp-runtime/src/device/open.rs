@@ -142,7 +142,8 @@ fn by_name(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
     };
     let trouble = |error: io::Error| explain(settings, networks.as_deref(), &error);
     let attached = attach(settings).map_err(trouble)?;
-    // What was there a moment ago may have gone with its holder: only a device that stays without one is not ours.
+    // What was there a moment ago may have gone with its holder: a device
+    // that outlives its holder (`IFF_PERSIST`) was made by others.
     let mtu = if attached.is_persistent().map_err(trouble)? {
         inspect(&interface, settings)?
     } else {
