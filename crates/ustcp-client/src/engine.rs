@@ -8,7 +8,7 @@ use rustix::net::{Shutdown, SocketAddrUnix, shutdown};
 use rustix::process::geteuid;
 
 use crate::place::{Place, PlaceError, Seeker};
-use crate::protocol::{Operation, PassedBy, Reply, Request};
+use crate::protocol::{Operation, PATH_MAX, PassedBy, Reply, Request};
 use crate::sys::{self, Peer, Socket, Source, Transient, Wait};
 use crate::whereabouts::{Listener, Whereabouts};
 
@@ -37,9 +37,6 @@ pub struct Question {
 
 /// Room for an answer's payload: no option's value and no address is longer.
 const ANSWER_MAX: usize = 512;
-
-/// Most of a program's path that is told.
-const PATH_MAX: usize = 1024;
 
 /// What came back.
 #[derive(Clone, Copy, Debug)]

@@ -16,6 +16,9 @@ pub const MAGIC: u32 = 0x7573_7463;
 /// Most bytes of payload in a request or a reply.
 pub const PAYLOAD_MAX: usize = 4096;
 
+/// Most of a path that is told and kept, in bytes of UTF-8: a line of a list has room for it even where each is escaped.
+pub const PATH_MAX: usize = 1024;
+
 /// What lets a client in: whoever has it is served, whatever its uid.
 pub type Token = [u8; 16];
 

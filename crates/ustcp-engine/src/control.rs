@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno as SystemErrno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use ustcp_client::protocol::{Address, Malformed, Operation, PAYLOAD_MAX, PassedBy, Reply, Request};
+use ustcp_client::protocol::{Address, Malformed, Operation, PATH_MAX, PAYLOAD_MAX, PassedBy, Reply, Request, Tag};
 use ustcp_client::sys::Peer;
 use ustcp_proto::{Family, State};
 use ustcp_runtime::Errno;
@@ -180,7 +180,7 @@ impl Engine {
             Operation::List => self.list(control, request.a).err().map(Err),
             _ => {
                 let answer = self.on_socket_request(control, request, payload);
-                self.sockets.recount(request.socket);
+                self.sockets.recount(request.socket & Tag::SOCKET_MASK);
                 answer
             }
         }
@@ -258,18 +258,17 @@ impl Engine {
     }
 }
 
-/// A name that a program has given, without what a terminal would obey.
+/// A name that a program has given, without what a terminal would obey, and no more of it than is kept.
 fn printable(name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name);
-    name.chars()
-        .map(|each| {
-            if each.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                each
-            }
-        })
-        .collect()
+    let shown = name.chars().map(|each| match each.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => each,
+    });
+    let mut shown: String = shown.collect();
+    shown.truncate(shown.floor_char_boundary(PATH_MAX));
+    shown.shrink_to_fit();
+    shown
 }
 
 /// Tells one who is not taken in why, before its connection is closed. What it asks, or has asked, is nobody's.

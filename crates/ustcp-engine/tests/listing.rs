@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::{Control, Program, Running, STACK, at, engine, engine_with, random_tag};
 use serde_json::{Value, json};
-use ustcp_client::protocol::{Address, Operation, PassedBy, Tag};
+use ustcp_client::protocol::{Address, Operation, PATH_MAX, PAYLOAD_MAX, PassedBy, Tag};
 
 /// The engine's line, and the sockets'.
 fn list(engine: &Running, run: u32) -> (Value, Vec<Value>) {
@@ -143,6 +143,36 @@ fn a_run_hears_of_its_sockets_as_long_as_its_lease_is_open() {
     assert_eq!(line.unwrap()["peer"], json!(format!("{STACK}:{port}")));
     drop(lease);
     assert!(std::iter::repeat_with(|| list(&engine, run).1).any(|lines| lines.is_empty()));
+}
+
+/// The path is the client's word: the engine keeps a part, and no line is longer than a reply.
+#[test]
+fn of_a_path_only_so_much_is_kept() {
+    let Some(engine) = engine() else { return };
+    let lease = engine.control();
+    let run = lease.ask(Operation::Lease, 0, 0, 0, &[]).unwrap();
+    let run = u32::from_ne_bytes(run.try_into().unwrap());
+    let why = PassedBy::Static as i32;
+    for byte in [b'a', b'"', 0xFF] {
+        engine
+            .ask(Operation::PassedBy, 0, why, run.cast_signed(), &[byte; PAYLOAD_MAX])
+            .unwrap();
+    }
+    let control = engine.control();
+    control.send(Operation::List, 0, run.cast_signed(), 0, &[]);
+    let told = std::iter::repeat_with(|| control.answer().unwrap()).take_while(|line| !line.is_empty());
+    let (lines, whys): (Vec<_>, Vec<_>) = told
+        .map(|line| {
+            (
+                line.len(),
+                serde_json::from_slice::<Value>(&line).unwrap()["why"].take(),
+            )
+        })
+        .unzip();
+    assert_eq!(lines.len(), 4); // the engine's, and one of each
+    assert!(lines.into_iter().all(|len| len <= PAYLOAD_MAX));
+    let most = "static program ".len() + PATH_MAX;
+    assert!(whys.iter().filter_map(Value::as_str).all(|why| why.len() <= most));
 }
 
 /// Whoever has the number of a socket may steer it, so that is for the holders of its descriptor.

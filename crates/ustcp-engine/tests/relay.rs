@@ -422,3 +422,24 @@ fn a_program_of_ipv6_speaks_of_ipv4_in_its_own_way() {
     let local = program.address(Operation::LocalAddress).unwrap();
     assert_eq!(local, at("::ffff:127.0.0.1", from.port()));
 }
+
+/// Bits above a socket's number are the protocol's own, and no way to have more than one's share.
+#[test]
+fn one_that_the_kernel_carries_counts_twice_whatever_stands_above_its_number() {
+    let Some(engine) = engine_with(|_, options| options.quotas.sockets = 4) else {
+        return;
+    };
+    let kernel = TcpListener::bind(loopback(0)).unwrap();
+    let to = Address(kernel.local_addr().unwrap()).to_bytes();
+    let programs = [engine.socket(), engine.socket()];
+    for program in &programs {
+        let number = program.number | 1 << 50;
+        assert!(engine.ask(Operation::Connect, number, 1, 0, &to).is_ok());
+    }
+    let one_more = engine.socket();
+    assert_eq!(
+        one_more.connect(kernel.local_addr().unwrap()),
+        Err(libc::EMFILE),
+        "four descriptors are its share"
+    );
+}
