@@ -143,6 +143,25 @@ def test_down_waits_for_who_takes_it_back_whatever_process_that_is(host: Host) -
     assert is_clean(host)
 
 
+def test_down_leaves_alone_what_the_next_engine_has_set_up(host: Host) -> None:
+    kill_both(host)
+    path = host.directory / "engine/nat"
+    with path.open() as note:
+        fcntl.flock(note, fcntl.LOCK_EX)
+        down = host.popen("down")
+        waits = f"-> FLOCK  ADVISORY  WRITE {down.pid} "
+        wait_until(lambda: waits in Path("/proc/locks").read_text())
+        # Who held it has gone, and the next engine's note says the same.
+        text = path.read_text()
+        path.unlink()
+        path.write_text(text)
+    assert down.wait(30) == 0
+    down.communicate()
+    assert forwards(host) and masquerades(host) and path.read_text() == text
+    assert host.ustcp("down").returncode == 0
+    assert is_clean(host)
+
+
 def test_forwarding_that_was_on_stays_on(host: Host) -> None:
     host.net.sysctl("net.ipv4.ip_forward", 1)
     host.up("--nat")

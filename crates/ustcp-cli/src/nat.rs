@@ -7,9 +7,10 @@ mod guard;
 mod rules;
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use ustcp_client::place::Place;
@@ -51,22 +52,30 @@ fn set_up(place: &Place, settings: &Settings) -> Result<File, Failure> {
     };
     // First the note, then the deed: what is killed between the two leaves too much to take back and not too little.
     let text = serde_json::to_string(&record).map_err(io::Error::from)?;
-    let mut note = File::create(file(place))?;
+    let mut options = File::options();
+    let mut note = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(file(place))?;
     note.lock()?;
     note.write_all(text.as_bytes())?;
     let done = fs::write(FORWARDING, "1").map_err(|error| Failure::new(format!("{FORWARDING}: {error}")));
     done.and_then(|()| record.rules.add()).inspect_err(|_| {
-        let _ = take_back(place); // the first failure is the one to tell
+        let _ = take_back(place, &note); // the first failure is the one to tell
     })?;
     Ok(note)
 }
 
-/// Takes back what the file says, if there is one.
-fn take_back(place: &Place) -> Result<(), Failure> {
-    let Some(record) = record(place)? else { return Ok(()) };
-    record.rules.remove()?;
+/// Takes back what the note of this place says, which the caller holds locked.
+fn take_back(place: &Place, note: &File) -> Result<(), Failure> {
+    let Some(before) = record(note)? else { return Ok(()) };
+    before.rules.remove()?;
     fs::remove_file(file(place))?;
-    if record.forwarding_was_off && !hand_over(place)? {
+    // Until then another may have handed over to it.
+    let last = record(note)?.unwrap_or(before);
+    if last.forwarding_was_off && !hand_over(place)? {
         fs::write(FORWARDING, "0")?;
     }
     Ok(())
@@ -81,17 +90,23 @@ fn hand_over(place: &Place) -> io::Result<bool> {
         .transpose()?
         .into_iter()
         .flatten();
-    for file in siblings.flatten().map(|entry| entry.path().join(FILE)) {
-        let Ok(text) = fs::read_to_string(&file) else { continue };
-        let Ok(record) = serde_json::from_str::<Record>(&text) else {
+    for path in siblings.flatten().map(|entry| entry.path().join(FILE)) {
+        let Ok(mut note) = File::options().read(true).write(true).open(&path) else {
             continue;
         };
+        let Ok(Some(record)) = record(&note) else { continue };
         let heir = Record {
             forwarding_was_off: true,
             ..record
         };
-        fs::write(&file, serde_json::to_string(&heir)?)?;
-        return Ok(true);
+        // Over what it says, and not less of it: its owner holds the lock, and may read at any time.
+        let len = usize::try_from(note.metadata()?.len()).unwrap_or(0);
+        let text = serde_json::to_string(&heir)?;
+        note.rewind()?;
+        note.write_all(format!("{text:len$}").as_bytes())?;
+        if is_at(&note, &path)? {
+            return Ok(true);
+        }
     }
     Ok(false)
 }
@@ -116,11 +131,23 @@ fn file(place: &Place) -> PathBuf {
     place.file(FILE)
 }
 
-fn record(place: &Place) -> io::Result<Option<Record>> {
-    match fs::read_to_string(file(place)) {
-        Ok(text) if text.is_empty() => Ok(None), // killed before it was written, and so before the deed
-        Ok(text) => Ok(Some(serde_json::from_str(&text)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+/// `None`: who made it was killed before it wrote, and so before the deed.
+fn record(mut note: &File) -> io::Result<Option<Record>> {
+    let mut text = String::new();
+    note.rewind()?;
+    note.read_to_string(&mut text)?;
+    match text.as_str() {
+        "" => Ok(None),
+        text => Ok(Some(serde_json::from_str(text)?)),
+    }
+}
+
+/// Whether that file is the one of this path, still.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -134,6 +161,9 @@ pub(crate) fn ensure_taken_back(place: &Place) -> Result<bool, Failure> {
         Err(error) => return Err(error.into()),
     };
     note.lock()?;
-    take_back(place)?;
+    // Who held it may have taken it back, and a note that is there now is that of the next engine.
+    if is_at(&note, &file(place))? {
+        take_back(place, &note)?;
+    }
     Ok(true)
 }

@@ -39,7 +39,10 @@ pub(crate) fn serve(
         }
     }
     watch(engine, &signals)?;
-    super::take_back(place)?;
+    // What failed has taken its own back, and the place may be another's by now.
+    if let Ok(note) = &started {
+        super::take_back(place, note)?;
+    }
     started.map(drop).map_err(Failure::from)
 }
 
