@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -114,6 +117,48 @@ def test_down_waits_for_programs_and_now_does_not(host: Host) -> None:
                 assert down.wait(30) == 0, down.stderr.read()
             assert not host.is_up()
             program.stdin.close()
+
+
+def test_an_engine_that_is_ending_is_still_reached(host: Host) -> None:
+    host.up()
+    pid = (host.directory / "engine/engine").read_text().split()[4]
+    hold = "import socket, os; s = socket.create_connection(('10.77.0.1', 80)); l = socket.create_server(('10.77.0.2', 8080)); \
+print('up', flush=True); os.read(0, 1)"
+    with Teller(host.net, PEER), host.popen("run", "--", PYTHON, "-c", hold, stdin=subprocess.PIPE) as program:
+        assert program.stdout.readline() == "up\n"
+        with host.popen("down") as down, ended_after(program):
+            assert next_line(down) == "ustcp: waiting for 1 listener, 1 connection; ustcp down --now ends them\n"
+            ending = (
+                f"the engine {host.directory}/engine (pid {pid}) is ending, and waits for its connections; ustcp down --now "
+                "ends it at once\n"
+            )
+            shown = host.ustcp("ss", "-tan")
+            assert shown.returncode == 0 and "10.77.0.1:80" in shown.stdout, shown
+            for how in ([], ["--detach"]):
+                done = host.ustcp("up", *how)
+                assert (done.returncode, done.stdout, done.stderr) == (1, "", f"ustcp: {ending}")
+            with host.popen("run", "--", "true") as late, ended_after(program):
+                assert next_line(late) == f"ustcp: waiting: {ending}"
+                done = host.ustcp("down", "--now")
+                assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+                assert late.wait(30) == 0
+            assert down.wait(30) == 0
+
+
+def next_line(process: subprocess.Popen) -> str:
+    """Of its standard error, which may never come."""
+    readable, _, _ = select.select([process.stderr], [], [], 20)
+    assert readable, "it says nothing"
+    return process.stderr.readline()
+
+
+@contextmanager
+def ended_after(program: subprocess.Popen) -> Iterator[None]:
+    """Has the program end, whatever happened: what waits for its connections would wait for ever."""
+    try:
+        yield
+    finally:
+        program.stdin.close()
 
 
 def test_down_where_nobody_is(host: Host) -> None:

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
@@ -60,7 +61,24 @@ pub(crate) enum NoControl {
 impl Control {
     /// Speaks to the engine at `place`. That it answers is not asked yet.
     pub(crate) fn open(place: &Place) -> Result<Control, NoControl> {
-        let whereabouts = match place.whereabouts(uid()) {
+        Control::open_at(place, place.whereabouts(uid()))
+    }
+
+    /// Speaks to the engine that is ending at `place`.
+    pub(crate) fn open_ending(place: &Place) -> Result<Control, NoControl> {
+        Control::open_at(place, place.ending(uid()))
+    }
+
+    /// Speaks to the engine at `place`, be it ending or not.
+    pub(crate) fn open_any(place: &Place) -> Result<Control, NoControl> {
+        match Control::open(place) {
+            Err(NoControl::NoEngine) => Control::open_ending(place),
+            other => other,
+        }
+    }
+
+    fn open_at(place: &Place, whereabouts: Result<Whereabouts, PlaceError>) -> Result<Control, NoControl> {
+        let whereabouts = match whereabouts {
             Ok(whereabouts) => whereabouts,
             Err(PlaceError::NoEngine) => return Err(NoControl::NoEngine),
             Err(error) => return Err(unusable(place, error)),
@@ -125,6 +143,20 @@ impl Control {
                 other => return other,
             }
         }
+    }
+
+    /// What is said of an engine that is ending, to who would have another.
+    pub(crate) fn ending(&self, place: &Place) -> String {
+        let (directory, pid) = (place.directory().display(), self.whereabouts.pid.unwrap_or(0));
+        format!(
+            "the engine {directory} (pid {pid}) is ending, and waits for its connections; ustcp down --now ends it at once"
+        )
+    }
+
+    /// Whether the engine ends this connection within that time.
+    pub(crate) fn ends_within(&self, time: Duration) -> bool {
+        let time = Timespec::try_from(time).ok();
+        poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], time.as_ref()) != Ok(0)
     }
 
     /// The engine's end of this connection has been closed, once this returns.

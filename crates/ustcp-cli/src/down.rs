@@ -1,12 +1,20 @@
 //! `ustcp down`: has an engine end, and waits for that.
 
+use std::time::Duration;
+
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use ustcp_client::protocol::Operation;
+use ustcp_proto::State;
 
 use crate::Failure;
 use crate::control::{self, Control, NoControl};
+use crate::listing::{Listing, Socket};
 use crate::nat;
 use crate::options::Named;
+
+/// After which the user is told what is waited for.
+const SILENCE: Duration = Duration::from_secs(1);
 
 const NOTES: &str = "\
 Exit status: 0 when the engine has ended, 1 when none was up or it could not be told, 2 for wrong usage.";
@@ -14,7 +22,7 @@ Exit status: 0 when the engine has ended, 1 when none was up or it could not be 
 /// End an engine, and return when it has ended.
 ///
 /// Without --now it goes when its last connection is gone: programs go on until they close, TIME-WAIT passes, and new
-/// programs are no longer taken in.
+/// programs are no longer taken in. ustcp ss and ustcp down --now reach it until it has ended.
 #[derive(clap::Args)]
 #[command(after_long_help = NOTES)]
 pub(crate) struct Options {
@@ -29,7 +37,7 @@ pub(crate) struct Options {
 /// Ends it.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let place = control::place(options.named.engine.as_deref())?;
-    let control = match Control::open(&place) {
+    let control = match Control::open_any(&place) {
         Ok(control) => control,
         // One that was killed cannot take back what it had this host do.
         Err(NoControl::NoEngine) if nat::ensure_taken_back(&place)? => {
@@ -39,8 +47,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Err(none) => return Err(none.into_failure(&place)),
     };
     let process = control.process(); // and no other's: it answers after that
-    let told = control.ask(Operation::Stop, u32::from(options.now));
-    told.map_err(|errno| Failure::new(format!("the engine {}: {errno}", place.directory().display())))?;
+    match control.ask(Operation::Stop, u32::from(options.now)) {
+        Ok(_) | Err(Errno::NETDOWN) => {} // it closes already, and hears nobody
+        Err(errno) => return Err(control::unusable(&place, errno).into_failure(&place)),
+    }
+    if !options.now && !control.ends_within(SILENCE) {
+        tell_what_is_waited_for(&control);
+    }
     control.wait_for_end();
     // It has closed our connection; with its process everything else goes, the device too.
     if let Some(process) = process {
@@ -48,4 +61,51 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     nat::ensure_taken_back(&place)?;
     Ok(())
+}
+
+fn tell_what_is_waited_for(control: &Control) {
+    // It may end just now.
+    if let Ok(listing) = Listing::of(control, 0) {
+        let what = what_is_left(&listing.sockets);
+        eprintln!("ustcp: waiting for {what}; ustcp down --now ends them");
+    }
+}
+
+/// `1 listener, 2 connections, 1 in TIME-WAIT`.
+fn what_is_left(sockets: &[Socket]) -> String {
+    let [mut listeners, mut connections, mut waits, mut unused] = [0; 4];
+    for socket in sockets {
+        match socket.state {
+            State::Listen => listeners += 1,
+            State::TimeWait => waits += 1,
+            State::Closed => unused += 1,
+            State::SynSent
+            | State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck => connections += 1,
+        }
+    }
+    let told = [
+        counted(listeners, "listener", "listeners"),
+        counted(connections, "connection", "connections"),
+        counted(waits, "in TIME-WAIT", "in TIME-WAIT"),
+        counted(unused, "unconnected socket", "unconnected sockets"),
+    ];
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    match told.is_empty() {
+        true => "its last socket".to_owned(),
+        false => told.join(", "),
+    }
+}
+
+fn counted(number: usize, one: &str, more: &str) -> Option<String> {
+    match number {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{number} {more}")),
+    }
 }

@@ -51,7 +51,8 @@ pub(crate) fn join(place: &Place, options: &EngineOptions) -> Result<Joined, Not
             return Err(why);
         }
         if begun.elapsed() > SILENCE && !std::mem::replace(&mut told, true) {
-            eprintln!("ustcp: waiting for an engine that is ending: {}", why.message);
+            let ending = Control::open_ending(place).map(|control| control.ending(place));
+            eprintln!("ustcp: waiting: {}", ending.unwrap_or(why.message));
         }
         thread::sleep(PAUSE);
     }

@@ -83,7 +83,7 @@ pub(crate) struct Options {
 /// Shows them.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let place = control::place(options.named.engine.as_deref())?;
-    let control = Control::open(&place).map_err(|none| none.into_failure(&place))?;
+    let control = Control::open_any(&place).map_err(|none| none.into_failure(&place))?;
     let listing = Listing::of(&control, 0).map_err(|error| Failure::new(format!("the engine's list: {error}")))?;
     let sockets: Vec<Socket> = listing
         .sockets

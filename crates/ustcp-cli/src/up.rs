@@ -109,12 +109,15 @@ fn serve_reporting(options: &Options) -> Result<(), Failure> {
 
 /// The lock would refuse it too, but without saying who holds it.
 fn refuse_second(place: &Place) -> Result<(), Failure> {
-    let Ok(control) = Control::open(place) else {
-        return Ok(());
-    };
-    let pid = control.whereabouts.pid.unwrap_or(0);
-    Err(Failure::new(format!(
-        "the engine {} is up already (pid {pid}); ustcp down ends it, --engine NAME starts another",
-        place.directory().display()
-    )))
+    let directory = place.directory().display();
+    if let Ok(control) = Control::open(place) {
+        let pid = control.whereabouts.pid.unwrap_or(0);
+        return Err(Failure::new(format!(
+            "the engine {directory} is up already (pid {pid}); ustcp down ends it, --engine NAME starts another"
+        )));
+    }
+    if let Ok(control) = Control::open_ending(place) {
+        return Err(Failure::new(control.ending(place)));
+    }
+    Ok(())
 }

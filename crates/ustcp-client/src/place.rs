@@ -200,10 +200,19 @@ impl Place {
 
     /// The engine that runs there, as its `engine` file says.
     pub fn whereabouts(&self, uid: u32) -> Result<Whereabouts, PlaceError> {
+        self.read(uid, "engine")
+    }
+
+    /// The engine that is ending there: no program is to begin with it.
+    pub fn ending(&self, uid: u32) -> Result<Whereabouts, PlaceError> {
+        self.read(uid, "ending")
+    }
+
+    fn read(&self, uid: u32, name: &str) -> Result<Whereabouts, PlaceError> {
         self.parent.map(|len| self.opened(len, uid)).transpose()?;
         let directory = self.opened(self.len, uid)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = openat(&directory, "engine", flags, Mode::empty())?;
+        let file = openat(&directory, name, flags, Mode::empty())?;
         let mut line = [0; 128];
         let used = rustix::io::read(&file, &mut line)?;
         let owner = fstat(&file)?.st_uid;

@@ -71,14 +71,16 @@ impl Site {
         let write = || -> io::Result<()> {
             let new = self.place.file("engine.new");
             write_private(&new, &self.whereabouts.line().to_string())?;
-            fs::rename(new, self.place.file("engine"))
+            fs::rename(new, self.place.file("engine"))?;
+            remove(&self.place, "ending") // it was about to end, and does not
         };
         write().map_err(|error| failed(error.raw_os_error().unwrap_or(libc::EIO), error.to_string()))
     }
 
-    /// Programs that look for it find it no longer; those that know it still reach it.
+    /// Programs that look for it find it no longer; those that know it still reach it, and those that ask who is ending.
     pub(crate) fn withdraw(&self) {
-        let _ = fs::remove_file(self.place.file("engine")); // whoever finds it there finds the lock free, too
+        // Fails where it was withdrawn before.
+        let _ = fs::rename(self.place.file("engine"), self.place.file("ending"));
     }
 }
 
@@ -125,15 +127,19 @@ fn clear(place: &Place) -> io::Result<()> {
     let files = [
         "engine",
         "engine.new",
+        "ending",
         Listener::Streams.file(),
         Listener::Control.file(),
     ];
-    files
-        .iter()
-        .try_for_each(|name| match fs::remove_file(place.file(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        })
+    files.iter().try_for_each(|name| remove(place, name))
+}
+
+/// Has no such file there.
+fn remove(place: &Place, name: &str) -> io::Result<()> {
+    match fs::remove_file(place.file(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
