@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -179,6 +180,74 @@ static void test_response_after_shutdown(bool read_shut, int last)
     GIVES(reading.last, 0);
     close(pair[0]);
     close(pair[1]);
+}
+
+/* ---- SIGPIPE ---- */
+
+static volatile sig_atomic_t pipes;
+
+static void count_pipe(int number)
+{
+    (void)number;
+    pipes++;
+}
+
+static ssize_t by_send(int fd, int flags)
+{
+    return send(fd, "x", 1, flags);
+}
+
+static ssize_t by_sendmsg(int fd, int flags)
+{
+    struct iovec piece = { "x", 1 };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+
+    return sendmsg(fd, &message, flags);
+}
+
+static ssize_t by_sendmmsg(int fd, int flags)
+{
+    struct iovec piece = { "x", 1 };
+    struct mmsghdr message = { .msg_hdr = { .msg_iov = &piece, .msg_iovlen = 1 } };
+
+    return sendmmsg(fd, &message, 1, flags);
+}
+
+/* What the peer's RST has done is told once and quietly; SIGPIPE goes with EPIPE. */
+static void test_pipe(ssize_t (*by)(int fd, int flags))
+{
+    struct linger none = { .l_onoff = 1 };
+    int pair[2], local[2];
+
+    NEEDS(signal(SIGPIPE, count_pipe) != SIG_ERR);
+    make_pair(pair);
+    NEEDS(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &none, sizeof none) == 0);
+    close(pair[1]);
+    await(pair[0], POLLIN);
+    pipes = 0;
+    FAILS(by(pair[0], 0), ECONNRESET);
+    GIVES(pipes, 0);
+    FAILS(by(pair[0], 0), EPIPE);
+    GIVES(pipes, 1);
+    FAILS(by(pair[0], MSG_NOSIGNAL), EPIPE);
+    GIVES(pipes, 1);
+    close(pair[0]);
+
+    make_pair(pair);
+    NEEDS(shutdown(pair[0], SHUT_WR) == 0);
+    FAILS(by(pair[0], 0), EPIPE);
+    GIVES(pipes, 2);
+    close(pair[0]);
+    close(pair[1]);
+
+    NEEDS(socketpair(AF_UNIX, SOCK_STREAM, 0, local) == 0);
+    close(local[1]);
+    FAILS(by(local[0], 0), EPIPE);
+    GIVES(pipes, 3);
+    FAILS(by(local[0], MSG_NOSIGNAL), EPIPE);
+    GIVES(pipes, 3);
+    close(local[0]);
+    NEEDS(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
 }
 
 /* ---- MSG_PEEK with MSG_WAITALL ---- */
@@ -392,6 +461,9 @@ int main(int count, char **words)
     test_response_after_shutdown(true, SHUT_WR);
     test_response_after_shutdown(true, SHUT_RDWR);
     test_response_after_shutdown(false, SHUT_RDWR);
+    test_pipe(by_send);
+    test_pipe(by_sendmsg);
+    test_pipe(by_sendmmsg);
     test_peek_all();
     test_interfaces(AF_INET);
     test_interfaces(AF_INET6);

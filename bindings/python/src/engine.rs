@@ -182,7 +182,7 @@ impl Engine {
     /// The errno to tell of a read or write that failed, instead of the descriptor's own.
     fn fault(&self, py: Python<'_>, fd: c_int, errno: c_int, writes: bool) -> c_int {
         let direction = match writes {
-            true => Direction::Writing { quiet: true },
+            true => Direction::Sending { quiet: true },
             false => Direction::Reading,
         };
         let native = sys::checked(errno);

@@ -198,18 +198,18 @@ impl There {
     ) -> Result<ssize_t, Errno> {
         let (bytes, name) = (source(buffer, length(len)?), address(name, name_len));
         let sent = self.engine.send_to(&self.socket, bytes, flags, name);
-        self.moved(sent, writing(flags))
+        self.moved(sent, sending(flags))
     }
 
     pub(crate) fn send_pieces(&self, pieces: *const iovec, count: c_int) -> Result<ssize_t, Errno> {
         let sent = self.native(libc::SYS_writev, [pieces as usize, count as usize, 0, 0]);
-        self.moved(sent, writing(0))
+        self.moved(sent, Direction::Writing)
     }
 
     pub(crate) fn send_message(&self, message: *const msghdr, flags: c_int) -> Result<ssize_t, Errno> {
         let header = source(message.cast(), size_of::<msghdr>());
         let sent = self.engine.send_message(&self.socket, header, flags);
-        self.moved(sent, writing(flags))
+        self.moved(sent, sending(flags))
     }
 
     pub(crate) fn receive(
@@ -268,10 +268,10 @@ fn length(given: size_t) -> Result<usize, Errno> {
     isize::try_from(given).map(|_| given).map_err(|_| Errno(libc::EINVAL))
 }
 
-/// The kernel has raised SIGPIPE already, where it had to.
-fn writing(flags: c_int) -> Direction {
+/// SIGPIPE is raised here: after a reset the stream would raise it, and TCP does not.
+fn sending(flags: c_int) -> Direction {
     let quiet = flags & libc::MSG_NOSIGNAL != 0;
-    Direction::Writing { quiet }
+    Direction::Sending { quiet }
 }
 
 fn address(start: *const sockaddr, len: socklen_t) -> Source {

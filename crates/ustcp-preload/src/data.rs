@@ -5,14 +5,12 @@ use libc::{c_int, c_void, iovec, size_t, sockaddr, socklen_t, ssize_t};
 use ustcp_client::calls::{self, Direction};
 
 use crate::hook::{address, address_room, move_bytes, moved_nothing, ours, sink, source};
+use crate::start::engine;
 
-/// What write(2) and its kin do beside `EPIPE`.
-const LOUD: Direction = Direction::Writing { quiet: false };
-
-/// The kernel has raised SIGPIPE already, where it had to.
-fn writing(flags: c_int) -> Direction {
+/// SIGPIPE is raised here: after a reset the stream would raise it, and TCP does not.
+pub(crate) fn sending(flags: c_int) -> Direction {
     let quiet = flags & libc::MSG_NOSIGNAL != 0;
-    Direction::Writing { quiet }
+    Direction::Sending { quiet }
 }
 
 /// read(2).
@@ -45,7 +43,7 @@ pub unsafe extern "C-unwind" fn readv(fd: c_int, pieces: *const iovec, count: c_
 pub unsafe extern "C-unwind" fn write(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
     let arguments = [buffer as usize, len, 0, 0, 0];
     // SAFETY: the caller's promise; nothing is to be dropped.
-    unsafe { move_bytes(libc::SYS_write, fd, arguments, LOUD) }
+    unsafe { move_bytes(libc::SYS_write, fd, arguments, Direction::Writing) }
 }
 
 /// writev(2).
@@ -56,7 +54,7 @@ pub unsafe extern "C-unwind" fn write(fd: c_int, buffer: *const c_void, len: siz
 pub unsafe extern "C-unwind" fn writev(fd: c_int, pieces: *const iovec, count: c_int) -> ssize_t {
     let arguments = [pieces as usize, count as usize, 0, 0, 0];
     // SAFETY: the caller's promise; nothing is to be dropped.
-    unsafe { move_bytes(libc::SYS_writev, fd, arguments, LOUD) }
+    unsafe { move_bytes(libc::SYS_writev, fd, arguments, Direction::Writing) }
 }
 
 /// recv(2).
@@ -125,13 +123,17 @@ pub unsafe extern "C-unwind" fn sendto(
     {
         let sent = engine.send_to(&socket, source(buffer, len), flags, address(name, name_len));
         return sent.map_or_else(
-            |errno| moved_nothing(fd, errno, writing(flags)),
+            |errno| moved_nothing(fd, errno, sending(flags)),
             |bytes| bytes as ssize_t,
         );
     }
-    let arguments = [buffer as usize, len, flags as usize, name as usize, name_len as usize];
+    let silent = match engine() {
+        Some(_) => flags | libc::MSG_NOSIGNAL,
+        None => flags,
+    };
+    let arguments = [buffer as usize, len, silent as usize, name as usize, name_len as usize];
     // SAFETY: the caller's promise; nothing is to be dropped.
-    unsafe { move_bytes(libc::SYS_sendto, fd, arguments, writing(flags)) }
+    unsafe { move_bytes(libc::SYS_sendto, fd, arguments, sending(flags)) }
 }
 
 /// read(2), by the C library's other name.

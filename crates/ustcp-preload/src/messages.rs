@@ -4,6 +4,7 @@ use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, ssize_t, timespec};
 use ustcp_client::calls::{self, Direction};
 use ustcp_client::sys::Socket;
 
+use crate::data::sending;
 use crate::hook::{move_bytes, moved_nothing, ours, pass_waiting, sink, source};
 
 /// Most messages of one call, as in Linux.
@@ -17,9 +18,8 @@ const MESSAGES_MAX: c_uint = libc::UIO_MAXIOV as c_uint;
 pub unsafe extern "C-unwind" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
     if let Some((engine, socket)) = ours(fd) {
         let sent = engine.send_message(&socket, source(message.cast(), size_of::<msghdr>()), flags);
-        let quiet = flags & libc::MSG_NOSIGNAL != 0;
         return sent.map_or_else(
-            |errno| moved_nothing(fd, errno, Direction::Writing { quiet }),
+            |errno| moved_nothing(fd, errno, sending(flags)),
             |bytes| bytes as ssize_t,
         );
     }

@@ -12,9 +12,11 @@ use crate::sys::{self, Socket};
 pub enum Direction {
     /// A read.
     Reading,
-    /// A write; `quiet`: no SIGPIPE goes with its `EPIPE`.
-    Writing {
-        /// `MSG_NOSIGNAL`.
+    /// write(2) and its kin: where the kernel says `EPIPE`, it has raised SIGPIPE.
+    Writing,
+    /// send(2) and its kin, which the kernel was asked to do without SIGPIPE.
+    Sending {
+        /// `MSG_NOSIGNAL` was the program's wish, too.
         quiet: bool,
     },
 }
@@ -25,14 +27,18 @@ pub enum Direction {
 pub fn fault(engine: &Engine, fd: libc::c_int, native: Errno, direction: Direction) -> Errno {
     let may_differ = match direction {
         Direction::Reading => matches!(native, Errno::CONNRESET | Errno::INVAL | Errno::AGAIN),
-        Direction::Writing { .. } => {
+        Direction::Writing | Direction::Sending { .. } => {
             matches!(native, Errno::CONNRESET | Errno::PIPE | Errno::NOTCONN | Errno::AGAIN)
         }
     };
     if !may_differ {
         return native;
     }
-    Socket::of(fd).map_or(native, |socket| engine.fault(&socket, native, direction))
+    match Socket::of(fd) {
+        Some(socket) => engine.fault(&socket, native, direction),
+        None if native == Errno::PIPE => direction.broken_pipe(false),
+        None => native,
+    }
 }
 
 impl Engine {
@@ -41,11 +47,13 @@ impl Engine {
             // Not connected, or a listener's.
             (Direction::Reading, Errno::INVAL) if !socket.is_attached() => Errno::NOTCONN,
             (Direction::Reading, Errno::AGAIN) if socket.standing != Standing::Plain => Errno::NOTCONN,
-            (Direction::Writing { quiet }, Errno::NOTCONN) => broken_pipe(quiet),
-            (Direction::Writing { quiet }, Errno::AGAIN) if socket.standing != Standing::Plain => broken_pipe(quiet),
             (_, Errno::CONNRESET) => self.true_errno(socket),
+            (Direction::Reading, _) => native,
+            (_, Errno::NOTCONN) => direction.broken_pipe(true),
+            (_, Errno::AGAIN) if socket.standing != Standing::Plain => direction.broken_pipe(true),
             // The first write after a reset says so; what the descriptor knows of it is gone then.
-            (Direction::Writing { .. }, Errno::PIPE) if native_error(socket) != 0 => self.true_errno(socket),
+            (_, Errno::PIPE) if native_error(socket) != 0 => self.true_errno(socket),
+            (_, Errno::PIPE) => direction.broken_pipe(false),
             _ => native,
         }
     }
@@ -64,9 +72,14 @@ impl Engine {
     }
 }
 
-fn broken_pipe(quiet: bool) -> Errno {
-    if !quiet {
-        sys::raise_sigpipe();
+impl Direction {
+    /// `EPIPE`, and SIGPIPE where that is still to be raised. `translated`: the kernel said something else, and raised none.
+    fn broken_pipe(self, translated: bool) -> Errno {
+        match self {
+            Direction::Sending { quiet: false } => sys::raise_sigpipe(),
+            Direction::Writing if translated => sys::raise_sigpipe(),
+            _ => {}
+        }
+        Errno::PIPE
     }
-    Errno::PIPE
 }

@@ -13,23 +13,28 @@ use crate::sys::{Socket, Source};
 /// Flags that a socket of TCP takes otherwise than one of AF_UNIX.
 pub const OTHERWISE: c_int = libc::MSG_OOB | libc::MSG_FASTOPEN;
 
+/// Flags for the stream.
+fn native(flags: c_int) -> c_int {
+    flags & !OTHERWISE | libc::MSG_NOSIGNAL
+}
+
 impl Engine {
-    /// sendto(2). An address says nothing to a connection, but with `MSG_FASTOPEN`. A cancellation point.
+    /// sendto(2), without SIGPIPE. An address says nothing to a connection, but with `MSG_FASTOPEN`. A cancellation point.
     pub fn send_to(&self, socket: &Socket, bytes: Source, flags: c_int, to: Source) -> Result<usize, Errno> {
         self.open(socket, flags, to)?;
         match flags & libc::MSG_OOB {
-            0 => message::transmit(socket, bytes, flags & !OTHERWISE),
-            _ => self.send_urgent(socket, bytes, flags & !OTHERWISE),
+            0 => message::transmit(socket, bytes, native(flags)),
+            _ => self.send_urgent(socket, bytes, native(flags)),
         }
     }
 
-    /// sendmsg(2). A cancellation point.
+    /// sendmsg(2), without SIGPIPE. A cancellation point.
     pub fn send_message(&self, socket: &Socket, header: Source, flags: c_int) -> Result<usize, Errno> {
         let message = Message::read(header)?;
         self.open(socket, flags, message.name())?;
         match flags & libc::MSG_OOB {
-            0 => message.send(socket, flags & !OTHERWISE),
-            _ => self.send_urgent_message(socket, &message, flags & !OTHERWISE),
+            0 => message.send(socket, native(flags)),
+            _ => self.send_urgent_message(socket, &message, native(flags)),
         }
     }
 
