@@ -106,6 +106,30 @@ static void test_connect_again(void)
     close(other);
 }
 
+static int error_of(int fd)
+{
+    int error;
+    socklen_t length = sizeof error;
+
+    NEEDS(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0);
+    return error;
+}
+
+/* shutdown undoes an attempt, whichever half it is about. */
+static void test_shutdown_of_an_attempt(int how)
+{
+    struct sockaddr_in silent = host;
+    int fd = tcp(SOCK_NONBLOCK);
+
+    silent.sin_addr.s_addr ^= htonl(0x40);
+    silent.sin_port = htons(9);
+    FAILS(connect_to(fd, &silent), EINPROGRESS);
+    GIVES(shutdown(fd, how), 0);
+    GIVES(error_of(fd), ECONNRESET);
+    GIVES(error_of(fd), 0);
+    close(fd);
+}
+
 /* ---- no descriptor left ---- */
 
 static void test_shutdown_without_descriptors(int how)
@@ -456,6 +480,9 @@ int main(int count, char **words)
     setvbuf(stdout, NULL, _IOLBF, 0);
     alarm(60); /* a call that hangs is a failure, not a wait */
     test_connect_again();
+    test_shutdown_of_an_attempt(SHUT_RD);
+    test_shutdown_of_an_attempt(SHUT_WR);
+    test_shutdown_of_an_attempt(SHUT_RDWR);
     test_shutdown_without_descriptors(SHUT_WR);
     test_shutdown_without_descriptors(SHUT_RDWR);
     test_response_after_shutdown(true, SHUT_WR);

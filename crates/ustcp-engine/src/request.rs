@@ -245,6 +245,10 @@ impl Engine {
         }
         socket.has_shut[0] |= how != Shutdown::Write;
         socket.has_shut[1] |= how != Shutdown::Read;
+        if matches!(socket.phase, Phase::Connecting { .. }) {
+            self.attempt_failed(number, Errno(libc::ECONNRESET)); // as Linux: it is undone
+            return Ok(());
+        }
         self.call(number);
         Ok(())
     }
