@@ -657,6 +657,22 @@ def test_who_computes_or_takes_time_of_the_system_is_left_alone():
         busy.join()
 
 
+class SlowThread(threading.Thread):
+    """Has not begun for more of the real clock than the patience, as on a machine without a processor to spare."""
+
+    def _bootstrap(self) -> None:
+        time.sleep(0.5)
+        super()._bootstrap()
+
+
+@pytest.mark.parametrize("who", ["a task", "the main task"])
+def test_who_waits_until_a_thread_has_begun_is_left_alone(who):
+    with ustcp.Network(patience=0.1) as net:
+        start = SlowThread(target=net.sleep, args=(5,)).start
+        start() if who == "the main task" else net.host("host").run(start).join()
+        net.run_until_idle()
+
+
 def test_a_network_goes_on_without_the_task_that_was_stuck():
     lock = threading.Lock()
     lock.acquire()

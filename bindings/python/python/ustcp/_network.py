@@ -27,7 +27,7 @@ Hook = Callable[[NetworkPacket], Union[bytes, bool, None]]
 _ONE_WAY = "delay=1ms"
 _SUBNET = "10.77.0."
 # Seconds of the real clock.
-_PATIENCE = 2.0
+_PATIENCE = 10.0
 # Packets that one host may hand out at one instant before it is held to be a loop.
 _FLOOD = 100_000
 _KINDS = ("SYN", "SYN-ACK", "ACK", "DATA", "FIN", "RST")

@@ -55,6 +55,7 @@ class Task(Generic[T]):
         self.deadline: int | None = None
         self.looks = 0
         self.is_at_lock = False
+        self.is_outside = False
         self.gate = _allocate_lock()
         self.gate.acquire()
         self.ended = False
@@ -96,10 +97,14 @@ def current() -> Task[Any] | None:
 def outside() -> Iterator[None]:
     """What waits in here waits outside of the network's time."""
     task, _this.task = _this.task, None
+    if task is not None:
+        task.is_outside = True
     try:
         yield
     finally:
         _this.task = task
+        if task is not None:
+            task.is_outside = False
 
 
 class Schedule:

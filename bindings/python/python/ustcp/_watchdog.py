@@ -64,7 +64,7 @@ class Watchdog:
         """Who has the turn, which one, and how often it has slept so far, if it is at a lock. Who has not slept anew in all
         that time has not been woken at all: it neither computes nor waits for the interpreter."""
         task, turn = self._schedule.running, self._schedule.turn
-        if task is None or task.thread is None:
+        if task is None or task.thread is None or task.is_outside:
             return None
         place = Path(f"/proc/self/task/{task.thread.native_id}")
         try:
