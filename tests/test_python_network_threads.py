@@ -396,6 +396,40 @@ def test_a_signal_ends_the_wait_of_the_main_task_and_nothing_else(how):
     assert len(ended) == 1 and disturb.ended
 
 
+class RingsWhenTaken:
+    """A lock. Who takes it in place of the main task sends this a signal, which ends its wait."""
+
+    def __init__(self, lock: _thread.LockType) -> None:
+        self.lock = lock
+        self.release, self.locked = lock.release, lock.locked
+
+    def acquire(self, *how: bool) -> bool:
+        has = self.lock.acquire(*how)
+        if has and threading.current_thread() is not threading.main_thread():
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        return has
+
+
+def interrupt(number: int, frame: object) -> None:
+    raise Interrupted
+
+
+def test_a_lock_that_was_had_as_a_signal_ended_the_wait_is_given_back(net):
+    lock = threading.Lock()
+    lock._native = RingsWhenTaken(lock._native)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with lock:
+            release = net.host("host").run(lambda: (time.sleep(1), lock.release(), time.sleep(1)))
+            with pytest.raises(Interrupted):
+                lock.acquire()
+            assert not lock.locked()
+            lock.acquire()
+        release.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 # ---- loops on the clock
 
 

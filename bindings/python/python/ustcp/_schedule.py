@@ -211,9 +211,25 @@ class Schedule:
         """Waits until the calling task has the lock: whether it has."""
         me = _this.task
         assert me is not None, "a task"
+        has = given_up = False
+        guard = _allocate_lock()
+
+        def take() -> bool:
+            nonlocal has
+            with guard:
+                has = has or (not given_up and lock.acquire(False))
+            return has
+
         me.is_at_lock = True
         try:
-            return self.wait(lambda: lock.acquire(False), self.after(timeout))
+            return self.wait(take, self.after(timeout))
+        except BaseException:
+            # Whoever gave the turn away may have taken it for us before Ctrl-C ended the wait, or be about to.
+            with guard:
+                given_up = True
+            if has:
+                lock.release()
+            raise
         finally:
             me.is_at_lock = False
 
