@@ -109,6 +109,22 @@ def test_a_file_that_cannot_be_written_is_told_with_its_name(start, tmp_path, na
     assert "ust1" not in namespace.ip("link")
 
 
+def test_what_does_not_start_leaves_no_file(stack, tmp_path):
+    log, pcap, kept = tmp_path / "log", tmp_path / "a.pcapng", tmp_path / "kept"
+    kept.write_text("of before")
+    wrong = [
+        (ustcp.init, {"tun": DEVICE, "log": log, "pcap": pcap}, errno.EALREADY),
+        (ustcp.Stack, {"tun": DEVICE, "log": log, "pcap": pcap}, errno.EBUSY),
+        (ustcp.Stack, {"tun": DEVICE, "log": kept, "pcap": pcap}, errno.EBUSY),
+        (ustcp.Stack, {"tun": "ust1", "mtu": 3, "log": log, "pcap": pcap}, errno.EINVAL),
+        (ustcp.Stack, {"tun": "ust1", "log": log, "pcap": tmp_path}, errno.EISDIR),
+    ]
+    for start, settings, number in wrong:
+        with pytest.raises(OSError) as refused:
+            start(**settings)
+        assert (refused.value.errno, list(tmp_path.iterdir()), kept.read_text()) == (number, [kept], "of before")
+
+
 def test_the_files_of_a_stack_are_its_owners_alone(namespace, tmp_path):
     log, pcap = tmp_path / "log", tmp_path / "a.pcapng"
     with ustcp.Stack("10.9.1.2/24", tun="ust1", log=log, pcap=f"{pcap}:96") as stack:

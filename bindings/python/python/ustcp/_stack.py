@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pathlib
 import re
 import socket as _host
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, TypedDict, TypeVar, Union
 
@@ -64,8 +65,8 @@ def init(**settings: Unpack[_Settings]) -> None:
     """
     variables = _variables("init", settings)
     if _native.of_process() is None:
-        _check_files(settings)
-        _started(_ustcp.init, variables)
+        with _files(settings):
+            _started(_ustcp.init, variables)
     elif variables:
         raise OSError(errno.EOPNOTSUPP, f"the engine of USTCP_ENGINE has settings of its own: {', '.join(variables)}")
 
@@ -105,8 +106,8 @@ class Stack:
             self._running = _ustcp.Engine(os.fsencode(engine))
             self._finalizer = weakref.finalize(self, lambda: None)
             return
-        _check_files(settings)
-        self._running = running = _started(_ustcp.Stack, variables)
+        with _files(settings):
+            self._running = running = _started(_ustcp.Stack, variables)
         self._finalizer = weakref.finalize(self, running.stop)
 
     def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> _socket.socket:
@@ -175,18 +176,39 @@ def _value(name: str, value: Any) -> str:
     return os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
 
 
-def _check_files(settings: Mapping[str, Any]) -> None:
-    """`OSError` with the file's name for a log or a capture that cannot be written: the stack itself would do without."""
+@contextlib.contextmanager
+def _files(settings: Mapping[str, Any]) -> Iterator[None]:
+    """`OSError` with the file's name for a log or a capture that cannot be written: the stack itself would do without. What
+    was made to see it is gone again where the stack does not start."""
+    with contextlib.ExitStack() as made:
+        for path in _paths(settings):
+            if _make(path):
+                made.callback(pathlib.Path(path).unlink, missing_ok=True)
+        yield
+        made.pop_all()
+
+
+def _paths(settings: Mapping[str, Any]) -> Iterator[str]:
     for name in ("log", "pcap"):
         told = settings.get(name)
         path = os.fsdecode(told[0] if isinstance(told, tuple) else told or "-")
         if name == "pcap" and not isinstance(told, tuple):
             path = re.sub(r":\d+$", "", path)  # the snap length
-        if path == "-":
-            continue
-        if pathlib.Path(path).is_fifo():
-            raise OSError(errno.EINVAL, "a pipe is no file", path)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if path != "-":
+            yield path
+
+
+def _make(path: str) -> bool:
+    """Makes a file, or finds it and leaves it as it is: whether it made it."""
+    if pathlib.Path(path).is_fifo():
+        raise OSError(errno.EINVAL, "a pipe is no file", path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    try:
+        os.close(os.open(path, flags | os.O_EXCL, 0o600))
+    except FileExistsError:
+        os.close(os.open(path, flags, 0o600))
+        return False
+    return True
 
 
 def _started(start: Callable[[dict[str, str]], T], variables: dict[str, str]) -> T:
