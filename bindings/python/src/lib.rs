@@ -29,4 +29,6 @@ mod _ustcp {
     use crate::socket::Socket;
     #[pymodule_export]
     use crate::stack::{Stack, fini, init, knows};
+    #[pymodule_export]
+    const FIRST_HANDLE: ustcp_runtime::manual::Handle = ustcp_runtime::manual::FIRST_HANDLE;
 }

@@ -24,8 +24,8 @@ use crate::{Errno, RecvFlags, SendFlags, ioctl, knobs, panics, poll, sockopt};
 use output::Output;
 pub use output::Packet;
 pub use report::{Kind, Report};
-pub use sockets::Handle;
 use sockets::{Entry, Sockets};
+pub use sockets::{FIRST_HANDLE, Handle};
 
 /// A stack without device, thread or clock. One thread at a time may use it; it may move from thread to thread.
 #[derive(Debug)]

@@ -18,8 +18,8 @@ from ._socket import Address, close, fromfd, here, socket
 from ._tls import SSLSocket
 
 _TCP = (0, -1, _host.IPPROTO_TCP)
-# Numbers that the sockets of stacks by hand have from here on, and no descriptor.
-_MANUAL = 1 << 30
+# A socket of a stack by hand has a number from here on, and no descriptor.
+_MANUAL = _ustcp.FIRST_HANDLE
 
 
 _SYSTEM = _host.socket

@@ -1,13 +1,14 @@
 """The native module; `ustcp` is its public face."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import final, overload
+from typing import Final, final, overload
 
 from _typeshed import ReadableBuffer, WriteableBuffer
 from typing_extensions import Self, disjoint_base
 
 __all__ = [
     "Engine",
+    "FIRST_HANDLE",
     "Link",
     "ManualStack",
     "Socket",
@@ -20,6 +21,8 @@ __all__ = [
     "is_engine_wanted",
     "knows",
 ]
+
+FIRST_HANDLE: Final[int]
 
 _Address = tuple[str, int] | tuple[str, int, int, int]
 

@@ -11,7 +11,7 @@ use crate::Errno;
 pub type Handle = i32;
 
 /// Above what the system gives, so that a socket's number is never taken for a descriptor, standard input for one.
-const FIRST: Handle = 1 << 30;
+pub const FIRST_HANDLE: Handle = 1 << 30;
 
 /// A socket as its stack's owner knows it.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Default for Sockets {
         Sockets {
             entries: HashMap::new(),
             handles: HashMap::new(),
-            next: FIRST,
+            next: FIRST_HANDLE,
         }
     }
 }
@@ -63,7 +63,7 @@ impl Sockets {
     fn unused(&mut self) -> Option<Handle> {
         for _ in 0..=self.entries.len() {
             let handle = self.next;
-            self.next = handle.checked_add(1).unwrap_or(FIRST);
+            self.next = handle.checked_add(1).unwrap_or(FIRST_HANDLE);
             if !self.entries.contains_key(&handle) {
                 return Some(handle);
             }
@@ -107,13 +107,13 @@ mod tests {
         let mut stack = Stack::new(Config::default());
         let mut sockets = Sockets::default();
         let mut make = |sockets: &mut Sockets| sockets.insert(stack.socket(Family::V4).unwrap(), Family::V4).unwrap();
-        assert_eq!(make(&mut sockets), FIRST);
-        assert_eq!(make(&mut sockets), FIRST + 1);
-        sockets.remove(FIRST + 1).unwrap();
-        assert_eq!(make(&mut sockets), FIRST + 2);
-        assert_eq!(sockets.remove(FIRST + 1), Err(Errno(libc::EBADF)));
+        assert_eq!(make(&mut sockets), FIRST_HANDLE);
+        assert_eq!(make(&mut sockets), FIRST_HANDLE + 1);
+        sockets.remove(FIRST_HANDLE + 1).unwrap();
+        assert_eq!(make(&mut sockets), FIRST_HANDLE + 2);
+        assert_eq!(sockets.remove(FIRST_HANDLE + 1), Err(Errno(libc::EBADF)));
         sockets.next = Handle::MAX;
         assert_eq!(make(&mut sockets), Handle::MAX);
-        assert_eq!(make(&mut sockets), FIRST + 1, "the first is in use");
+        assert_eq!(make(&mut sockets), FIRST_HANDLE + 1, "the first is in use");
     }
 }
