@@ -459,6 +459,37 @@ def test_so_does_one_that_asks_without_a_wait(net, ask):
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize("what", ["lock", "reentrant lock", "event", "thread"])
+def test_and_one_that_tries_what_threads_wait_for(net, what):
+    lock, reentrant, event = threading.Lock(), threading.RLock(), threading.Event()
+
+    def work() -> None:
+        with lock, reentrant:
+            time.sleep(1)
+            event.set()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    time.sleep(0.5)
+    tries = {
+        "lock": lambda: lock.acquire(False),
+        "reentrant lock": lambda: reentrant.acquire(blocking=False),
+        "event": event.is_set,
+        "thread": lambda: not worker.is_alive(),
+    }
+    while not tries[what]():
+        pass
+    assert net.now == pytest.approx(1, abs=0.01)
+
+
+def test_who_fills_a_queue_does_not_look(net):
+    jobs: queue.Queue[int] = queue.Queue()
+    for number in range(1000):
+        jobs.put(number)
+    assert net.now == 0
+
+
+@pytest.mark.timeout(60)
 def test_a_loop_that_polls_a_socket_until_a_deadline_has_its_answer(net):
     client, server = net.host("client"), net.host("server")
     serve(server)

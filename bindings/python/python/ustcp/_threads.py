@@ -17,6 +17,7 @@ from ._schedule import NetworkClosed, Task, current, outside
 from ._socket import here
 
 _start, _join, _is_alive = threading.Thread.start, threading.Thread.join, threading.Thread.is_alive
+_is_set = threading.Event.is_set
 _native_lock, _native_rlock = cast(Any, threading)._allocate_lock, threading.RLock
 _native_simple_queue = queue.SimpleQueue
 _log_of_pools = logging.getLogger("concurrent.futures")
@@ -69,10 +70,27 @@ def _join_in_turn(thread: threading.Thread, timeout: float | None = None) -> Non
 def _is_alive_in_turn(thread: threading.Thread) -> bool:
     """Not from the end of the task on, whenever the system ends the thread."""
     task = getattr(thread, "_ustcp_task", None)
-    return _is_alive(thread) and not (task is not None and task.ended)
+    is_alive = _is_alive(thread) and not (task is not None and task.ended)
+    if is_alive:
+        _look()
+    return is_alive
 
 
-# ---- locks
+# ---- locks and events
+
+
+def _look() -> None:
+    """Whoever asks in a loop and does not wait lets the others run."""
+    task = current()
+    if task is not None:
+        task._schedule.look()
+
+
+def _is_set_in_turn(event: threading.Event) -> bool:
+    is_set = _is_set(event)
+    if not is_set:
+        _look()
+    return is_set
 
 
 class Lock:
@@ -88,10 +106,13 @@ class Lock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         task = current()
-        if task is None or not blocking or timeout < 0 and timeout != -1:
+        if task is None or timeout != -1 and (not blocking or timeout < 0):
             return bool(self._native.acquire(blocking, timeout))
         if self._native.acquire(False):
             return True
+        if not blocking:
+            _look()
+            return False
         return task._schedule.wait_for_lock(self._native, None if timeout == -1 else timeout)
 
     def release(self) -> None:
@@ -99,6 +120,10 @@ class Lock:
 
     def locked(self) -> bool:
         return bool(self._native.locked())
+
+    def _is_owned(self) -> bool:
+        """`Condition` asks, who would try to acquire it."""
+        return self.locked()
 
     def _at_fork_reinit(self) -> None:
         self._native._at_fork_reinit()
@@ -171,6 +196,7 @@ def places() -> list[tuple[Any, str, Any]]:
         (threading.Thread, "start", _start_in_turn),
         (threading.Thread, "join", _join_in_turn),
         (threading.Thread, "is_alive", _is_alive_in_turn),
+        (threading.Event, "is_set", _is_set_in_turn),
         (threading, "Lock", Lock),
         (threading, "_allocate_lock", Lock),
         (threading, "RLock", _rlock_in_turn),
