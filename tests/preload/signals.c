@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -190,18 +191,62 @@ static void test_read(void)
     close(listener);
 }
 
+/* ---- MSG_PEEK with MSG_WAITALL ---- */
+
+enum { TRICKLE = 2000 };
+
+struct trickle {
+    int fd, is_over;
+};
+
+static void *send_little_by_little(void *argument)
+{
+    struct trickle *trickle = argument;
+
+    for (int i = 0; i < TRICKLE && !__atomic_load_n(&trickle->is_over, __ATOMIC_SEQ_CST); i++) {
+        NEEDS(send(trickle->fd, "1", 1, 0) == 1);
+        usleep(10000); /* the pace of the bytes */
+    }
+    return NULL;
+}
+
+/* SO_RCVTIMEO is that of the call: what arrives meanwhile does not lengthen it. */
+static void test_peek_all_times_out(void)
+{
+    struct sockaddr_in name;
+    int listener = listening(&name), client = tcp();
+    struct timeval soon = { .tv_usec = 200000 };
+    static char bytes[TRICKLE];
+    pthread_t thread;
+
+    NEEDS(connect_to(client, &name) == 0);
+    struct trickle trickle = { .fd = accept(listener, NULL, NULL) };
+    NEEDS(setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon) == 0);
+    NEEDS(pthread_create(&thread, NULL, send_little_by_little, &trickle) == 0);
+    NEEDS(poll(&(struct pollfd){ .fd = client, .events = POLLIN }, 1, -1) == 1);
+    ssize_t seen = recv(client, bytes, sizeof bytes, MSG_PEEK | MSG_WAITALL);
+    HOLDS(seen > 0 && seen < TRICKLE);
+    __atomic_store_n(&trickle.is_over, 1, __ATOMIC_SEQ_CST);
+    NEEDS(pthread_join(thread, NULL) == 0);
+    close(trickle.fd);
+    close(client);
+    close(listener);
+}
+
 /* ---- cancellation ---- */
 
 struct wait {
     int fd;
     pid_t thread;
-    enum { CONNECT, ACCEPT, READ, RECV } call;
+    enum { CONNECT, ACCEPT, READ, RECV, PEEK_ALL, PEEK_ALL_MESSAGE } call;
 };
 
 static void *wait_in_call(void *argument)
 {
     struct wait *w = argument;
-    char byte;
+    char byte, bytes[2];
+    struct iovec piece = { .iov_base = bytes, .iov_len = sizeof bytes };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
 
     __atomic_store_n(&w->thread, gettid(), __ATOMIC_SEQ_CST);
     switch (w->call) {
@@ -215,6 +260,10 @@ static void *wait_in_call(void *argument)
         return (void *)read(w->fd, &byte, 1);
     case RECV:
         return (void *)recv(w->fd, &byte, 1, 0);
+    case PEEK_ALL:
+        return (void *)recv(w->fd, bytes, sizeof bytes, MSG_PEEK | MSG_WAITALL);
+    case PEEK_ALL_MESSAGE:
+        return (void *)recvmsg(w->fd, &message, MSG_PEEK | MSG_WAITALL);
     }
     return NULL;
 }
@@ -235,11 +284,14 @@ static void test_cancel(void)
 {
     struct sockaddr_in name;
     int listener = listening(&name), client = tcp(), fd, before;
+    char byte;
 
     NEEDS(connect_to(client, &name) == 0);
     fd = accept(listener, NULL, NULL);
+    NEEDS(send(fd, "1", 1, 0) == 1 && recv(client, &byte, 1, MSG_PEEK) == 1); /* one of two: there is something to wait for */
     struct wait waits[] = { { .fd = tcp(), .call = CONNECT }, { .fd = listener, .call = ACCEPT },
-                            { .fd = fd, .call = READ },       { .fd = fd, .call = RECV } };
+                            { .fd = fd, .call = READ },       { .fd = fd, .call = RECV },
+                            { .fd = client, .call = PEEK_ALL }, { .fd = client, .call = PEEK_ALL_MESSAGE } };
 
     before = descriptors();
     for (size_t i = 0; i < sizeof waits / sizeof waits[0]; i++) {
@@ -270,6 +322,7 @@ int main(int count_of, char **words)
     test_accept();
     test_connect();
     test_read();
+    test_peek_all_times_out();
     test_cancel();
     return tap_end();
 }

@@ -359,40 +359,45 @@ pub(crate) enum Wait {
 
 /// Waits for the answer that comes back on `control`, and closes that; so does the cancellation of this thread.
 pub(crate) fn wait_for_reply(control: Transient, into: &mut [u8], wait: Wait) -> Result<usize, Errno> {
+    let (into, len) = (into.as_mut_ptr() as usize, into.len());
+    closing(control, |control| {
+        let arguments = [control as usize, into, len, 0, 0, 0];
+        let mut is_reset = false;
+        loop {
+            // SAFETY: the call has room for what it writes; nothing is to be dropped.
+            let received = unsafe {
+                match wait {
+                    Wait::Short => call(libc::SYS_recvfrom, arguments),
+                    Wait::Long => wait_in(libc::SYS_recvfrom, arguments),
+                }
+            };
+            match received {
+                Err(Errno::INTR) if wait == Wait::Short => {}
+                // An engine that turns us away has said why before it closed; the error of that comes first.
+                Err(Errno::CONNRESET) if !core::mem::replace(&mut is_reset, true) => {}
+                received => return received,
+            }
+        }
+    })
+}
+
+/// Closes the descriptor after `body`, and where this thread is cancelled in it. Cancellation runs no destructors, so the
+/// body has none, which is why it is `Copy`.
+fn closing<T>(descriptor: Transient, body: impl FnOnce(c_int) -> T + Copy) -> T {
+    let number = descriptor.keep();
+    let argument = core::ptr::without_provenance_mut(number as usize);
     let mut place = Cleanup {
         routine: None,
         argument: core::ptr::null_mut(),
         cancel_type: 0,
         before: core::ptr::null_mut(),
     };
-    // Cancellation runs no destructors, so there is none here while it may happen.
-    let number = control.keep();
-    let arguments = [number as usize, into.as_mut_ptr() as usize, into.len(), 0, 0, 0];
-    // SAFETY: `place` stays until it is popped; the call has room for what it writes; nothing is to be dropped meanwhile.
-    let received = unsafe {
-        _pthread_cleanup_push(
-            &raw mut place,
-            close,
-            core::ptr::without_provenance_mut(number as usize),
-        );
-        let mut is_reset = false;
-        let received = loop {
-            let received = match wait {
-                Wait::Short => call(libc::SYS_recvfrom, arguments),
-                Wait::Long => wait_in(libc::SYS_recvfrom, arguments),
-            };
-            match received {
-                Err(Errno::INTR) if wait == Wait::Short => {}
-                // An engine that turns us away has said why before it closed; the error of that comes first.
-                Err(Errno::CONNRESET) if !core::mem::replace(&mut is_reset, true) => {}
-                received => break received,
-            }
-        };
-        _pthread_cleanup_pop(&raw mut place, 0);
-        received
-    };
-    drop(Transient(number));
-    received
+    // SAFETY: `place` stays until it is popped.
+    unsafe { _pthread_cleanup_push(&raw mut place, close, argument) };
+    let result = body(number);
+    // SAFETY: it is what was pushed last.
+    unsafe { _pthread_cleanup_pop(&raw mut place, 1) };
+    result
 }
 
 extern "C" fn close(number: *mut c_void) {

@@ -1,11 +1,14 @@
 //! recv(2) and its kin, where a socket of TCP would do otherwise than one of AF_UNIX.
 
+use std::time::Instant;
+
 use libc::c_int;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, socket_timeout};
 
 use super::address::AddressRoom;
-use crate::sys::arrivals::Arrivals;
+use crate::sys::arrivals::look_again;
 use crate::sys::message::{self, Message};
 use crate::sys::{Sink, Socket};
 
@@ -36,26 +39,22 @@ pub fn receive(socket: &Socket, into: Sink, flags: c_int, room: Option<AddressRo
     }
 }
 
-/// `MSG_PEEK` with `MSG_WAITALL`: a stream of AF_UNIX shows what there is, TCP waits until there is all, or the end.
+/// `MSG_PEEK` with `MSG_WAITALL`: a stream of AF_UNIX shows what there is, TCP waits until there is all, or the end. One
+/// `SO_RCVTIMEO` is for the whole call.
 fn look_at_all(
     socket: &Socket,
     wanted: usize,
     flags: c_int,
-    look: impl Fn() -> Result<usize, Errno>,
+    look: impl Fn() -> Result<usize, Errno> + Copy,
 ) -> Result<usize, Errno> {
+    let patience = socket_timeout(socket, Timeout::Recv)?;
+    let deadline = patience.and_then(|time| Instant::now().checked_add(time));
     let first = look()?;
     let waits = flags & libc::MSG_DONTWAIT == 0 && !fcntl_getfl(socket)?.contains(OFlags::NONBLOCK);
     if !waits || first >= wanted {
         return Ok(first);
     }
-    let arrivals = Arrivals::of(socket)?;
-    loop {
-        let more_may_come = arrivals.wait();
-        let seen = look()?;
-        if seen >= wanted || !more_may_come {
-            return Ok(seen);
-        }
-    }
+    look_again(socket, wanted, deadline, look)
 }
 
 /// recvmsg(2). A cancellation point.

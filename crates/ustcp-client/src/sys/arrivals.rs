@@ -1,39 +1,69 @@
 //! Waiting for more to arrive than what is there already: poll says only that there is something.
 
+use std::time::{Duration, Instant};
+
 use libc::c_int;
 use rustix::io::Errno;
-use rustix::net::sockopt::{Timeout, socket_timeout};
 
-use super::{Socket, Transient, call, epoll};
+use super::{Socket, Transient, call, closing, epoll, wait_in};
 
-/// An epoll of one socket, which tells of each arrival once.
-#[derive(Debug)]
-pub(crate) struct Arrivals {
-    epoll: Transient,
-    /// Milliseconds that one wait lasts; -1: for ever.
-    patience: c_int,
+/// Looks at a socket after each arrival, until there is as much as `wanted` or nothing more to wait for: the stream has
+/// ended, the deadline has passed or a signal has come. A cancellation point.
+pub(crate) fn look_again(
+    socket: &Socket,
+    wanted: usize,
+    deadline: Option<Instant>,
+    look: impl Fn() -> Result<usize, Errno> + Copy,
+) -> Result<usize, Errno> {
+    closing(arrivals(socket)?, |epoll| {
+        loop {
+            let more_may_come = wait(epoll, deadline);
+            let seen = look()?;
+            if seen >= wanted || !more_may_come {
+                return Ok(seen);
+            }
+        }
+    })
 }
 
-impl Arrivals {
-    pub(crate) fn of(socket: &Socket) -> Result<Arrivals, Errno> {
-        // SAFETY: no pointers.
-        let fd = unsafe { call(libc::SYS_epoll_create1, [libc::EPOLL_CLOEXEC as usize, 0, 0, 0, 0, 0]) }?;
-        let epoll = Transient(fd as c_int);
-        let events = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET).cast_unsigned();
-        epoll::control(epoll.number(), libc::EPOLL_CTL_ADD, socket.number(), events, 0)?;
-        let patience = socket_timeout(socket, Timeout::Recv)?;
-        let patience = patience.map_or(-1, |time| c_int::try_from(time.as_millis()).unwrap_or(c_int::MAX));
-        Ok(Arrivals { epoll, patience })
-    }
+/// An epoll of one socket, which tells of each arrival once.
+fn arrivals(socket: &Socket) -> Result<Transient, Errno> {
+    // SAFETY: no pointers.
+    let fd = unsafe { call(libc::SYS_epoll_create1, [libc::EPOLL_CLOEXEC as usize, 0, 0, 0, 0, 0]) }?;
+    let epoll = Transient(fd as c_int);
+    let events = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET).cast_unsigned();
+    epoll::control(epoll.number(), libc::EPOLL_CTL_ADD, socket.number(), events, 0)?;
+    Ok(epoll)
+}
 
-    /// Waits for the next. `false`: there is nothing more to wait for, as the stream has ended, the socket's time
-    /// (`SO_RCVTIMEO`) has passed or a signal has come.
-    pub(crate) fn wait(&self) -> bool {
-        let mut event = libc::epoll_event { events: 0, u64: 0 };
-        let (fd, at) = (self.epoll.number() as usize, &raw mut event as usize);
-        // SAFETY: there is room for one event.
-        let told = unsafe { call(libc::SYS_epoll_pwait, [fd, at, 1, self.patience as usize, 0, 0]) };
-        let end = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR).cast_unsigned();
-        told == Ok(1) && event.events & end == 0
+/// Waits for the next. `false`: there is nothing more to wait for.
+fn wait(epoll: c_int, deadline: Option<Instant>) -> bool {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    if left == Some(Duration::ZERO) {
+        return false;
+    }
+    let mut event = libc::epoll_event { events: 0, u64: 0 };
+    let at = &raw mut event as usize;
+    let arguments = [epoll as usize, at, 1, left.map_or(-1, milliseconds) as usize, 0, 0];
+    // SAFETY: there is room for one event; nothing is to be dropped.
+    let told = unsafe { wait_in(libc::SYS_epoll_pwait, arguments) };
+    let end = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR).cast_unsigned();
+    told == Ok(1) && event.events & end == 0
+}
+
+/// Rounded up, so that the last wait is one.
+fn milliseconds(time: Duration) -> c_int {
+    c_int::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn less_than_a_millisecond_is_waited_for_too() {
+        let times = [0, 1, 999_999, 1_000_000, 1_000_001].map(Duration::from_nanos);
+        assert_eq!(times.map(milliseconds), [0, 1, 1, 1, 2]);
+        assert_eq!(milliseconds(Duration::MAX), c_int::MAX);
     }
 }
