@@ -106,6 +106,34 @@ static void test_connect_again(void)
     close(other);
 }
 
+static void *connect_again_alone(void *argument)
+{
+    (void)argument;
+    await_state(getpid(), 'Z');
+    test_connect_again();
+    _exit(tap_failures == 0 ? 0 : 1);
+}
+
+/* The process goes on when its main thread has ended, which is what /proc/self shows. */
+static void test_connect_again_without_main_thread(void)
+{
+    int status;
+    pid_t child = fork();
+
+    NEEDS(child >= 0);
+    if (child == 0) {
+        pthread_t thread;
+
+        alarm(30); /* of its own: it inherits none */
+        NEEDS(dup2(STDERR_FILENO, STDOUT_FILENO) >= 0);
+        tap_count = tap_failures = 0;
+        NEEDS(pthread_create(&thread, NULL, connect_again_alone, NULL) == 0);
+        pthread_exit(NULL);
+    }
+    NEEDS(waitpid(child, &status, 0) == child);
+    HOLDS(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static int error_of(int fd)
 {
     int error;
@@ -480,6 +508,7 @@ int main(int count, char **words)
     setvbuf(stdout, NULL, _IOLBF, 0);
     alarm(60); /* a call that hangs is a failure, not a wait */
     test_connect_again();
+    test_connect_again_without_main_thread();
     test_shutdown_of_an_attempt(SHUT_RD);
     test_shutdown_of_an_attempt(SHUT_WR);
     test_shutdown_of_an_attempt(SHUT_RDWR);

@@ -17,7 +17,8 @@ struct Registration {
     data: u64,
 }
 
-/// Those of a descriptor, as /proc tells them: none where there is no /proc. No other process's are known.
+/// Those of a descriptor, as /proc tells them: none where there is no /proc. No other process's are known. By this thread's
+/// part of it: /proc/self is the main thread's, which has no descriptors once it has ended.
 #[derive(Debug, Default)]
 pub(crate) struct Registrations([Option<Registration>; MOST]);
 
@@ -26,7 +27,7 @@ impl Registrations {
     pub(crate) fn take(fd: c_int) -> Registrations {
         let mut taken = Registrations::default();
         let mut free = taken.0.iter_mut();
-        let Ok(directory) = open(c"/proc/self/fd", libc::O_DIRECTORY) else {
+        let Ok(directory) = open(c"/proc/thread-self/fd", libc::O_DIRECTORY) else {
             return taken;
         };
         each_number(&directory, |epoll| {
@@ -112,7 +113,7 @@ fn each_number(directory: &Transient, mut visit: impl FnMut(c_int)) {
 
 fn is_epoll(fd: c_int) -> bool {
     let mut link = [0; 32];
-    let path = Path::of(b"/proc/self/fd/", fd);
+    let path = Path::of(b"/proc/thread-self/fd/", fd);
     let len = fill(
         libc::SYS_readlinkat,
         libc::AT_FDCWD as usize,
@@ -125,7 +126,7 @@ fn is_epoll(fd: c_int) -> bool {
 /// What an epoll has been told of a descriptor: the line `tfd: FD events: HEX data: HEX pos:.. ino:HEX sdev:HEX` of its
 /// fdinfo, for the file that is behind the descriptor now.
 fn registered(epoll: c_int, fd: c_int) -> Option<(u32, u64)> {
-    let path = Path::of(b"/proc/self/fdinfo/", epoll);
+    let path = Path::of(b"/proc/thread-self/fdinfo/", epoll);
     let file = open(path.text(), 0).ok()?;
     let inode = inode(fd)?;
     let mut buffer = [0; 1024];
@@ -218,12 +219,13 @@ mod tests {
         let fd = one.as_raw_fd();
         let epolls = [0, 1].map(|_| epoll::create(CreateFlags::CLOEXEC).unwrap());
         let flags = [EventFlags::IN | EventFlags::ET, EventFlags::IN | EventFlags::RDHUP];
+        let mut noises = Vec::new();
         for ((epoll, flags), data) in epolls.iter().zip(flags).zip([u64::MAX, 7]) {
             epoll::add(epoll, &one, EventData::new_u64(data), flags).unwrap();
             for noise in 100..140 {
                 let dup = one.try_clone().unwrap(); // lines enough for several reads
                 epoll::add(epoll, &dup, EventData::new_u64(noise), flags).unwrap();
-                std::mem::forget(dup);
+                noises.push(dup);
             }
         }
         let taken = Registrations::take(fd);
