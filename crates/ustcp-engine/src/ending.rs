@@ -241,6 +241,7 @@ impl Engine {
             let departed = Departed {
                 fault: socket.fault,
                 pending: socket.fault.filter(|_| parting != Parting::Failed { told: true }),
+                user: socket.client.user,
                 family: socket.family,
                 local,
                 options,

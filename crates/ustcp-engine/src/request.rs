@@ -36,10 +36,8 @@ impl Engine {
         }
         self.look_at_attempt(number); // one that has just ended is told of first
         if !self.sockets.contains(number) {
-            if let Some(family) = family {
-                self.prepare(number, family);
-            }
-            return Some(self.ask_departed(control, request, payload));
+            let prepared = family.and_then(|family| self.prepare(control, number, family));
+            return Some(self.ask_departed(control, request, payload, prepared));
         }
         self.pump_out(number); // options are ordered with bytes
         let spent = self.sockets.get(number).is_some_and(|socket| socket.spent);
@@ -293,20 +291,20 @@ impl Engine {
         true
     }
 
-    /// Options are asked of a socket whose stream is yet to come.
-    fn prepare(&mut self, number: u64, family: Family) {
+    /// Options are asked of a socket whose stream is yet to come. It is kept once one is set.
+    fn prepare(&mut self, control: u64, number: u64, family: Family) -> Option<Departed> {
         if self.departed(number).is_some() {
-            return;
+            return None;
         }
+        let user = self.controls.get(&control)?.client.user;
         let stack = self.ground.machine.stack();
-        let Ok(id) = stack.socket(family) else { return };
+        let id = stack.socket(family).ok()?;
         let known = stack
             .local_address(id)
             .and_then(|local| Ok((local, stack.options(id)?)));
         let _ = stack.close(self.ground.now, id); // it is there
-        if let Ok((local, options)) = known {
-            self.prepared.enter(number, Departed::prepared(family, local, options));
-        }
+        let (local, options) = known.ok()?;
+        Some(Departed::prepared(user, family, local, options))
     }
 
     fn departed(&mut self, number: u64) -> Option<&mut Departed> {
@@ -314,8 +312,19 @@ impl Engine {
     }
 
     /// What can still be asked of a socket that has ended, or already of one whose stream is yet to come.
-    fn ask_departed(&mut self, control: u64, request: &Request, payload: &[u8]) -> Answer {
-        let Some(departed) = self.departed(request.socket) else {
+    fn ask_departed(
+        &mut self,
+        control: u64,
+        request: &Request,
+        payload: &[u8],
+        mut prepared: Option<Departed>,
+    ) -> Answer {
+        if request.operation == Operation::SetOption
+            && let Some(prepared) = prepared.take()
+        {
+            self.prepared.enter(request.socket, prepared);
+        }
+        let Some(departed) = prepared.as_mut().or_else(|| self.departed(request.socket)) else {
             return Err(self.why_turned_away(control));
         };
         match request.operation {

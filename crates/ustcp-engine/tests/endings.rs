@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use common::{KERNEL, Program, STACK, at, await_events, engine, last_words_arrive, pattern};
+use common::{KERNEL, Program, STACK, at, await_events, engine, engine_with, last_words_arrive, pattern};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_linger, set_socket_oobinline};
@@ -91,6 +91,24 @@ fn a_failure_is_told_once_by_whoever_asks_first() {
             assert_eq!(program.connect_now(nowhere), Err(libc::ESTALE), "{operation:?}");
         }
     }
+}
+
+/// Who only looks takes the place of none that has set something.
+#[test]
+fn an_option_that_is_read_before_there_is_a_stream_keeps_nothing() {
+    let Some(engine) = engine_with(|_, options| options.quotas.departed = 2) else {
+        return;
+    };
+    let name = libc::TCP_KEEPCNT;
+    let ask = |operation, socket: u64, value: &[u8]| {
+        engine.ask(operation, socket | Request::UNATTACHED, libc::IPPROTO_TCP, name, value)
+    };
+    let count = |number: i32| number.to_ne_bytes().to_vec();
+    assert_eq!(ask(Operation::SetOption, 1, &count(7)), Ok(vec![]));
+    for number in 2..10 {
+        assert_eq!(ask(Operation::GetOption, number, &[]), Ok(count(9)));
+    }
+    assert_eq!(ask(Operation::GetOption, 1, &[]), Ok(count(7)));
 }
 
 /// Options ask for no stream.
