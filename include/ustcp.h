@@ -823,8 +823,9 @@ int ustcp_setsockopt(int fd,
  * - `optlen`: in: bytes at `optval`; out: bytes written.
  *
  * Returns 0, or -1 and sets `errno`:
- * - `ENOPROTOOPT`: another option or level. `EOPNOTSUPP`: `IPPROTO_IPV6` of an IPv4 socket, `SO_PASSCRED`. `ENOTCONN`:
- *   `IP_MTU` without a connection. `EINVAL`: negative `*optlen`; no room for all of `TCP_SAVED_SYN`, which is kept.
+ * - `ENOPROTOOPT`: another option, or level of an IPv6 socket. `EOPNOTSUPP`: another level of an IPv4 socket,
+ *   `IPPROTO_IPV6` too; `SO_PASSCRED`. `ENOTCONN`: `IP_MTU` without a connection. `EINVAL`: negative `*optlen`; no
+ *   room for all of `TCP_SAVED_SYN`, which is kept.
  * - `EFAULT`: `optval` or `optlen` is not writable. `EBADF`: not a descriptor of this library. `ENETDOWN`: the stack
  *   has ended.
  *

@@ -56,12 +56,14 @@ static void test_socket(void)
     FAILS(ustcp_socket(-1, SOCK_STREAM, 0), EAFNOSUPPORT);
     FAILS(ustcp_socket(9999, SOCK_STREAM, 0), EAFNOSUPPORT);
     FAILS(ustcp_socket(AF_INET, SOCK_SEQPACKET, 0), ESOCKTNOSUPPORT);
+    FAILS(ustcp_socket(AF_INET, SOCK_RAW, 0), EPROTONOSUPPORT);
     FAILS(ustcp_socket(AF_INET, 15, 0), EINVAL);
     FAILS(ustcp_socket(AF_INET, SOCK_STREAM | 0x10, 0), EINVAL);
     FAILS(ustcp_socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), EPROTONOSUPPORT);
     FAILS(ustcp_socket(AF_INET, SOCK_STREAM, -1), EINVAL);
     FAILS(ustcp_socket(AF_INET, SOCK_STREAM, 9999), EINVAL);
     FAILS(ustcp_socket(AF_INET6, SOCK_SEQPACKET, 0), ESOCKTNOSUPPORT);
+    FAILS(ustcp_socket(AF_INET6, SOCK_RAW, 0), EPROTONOSUPPORT);
     FAILS(ustcp_socket(AF_INET6, 15, 0), EINVAL);
     FAILS(ustcp_socket(AF_INET6, SOCK_STREAM, IPPROTO_UDP), EPROTONOSUPPORT);
     FAILS(ustcp_socket(AF_INET6, SOCK_STREAM, 9999), EINVAL);
@@ -652,6 +654,7 @@ static void test_options(int fd)
     FAILS(ustcp_getsockopt(fd, SOL_SOCKET, SO_TYPE, read_only, &length), EFAULT);
     FAILS(ustcp_getsockopt(fd, SOL_SOCKET, 9999, &value, &length), ENOPROTOOPT);
     FAILS(ustcp_getsockopt(fd, IPPROTO_TCP, 9999, &value, &length), ENOPROTOOPT);
+    FAILS(ustcp_getsockopt(fd, 9999, 1, &value, &length), EOPNOTSUPP);
     length = (socklen_t)-1;
     FAILS(ustcp_getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length), EINVAL);
     value = -1;

@@ -55,7 +55,7 @@ pub(crate) fn socket_kind(domain: c_int, kind: c_int, protocol: c_int) -> Result
     match (kind & TYPE_MASK, protocol) {
         (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Ok((family, flags)),
         (TYPES_END.., _) | (_, ..0 | PROTOCOLS_END..) => Err(Errno(libc::EINVAL)),
-        (libc::SOCK_STREAM, _) => Err(Errno(libc::EPROTONOSUPPORT)),
+        (libc::SOCK_STREAM, _) | (libc::SOCK_RAW, 0) => Err(Errno(libc::EPROTONOSUPPORT)),
         _ => Err(Errno(libc::ESOCKTNOSUPPORT)),
     }
 }
@@ -331,7 +331,9 @@ mod tests {
     #[test]
     fn arguments_of_socket_are_judged_as_linux_does() {
         use libc::{AF_INET, AF_INET6, AF_UNIX, EAFNOSUPPORT, EINVAL, EPROTONOSUPPORT, ESOCKTNOSUPPORT};
-        use libc::{IPPROTO_TCP, IPPROTO_UDP, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM};
+        use libc::{
+            IPPROTO_TCP, IPPROTO_UDP, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
+        };
         let table = [
             (AF_INET, SOCK_STREAM, 0, Ok(0)),
             (AF_INET, SOCK_STREAM, IPPROTO_TCP, Ok(0)),
@@ -343,6 +345,7 @@ mod tests {
             (AF_INET, SOCK_STREAM, 300, Err(EINVAL)),
             (AF_INET, SOCK_DGRAM, 0, Err(ESOCKTNOSUPPORT)),
             (AF_INET, SOCK_SEQPACKET, 0, Err(ESOCKTNOSUPPORT)),
+            (AF_INET, SOCK_RAW, 0, Err(EPROTONOSUPPORT)),
             (AF_INET, 0, 0, Err(ESOCKTNOSUPPORT)),
             (AF_INET, 15, 0, Err(EINVAL)),
             (AF_INET, -1, 0, Err(EINVAL)),

@@ -147,8 +147,9 @@ pub(crate) fn tell(
 
 /// The same without `SO_ERROR` and `TCP_SAVED_SYN`, which change the socket.
 pub(crate) fn get(stack: &Stack, now: Instant, id: SocketId, (level, name): (c_int, c_int)) -> Result<Vec<u8>, Errno> {
-    if level == libc::IPPROTO_IPV6 && family(stack, id)? == Family::V4 {
-        return Err(Errno(EOPNOTSUPP)); // as Linux
+    let is_known = [libc::SOL_SOCKET, libc::IPPROTO_TCP, libc::IPPROTO_IP].contains(&level);
+    if !is_known && family(stack, id)? == Family::V4 {
+        return Err(Errno(EOPNOTSUPP)); // as Linux, where IPv6's sockets say ENOPROTOOPT of a level that is none
     }
     let options = stack.options(id)?;
     if let Some(told) = kept::get(&options.kept, (level, name)) {
