@@ -1,5 +1,6 @@
 //! Hooks of the calls that start programs: one that is linked statically will have sockets of the kernel's, and
-//! `ustcp run --explain` is to know. Where nobody asks, and in any case once that is said, they are their namesakes.
+//! `ustcp run` is to know, which may be asked (`--explain`, `--strict`). Outside of a run, and in any case once that is said,
+//! they are their namesakes.
 //!
 //! execl(3), execle(3) and execlp(3) have lists of arguments that cannot be handed on, and are not here.
 
@@ -165,7 +166,7 @@ unsafe fn spawn(
     })
 }
 
-/// Tells the engine of a program that will be on the kernel's TCP, where `ustcp run` asks for it.
+/// Tells the engine of a program that will be on the kernel's TCP, in a run.
 fn look_at(directory: c_int, path: *const c_char) {
     sys::without_errno(|| {
         if let Some(engine) = engine().filter(|engine| engine.is_of_run())
