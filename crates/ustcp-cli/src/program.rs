@@ -78,13 +78,12 @@ impl Program<'_> {
     /// `None`: whatever the user has set would change what is shown.
     fn environment(&self) -> [(&'static str, Option<OsString>); 10] {
         let text = |text: &dyn ToString| Some(OsString::from(text.to_string()));
-        let sysctl = self.options.sysctls().map(OsString::from);
         [
             ("USTCP_TUN", text(&TUN)),
             ("USTCP_ADDRESS", text(&format!("{OUR_ADDRESS}/24"))),
             ("USTCP_PEER", text(&PEERS_ADDRESS)),
             ("USTCP_TIME_WAIT", text(&self.options.time_wait.as_secs_f64())),
-            ("USTCP_SYSCTL", sysctl.or_else(|| std::env::var_os("USTCP_SYSCTL"))),
+            ("USTCP_SYSCTL", self.options.sysctls().map(OsString::from)),
             ("USTCP_EXIT_WAIT", text(&"closed")),
             ("USTCP_LOG", Some(self.log.clone().into())),
             (

@@ -129,6 +129,24 @@ fn a_knob_of_our_stack() {
     }
 }
 
+/// What is shown is what the options say, over either kind of link.
+#[test]
+fn a_knob_of_the_environment_changes_nothing() {
+    for more in [&["--in-memory"][..], &["--time-wait", "0.25"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ustcp"))
+            .args(["demo", "--weather", "drop=out:FIN#1"])
+            .args(more)
+            .env("USTCP_SYSCTL", "tcp_early_retrans=0")
+            .output()
+            .unwrap();
+        let text = stdout(&output);
+        if text.starts_with("No TUN device can be had here: ") {
+            println!("over the link in memory: {}", text.lines().next().unwrap());
+        }
+        assert!(text.contains("loss probe timer") && !text.contains("sysctl"), "{text}");
+    }
+}
+
 #[test]
 fn a_lost_last_ack_makes_the_peer_repeat_its_fin_in_time_wait() {
     let output = ustcp(&["demo", "--in-memory", "--weather", "drop=out:ACK#3"]);
