@@ -162,7 +162,7 @@ fn options_are_kept_for_a_stream_that_is_yet_to_come() {
 fn a_reset_overtakes_nothing_that_the_program_has_no_room_for() {
     let Some(engine) = engine() else { return };
     let (program, mut peer) = engine.connected_to_kernel();
-    let bytes = pattern(900_000); // more than a stream takes unread, less than the window
+    let bytes = pattern(400_000); // more than a stream takes unread, less than the window
     peer.write_all(&bytes).unwrap();
     while rustix::io::ioctl_fionread(&program.stream).unwrap() < 100_000 {
         std::thread::yield_now();
