@@ -25,6 +25,14 @@ const TICK: Duration = Duration::from_millis(1);
 /// copied on: half of the throughput at 1 MiB and more. Linux has `tcp_rcvbuf_low_rtt` for the same.
 const NEARBY: usize = 512 * 1024;
 
+/// What a buffer may grow to on a path of that round trip.
+fn largest(rtt: Option<Duration>) -> usize {
+    match rtt {
+        Some(rtt) if rtt < TICK => NEARBY,
+        _ => usize::MAX,
+    }
+}
+
 /// Dynamic right-sizing: the window is to hold twice what the user reads in a round trip, for while it is read the
 /// sender doubles its rate.
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +90,7 @@ impl RightSizing {
         let window = copied.saturating_mul(2);
         // The sender is in slow start: as much again by the time that the larger window takes effect.
         let growth = window.saturating_mul(copied - before) / before;
-        let most = if rtt < TICK { NEARBY } else { usize::MAX };
-        Some(window.saturating_add(growth.saturating_mul(2)).min(most))
+        Some(window.saturating_add(growth.saturating_mul(2)).min(largest(Some(rtt))))
     }
 }
 
@@ -122,9 +129,8 @@ impl Connection {
     /// Two congestion windows fit into the send buffer.
     pub(super) fn grow_send_buffer(&mut self) {
         let window = self.congestion.cwnd().max(FIRST_SEGMENTS * self.snd.mss);
-        let nearby = self.rtt.min().is_some_and(|rtt| rtt < TICK);
-        let most = if nearby { NEARBY } else { usize::MAX };
-        let wanted = window.saturating_mul(2).min(self.limits.send.1).min(most);
+        let most = self.limits.send.1.min(largest(self.rtt.min()));
+        let wanted = window.saturating_mul(2).min(most);
         if self.options.send_buffer.is_none() && wanted > self.snd.ring.limit() {
             self.snd.ring.set_limit(wanted);
             self.notify = true;
