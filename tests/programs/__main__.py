@@ -44,11 +44,11 @@ def report(results: list[Result]) -> int:
     return len(wrong)
 
 
-def python_suites(directory: Path, asked: argparse.Namespace) -> tuple[list[Suite], Callable[[], None]]:
+def python_suites(directory: Path, shared: Path, asked: argparse.Namespace) -> tuple[list[Suite], Callable[[], None]]:
     """What they came to, and what runs again those cases that have failed."""
     directory.mkdir()
     names = [name for name in cpython.SUITES if not asked.only or any(fnmatch.fnmatchcase(name, p) for p in asked.only)]
-    suites = cpython.Suites(directory, asked.jobs)
+    suites = cpython.Suites(directory, shared, asked.jobs)
     tested = suites.all(names, lambda suite: print(f"          {suite}", flush=True))
     return tested, lambda: suites.once_more(tested)
 
@@ -85,7 +85,7 @@ def main() -> int:
     partial = bool(asked.only) or set(asked.placement) != {SERVER, CLIENT, BOTH}
     with Runner(asked.jobs) as runner, ThreadPoolExecutor(1) as beside:
         # They wait more than they work, so they run beside the scenarios.
-        suites = beside.submit(python_suites, runner.root / "cpython", asked) if asked.what == "cpython" or not partial else None
+        suites = beside.submit(python_suites, runner.root / "cpython", runner.shared, asked) if asked.what == "cpython" or not partial else None
         wanted = [] if asked.what == "cpython" else runs(chosen(asked.only), set(asked.placement), asked.with_shim_only)
         results = runner.all(wanted, told)
         tested, once_more = suites.result() if suites else ([], lambda: None)

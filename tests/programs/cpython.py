@@ -59,8 +59,8 @@ def exclusions() -> dict[str, str]:
 
 
 class Suites:
-    def __init__(self, directory: Path, jobs: int) -> None:
-        self.directory, self.jobs = directory, jobs
+    def __init__(self, directory: Path, shared: Path, jobs: int) -> None:
+        self.directory, self.shared, self.jobs = directory, shared, jobs
         self.excluded = exclusions()
         self.met: set[str] = set()
 
@@ -112,8 +112,9 @@ class Suites:
         (base / "cases").write_text("\n".join(cases) + "\n")
         with open(base / "log", "wb") as log:
             process = subprocess.Popen(
-                [*worker.UNSHARE, sys.executable, __file__, place, str(base)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+                [*worker.UNSHARE, sys.executable, __file__, place, str(base), str(self.shared)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
             try:
                 process.wait(LIMIT)
             except subprocess.TimeoutExpired:
@@ -135,7 +136,7 @@ def outcomes(report: Path) -> dict[str, dict]:
     return found
 
 
-def inside(place: str, base: Path) -> int:
+def inside(place: str, base: Path, shared: Path) -> int:
     """The part that runs in the namespaces."""
     work = base / "work"
     work.mkdir()
@@ -145,8 +146,8 @@ def inside(place: str, base: Path) -> int:
     prefix, environment = [], {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": str(work), "TMPDIR": str(work)}
     engine = None
     if place != KERNEL:
-        engine = worker.Engine("--loopback", "ustcp")
-        prefix, environment = [str(worker.USTCP), "run", "--"], environment | engine.environment
+        engine = worker.Engine(worker.installed(shared), "--loopback", "ustcp")
+        prefix, environment = [str(engine.command), "run", "--"], environment | engine.environment
     words = [*prefix, PYTHON, str(SCRIPTS / "cpython_cases.py"), str(base / "report"), f"@{base / 'cases'}"]
     code = subprocess.run(words, cwd=work, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
     if code == 0 and engine:
@@ -159,4 +160,4 @@ def inside(place: str, base: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(inside(sys.argv[1], Path(sys.argv[2])))
+    sys.exit(inside(sys.argv[1], *map(Path, sys.argv[2:])))

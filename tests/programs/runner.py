@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -55,13 +56,16 @@ def runs(scenarios: Iterable[Scenario], placements: set[str], with_shim_only: bo
 class Runner:
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
-        self.root = Path(tempfile.mkdtemp(prefix="ustcp-programs-"))
+        # Not below TMPDIR, which may be one user's own.
+        self.root = Path(tempfile.mkdtemp(prefix="ustcp-programs-", dir="/tmp"))
         self.shared = self.root / "shared"
         self.verdicts: dict[str, dict] = {}
 
     def __enter__(self) -> Runner:
         self.root.chmod(0o755)
+        os.umask(0o022)
         self.shared.mkdir()
+        worker.install(self.shared)
         for mebibytes in SAMPLES:
             (self.shared / f"sample-{mebibytes}").write_bytes(random.Random(mebibytes).randbytes(mebibytes << 20))
         (self.shared / "small").write_text("a small page\n" * 20)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from programs import everything, stage  # noqa: E402
 from programs.catalogue import BOTH, CLIENT, KERNEL, SERVER, scenarios  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-USTCP = ROOT / "build/prefix/bin/ustcp"
+PREFIX = ROOT / "build/prefix"
 # Seconds in which what a program leaves behind must have ended.
 PATIENCE = 20
 UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -33,16 +34,27 @@ def command(scenario: str, placement: str, places: tuple[Path, Path, Path], with
     return words + (["--without-shim"] if without_shim else [])
 
 
+def install(shared: Path) -> None:
+    """The command and its library where every user may read: a clone may lie where none but its owner may enter."""
+    for part in ("bin", "lib/ustcp"):
+        shutil.copytree(PREFIX / part, shared / "prefix" / part)
+
+
+def installed(shared: Path) -> Path:
+    return shared / "prefix/bin/ustcp"
+
+
 class Engine:
     """`ustcp up` beside the kernel at 10.77.0.1; `lo` is down, so that nothing else connects two programs here."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, command: Path, *options: str) -> None:
+        self.command = command
         self.environment = {"USTCP_SECRET": "none"}  # tests leave no keys on the machine
         self.ustcp("up", "--detach", "--time-wait", "1", *options)
 
     def ustcp(self, *words: str) -> str:
         done = subprocess.run(
-            [USTCP, *words], env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=30, check=False
+            [self.command, *words], env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=30, check=False
         )
         if done.returncode != 0:
             raise stage.Failed(f"ustcp {' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}")
@@ -69,7 +81,7 @@ def on_kernel(place: stage.Stage) -> None:
 
 
 def on_ustcp(place: stage.Stage, placement: str, engine: Engine, with_shim: bool) -> None:
-    shimmed = stage.Side(place, OURS, [str(USTCP), "run", "--"] if with_shim else [], engine.environment)
+    shimmed = stage.Side(place, OURS, [str(engine.command), "run", "--"] if with_shim else [], engine.environment)
     kernel = stage.Side(place, PEER)
     place.server = shimmed if placement in (SERVER, BOTH) else kernel
     place.client = shimmed if placement in (CLIENT, BOTH) else kernel
@@ -103,7 +115,7 @@ def play(name: str, placement: str, directory: Path, shared: Path, with_shim: bo
         else:
             if not with_shim:
                 connect_gives_up_soon()
-            engine = Engine()
+            engine = Engine(installed(shared))
             on_ustcp(place, placement, engine, with_shim)
             scenario.play(place)
             engine.is_idle()
