@@ -51,6 +51,7 @@ impl Connection {
                     self.snd.records.mark(self.snd.text_end());
                 }
                 self.tally.refused = taken < data.len();
+                self.notify |= self.tally.refused; // so that the room to come is a change
                 if taken == 0 && !data.is_empty() {
                     Err(Error::WouldBlock)
                 } else {

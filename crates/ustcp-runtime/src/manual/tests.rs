@@ -223,6 +223,19 @@ fn sockets_that_may_be_ready_are_named() {
     assert_eq!(recv(&mut wire.server, server, 1), Err(Errno(libc::EBADF)));
 }
 
+/// Between two looks the buffer was full and has room again: an edge, though the readiness is as it was.
+#[test]
+fn who_found_no_room_is_named_when_there_is_some() {
+    let mut wire = Wire::new(1);
+    let (client, _) = wire.connect();
+    while wire.client.ready().unwrap().is_some() {}
+    while send(&mut wire.client, client, &[0; 4096]) != Err(Errno(libc::EAGAIN)) {}
+    while wire.client.ready().unwrap().is_some() {}
+    wire.settle();
+    assert!(wire.client.readiness(client).unwrap().writable);
+    assert_eq!(wire.client.ready(), Ok(Some(client)));
+}
+
 #[test]
 fn super_segments_come_out_where_they_are_asked_for() {
     let mut wire = Wire::new(1);
