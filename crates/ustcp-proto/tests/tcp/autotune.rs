@@ -1,5 +1,7 @@
 //! Buffers that grow with what the path carries, and give back what they do not need.
 
+use core::time::Duration;
+
 use ustcp_proto::{Config, Error};
 
 use crate::wire::*;
@@ -137,6 +139,29 @@ fn the_send_buffer_grows_with_the_congestion_window() {
     }
     assert!(sizes.is_sorted() && sizes[1] > 29_200, "{sizes:?}");
     assert_eq!(sizes.last(), Some(&100_000), "{sizes:?}");
+}
+
+/// On a path of less than a millisecond not beyond what stays within the cache.
+#[test]
+fn the_send_buffer_of_a_short_path() {
+    for (rtt, most) in [(Duration::from_micros(999), 512 << 10), (ms(1), 1 << 20)] {
+        let config = Config {
+            send_buffer_max: 1 << 20,
+            trace: false,
+            ..own()
+        };
+        let mut w = Wire::connected_over(config, "win 65535 <mss 1460,ws 7>", rtt);
+        while w.try_write(10_000).is_ok() {}
+        for _ in 0..8 {
+            let flight = w.drain();
+            w.after(rtt);
+            for segment in flight {
+                w.peer(&format!(". 1:1(0) ack {}", segment.seq + segment.len as i64));
+                while w.try_write(10_000).is_ok() {}
+            }
+        }
+        assert_eq!(w.stack.buffers(w.id()).expect("a socket").1, most, "{rtt:?}");
+    }
 }
 
 /// Neither does it where the user has sized it.
