@@ -268,7 +268,7 @@ impl Connection {
 
     /// Of `[start, end)` nothing is of use: our acknowledgement was lost, or the window is full. Tells at once.
     fn tell_again(&mut self, start: SeqNum, end: SeqNum) {
-        self.rcv.owe(AckDebt::Now);
+        self.rcv.owe_duplicate();
         self.rcv.note_duplicate(start, end.min(self.rcv.nxt));
         self.acks.hurry(usize::MAX);
     }
@@ -459,7 +459,7 @@ impl Connection {
             self.fail(cx, Cause::Aborted, self.reset_error());
             return ControlFlow::Break(Some(reset_for(&arrival.header, arrival.text.len())));
         }
-        self.rcv.forget_duplicate();
+        self.rcv.forget_duplicates();
         if arrival.is_of_use() {
             self.receive_text(cx, arrival);
         } else {
@@ -497,11 +497,11 @@ impl Connection {
         let in_order = self.rcv.nxt;
         self.rcv
             .note_segment_size(arrival.text_end.distance_from(arrival.text_seq()));
-        self.rcv.note_duplicate(arrival.text_seq(), arrival.seq);
+        let old = arrival.seq.distance_from(arrival.text_seq());
         if arrival.seq.after(in_order) && cx.under_pressure() {
-            self.rcv.refuse();
+            self.rcv.owe_duplicate(); // it is answered as ever and not held
             cx.dropped(Some(self.flow), DropReason::Limit);
-        } else if let Err(reason) = self.rcv.take(arrival.seq, arrival.text, arrival.fin) {
+        } else if let Err(reason) = self.rcv.take(arrival.seq, old, arrival.text, arrival.fin) {
             cx.dropped(Some(self.flow), reason);
         }
         if self.rcv.nxt != in_order {

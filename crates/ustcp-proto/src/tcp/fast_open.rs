@@ -124,7 +124,7 @@ impl Connection {
         self.syn_pending = true;
         self.syn_text_acked = !text.is_empty();
         // What does not fit is not acknowledged, and comes again.
-        let _ = self.rcv.take(self.rcv.nxt, text, false);
+        let _ = self.rcv.take(self.rcv.nxt, 0, text, false);
         self.arrivals = self.arrivals.wrapping_add(1);
     }
 }

@@ -1,5 +1,7 @@
 //! The receiving half: RCV.NXT, the window we announce, reassembly, and when to acknowledge.
 
+use std::collections::VecDeque;
+
 use ustcp_wire::{SackBlock, SackBlocks, SeqNum};
 
 use super::assembler::Assembler;
@@ -23,6 +25,9 @@ const NOT_TINY: usize = 536;
 
 /// The memory that a segment takes beside its text: Linux's headers and bookkeeping.
 const OVERHEAD: usize = 682;
+
+/// Most of what arrived twice that waits to be told: as many as acknowledgements may be owed.
+const DUPLICATES: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Receive {
@@ -60,8 +65,8 @@ pub(crate) struct Receive {
     pub(crate) sack: bool,
     /// What arrived twice is told (`tcp_dsack`).
     pub(crate) dsack: bool,
-    /// What arrived twice, until it is told: RFC 2883.
-    duplicate: Option<SackBlock>,
+    /// What arrived twice, until it is told: RFC 2883. One block for a segment, and one in an acknowledgement.
+    duplicates: VecDeque<SackBlock>,
     pub(crate) bytes_received: u64,
 }
 
@@ -89,7 +94,7 @@ impl Receive {
             unacknowledged: 0,
             sack: false,
             dsack: false,
-            duplicate: None,
+            duplicates: VecDeque::new(),
             bytes_received: 0,
         }
     }
@@ -135,9 +140,9 @@ impl Receive {
         (seq + len).at_or_after(self.last_ack_sent) && seq.at_or_before(self.nxt + self.window())
     }
 
-    /// Takes in the part of `text` that is new and inside the window, and the FIN behind it if there is one. `Err` when
-    /// some of it had to be dropped for want of memory or of ranges.
-    pub(crate) fn take(&mut self, seq: SeqNum, text: &[u8], fin: bool) -> Result<(), DropReason> {
+    /// Takes in the part of `text` that is new and inside the window, and the FIN behind it if there is one. The segment
+    /// began with `old` bytes before that. `Err` when some of it had to be dropped for want of memory or of ranges.
+    pub(crate) fn take(&mut self, seq: SeqNum, old: usize, text: &[u8], fin: bool) -> Result<(), DropReason> {
         let text = text.get(self.nxt.distance_from(seq)..).unwrap_or(&[]);
         let seq = seq.max(self.nxt);
         let text = text.get(..text.len().min(self.right.distance_from(seq))).unwrap_or(&[]);
@@ -154,14 +159,17 @@ impl Receive {
             if fin {
                 self.assembler.clear(); // no part of the stream
             }
-            self.take_in_order(text)
+            self.take_in_order(old, text)
         } else {
             self.take_out_of_order(seq, text, fin, overruled)
         }
     }
 
-    fn take_in_order(&mut self, text: &[u8]) -> Result<(), DropReason> {
-        self.note_overlap(self.nxt, text.len());
+    fn take_in_order(&mut self, old: usize, text: &[u8]) -> Result<(), DropReason> {
+        match old {
+            0 => self.note_overlap(self.nxt, text.len()),
+            _ => self.note_duplicate(self.nxt - old, self.nxt), // as Linux, which tells no second thing of a segment
+        }
         self.ring.write_at(0, text).map_err(|_| DropReason::Reassembly)?;
         let filled_gap = !self.assembler.is_empty();
         let reached = self.assembler.continue_from(self.nxt + text.len());
@@ -186,11 +194,6 @@ impl Receive {
     /// A segment of `len` bytes, old ones among them, has come.
     pub(crate) fn note_segment_size(&mut self, len: usize) {
         self.largest_text = self.largest_text.max(len);
-    }
-
-    /// Text out of order comes at a bad time: it is answered as ever and not held.
-    pub(crate) fn refuse(&mut self) {
-        self.owe_duplicate();
     }
 
     /// `overruled`: where a FIN stood in the place of which text has come.
@@ -226,30 +229,26 @@ impl Receive {
         self.assembler.is_empty()
     }
 
-    /// What of `len` bytes at `seq` is held ahead already, they bring twice. As Linux, what the same segment (or one before it
-    /// in the same turn) brings of before RCV.NXT is told instead.
+    /// What of `len` bytes at `seq` is held ahead already, they bring twice.
     fn note_overlap(&mut self, seq: SeqNum, len: usize) {
-        let overlap = self.assembler.overlap(seq, seq + len);
-        if let Some(SackBlock { start, end }) = overlap.filter(|_| self.duplicate.is_none()) {
+        if let Some(SackBlock { start, end }) = self.assembler.overlap(seq, seq + len) {
             self.note_duplicate(start, end);
         }
     }
 
-    /// `[start, end)` has arrived before. Told once, in place of what was to be told, or in one block with it where that ends
-    /// at `start`: one acknowledgement answers all that one turn brings.
+    /// `[start, end)` has arrived before. Told once.
     pub(crate) fn note_duplicate(&mut self, start: SeqNum, end: SeqNum) {
-        if self.sack && self.dsack && start.before(end) {
-            let before = self.duplicate.filter(|told| told.end == start);
-            let start = before.map_or(start, |told| told.start);
-            self.duplicate = Some(SackBlock { start, end });
+        let tells = self.sack && self.dsack && start.before(end);
+        if tells && self.duplicates.len() < DUPLICATES {
+            self.duplicates.push_back(SackBlock { start, end });
         }
     }
 
-    /// New text has come: what arrived twice before it and has not been told is old news (as Linux). Not where the two
-    /// came in one turn, and only for that the acknowledgement of the first has not left yet.
-    pub(crate) fn forget_duplicate(&mut self) {
+    /// Text has come: what arrived twice before it and has not been told is old news (as Linux). Not where the two came in
+    /// one turn, and only for that the acknowledgement of the first has not left yet.
+    pub(crate) fn forget_duplicates(&mut self) {
         if self.debt < AckDebt::Now {
-            self.duplicate = None;
+            self.duplicates = VecDeque::new();
         }
     }
 
@@ -275,7 +274,7 @@ impl Receive {
     pub(crate) fn take_fin(&mut self) {
         self.finished = true;
         self.assembler.clear();
-        self.duplicate = None;
+        self.duplicates = VecDeque::new();
         self.nxt += 1;
         self.right = self.right.max(self.nxt);
     }
@@ -316,7 +315,8 @@ impl Receive {
         self.challenged = true;
     }
 
-    fn owe_duplicate(&mut self) {
+    /// As Linux: each segment out of order, or that brings nothing new, has an acknowledgement of its own.
+    pub(crate) fn owe_duplicate(&mut self) {
         if self.debt == AckDebt::Now {
             self.duplicates_owed = self.duplicates_owed.saturating_add(1);
         }
@@ -328,11 +328,8 @@ impl Receive {
         self.last_ack_sent = self.nxt;
         self.unacknowledged = 0;
         self.challenged = false;
-        self.debt = if self.duplicates_owed > 0 {
-            AckDebt::Now
-        } else {
-            AckDebt::None
-        };
+        let more = self.duplicates_owed > 0 || !self.duplicates.is_empty();
+        self.debt = if more { AckDebt::Now } else { AckDebt::None };
         self.duplicates_owed = self.duplicates_owed.saturating_sub(1);
     }
 
@@ -398,7 +395,7 @@ impl Receive {
 
     /// How many blocks a SACK option has, room permitting.
     pub(crate) fn sack_block_count(&self) -> usize {
-        let duplicates = usize::from(self.duplicate.is_some());
+        let duplicates = self.duplicates.len().min(1);
         if self.sack {
             (duplicates + self.assembler.len()).min(4)
         } else {
@@ -406,17 +403,20 @@ impl Receive {
         }
     }
 
-    /// Up to `room` blocks for a SACK option; none when not permitted. What arrived twice is told with it.
+    /// Up to `room` blocks for a SACK option; none when not permitted. One of what arrived twice is told with it.
     pub(crate) fn take_sack_blocks(&mut self, room: usize) -> SackBlocks {
         let blocks = self.sack_blocks(room);
-        self.duplicate = None;
+        self.duplicates.pop_front();
+        if self.duplicates.is_empty() {
+            self.duplicates = VecDeque::new(); // which is rare, and no memory is kept for it
+        }
         blocks
     }
 
     /// The same without saying that it was told.
     pub(crate) fn sack_blocks(&self, room: usize) -> SackBlocks {
         if self.sack {
-            self.assembler.sack_blocks(self.duplicate, room)
+            self.assembler.sack_blocks(self.duplicates.front().copied(), room)
         } else {
             SackBlocks::NONE
         }
@@ -446,7 +446,7 @@ mod tests {
             (13, b"cccccccccc"),
             (1, b"dddddddddd"),
         ] {
-            assert_eq!(rcv.take(SeqNum(seq), text, false), Ok(()));
+            assert_eq!(rcv.take(SeqNum(seq), 0, text, false), Ok(()));
         }
         let mut read = [0; 99];
         let count = rcv.ring.copy_to(0, &mut read);

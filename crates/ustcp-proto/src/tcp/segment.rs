@@ -143,6 +143,7 @@ impl Connection {
     /// ACK, window, urgent pointer, timestamps and SACK blocks as of now; what was owed is paid.
     pub(super) fn acknowledging_header(&mut self, now: Instant, seq: SeqNum) -> TcpHeader {
         let window = self.rcv.announce();
+        let sack = self.rcv.take_sack_blocks(self.sack_room());
         self.acks.on_ack_sent(self.rcv.debt != AckDebt::None);
         self.rcv.acknowledged();
         self.timers.delayed_ack = None;
@@ -154,7 +155,7 @@ impl Connection {
             window,
             urgent,
             options: TcpOptions {
-                sack: self.rcv.take_sack_blocks(self.sack_room()),
+                sack,
                 timestamps: self.timestamps.option(now),
                 ..TcpOptions::default()
             },
