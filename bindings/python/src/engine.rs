@@ -179,15 +179,15 @@ impl Engine {
         told(waiting(py, receive))
     }
 
-    /// The errno to tell of a read or write that failed, instead of the descriptor's own.
+    /// The errno to tell of a read or write that failed, instead of the descriptor's own; 0: it is the end of the stream.
     fn fault(&self, py: Python<'_>, fd: c_int, errno: c_int, writes: bool) -> c_int {
         let direction = match writes {
             true => Direction::Sending { quiet: true },
             false => Direction::Reading,
         };
         let native = sys::checked(errno);
-        py.detach(|| calls::fault(&self.0, fd, native, direction))
-            .raw_os_error()
+        let told = py.detach(|| calls::fault(&self.0, fd, native, direction));
+        told.map_or_else(rustix::io::Errno::raw_os_error, |()| 0)
     }
 }
 

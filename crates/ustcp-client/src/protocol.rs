@@ -57,7 +57,8 @@ pub enum Operation {
     /// 1: answered when there is room; 0: at once, `EAGAIN` where there is none.
     SendUrgent = 12,
     /// The true errno of a connection that ended, which the descriptor can only tell as `ECONNRESET`. Answered with an
-    /// `i32`, 0 for none. `a` = 1: a call tells it to the program, and `SO_ERROR` no more.
+    /// `i32`, 0 for none. `a`: who tells it to the program ([`Operation::TOLD_BY_WRITE`], [`Operation::TOLD_BY_READ`]), and
+    /// `SO_ERROR` does no more.
     Fault = 13,
     /// A program is about to be started, or runs: the engine stays while this connection is open. Answered with the
     /// number of the run, a `u32` that goes into its greetings.
@@ -72,6 +73,11 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// [`Operation::Fault`] for a write, which tells it.
+    pub const TOLD_BY_WRITE: u32 = 1;
+    /// The same for a read. It does not say `EPIPE`: the peer's FIN came first, and the stream is whole.
+    pub const TOLD_BY_READ: u32 = 2;
+
     /// All of them.
     pub const ALL: [Operation; 17] = [
         Operation::Hello,

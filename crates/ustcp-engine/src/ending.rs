@@ -234,13 +234,18 @@ impl Engine {
         };
         let local = socket.far().local(&mut self.ground);
         self.remember(&socket);
+        if socket.fault_told {
+            stream::empty(&socket.stream, &mut self.chunk); // or the program hears of it twice
+        }
         let stack = self.ground.machine.stack();
         if !socket.program_gone
             && let (Ok(local), Ok(options)) = (local, stack.options(socket.id))
         {
             let departed = Departed {
                 fault: socket.fault,
-                pending: socket.fault.filter(|_| parting != Parting::Failed { told: true }),
+                pending: socket
+                    .fault
+                    .filter(|_| !socket.fault_told && parting != Parting::Failed { told: true }),
                 user: socket.client.user,
                 family: socket.family,
                 local,

@@ -213,11 +213,13 @@ impl Engine {
     fn option(&mut self, request: &Request, room: usize) -> Answer {
         let option = option_name(request);
         let socket = self.sockets.known_mut(request.socket)?;
+        if option == (libc::SOL_SOCKET, libc::SO_ERROR)
+            && let Some(fault) = socket.take_fault()
+        {
+            return Ok(fault.to_ne_bytes().to_vec());
+        }
         match option {
             URGENT_INLINE => Ok(c_int::from(socket.urgent_inline).to_ne_bytes().to_vec()),
-            (libc::SOL_SOCKET, libc::SO_ERROR) if socket.soft_fault.is_some() => {
-                Ok(socket.soft_fault.take().unwrap_or(0).to_ne_bytes().to_vec())
-            }
             _ => socket.far_of_option(option).option(&mut self.ground, option, room),
         }
     }
@@ -329,7 +331,7 @@ impl Engine {
         };
         match request.operation {
             Operation::Fault => {
-                departed.pending = departed.pending.filter(|_| request.a != 1);
+                departed.pending = departed.pending.filter(|pending| !is_told(*pending, request.a));
                 Ok(departed.fault.unwrap_or(0).to_ne_bytes().to_vec())
             }
             Operation::LocalAddress => Ok(told(departed.local)),
@@ -392,6 +394,15 @@ impl Engine {
         let answer = set.map_err(Errno::from).and_then(|()| ask(id, ground));
         ground.machine.stack().close(ground.now, id)?;
         answer
+    }
+}
+
+/// Whether a call that asks why a connection ended tells the program: a read does not say `EPIPE`, for the stream is whole.
+fn is_told(fault: c_int, by: u32) -> bool {
+    match by {
+        Operation::TOLD_BY_WRITE => true,
+        Operation::TOLD_BY_READ => fault != libc::EPIPE,
+        _ => false,
     }
 }
 

@@ -115,6 +115,8 @@ pub(crate) struct Socket {
     pub(crate) urgent_inline: bool,
     /// Why the connection has ended; what it received before still goes to the program.
     pub(crate) fault: Option<i32>,
+    /// A call has told the program so.
+    pub(crate) fault_told: bool,
     /// What its last attempt to connect was answered with at once, where that was no.
     pub(crate) refusal: Option<i32>,
     /// What ICMP said of a connection that goes on.
@@ -153,6 +155,7 @@ impl Socket {
             end_told: false,
             urgent_inline: false,
             fault: None,
+            fault_told: false,
             refusal: None,
             soft_fault: None,
             called: false,
@@ -171,6 +174,15 @@ impl Socket {
     /// there still, and what it said goes before what it did not want to hear.
     pub(crate) fn is_thrown_away(&self) -> bool {
         self.program_gone && (self.left_unread || self.program_deaf && !self.has_shut_both())
+    }
+
+    /// What `SO_ERROR` tells, once, and a write as well.
+    pub(crate) fn take_fault(&mut self) -> Option<i32> {
+        let fault = match self.fault {
+            Some(_) if std::mem::replace(&mut self.fault_told, true) => None,
+            fault => fault,
+        };
+        fault.or_else(|| self.soft_fault.take())
     }
 
     /// Whether the program has shut both halves.

@@ -24,6 +24,11 @@ pub(crate) fn take(e: impl AsFd, into: &mut [u8]) -> Result<usize> {
     recv(e, into, RecvFlags::DONTWAIT).map(|(_, len)| len)
 }
 
+/// Takes all of them out.
+pub(crate) fn empty(e: impl AsFd, spare: &mut [u8]) {
+    while take(&e, spare).is_ok_and(|taken| taken > 0) {}
+}
+
 /// Looks at bytes and leaves them.
 pub(crate) fn look(e: impl AsFd, into: &mut [u8]) -> Result<usize> {
     recv(e, into, RecvFlags::DONTWAIT | RecvFlags::PEEK).map(|(_, len)| len)

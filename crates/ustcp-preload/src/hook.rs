@@ -63,10 +63,13 @@ pub(crate) unsafe fn move_bytes(
     }
 }
 
-/// The answer to a failed read or write.
+/// The answer to a failed read or write; 0 is the end of the stream.
 #[cold]
 pub(crate) fn moved_nothing(fd: c_int, native: Errno, direction: Direction) -> ssize_t {
-    failed(engine().map_or(native, |engine| fault(engine, fd, native, direction)))
+    match engine().map_or(Err(native), |engine| fault(engine, fd, native, direction)) {
+        Ok(()) => 0,
+        Err(errno) => failed(errno),
+    }
 }
 
 fn failed(errno: Errno) -> ssize_t {

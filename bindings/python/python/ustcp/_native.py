@@ -265,6 +265,8 @@ class socket(_host.socket):
             number = error.errno and self._engine.fault(self.fileno(), error.errno, writes)
             if number == error.errno:
                 raise
+        if number == 0:
+            return call(*arguments)  # the end of the stream, now that the descriptor's error is told
         raise OSError(number, os.strerror(number or 0))
 
     def _wait(self, event: int, call: Callable[[], T]) -> T:

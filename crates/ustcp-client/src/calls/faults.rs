@@ -21,10 +21,9 @@ pub enum Direction {
     },
 }
 
-/// The errno to tell instead of `native`. Looks at the descriptor only where the two may differ, so that a failing call
-/// on any other file costs next to nothing.
-#[must_use]
-pub fn fault(engine: &Engine, fd: libc::c_int, native: Errno, direction: Direction) -> Errno {
+/// What to tell instead of `native`: an errno, or the end of the stream. Looks at the descriptor only where the two may
+/// differ, so that a failing call on any other file costs next to nothing.
+pub fn fault(engine: &Engine, fd: libc::c_int, native: Errno, direction: Direction) -> Result<(), Errno> {
     let may_differ = match direction {
         Direction::Reading => matches!(native, Errno::CONNRESET | Errno::INVAL | Errno::AGAIN),
         Direction::Writing | Direction::Sending { .. } => {
@@ -32,36 +31,51 @@ pub fn fault(engine: &Engine, fd: libc::c_int, native: Errno, direction: Directi
         }
     };
     if !may_differ {
-        return native;
+        return Err(native);
     }
     match Socket::of(fd) {
         Some(socket) => engine.fault(&socket, native, direction),
-        None if native == Errno::PIPE => direction.broken_pipe(false),
-        None => native,
+        None if native == Errno::PIPE => Err(direction.broken_pipe(false)),
+        None => Err(native),
     }
 }
 
 impl Engine {
-    fn fault(&self, socket: &Socket, native: Errno, direction: Direction) -> Errno {
-        match (direction, native) {
+    fn fault(&self, socket: &Socket, native: Errno, direction: Direction) -> Result<(), Errno> {
+        Err(match (direction, native) {
             // Not connected, or a listener's.
             (Direction::Reading, Errno::INVAL) if !socket.is_attached() => Errno::NOTCONN,
             (Direction::Reading, Errno::AGAIN) if socket.standing != Standing::Plain => Errno::NOTCONN,
-            (_, Errno::CONNRESET) => self.true_errno(socket),
+            (Direction::Reading, Errno::CONNRESET) => match self.true_errno(socket, Operation::TOLD_BY_READ) {
+                Errno::PIPE => return Ok(()), // the peer's FIN came first, and what it wrote is whole
+                errno => errno,
+            },
             (Direction::Reading, _) => native,
             (_, Errno::NOTCONN) => direction.broken_pipe(true),
             (_, Errno::AGAIN) if socket.standing != Standing::Plain => direction.broken_pipe(true),
-            // The first write after a reset says so; what the descriptor knows of it is gone then.
-            (_, Errno::PIPE) if native_error(socket) != 0 => self.true_errno(socket),
-            (_, Errno::PIPE) => direction.broken_pipe(false),
+            (_, Errno::CONNRESET | Errno::PIPE) => match self.error_of_write(socket) {
+                None | Some(Errno::PIPE) => direction.broken_pipe(false),
+                Some(errno) => errno,
+            },
             _ => native,
+        })
+    }
+
+    /// The first write after a reset says so; what the descriptor knows of it is gone then. It knows of none while there are
+    /// bytes on their way to it that came before.
+    fn error_of_write(&self, socket: &Socket) -> Option<Errno> {
+        match native_error(socket) {
+            0 => Some(self.take_error(socket))
+                .filter(|number| *number != 0)
+                .map(sys::checked),
+            _ => Some(self.true_errno(socket, Operation::TOLD_BY_WRITE)),
         }
     }
 
     /// Why the connection ended. With its engine it was reset.
-    fn true_errno(&self, socket: &Socket) -> Errno {
+    fn true_errno(&self, socket: &Socket, told: u32) -> Errno {
         let told = Question {
-            a: 1,
+            a: told,
             ..Question::of(socket, Operation::Fault)
         };
         let asked = self.ask(told, &[]);
