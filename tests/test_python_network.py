@@ -596,6 +596,28 @@ def test_what_is_no_host_of_the_network_is_an_error(net):
             net.drop("SYN", nth)
 
 
+@pytest.mark.parametrize(
+    "told, number, error",
+    [
+        ({"tcp_sak": 1}, errno.ENOENT, r'tcp_sak=1: there is no "tcp_sak", but ip_default_ttl, .*tcp_sack, .*tso'),
+        ({"tcp_sack": "x"}, errno.EINVAL, "tcp_sack='x': tcp_sack takes 0 or 1"),
+        ({"mtu": 67}, errno.EINVAL, "mtu=67: mtu takes 128 to 65535"),
+        ({"address": "10.1.2.4"}, errno.EINVAL, "'10.1.2.4': address takes addresses .* prefix, as 10.77.0.2/24"),
+    ],
+)
+def test_a_host_that_cannot_be_says_what_is_allowed(net, told, number, error):
+    with pytest.raises(OSError, match=error) as refused:
+        net.host("client", **told)
+    assert refused.value.errno == number and not net.hosts
+
+
+def test_no_sleep_is_shorter_than_none(net):
+    for sleep in (net.sleep, time.sleep):
+        with pytest.raises(ValueError, match="non-negative"):
+            sleep(-1)
+    assert net.now == 0
+
+
 @pytest.mark.parametrize("verdict", [True, "text", 0])
 def test_what_a_hook_must_not_return(net, verdict):
     client, _ = pair(net)

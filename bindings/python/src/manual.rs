@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use libc::c_int;
 use parking_lot::{Mutex, MutexGuard};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use ustcp_runtime::State;
 use ustcp_runtime::manual::{Checksum, Handle, Instant, Kind, Report};
+use ustcp_runtime::{Errno, State};
 
 use crate::address;
 use crate::failure::Failure;
@@ -134,7 +135,14 @@ impl ManualStack {
     }
 
     fn _set(&self, name: &str, value: &str) -> PyResult<()> {
-        Ok(self.stack().set(name, value).map_err(Failure::from)?)
+        let complain = |errno: Errno| match errno.0 {
+            libc::ENOENT | libc::EINVAL => {
+                let complaint = ustcp_runtime::manual::ManualStack::complaint(name);
+                PyOSError::new_err((errno.0, complaint))
+            }
+            _ => Failure::from(errno).into(),
+        };
+        self.stack().set(name, value).map_err(complain)
     }
 
     fn _knob(&self, name: &str) -> PyResult<String> {

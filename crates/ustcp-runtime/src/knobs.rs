@@ -179,9 +179,12 @@ pub fn tell(config: &Config, name: &str) -> Result<String, Errno> {
     Ok(knob(&mut config.clone(), name)?.to_string())
 }
 
-/// What a knob takes, in words; `None` for a name that is none.
-pub(crate) fn allowed(name: &str) -> Option<String> {
-    Some(knob(&mut Config::default(), name).ok()?.allowed())
+/// Why [`set`] refuses, in words: what the knob takes, or, for a name that is none, which `names` there are.
+pub(crate) fn complaint<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
+    match knob(&mut Config::default(), name) {
+        Ok(knob) => format!("{name} takes {}", knob.allowed()),
+        Err(_) => format!("there is no {name:?}, but {}", Vec::from_iter(names).join(", ")),
+    }
 }
 
 /// The names of all knobs.
@@ -236,7 +239,9 @@ impl Knob<'_> {
             Knob::Ports(_) => "two ports of 1 to 65535, the first and the last, with a space".to_owned(),
             Knob::Congestion(_) => Algorithm::ALL.map(Algorithm::name).join(", "),
             Knob::SynCookies(_) | Knob::TimeWaitReuse(_) | Knob::Ecn(_) => "0, 1 or 2".to_owned(),
-            Knob::Addresses(_) => "addresses with the length of their prefix, several with commas".to_owned(),
+            Knob::Addresses(_) => {
+                "addresses of hosts with the length of their prefix, as 10.77.0.2/24, several with commas".to_owned()
+            }
         }
     }
 }

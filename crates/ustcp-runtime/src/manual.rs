@@ -157,6 +157,11 @@ impl ManualStack {
         })
     }
 
+    /// Why [`set`](ManualStack::set) refuses, in words: what the knob takes, or which knobs there are.
+    pub fn complaint(name: &str) -> String {
+        knobs::complaint(name, knobs::names())
+    }
+
     /// Tells a knob. `ENOENT` for an unknown name.
     pub fn knob(&mut self, name: &str) -> Result<String, Errno> {
         self.call(|live| knobs::tell(live.stack.config(), name))

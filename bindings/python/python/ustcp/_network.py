@@ -223,7 +223,9 @@ class Network:
         return self.now_ns / 1e9
 
     def sleep(self, seconds: float) -> None:
-        """Lets time pass."""
+        """Lets time pass; `ValueError` for less than none, as `time.sleep`."""
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
         self._schedule.wait(lambda: False, self._schedule.after(seconds))
 
     def wait(self, ready: Callable[[], Any], timeout: float | None = None) -> bool:

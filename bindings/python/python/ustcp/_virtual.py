@@ -55,8 +55,6 @@ def _sleep_in_turn(seconds: float) -> None:
     task = current()
     if task is None:
         return _sleep(seconds)
-    if seconds < 0:
-        raise ValueError("sleep length must be non-negative")
     task.network.sleep(seconds)
     return None
 

@@ -68,16 +68,14 @@ fn pair(text: &str) -> Result<(String, String), String> {
         });
     }
     let mut config = Config::default();
-    let allowed = knobs::allowed(name).ok_or_else(|| format!("there is no {name:?}, but {}", known()))?;
-    knobs::set(&mut config, name, value).map_err(|_| format!("{name} takes {allowed}"))?;
+    knobs::set(&mut config, name, value).map_err(|_| knobs::complaint(name, known()))?;
     let told = knobs::tell(&config, name).unwrap_or_default();
     Ok((name.to_owned(), told.replace('\t', " ")))
 }
 
-fn known() -> String {
+fn known() -> impl Iterator<Item = &'static str> {
     let elsewhere = |name: &&str| ELSEWHERE.iter().any(|(other, _)| other == name);
-    let names: Vec<&str> = knobs::names().filter(|name| !elsewhere(name)).collect();
-    names.join(", ")
+    knobs::names().filter(move |name| !elsewhere(name))
 }
 
 #[cfg(test)]
@@ -115,7 +113,7 @@ mod tests {
 
     #[test]
     fn every_knob_that_is_offered_takes_what_it_begins_with() {
-        for name in known().split(", ") {
+        for name in known() {
             let told = knobs::tell(&Config::default(), name).unwrap();
             assert_eq!(
                 sysctls(&format!("{name}={told}")).to_string(),
