@@ -1,6 +1,8 @@
 //! The class under `ustcp.socket`.
 
-use std::net::SocketAddr;
+mod opening;
+mod transfer;
+
 use std::time::Duration;
 
 use libc::{c_int, c_ulong};
@@ -8,7 +10,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Shutdown, Wait, process};
+use ustcp_runtime::{Errno, Family, Shutdown, process};
 
 use crate::address;
 use crate::arguments::{count_messages, descriptor, family_of, option_bytes, option_value, seconds};
@@ -16,8 +18,7 @@ use crate::end::{End, Origin};
 use crate::failure::{self, Failure, system_error};
 use crate::manual::ManualStack;
 use crate::patience::{Interest, Patience};
-use crate::payload::{PIECE, Place, Room, View, gather};
-use crate::receive::Receive;
+use crate::payload::{PIECE, View, gather};
 use crate::stack::{self, Stack};
 
 /// From so many bytes on they are received into the caller's buffer itself. Below, a copy costs less than to hold it.
@@ -50,13 +51,6 @@ impl Birth {
         let owner = std::process::id();
         Birth { family, proto, owner }
     }
-}
-
-/// How send is asked for it.
-#[derive(Clone, Copy)]
-struct Sending {
-    flags: SendFlags,
-    patience: Patience,
 }
 
 #[pymethods]
@@ -496,133 +490,6 @@ impl Socket {
     /// What it holds, `EBADF` once closed.
     fn end(&self) -> Result<End, Failure> {
         self.open.lock().clone().ok_or(Failure::System(Errno(libc::EBADF)))
-    }
-
-    fn sendto_with(
-        &self,
-        py: Python<'_>,
-        data: &Bound<'_, PyAny>,
-        flags: c_int,
-        address: &Bound<'_, PyAny>,
-    ) -> PyResult<usize> {
-        match self.open_with(py, data, flags, address)? {
-            Some(taken) => Ok(taken),
-            None => self.send(py, data, flags & !libc::MSG_FASTOPEN),
-        }
-    }
-
-    /// `MSG_FASTOPEN`: what was taken to go with the SYN; `None` when nothing could, but there is a connection now.
-    fn open_with(
-        &self,
-        py: Python<'_>,
-        data: &Bound<'_, PyAny>,
-        flags: c_int,
-        address: &Bound<'_, PyAny>,
-    ) -> Result<Option<usize>, Failure> {
-        let end = self.end()?;
-        let towards = address::from_python(end.family(), address)?;
-        let plan = self.send_plan(flags)?;
-        let flags = SendFlags {
-            towards: Some(towards),
-            ..plan.flags
-        };
-        let bytes = View::new(data)?.piece(0)?;
-        match end.send(bytes.as_bytes(), flags, Wait::Never) {
-            Ok(taken) => Ok(Some(taken)),
-            Err(Errno(libc::EINPROGRESS)) if !flags.dont_wait => {
-                self.finish_connect(py, &end, towards, true)?;
-                Ok(None)
-            }
-            Err(errno) => Err(Failure::System(errno)),
-        }
-    }
-
-    fn attempt_connect(&self, py: Python<'_>, address: &Bound<'_, PyAny>) -> Result<(), Failure> {
-        let end = self.end()?;
-        let address = address::from_python(end.family(), address)?;
-        self.finish_connect(py, &end, address, false)
-    }
-
-    /// Waits for a connection. `begun`: by this very call.
-    fn finish_connect(&self, py: Python<'_>, end: &End, address: SocketAddr, mut begun: bool) -> Result<(), Failure> {
-        let patience = Patience::new(*self.timeout.lock(), end.send_wait());
-        patience.wait(py, end, Interest::Write, |wait| {
-            let outcome = end.connect(address, wait);
-            match outcome {
-                // A later slice of the same call: still the attempt that this call began.
-                Err(Errno(libc::EALREADY)) if begun => Err(Errno(libc::EINPROGRESS)),
-                _ => {
-                    begun = true;
-                    outcome
-                }
-            }
-        })
-    }
-
-    fn send_plan(&self, flags: c_int) -> Result<Sending, Failure> {
-        // Python ignores SIGPIPE and raises BrokenPipeError; so it is under programs that embed it and do not.
-        let flags = SendFlags::from_bits(flags | libc::MSG_NOSIGNAL);
-        let patience = match flags.dont_wait {
-            true => Patience::NONE,
-            false => Patience::new(*self.timeout.lock(), self.end()?.send_wait()),
-        };
-        Ok(Sending { flags, patience })
-    }
-
-    fn send_some(&self, py: Python<'_>, bytes: &[u8], sending: Sending) -> Result<usize, Failure> {
-        let end = self.end()?;
-        let Sending { flags, patience } = sending;
-        patience.wait(py, &end, Interest::Write, |wait| end.send(bytes, flags, wait))
-    }
-
-    fn send_whole(&self, py: Python<'_>, mut rest: &[u8], sending: Sending) -> PyResult<()> {
-        while !rest.is_empty() {
-            let sent = self.send_some(py, rest, sending)?;
-            rest = rest.get(sent..).unwrap_or_default();
-            py.check_signals()?;
-        }
-        Ok(())
-    }
-
-    /// Receives, and makes the bytes into what the caller wants.
-    fn receive<T>(
-        &self,
-        py: Python<'_>,
-        most: usize,
-        flags: c_int,
-        make: impl FnOnce(&[u8]) -> PyResult<T>,
-    ) -> PyResult<T> {
-        let mut room = Room::new();
-        let len = self.receive_into(py, most, flags, &mut room)?;
-        let bytes = room.part(0, len)?;
-        if flags & libc::MSG_TRUNC != 0 {
-            bytes.fill(0); // not what was there from some other call
-        }
-        make(bytes)
-    }
-
-    /// Receives into that place: how much.
-    fn receive_into<P: Place>(&self, py: Python<'_>, most: usize, flags: c_int, place: &mut P) -> PyResult<usize> {
-        let end = self.end()?;
-        let receive = self.plan(&end, most, flags, P::PIECE)?;
-        receive.fill(py, &end, place)
-    }
-
-    fn plan(&self, end: &End, most: usize, flags: c_int, piece: usize) -> Result<Receive, Failure> {
-        let flags = RecvFlags::from_bits(flags)?;
-        let patience = match flags.dont_wait {
-            true => Patience::NONE,
-            false => Patience::new(*self.timeout.lock(), end.receive_wait()),
-        };
-        Ok(Receive {
-            most: if flags.wait_all && !flags.peek {
-                most
-            } else {
-                most.min(piece)
-            },
-            flags,
-            patience: if flags.wait_all { patience.whole() } else { patience },
-        })
     }
 }
 
