@@ -10,7 +10,6 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 import ustcp
@@ -20,15 +19,6 @@ from harness.netns import OURS, PEER
 
 SIZE = 4 << 20
 CROWD = 500
-
-
-@pytest.fixture
-def patched(stack) -> Iterator[None]:
-    ustcp.patch()
-    try:
-        yield
-    finally:
-        ustcp.unpatch()
 
 
 class KernelLoop:

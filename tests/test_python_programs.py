@@ -25,15 +25,6 @@ PAGE = bytes(range(256)) * 2000
 SECONDS = 20
 
 
-@pytest.fixture
-def patched(stack) -> Iterator[None]:
-    ustcp.patch()
-    try:
-        yield
-    finally:
-        ustcp.unpatch()
-
-
 class Pages(http.server.BaseHTTPRequestHandler):
     """A page by GET, which says who asked; by POST what was sent."""
 

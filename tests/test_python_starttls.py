@@ -22,15 +22,6 @@ SECONDS = 20
 LETTER = b"From: a@example\r\nTo: b@example\r\n\r\n" + b"a line of text\r\n" * 5000
 
 
-@pytest.fixture
-def patched(stack) -> Iterator[None]:
-    ustcp.patch()
-    try:
-        yield
-    finally:
-        ustcp.unpatch()
-
-
 class Lines:
     """A server's end of a connection: a line is asked for, answers are lines."""
 

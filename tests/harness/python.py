@@ -90,6 +90,18 @@ def stack(namespace: Namespace) -> Iterator[Side]:
         ustcp.fini()
 
 
+@pytest.fixture
+def patched(stack: Side) -> Iterator[None]:
+    """And whoever uses `socket` is on it."""
+    import ustcp
+
+    ustcp.patch()
+    try:
+        yield
+    finally:
+        ustcp.unpatch()
+
+
 @pytest.fixture(params=["ustcp", "kernel"])
 def ours(request: pytest.FixtureRequest, namespace: Namespace) -> Side:
     """Our side: ustcp, and then the kernel, which must say the same."""
