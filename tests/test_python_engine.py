@@ -7,6 +7,7 @@ what went past the engine would fail."""
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -314,6 +315,49 @@ async def main():
 run(main())
 """,
         loop,
+        "plain",
+    )
+
+
+def test_streams_of_uvloop(engine):
+    """Server and clients, by what the documentation has for both."""
+    documentation = (Path(TESTS).parent / "docs/python.md").read_text()
+    (code,) = re.findall(r"### Streams of uvloop\n\n```python\n(.*?)```", documentation, re.DOTALL)
+    play(
+        engine,
+        LOOPS
+        + code
+        + """
+async def echo_back(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+async def ask(address, data):
+    reader, writer = await connect(address)
+    writer.write(data)
+    writer.write_eof()
+    heard = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return heard
+
+async def main():
+    listener = ustcp.create_server((OURS, 0))
+    listener.setblocking(False)
+    address = listener.getsockname()
+    serving = asyncio.ensure_future(serve(listener, echo_back))
+    words = [bytes([number]) * 300_000 for number in range(20)]
+    assert await asyncio.gather(*(ask(address, word) for word in words)) == words
+    assert await asyncio.get_running_loop().run_in_executor(None, asked, address, words[1]) == words[1]
+    assert await ask(served(echo), words[2]) == words[2]
+    serving.cancel()
+    listener.close()
+
+run(main())
+""",
+        "uvloop",
         "plain",
     )
 
