@@ -295,9 +295,11 @@ impl Stack {
         let Some(listener) = self.sockets.listener_mut(id) else {
             return;
         };
-        let full = listener.half_open.len() > listener.backlog.min(limit);
-        // As Linux: who was in TIME-WAIT with us is no stranger.
-        let wants_cookie = beyond.is_none() && self.wants_cookie(full);
+        // As Linux: who was in TIME-WAIT with us is no stranger, and has room beyond the backlog.
+        let stranger = beyond.is_none();
+        let most = if stranger { listener.backlog.min(limit) } else { limit };
+        let full = listener.half_open.len() > most;
+        let wants_cookie = stranger && self.wants_cookie(full);
         let Some((_, options)) = self.room_to_accept(id) else {
             return self.overflow(flow);
         };

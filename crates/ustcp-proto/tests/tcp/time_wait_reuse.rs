@@ -1,6 +1,6 @@
 //! How TIME-WAIT gives way: to a newer SYN (RFC 6191), to our own connect, and to RST only where that is asked for.
 
-use ustcp_proto::{Config, Error, SocketId, State, TimeWaitReuse};
+use ustcp_proto::{Config, Error, SocketId, State, SynCookies, TimeWaitReuse};
 use ustcp_wire::SeqNum;
 
 use crate::wire::*;
@@ -84,6 +84,59 @@ fn a_newer_syn_takes_the_place() {
         w.accept();
         assert_eq!(w.state(), State::Established, "{what}");
     }
+}
+
+/// As Linux: who was in TIME-WAIT with us is no stranger. A full queue of half-open connections has room for it, nobody gives
+/// way, and nothing is counted; up to the most that a listener may have at all.
+#[test]
+fn it_is_let_past_a_full_queue() {
+    for (syn_backlog, drops) in [(4096, 0), (4, 1)] {
+        for (syn_cookies, waiting) in [
+            (SynCookies::Never, syn_backlog.min(8) + 1),
+            (SynCookies::WhenFull, syn_backlog.min(8) + 1),
+            (SynCookies::Always, 0),
+        ] {
+            let mut w = listening(Config {
+                syn_cookies,
+                syn_backlog,
+                ..config()
+            });
+            for port in 0..waiting {
+                w.ports = Ports(SERVER, 1 + u16::try_from(port).expect("few"));
+                w.peer("S 0:0(0) <mss 1000>");
+                w.sees("S. 0:0(0) ack 1");
+            }
+            w.ports = WE_LISTEN;
+            let before = *w.stack.counters();
+            w.peer("S 5000:5000(0) <mss 1000>");
+            w.set_peer_isn(PEER_ISN.wrapping_add(5000));
+            w.sees("S. 0:0(0) ack 1");
+            let (after, drops) = (*w.stack.counters(), if waiting > 0 { drops } else { 0 });
+            assert_eq!(w.stack.census().half_open, waiting + 1 - drops, "{syn_cookies:?}");
+            assert_eq!(after.listen_drops - before.listen_drops, drops as u64);
+            assert_eq!(
+                (after.request_queue_full_drops, after.request_queue_full_cookies),
+                (before.request_queue_full_drops, before.request_queue_full_cookies)
+            );
+        }
+    }
+}
+
+/// As Linux: a full queue of those that wait for accept has room for nobody.
+#[test]
+fn a_full_accept_queue_has_no_room_for_it() {
+    let mut w = listening(config());
+    for port in 1..=9 {
+        w.ports = Ports(SERVER, port);
+        w.peer("S 0:0(0) <mss 1000>");
+        w.sees("S. 0:0(0) ack 1");
+        w.peer(". 1:1(0) ack 1");
+    }
+    w.ports = WE_LISTEN;
+    w.peer("S 5000:5000(0) <mss 1000>");
+    w.quiet();
+    let counters = w.stack.counters();
+    assert_eq!((counters.listen_overflows, counters.listen_drops), (1, 1));
 }
 
 /// 6191-1: nobody listens, so nobody can take the place.
