@@ -8,6 +8,7 @@ use super::arrival::Arrival;
 use super::congestion::Signal;
 use super::connection::Connection;
 use super::progress::Progress;
+use super::rack::DUPLICATE_THRESHOLD;
 use super::scoreboard::Acknowledged;
 use crate::Instant;
 use crate::context::Context;
@@ -141,13 +142,20 @@ impl Connection {
             self.duplicate_acks += usize::from(progress.newly_sacked > 0);
             self.find_overtaken(cx);
         } else if progress.duplicate && self.snd.in_flight.outstanding() > 0 {
-            self.duplicate_acks += 1;
+            self.count_duplicate(mss);
             self.find_third_duplicate();
         }
         self.begin_recovery_if_lost(cx, progress);
         if progress.acked > 0 {
             self.schedule_tail_probe(cx);
         }
+    }
+
+    /// Without SACK each says that a segment has arrived. As Linux, no more have than left after the one that is missing,
+    /// whatever a peer makes of this.
+    fn count_duplicate(&mut self, mss: usize) {
+        let behind = self.snd.in_flight.outstanding().div_ceil(mss) - 1;
+        self.duplicate_acks = (self.duplicate_acks + 1).min(behind.max(DUPLICATE_THRESHOLD));
     }
 
     fn advance_recovery(&mut self, acked: usize) {
@@ -173,7 +181,7 @@ impl Connection {
     /// of what was sent again needlessly.
     fn find_third_duplicate(&mut self) {
         let fresh = self.snd.una.after(self.recover);
-        if fresh && self.duplicate_acks >= 3 && !self.congestion.is_recovering() {
+        if fresh && self.duplicate_acks >= DUPLICATE_THRESHOLD && !self.congestion.is_recovering() {
             self.snd.in_flight.mark_first_lost(self.snd.mss);
         }
     }

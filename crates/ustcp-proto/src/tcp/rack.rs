@@ -12,7 +12,7 @@ use crate::{Config, Instant};
 const PERSISTENCE: u8 = 16;
 
 /// RFC 5681's threshold: the degree of reordering that is expected before any was seen.
-const DUPLICATE_THRESHOLD: usize = 3;
+pub(super) const DUPLICATE_THRESHOLD: usize = 3;
 
 /// Linux's `tcp_max_reordering`, in segments.
 const MAX_REORDERING: usize = 300;

@@ -230,3 +230,19 @@ fn an_unused_window_does_not_grow() {
     }
     assert_eq!(w.info().cwnd, 10);
 }
+
+/// As Linux: duplicates speak of no more segments than are in flight, however many come. Text that is written later does not
+/// leave all at once on the strength of them.
+#[test]
+fn duplicates_are_not_saved_up() {
+    let mut w = Wire::connected();
+    w.write(10_000);
+    assert_eq!(w.drain().len(), 10);
+    for _ in 0..1000 {
+        w.peer(". 1:1(0) ack 1");
+        w.drain();
+    }
+    w.write(50_000);
+    let burst = w.drain().len();
+    assert!(burst <= 10, "{burst}");
+}
