@@ -820,7 +820,7 @@ int ustcp_setsockopt(int fd,
  * - `IP_MTU`, `IPV6_MTU` (int, bytes): the path MTU of the connection.
  *
  * - `optval`: room for the value. A shorter room gets the beginning.
- * - `optlen`: in: bytes at `optval`; out: bytes written.
+ * - `optlen`: in: bytes at `optval`; out: bytes written, or needed, where there is no room for all of `TCP_SAVED_SYN`.
  *
  * Returns 0, or -1 and sets `errno`:
  * - `ENOPROTOOPT`: another option, or level of an IPv6 socket. `EOPNOTSUPP`: another level of an IPv4 socket,

@@ -464,7 +464,7 @@ static void test_saved_syn(void)
     unsigned char room[256], *tcp;
     struct sockaddr_in name;
     int listener = listen_here(&name), fd, accepted, one = 1;
-    socklen_t length = 20;
+    socklen_t length = 20, needed;
 
     FAILS(ustcp_setsockopt(listener, IPPROTO_TCP, TCP_SAVED_SYN, &one, sizeof one), ENOPROTOOPT);
     set(listener, IPPROTO_TCP, TCP_SAVE_SYN, 1);
@@ -473,9 +473,11 @@ static void test_saved_syn(void)
     NEEDS(accepted >= 0);
     HOLDS(get(accepted, IPPROTO_TCP, TCP_SAVE_SYN) == 1);
     FAILS(ustcp_getsockopt(accepted, IPPROTO_TCP, TCP_SAVED_SYN, room, &length), EINVAL);
+    needed = length;
     length = sizeof room;
     GIVES(ustcp_getsockopt(accepted, IPPROTO_TCP, TCP_SAVED_SYN, room, &length), 0);
     HOLDS(length >= 40 && room[0] == 0x45 && room[9] == IPPROTO_TCP);
+    HOLDS(needed == length);
     tcp = room + 20;
     HOLDS(length == 20 + (socklen_t)(tcp[12] >> 4) * 4);
     HOLDS(memcmp(tcp + 2, &name.sin_port, 2) == 0 && (tcp[13] & 0x3f) == 0x02);

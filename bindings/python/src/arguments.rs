@@ -4,6 +4,7 @@ use libc::c_int;
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFloat, PyInt};
+use ustcp_client::calls::is_told_whole;
 use ustcp_runtime::{Errno, Family};
 
 use crate::failure::{Failure, system_error};
@@ -23,6 +24,7 @@ pub(crate) fn option_bytes(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 /// An option's value: an int, or with `buflen` its bytes, at most so many.
 pub(crate) fn option_value(
     py: Python<'_>,
+    (level, option): (c_int, c_int),
     buflen: isize,
     ask: impl FnOnce(usize) -> Result<Vec<u8>, Errno>,
 ) -> PyResult<Py<PyAny>> {
@@ -32,6 +34,9 @@ pub(crate) fn option_value(
     };
     let room = if most > 0 { most } else { size_of::<c_int>() };
     let value = ask(room).map_err(Failure::from)?;
+    if value.len() > room && is_told_whole(level, option) {
+        return Err(system_error(libc::EINVAL));
+    }
     if most > 0 {
         let value = PyBytes::new(py, value.get(..most).unwrap_or(&value));
         return Ok(value.into_any().unbind());

@@ -141,7 +141,7 @@ impl Engine {
             return Ok(None);
         }
         let socket = of(fd)?;
-        let value = option_value(py, buflen, |room| {
+        let value = option_value(py, (level, option), buflen, |room| {
             let asked = py.detach(|| self.value(&socket, (level, option), room));
             asked.map_err(|errno| Errno(errno.raw_os_error()))
         });

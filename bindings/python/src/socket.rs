@@ -407,7 +407,9 @@ impl Socket {
     #[pyo3(signature = (level, option, buflen = 0, /))]
     fn getsockopt(&self, py: Python<'_>, level: c_int, option: c_int, buflen: isize) -> PyResult<Py<PyAny>> {
         let end = self.end()?;
-        option_value(py, buflen, |room| py.detach(|| end.option(level, option, room)))
+        option_value(py, (level, option), buflen, |room| {
+            py.detach(|| end.option(level, option, room))
+        })
     }
 
     /// The number that ioctl(2) would write: of `termios.FIONREAD` the bytes that can be read, of `termios.TIOCOUTQ`

@@ -1,6 +1,7 @@
 //! setsockopt and getsockopt: the pointers. Which options there are is the runtime's table.
 
 use libc::{c_int, c_void, socklen_t};
+use ustcp_client::calls::is_told_whole;
 use ustcp_runtime::Errno;
 
 use crate::boundary::boundary;
@@ -125,7 +126,7 @@ pub unsafe extern "C" fn ustcp_setsockopt(
 /// - `IP_MTU`, `IPV6_MTU` (int, bytes): the path MTU of the connection.
 ///
 /// - `optval`: room for the value. A shorter room gets the beginning.
-/// - `optlen`: in: bytes at `optval`; out: bytes written.
+/// - `optlen`: in: bytes at `optval`; out: bytes written, or needed, where there is no room for all of `TCP_SAVED_SYN`.
 ///
 /// Returns 0, or -1 and sets `errno`:
 /// - `ENOPROTOOPT`: another option, or level of an IPv6 socket. `EOPNOTSUPP`: another level of an IPv4 socket,
@@ -148,7 +149,11 @@ pub unsafe extern "C" fn ustcp_getsockopt(
         engine::on(
             fd,
             |there| there.option((level, optname), optval, optlen),
-            |socket| tell(optval, optlen, |room| socket.option(level, optname, room)),
+            |socket| {
+                tell((level, optname), optval, optlen, |room| {
+                    socket.option(level, optname, room)
+                })
+            },
         )
     })
 }
@@ -160,16 +165,26 @@ pub(crate) fn value(optval: *const c_void, optlen: socklen_t) -> Result<Vec<u8>,
 
 /// Writes what `ask` tells who has so much room, as far as there is.
 pub(crate) fn tell(
+    (level, name): (c_int, c_int),
     optval: *mut c_void,
     optlen: *mut socklen_t,
     ask: impl FnOnce(usize) -> Result<Vec<u8>, Errno>,
 ) -> Result<c_int, Errno> {
     let room = length(memory::read(optlen)?)?;
     let mut value = ask(room)?;
+    let cut = value.len() > room;
+    if cut && is_told_whole(level, name) {
+        write_length(optlen, value.len())?;
+        return Err(Errno(libc::EINVAL));
+    }
     value.truncate(room);
     memory::write_array(optval.cast::<u8>(), &value)?;
-    memory::write(optlen, &socklen_t::try_from(value.len()).unwrap_or(socklen_t::MAX))?;
+    write_length(optlen, value.len())?;
     Ok(0)
+}
+
+fn write_length(optlen: *mut socklen_t, len: usize) -> Result<(), Errno> {
+    memory::write(optlen, &socklen_t::try_from(len).unwrap_or(socklen_t::MAX))
 }
 
 /// Linux reads the length as an int.

@@ -265,7 +265,9 @@ pub unsafe extern "C" fn ustcp_stack_getsockopt(
     optlen: *mut socklen_t,
 ) -> c_int {
     on(stack, |stack| {
-        options::tell(optval, optlen, |room| stack.option(fd, level, optname, room))
+        options::tell((level, optname), optval, optlen, |room| {
+            stack.option(fd, level, optname, room)
+        })
     })
 }
 

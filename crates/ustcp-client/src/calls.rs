@@ -20,7 +20,7 @@ pub use address::AddressRoom;
 pub use faults::{Direction, fault};
 pub use life::{Kind, kind};
 pub use numbers::{ask_host, is_asked, is_of_host};
-pub use options::is_native;
+pub use options::{is_native, is_told_whole};
 pub use receive::{is_otherwise as is_received_otherwise, receive, receive_message};
 pub use reserved::bind_reserved;
 pub use send::OTHERWISE as SENT_OTHERWISE;

@@ -13,15 +13,15 @@ pub(crate) fn keep(options: &Options, headers: &[u8]) -> Option<Box<[u8]>> {
 }
 
 impl Stack {
-    /// `TCP_SAVED_SYN`: IP and TCP header of the SYN that the connection began with; nothing where none was kept. As
-    /// Linux: it is told once, and whoever has less `room` than it needs hears `InvalidArgument`, and may ask again.
+    /// `TCP_SAVED_SYN`: IP and TCP header of the SYN that the connection began with; nothing where none was kept. It is told
+    /// once: whoever has less `room` than it needs has not taken it, and may ask again.
     pub fn take_saved_syn(&mut self, id: SocketId, room: usize) -> Result<Vec<u8>, Error> {
         self.sockets.held(id)?;
         let Some(connection) = self.sockets.connection_mut(id) else {
             return Ok(Vec::new());
         };
         match &connection.saved_syn {
-            Some(syn) if syn.len() > room => Err(Error::InvalidArgument),
+            Some(syn) if syn.len() > room => Ok(syn.to_vec()),
             _ => Ok(connection.saved_syn.take().unwrap_or_default().into_vec()),
         }
     }

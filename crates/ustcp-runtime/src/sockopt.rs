@@ -58,8 +58,8 @@ impl Socket {
         Ok(())
     }
 
-    /// getsockopt(2): the whole value; a caller with less `room`, in bytes, takes its beginning. `ENOPROTOOPT` for an
-    /// unknown option, `EINVAL` where there is no room for all of `TCP_SAVED_SYN`.
+    /// getsockopt(2): the whole value; a caller with less `room`, in bytes, takes its beginning, but nothing of
+    /// `TCP_SAVED_SYN`, which is kept then. `ENOPROTOOPT` for an unknown option.
     pub fn option(&self, level: c_int, name: c_int, room: usize) -> Result<Vec<u8>, Errno> {
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => Ok(timeval(self.receive_timeout())),

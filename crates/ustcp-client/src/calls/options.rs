@@ -20,6 +20,12 @@ pub fn is_native(level: c_int, name: c_int) -> bool {
     level == libc::SOL_SOCKET && TIMES.contains(&name)
 }
 
+/// Whether an option's value is told whole or not at all. As Linux: who has no room for it hears `EINVAL`, and its length.
+#[must_use]
+pub fn is_told_whole(level: c_int, name: c_int) -> bool {
+    (level, name) == (libc::IPPROTO_TCP, libc::TCP_SAVED_SYN)
+}
+
 impl Engine {
     /// setsockopt(2) of an option that is not native.
     pub fn set_option(
@@ -55,7 +61,12 @@ impl Engine {
             None => {
                 let told = u32::try_from(room).unwrap_or(u32::MAX).to_ne_bytes();
                 let answer = self.ask(question(socket, Operation::GetOption, level, name), &told)?;
-                tell(answer.payload(), room, value, length)
+                let told = answer.payload();
+                if told.len() > room && is_told_whole(level, name) {
+                    tell_length(told.len(), length)?;
+                    return Err(Errno::INVAL);
+                }
+                tell(told, room, value, length)
             }
         }
     }
@@ -134,7 +145,10 @@ fn room(length: Sink) -> Result<usize, Errno> {
 
 /// Writes what was told, as far as there is room.
 fn tell(told: &[u8], room: usize, value: Sink, length: Sink) -> Result<(), Errno> {
-    let count = value.first(room).write(told)?;
+    tell_length(value.first(room).write(told)?, length)
+}
+
+fn tell_length(count: usize, length: Sink) -> Result<(), Errno> {
     let count = c_int::try_from(count).unwrap_or(c_int::MAX);
     length.write(&count.to_ne_bytes()).map(drop)
 }

@@ -19,15 +19,20 @@ pub fn set_option(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &[u8]) -
     Ok(set.map(drop)?)
 }
 
-/// getsockopt(2) of who has so much `room`, in bytes; more than any value has counts for as much.
+/// getsockopt(2) of who has so much `room`, in bytes; more than any value has counts for as much. Where the kernel tells how
+/// much it takes and no more (`TCP_SAVED_SYN`), a value of that length, which is longer than `room` and says nothing.
 pub fn option(fd: BorrowedFd<'_>, level: c_int, name: c_int, room: usize) -> Result<Vec<u8>, Errno> {
     let room = room.min(VALUE_MAX);
     let mut value = vec![0_u8; room];
     let mut len = room as socklen_t;
     let into = value.as_mut_ptr().cast();
     // SAFETY: at most `len` bytes are written to `value`, which has so many; both live across the call.
-    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, into, &raw mut len) })?;
-    value.truncate(len as usize);
+    let told = check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, into, &raw mut len) });
+    let len = len as usize;
+    if len <= room {
+        told?;
+    }
+    value.resize(len, 0);
     Ok(value)
 }
 
@@ -67,5 +72,20 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert_eq!(ask_number(stream.as_fd(), libc::TIOCOUTQ), Ok(0));
         assert_eq!(ask_number(stream.as_fd(), libc::TIOCGWINSZ), Err(Errno(libc::ENOTTY)));
+    }
+
+    #[test]
+    fn a_value_that_is_told_whole_says_how_long_it_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (level, name) = (libc::IPPROTO_TCP, libc::TCP_SAVED_SYN);
+        set_option(listener.as_fd(), level, libc::TCP_SAVE_SYN, &1_i32.to_ne_bytes()).unwrap();
+        let _stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let asked = |room| option(accepted.as_fd(), level, name, room).unwrap();
+        let len = asked(20).len();
+        assert!(len >= 40);
+        let syn = asked(len);
+        assert_eq!((syn.len(), syn[0]), (len, 0x45));
+        assert!(asked(len).is_empty());
     }
 }
