@@ -136,6 +136,46 @@ def test_one_who_only_connects_takes_no_place_of_others(engine):
 
 HOLDS = """
 import errno, os, socket, sys
+# ---- memory ----
+
+SHARE = 4 * MEBIBYTE  # of one process: a quarter of tcp_mem
+SOCKETS = 20
+MUCH = 2 * MEBIBYTE  # for each
+DESCRIPTOR = 320 * 1024  # what one may hold beside TCP, which the kernel accounts to the program, and a segment
+
+
+@pytest.fixture
+def frugal(network, tmp_path):
+    """An engine that may have 16 MiB in buffers."""
+    net = Namespace("frugal")
+    net.create()
+    try:
+        engine = Engine(net, tmp_path / "engine", USTCP_SYSCTL=f"tcp_mem={4 * SHARE}", USTCP_TIME_WAIT="1")
+        yield engine
+        wrong = engine.close()
+    finally:
+        net.remove()
+    assert not wrong, wrong
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("queue", ["recv_q", "send_q"])
+def test_one_who_lets_everything_lie_has_its_share_of_memory_and_others_have_theirs(frugal, queue: str):
+    with Innocents(frugal) as greedy, Innocents(frugal) as innocents:
+        pairs = [greedy.connected(MUCH) for _ in range(SOCKETS)]
+        ends = [pair if queue == "send_q" else pair[::-1] for pair in pairs]
+        poured = [writer.start("pour", MUCH, 5) for writer, _ in ends]
+        held = lambda: sum(sock[queue] for sock in frugal.sockets())  # noqa: E731
+        until(lambda: held() > SHARE * 3 // 4, lambda: f"{held()} bytes", timeout=30)
+        innocents.exchange(16 * MEBIBYTE)
+        assert held() < SHARE + SOCKETS * DESCRIPTOR
+        # It goes on as it reads, or its peers do.
+        drained = [reader.start("drain", MUCH) for _, reader in ends]
+        assert [call.result(120) for call in drained] == [call.result(120) for call in poured]
+        for end in (end for pair in pairs for end in pair):
+            end.close()
+
+
 call, host, port, count, user = sys.argv[1:]
 host.encode("idna")  # its module may be out of reach afterwards
 os.setresuid(*[int(user)] * 3)

@@ -8,7 +8,7 @@ use rustix::event::epoll::{self, EventFlags};
 use rustix::net::{SocketFlags, accept_with};
 use ustcp_client::protocol::{Greeting, Tag};
 use ustcp_client::sys::Peer;
-use ustcp_proto::{Family, SocketId};
+use ustcp_proto::{Family, Options, Owner, SocketId};
 
 use crate::engine::Engine;
 use crate::key::Key;
@@ -168,6 +168,14 @@ impl Engine {
             let _ = stack.set_options(self.ground.now, id, former.options);
             bound = former.bound.filter(|bound| stack.bind(id, *bound).is_ok());
         }
+        let options = stack.options(id).ok()?;
+        let owner = Some(Owner {
+            process: client.process,
+            user: client.user,
+        });
+        stack
+            .set_options(self.ground.now, id, Options { owner, ..options })
+            .ok()?;
         let (asked, urgent_inline) = former
             .map(|former| (former.asked, former.urgent_inline))
             .unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The books of a stack: which connection is under which ends, who waits for which time, who has something to send, who
 //! has something to tell.
 
+use crate::memory::Account;
 use crate::ports::Claim;
 use crate::schedule::Owner;
 use crate::stack::{ANSWER_LIMIT, Control, Target};
@@ -116,7 +117,7 @@ impl Stack {
     pub(crate) fn remove(&mut self, id: SocketId) {
         self.unschedule(id);
         if let Some(socket) = self.sockets.remove(id) {
-            self.cx.buffered = self.cx.buffered.saturating_sub(socket.accounted);
+            self.cx.change_account(socket.account, Account::default());
             self.release_port(&socket, id);
         }
     }

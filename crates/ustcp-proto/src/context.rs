@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use crate::event::EventLog;
+use crate::memory::Holdings;
 use crate::path_mtus::PathMtus;
 use crate::{Config, Counters, DropReason, Event, EventKind, Flow, Instant};
 
@@ -14,6 +15,8 @@ pub(crate) struct Context {
     pub(crate) events: EventLog,
     /// Bytes of all buffers together.
     pub(crate) buffered: usize,
+    /// The same of each owner of sockets.
+    pub(crate) holdings: Holdings,
     pub(crate) paths: PathMtus,
 }
 
@@ -26,6 +29,7 @@ impl Context {
             counters: Counters::default(),
             events,
             buffered: 0,
+            holdings: Holdings::default(),
             paths: PathMtus::default(),
         }
     }

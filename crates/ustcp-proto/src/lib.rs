@@ -47,6 +47,7 @@ pub use counters::{Census, Counters};
 pub use error::Error;
 pub use event::{DropReason, Event, EventKind, Flow, SegmentSummary, Timer};
 pub use fast_open_keys::FastOpenKeys;
+pub use memory::Owner;
 pub use overview::{Overview, Waiting};
 pub use reassembly::{Reassembler, ReassemblyCounts};
 pub use report::ErrorReport;

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
-use crate::{Algorithm, Config, FastOpenKeys, State};
+use crate::{Algorithm, Config, FastOpenKeys, Owner, State};
 
 /// Names a socket of one stack. Never reused: a stale id is [`Error::BadSocket`](crate::Error::BadSocket).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -199,6 +199,8 @@ pub struct Options {
     pub bind_without_port: bool,
     /// `SO_MAX_PACING_RATE`: bytes a second that leave at most. 0 and `u64::MAX` are no limit.
     pub max_pacing_rate: u64,
+    /// Whose it is, where a stack serves several: what all sockets of an owner may hold is limited by `tcp_mem`.
+    pub owner: Option<Owner>,
     /// What means nothing here.
     pub kept: Kept,
 }
@@ -292,6 +294,7 @@ impl Default for Options {
             free_bind: false,
             bind_without_port: false,
             max_pacing_rate: u64::MAX,
+            owner: None,
             kept: Kept::default(),
         }
     }

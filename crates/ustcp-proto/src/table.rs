@@ -7,6 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 use slab::Slab;
 
 use crate::fast_open::EarlyCount;
+use crate::memory::Account;
 use crate::ports::Claim;
 use crate::tcp::Connection;
 use crate::{Error, Family, Instant, Options, SocketId, State};
@@ -50,8 +51,8 @@ pub(crate) struct Socket {
     pub(crate) error: Option<Error>,
     /// A user has it: not an orphan, not waiting for accept.
     pub(crate) held: bool,
-    /// Bytes of its buffers, as they are in the sum of the stack.
-    pub(crate) accounted: usize,
+    /// What its buffers hold, as it is in the sums.
+    pub(crate) account: Account,
     /// When the schedule has it.
     pub(crate) scheduled: Option<Instant>,
     /// It is in the queue of those that may have something to send.
@@ -88,7 +89,7 @@ impl Socket {
             kind: Kind::Fresh,
             error: None,
             held: true,
-            accounted: 0,
+            account: Account::default(),
             scheduled: None,
             in_output: false,
             in_ready: false,

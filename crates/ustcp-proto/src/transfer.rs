@@ -15,7 +15,7 @@ impl Stack {
         self.cx.now = now;
         let socket = self.sockets.held_mut(id)?;
         let result = match &mut socket.kind {
-            Kind::Connection(connection) => connection.send(&self.cx.config, data, framing),
+            Kind::Connection(connection) => connection.send(&self.cx, data, framing),
             Kind::Fresh | Kind::Listener(_) => Err(socket.error.take().unwrap_or(Error::BrokenPipe)),
         };
         self.settle(id);
@@ -28,7 +28,7 @@ impl Stack {
     /// How many bytes [`send`](Stack::send) would take now; 0 where it would fail.
     pub fn room(&self, id: SocketId) -> Result<usize, Error> {
         Ok(match &self.sockets.held(id)?.kind {
-            Kind::Connection(connection) => connection.room(&self.cx.config),
+            Kind::Connection(connection) => connection.room(&self.cx),
             Kind::Fresh | Kind::Listener(_) => 0,
         })
     }

@@ -498,10 +498,11 @@ impl Connection {
         self.rcv
             .note_segment_size(arrival.text_end.distance_from(arrival.text_seq()));
         let old = arrival.seq.distance_from(arrival.text_seq());
-        if arrival.seq.after(in_order) && cx.under_pressure() {
+        let (admitted, fin) = self.admitted(cx, arrival);
+        if admitted.is_empty() && text {
             self.rcv.owe_duplicate(); // it is answered as ever and not held
             cx.dropped(Some(self.flow), DropReason::Limit);
-        } else if let Err(reason) = self.rcv.take(arrival.seq, old, arrival.text, arrival.fin) {
+        } else if let Err(reason) = self.rcv.take(arrival.seq, old, admitted, fin) {
             cx.dropped(Some(self.flow), reason);
         }
         if self.rcv.nxt != in_order {
@@ -511,6 +512,22 @@ impl Connection {
         }
         if text && arrival.seq == in_order {
             self.time_acknowledgement(cx, arrival.text.len());
+        }
+    }
+
+    /// What of a segment there is memory for, and the FIN behind it.
+    fn admitted<'a>(&self, cx: &Context, arrival: &Arrival<'a>) -> (&'a [u8], bool) {
+        let ahead = arrival.seq.after(self.rcv.nxt);
+        let full = cx.has_its_share(self.options.owner);
+        let most = match full {
+            true if ahead || !self.rcv.ring.is_empty() => 0,
+            true => self.rcv.nxt.distance_from(arrival.seq) + self.rcv.segment_size(),
+            false if ahead && cx.under_pressure() => 0,
+            false => usize::MAX,
+        };
+        match arrival.text.get(..most) {
+            Some(text) if text.len() < arrival.text.len() => (text, false),
+            _ => (arrival.text, arrival.fin),
         }
     }
 

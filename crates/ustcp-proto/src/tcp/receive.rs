@@ -42,6 +42,10 @@ pub(crate) struct Receive {
     /// Our window's shift; 0 when not negotiated.
     pub(crate) scale: u8,
     pub(crate) ring: Pages,
+    /// The owner of the socket holds as much as it may, in all of them: see [`Context::has_its_share`].
+    ///
+    /// [`Context::has_its_share`]: crate::context::Context::has_its_share
+    pub(crate) full: bool,
     /// `TCP_WINDOW_CLAMP`.
     clamp: usize,
     assembler: Assembler,
@@ -80,6 +84,7 @@ impl Receive {
             told: false,
             scale: 0,
             ring: Pages::new(buffer),
+            full: false,
             clamp: clamp.unwrap_or(usize::MAX),
             assembler: Assembler::default(),
             urgent: Urgent::None,
@@ -352,7 +357,7 @@ impl Receive {
         } else {
             rounded_up.saturating_sub(unit)
         };
-        let offered = space.min(self.clamp) / unit * unit;
+        let offered = self.offerable() / unit * unit;
         let window = if self.is_worth_announcing() {
             offered.max(kept)
         } else {
@@ -377,7 +382,12 @@ impl Receive {
 
     /// What the window would be if it were announced now.
     fn offerable(&self) -> usize {
-        self.ring.space().min(self.largest_window()).min(self.clamp)
+        let space = match self.full {
+            true if self.ring.is_empty() => self.ring.space().min(self.mss.max(1 << self.scale)),
+            true => 0,
+            false => self.ring.space(),
+        };
+        space.min(self.largest_window()).min(self.clamp)
     }
 
     /// The most that the window field can say.

@@ -6,12 +6,12 @@ use super::FastOpen;
 use super::connection::Connection;
 use super::receive::AckDebt;
 use crate::context::Context;
-use crate::{Cause, Config, Error, Framing, Instant, Options, Shutdown, State};
+use crate::{Cause, Error, Framing, Instant, Options, Shutdown, State};
 
 impl Connection {
     /// SEND: as much of `data` as there is room for, and what the user says of it.
-    pub(crate) fn send(&mut self, config: &Config, data: &[u8], framing: Framing) -> Result<usize, Error> {
-        let taken = self.append(config, data, framing)?;
+    pub(crate) fn send(&mut self, cx: &Context, data: &[u8], framing: Framing) -> Result<usize, Error> {
+        let taken = self.append(cx, data, framing)?;
         if framing.urgent && taken > 0 {
             self.mark_urgent();
         }
@@ -19,32 +19,43 @@ impl Connection {
     }
 
     /// How many bytes SEND would take now.
-    pub(crate) fn room(&self, config: &Config) -> usize {
-        let space = self.snd.ring.space();
+    pub(crate) fn room(&self, cx: &Context) -> usize {
+        let space = self.granted(cx, self.snd.ring.space());
         match self.state {
             _ if self.error.is_some() => 0,
             State::SynSent if matches!(self.fast_open, FastOpen::Deferred(_)) => space,
             _ if self.is_opening() => 0,
             State::SynReceived | State::Established | State::CloseWait if !self.snd.fin_queued => {
-                self.admits(config, space)
+                self.admits(&cx.config, space)
             }
             _ => 0,
         }
     }
 
-    fn append(&mut self, config: &Config, data: &[u8], framing: Framing) -> Result<usize, Error> {
+    /// How many of `wanted` bytes the owner may have more of.
+    fn granted(&self, cx: &Context, wanted: usize) -> usize {
+        match cx.has_its_share(self.options.owner) {
+            true if self.snd.ring.is_empty() => wanted.min(self.snd.mss),
+            true => 0,
+            false => wanted,
+        }
+    }
+
+    fn append(&mut self, cx: &Context, data: &[u8], framing: Framing) -> Result<usize, Error> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
+        let granted = data.get(..self.granted(cx, data.len())).unwrap_or(data);
         match self.state {
             State::SynSent if matches!(self.fast_open, FastOpen::Deferred(_)) => {
-                let taken = self.snd.ring.append(data)?;
+                let taken = self.snd.ring.append(granted)?;
                 self.begin_deferred();
                 Ok(taken)
             }
             _ if self.is_opening() => Err(Error::WouldBlock),
             State::SynReceived | State::Established | State::CloseWait if !self.snd.fin_queued => {
-                let admitted = data.get(..self.admits(config, data.len())).unwrap_or(data);
+                let admitted = self.admits(&cx.config, granted.len());
+                let admitted = granted.get(..admitted).unwrap_or(granted);
                 let taken = self.snd.ring.append(admitted)?;
                 self.cork.on_send(framing);
                 if framing.ends_record && taken == data.len() {

@@ -1,6 +1,6 @@
 //! Text and acknowledgements chosen to cost memory: SegmentSmack (CVE-2018-5390), SACK Panic (CVE-2019-11477 to 11479).
 
-use ustcp_proto::{Config, DropReason};
+use ustcp_proto::{Config, DropReason, Error, Owner};
 
 use super::figure;
 use crate::wire::*;
@@ -146,4 +146,71 @@ fn the_memory_of_the_whole_stack() {
     w.ports = Ports(SERVER, 99);
     w.peer("S 0:0(0)");
     w.sees("S. 0:0(0) ack 1");
+}
+
+/// Where a stack serves several, one owner's sockets have a quarter of that together, and a user's half. Beyond it a connection
+/// takes a segment at a time, and the next when that has been read, or acknowledged. Others notice nothing.
+#[test]
+fn the_memory_of_one_owner() {
+    let config = Config {
+        memory_limit: 400_000,
+        receive_buffer: 60_000,
+        ..config()
+    };
+    let mut w = Wire::listening(config, 16);
+    let owned_by = |w: &mut Wire, process| {
+        let owner = Some(Owner { process, user: 7 });
+        w.set(|options| options.owner = owner);
+    };
+    w.use_socket(w.listener());
+    owned_by(&mut w, 1);
+    // The third finds its process beyond its share; the sixth its user.
+    let expected = [(1, 50_000), (1, 50_000), (1, 1460), (2, 50_000), (2, 50_000), (3, 1460)];
+    for (port, (process, queued)) in (1..).zip(expected) {
+        w.ports = Ports(SERVER, port);
+        w.peer("S 0:0(0) win 65535 <mss 1000,sackOK>");
+        w.drain();
+        w.peer(". 1:1(0) ack 1");
+        w.accept();
+        w.drain();
+        owned_by(&mut w, process); // at first it is the listener's
+        w.peer(". 1:50001(50000) ack 1");
+        w.elapse(ms(40));
+        assert_eq!(w.stack.queued_in(w.id()), Ok(queued), "port {port}");
+    }
+    let full = w.stack.census().buffer_bytes;
+    assert!((200_000..270_000).contains(&full), "{full}");
+    let refused = w.drops(DropReason::Limit);
+    w.peer(". 1461:2461(1000) ack 1");
+    w.sees(". 1:1(0) ack 1461 <>");
+    w.peer(". 3461:4461(1000) ack 1");
+    w.sees(". 1:1(0) ack 1461 <>");
+    assert_eq!(w.drops(DropReason::Limit), refused + 2);
+    assert_eq!(w.read(99_999), Ok(1460));
+    w.peer(". 1461:2461(1000) ack 1");
+    w.elapse(ms(40));
+    assert_eq!(w.stack.queued_in(w.id()), Ok(1000));
+
+    assert_eq!((w.stack.room(w.id()), w.try_write(5000)), (Ok(1000), Ok(1000)));
+    assert_eq!(
+        (w.stack.room(w.id()), w.try_write(4000)),
+        (Ok(0), Err(Error::WouldBlock))
+    );
+    w.sees("P. 1:1001(1000) ack 2461");
+    w.peer(". 2461:2461(0) ack 1001");
+    assert_eq!(w.try_write(4000), Ok(1000));
+
+    // Somebody else.
+    w.ports = Ports(SERVER, 7);
+    w.peer("S 0:0(0) win 65535 <mss 1000,sackOK>");
+    w.drain();
+    w.peer(". 1:1(0) ack 1");
+    w.accept();
+    w.set(|options| options.owner = Some(Owner { process: 4, user: 8 }));
+    w.drain();
+    w.peer(". 1:50001(50000) ack 1");
+    assert_eq!(
+        (w.stack.queued_in(w.id()), w.try_write(50_000)),
+        (Ok(50_000), Ok(50_000))
+    );
 }
