@@ -33,12 +33,12 @@ except OSError as error:
 
 
 @contextmanager
-def taken(engine: Engine, user: int) -> Iterator[list[int]]:
+def taken(engine: Engine, user: int, *how: str) -> Iterator[list[int]]:
     """The engine is dead, and `user` has its names. Afterwards: how many came, how many bytes they said."""
     name = (engine.directory / "engine").read_text().split()[2]
     engine.kill()
     pipe = subprocess.PIPE
-    command = engine.net.command(sys.executable, impostor.__file__, str(user), name)
+    command = engine.net.command(sys.executable, impostor.__file__, str(user), name, *how)
     counts: list[int] = []
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout.readline() == "ready\n"
@@ -78,6 +78,33 @@ def test_nor_one_that_has_the_token(engine, privileges: str):
         done = engine.run(*words, sys.executable, "-c", CONNECTS, *user)
         assert (done.stdout, done.stderr) == ("ENETDOWN\n", "")
     assert counts[0] >= 1 and counts[1] == 0
+
+
+@pytest.mark.parametrize("knows", ["its file", "the token"])
+def test_nor_one_to_whom_the_impostor_and_the_engine_are_both_nobody(engine, knows: str):
+    """In a user namespace without a map every user shows as the same."""
+    _, _, name, token, _ = (engine.directory / "engine").read_text().split()
+    words = [f"USTCP_TOKEN={name}:{token}:{NOBODY}", "USTCP_RUN=1"] if knows == "the token" else []
+    words += [f"{key}={value}" for key, value in engine.environment.items()]
+    command = ["unshare", "--user", "env", *words, sys.executable, "-c", CONNECTS]
+    with taken(engine, NOBODY) as counts:
+        done = subprocess.run(engine.net.command(*command), capture_output=True, text=True, timeout=60, check=False)
+        assert done.stdout == ("ENETDOWN\n" if knows == "the token" else "ENETUNREACH\n")
+    assert counts[0] >= 1 and counts[1] == 0
+
+
+def test_one_whose_queue_is_full_holds_nobody_up(engine):
+    ours = Puppet(COMMANDS["shim"], engine.net, **engine.environment)
+    waits, never_waits = ours.socket(), ours.socket()
+    never_waits.call("nonblock", 1)
+    with taken(engine, NOBODY, "full"):
+        for attempt in [sock.start("connect", PEER, 80) for sock in (waits, never_waits)]:
+            with pytest.raises(OSError) as error:
+                attempt.result()
+            assert error.value.errno == errno.ENETDOWN
+        done = ustcp("ss", net=engine.net, USTCP_ENGINE=str(engine.directory))
+        assert (done.returncode, done.stderr) == (1, f"ustcp: no engine runs in {engine.directory}\n")
+    assert ours.close() == 0
 
 
 def test_one_of_the_engines_own_user_is_believed(engine):

@@ -205,15 +205,14 @@ impl NoControl {
 /// By the abstract name, which is there in the engine's network namespace; else by path.
 fn dial(place: &Place, whereabouts: &Whereabouts) -> Result<OwnedFd, Errno> {
     let by_name = dial_at(&whereabouts.address(Listener::Control)?, whereabouts);
-    let connected = by_name.or_else(|_| dial_at(&place.address(Listener::Control)?, whereabouts))?;
-    set_socket_timeout(&connected, Timeout::Recv, Some(PATIENCE))?;
-    set_socket_timeout(&connected, Timeout::Send, Some(PATIENCE))?;
-    Ok(connected)
+    by_name.or_else(|_| dial_at(&place.address(Listener::Control)?, whereabouts))
 }
 
 /// `ECONNREFUSED` too where somebody else is there, who has taken the name after the engine's end.
 fn dial_at(address: &SocketAddrUnix, whereabouts: &Whereabouts) -> Result<OwnedFd, Errno> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?; // connect waits while the queue is full
     connect(&socket, address)?;
     match whereabouts.may_be_of(Peer::of(&socket)?.user) {
         true => Ok(socket),

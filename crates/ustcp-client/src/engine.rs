@@ -1,6 +1,7 @@
 //! The engine as a program sees it: who it is, and how it is asked.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
@@ -34,6 +35,9 @@ pub struct Question {
     /// As the operation says.
     pub b: u32,
 }
+
+/// How long a listener's queue may be full.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Room for an answer's payload: no option's value and no address is longer.
 const ANSWER_MAX: usize = 512;
@@ -197,6 +201,7 @@ impl Engine {
             b,
         };
         let control = Transient::socket(libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC)?;
+        set_socket_timeout(&control, Timeout::Send, Some(PATIENCE))?;
         self.reach(Listener::Control, &control, |to| rustix::net::connect(&control, to))?;
         match sys::send(control.as_fd(), &[Source::of(&head.to_bytes()), payload], 0) {
             // One that is closed already may hold the answer why.
@@ -207,7 +212,8 @@ impl Engine {
     }
 
     /// Connects to a listener, and makes sure that it is the engine's: its name is anybody's once the engine has ended.
-    /// `ENETDOWN` where it is not there.
+    /// `ENETDOWN` where it is not there. Whoever has its name may have a full queue and never take anybody: `connect` ends
+    /// after [`PATIENCE`] with `EAGAIN`.
     pub(crate) fn reach(
         &self,
         listener: Listener,
@@ -234,7 +240,7 @@ impl Engine {
             }
         };
         match connect(&self.whereabouts.address(listener)?) {
-            Err(Errno::CONNREFUSED) => {}
+            Err(Errno::CONNREFUSED | Errno::AGAIN) => {}
             result => return result,
         }
         let path = self
@@ -242,7 +248,7 @@ impl Engine {
             .and_then(|place| place.address(listener).ok())
             .ok_or(Errno::NETDOWN)?;
         connect(&path).map_err(|errno| match errno {
-            Errno::AGAIN | Errno::ISCONN => errno,
+            Errno::ISCONN => errno,
             _ => Errno::NETDOWN,
         })
     }

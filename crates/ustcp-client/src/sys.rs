@@ -18,9 +18,11 @@ pub mod memory;
 pub mod message;
 mod peer;
 pub mod program;
+mod users;
 
 pub use memory::{Sink, Source};
 pub use peer::Peer;
+pub use users::is_one_user;
 
 const PTHREAD_CANCEL_ASYNCHRONOUS: c_int = 1;
 

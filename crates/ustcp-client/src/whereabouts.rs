@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 
 use crate::protocol::Token;
+use crate::sys::is_one_user;
 
 /// An engine's listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +90,7 @@ impl Whereabouts {
     /// Whether a process of that user may be this engine. Abstract names are anybody's once their owner has ended.
     #[must_use]
     pub fn may_be_of(&self, user: u32) -> bool {
-        user == self.user || user == 0
+        user == 0 || user == self.user && is_one_user(user)
     }
 
     /// A listener's abstract name, behind its zero byte: `ustcp-ID-streams`, `ustcp-ID-control`.

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use libc::{c_int, c_ulong};
 use ustcp_client::protocol::{Address, Operation, Request, Tag};
+use ustcp_client::sys::is_one_user;
 use ustcp_proto::{Family, Options, Shutdown, SocketId};
 use ustcp_runtime::Errno;
 
@@ -91,7 +92,7 @@ impl Engine {
         }
         let trusted = [0, rustix::process::geteuid().as_raw()];
         let asks = self.controls.get(&control);
-        if asks.is_some_and(|control| trusted.contains(&control.client.user)) {
+        if asks.is_some_and(|control| trusted.contains(&control.client.user) && is_one_user(control.client.user)) {
             return true;
         }
         let is_published = self.options.publish && to.ip().is_unspecified();

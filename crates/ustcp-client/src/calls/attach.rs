@@ -6,7 +6,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, FdFlags, fcntl_getfd};
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, PATIENCE};
 use crate::protocol::Greeting;
 use crate::sys::epoll::Registrations;
 use crate::sys::{self, Socket, Source, Transient};
@@ -67,16 +67,13 @@ impl Engine {
     }
 }
 
-/// connect(2) that waits for room in the engine's queue whatever the program has set: no call of a TCP socket would be
-/// `EAGAIN` here.
+/// connect(2) that waits for room in the engine's queue, so long and whatever the program has set.
 fn connect_at_once(socket: &Socket, to: &rustix::net::SocketAddrUnix) -> Result<(), Errno> {
-    match rustix::net::connect(socket, to) {
-        Err(Errno::AGAIN) => {}
-        result => return result,
-    }
-    let flags = fcntl_getfl(socket)?;
+    let (flags, time) = (fcntl_getfl(socket)?, socket_timeout(socket, Timeout::Send)?);
     fcntl_setfl(socket, flags - OFlags::NONBLOCK)?;
+    set_socket_timeout(socket, Timeout::Send, Some(PATIENCE))?;
     let result = rustix::net::connect(socket, to);
+    set_socket_timeout(socket, Timeout::Send, time)?;
     fcntl_setfl(socket, flags)?;
     result
 }
