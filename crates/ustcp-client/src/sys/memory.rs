@@ -165,8 +165,9 @@ fn copy(number: c_long, ours: iovec, theirs: iovec) -> Result<(), Errno> {
     }
     let (ours_at, theirs_at) = (&raw const ours as usize, &raw const theirs as usize);
     // SAFETY: `ours` is ours and so long; the kernel checks `theirs`, which the call may use.
+    // By the thread: a process whose main thread has ended has no memory by its own number.
     let copied =
-        unsafe { call(libc::SYS_getpid, [0; 6]).and_then(|own| call(number, [own, ours_at, 1, theirs_at, 1, 0])) };
+        unsafe { call(libc::SYS_gettid, [0; 6]).and_then(|own| call(number, [own, ours_at, 1, theirs_at, 1, 0])) };
     match copied {
         Ok(copied) if copied == ours.iov_len => Ok(()),
         Ok(_) | Err(Errno::FAULT) => Err(Errno::FAULT),
