@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 import test_readiness as states
+from harness.netns import OURS
 from harness.puppet import Sock, names
 from test_readiness import ERR, HUP, IN, OUT, RDHUP, Edges
 
@@ -70,6 +71,7 @@ TABLE = [
     Row(states.data_and_fin, IN | OUT | RDHUP, (("recv", data("data")), ("recv", EOF), ("send", "sent"))),
     Row(states.fin, IN | OUT | RDHUP, (("recv", EOF), ("recv", EOF), ("send", "sent"))),
     Row(states.own_shut_wr, OUT, (("recv", "EAGAIN"), ("send", "EPIPE"))),
+    Row(states.own_shut_wr, OUT, (("urgent", "EPIPE"), ("recv", "EAGAIN"))),
     Row(states.both_fins, IN | OUT | RDHUP | HUP, (("recv", EOF), ("send", "EPIPE"), ("error", "0"))),
     Row(states.own_shut_rdwr, IN | OUT | RDHUP | HUP, (("recv", EOF), ("send", "EPIPE"), ("error", "0"))),
     Row(states.own_shut_rd, IN | OUT | RDHUP, (("recv", EOF), ("send", "sent"))),
@@ -107,6 +109,9 @@ def said(sock: Sock, call: str) -> str:
             case "send":
                 sock.send(b"text", NOW)
                 return "sent"
+            case "urgent":
+                sock.send(b"!", NOW | socket.MSG_OOB)
+                return "sent"
             case "accept":
                 sock.call("nonblock", 1)
                 sock.accept()
@@ -127,6 +132,34 @@ def test_calls_say_the_same_in_each_state(stage, row):
     sock.wait_poll(row.mask)
     for (call, _), says in zip(row.calls, row.says(stage), strict=True):
         assert said(sock, call) in says.split(" or "), call
+
+
+@pytest.mark.no_wire
+@pytest.mark.stacks("engine", "kernel")
+@pytest.mark.parametrize("ways", ["wr", "rd", "rdwr", "wr rd", "wr rdwr"])
+def test_a_listener_that_is_shut_for_reading_is_none_and_may_be_one_again(stage, ways: str):
+    sock = stage.ours.socket()
+    sock.bind(OURS, 7000)
+    sock.listen()
+    for way in ways.split():
+        sock.shutdown({"rd": socket.SHUT_RD, "wr": socket.SHUT_WR, "rdwr": socket.SHUT_RDWR}[way])
+    theirs = stage.peer.socket()
+    if ways == "wr":
+        assert said(sock, "accept") == "EAGAIN"
+        theirs.connect(OURS, 7000)
+        assert sock.poll(IN, 10_000) == IN
+        assert said(sock, "accept") == "accepted"
+        return
+    assert said(sock, "accept") == "EINVAL"
+    assert sock.sockname() == (OURS, 7000)
+    with pytest.raises(ConnectionRefusedError):
+        theirs.connect(OURS, 7000)
+    sock.listen()
+    assert said(sock, "accept") == "EAGAIN"
+    again = stage.peer.socket()
+    again.connect(OURS, 7000)
+    assert sock.poll(IN, 10_000) == IN
+    assert said(sock, "accept") == "accepted"
 
 
 @pytest.mark.no_wire

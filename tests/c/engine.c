@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/sendfile.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -66,6 +68,38 @@ static void test_native_calls(void)
     GIVES(ustcp_recv(pair[1], bytes, 7, MSG_WAITALL), 7);
     GIVES(ustcp_recv(pair[1], bytes, sizeof bytes, 0), 0); /* FIN, by a close that libustcp has not seen */
     GIVES(ustcp_close(pair[1]), 0);
+}
+
+static volatile sig_atomic_t pipes;
+
+static void count_pipe(int number)
+{
+    (void)number;
+    pipes++;
+}
+
+/* The peer's RST is told once and quietly; SIGPIPE goes with EPIPE. */
+static void test_pieces_after_a_reset(void)
+{
+    struct linger none = { .l_onoff = 1 };
+    struct iovec pieces[2] = { { "pie", 3 }, { "ces", 3 } };
+    int pair[2];
+
+    NEEDS(signal(SIGPIPE, count_pipe) != SIG_ERR);
+    make_pair(pair);
+    GIVES(ustcp_writev(pair[0], pieces, 2), 6);
+    GIVES(ustcp_writev(pair[0], pieces, 0), 0);
+    FAILS(ustcp_writev(pair[0], pieces, -1), EINVAL);
+    FAILS(ustcp_writev(pair[0], pieces, 1025), EINVAL);
+    NEEDS(ustcp_setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &none, sizeof none) == 0);
+    GIVES(ustcp_close(pair[1]), 0);
+    GIVES(poll(&(struct pollfd){ .fd = pair[0], .events = POLLIN }, 1, -1), 1);
+    FAILS(ustcp_writev(pair[0], pieces, 2), ECONNRESET);
+    GIVES(pipes, 0);
+    FAILS(ustcp_writev(pair[0], pieces, 2), EPIPE);
+    GIVES(pipes, 1);
+    GIVES(ustcp_close(pair[0]), 0);
+    NEEDS(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
 }
 
 static int end_of(pid_t child)
@@ -148,6 +182,7 @@ int main(int count, char **words)
     }
     test_beginning_and_end();
     test_native_calls();
+    test_pieces_after_a_reset();
     test_children();
     return tap_end();
 }

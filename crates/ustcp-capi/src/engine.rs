@@ -15,6 +15,7 @@ use ustcp_client::calls::{self, AddressRoom, Direction};
 use ustcp_client::engine::Engine;
 use ustcp_client::named;
 use ustcp_client::place::PlaceError;
+use ustcp_client::sys::message::Message;
 use ustcp_client::sys::{self, Sink, Socket, Source};
 use ustcp_runtime::{Errno, Family, StartError, process};
 
@@ -202,8 +203,11 @@ impl There {
     }
 
     pub(crate) fn send_pieces(&self, pieces: *const iovec, count: c_int) -> Result<ssize_t, Errno> {
-        let sent = self.native(libc::SYS_writev, [pieces as usize, count as usize, 0, 0]);
-        self.moved(sent, Direction::Writing)
+        let sent = match Message::of_pieces(pieces, count) {
+            Some(message) => message.send(&self.socket, libc::MSG_NOSIGNAL),
+            None => self.native(libc::SYS_writev, [pieces as usize, count as usize, 0, 0]), // there is nothing to write
+        };
+        self.moved(sent, sending(0))
     }
 
     pub(crate) fn send_message(&self, message: *const msghdr, flags: c_int) -> Result<ssize_t, Errno> {

@@ -241,8 +241,10 @@ impl Engine {
             Shutdown::Both if connected => socket.far().shutdown(&mut self.ground, Shutdown::Read)?,
             how => socket.far().shutdown(&mut self.ground, how)?,
         }
-        if how != Shutdown::Write {
+        if how != Shutdown::Write && matches!(socket.phase, Phase::Listening(_)) {
             socket.published = None;
+            self.leave_attempt(number, libc::ECONNABORTED); // as Linux: it is undone, and it may listen again
+            return Ok(());
         }
         socket.has_shut[0] |= how != Shutdown::Write;
         socket.has_shut[1] |= how != Shutdown::Read;
@@ -258,6 +260,9 @@ impl Engine {
     fn send_urgent(&mut self, control: u64, request: &Request, payload: &[u8]) -> Option<Answer> {
         let number = request.socket;
         let socket = self.sockets.get_mut(number)?;
+        if socket.program_shut || socket.has_shut[1] {
+            return Some(Err(Errno(libc::EPIPE)));
+        }
         if socket.urgent.is_some() {
             return Some(Err(Errno(libc::EAGAIN)));
         }

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use libc::c_int;
 use rustix::io::Errno;
+use rustix::net::Shutdown;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::address;
@@ -80,12 +81,13 @@ impl Engine {
     }
 
     /// shutdown(2): the engine is told first, and judges. Where there is no descriptor left to ask it by, the stream's own end
-    /// says the same: a FIN, or that nobody reads or listens.
+    /// says the same: a FIN, or that nobody reads or listens. A listener that the engine has heard of keeps half of it, as it
+    /// may listen again: with neither it would be closed.
     pub fn shutdown(&self, socket: &Socket, how: c_int) -> Result<(), Errno> {
         let native = match how {
-            libc::SHUT_RD => rustix::net::Shutdown::Read,
-            libc::SHUT_WR => rustix::net::Shutdown::Write,
-            libc::SHUT_RDWR => rustix::net::Shutdown::Both,
+            libc::SHUT_RD => Shutdown::Read,
+            libc::SHUT_WR => Shutdown::Write,
+            libc::SHUT_RDWR => Shutdown::Both,
             _ => return Err(Errno::INVAL),
         };
         if !socket.is_attached() {
@@ -95,15 +97,20 @@ impl Engine {
             a: how.cast_unsigned(),
             ..Question::of(socket, Operation::Shutdown)
         };
-        match self.ask(question, &[]) {
+        let asked = self.ask(question, &[]);
+        match asked {
             Err(Errno::MFILE | Errno::NFILE) if socket.standing == Standing::Idle => return Err(Errno::NOTCONN),
             Ok(_) | Err(Errno::MFILE | Errno::NFILE) => {}
             Err(errno) => return Err(errno),
         }
-        if socket.listens() && how != libc::SHUT_WR {
-            socket.mark(Standing::Plain)?;
+        match socket.listens() {
+            false => rustix::net::shutdown(socket, native),
+            true if how == libc::SHUT_WR => Ok(()), // as Linux: it writes nothing, and listens on
+            true => {
+                socket.mark(Standing::Plain)?;
+                rustix::net::shutdown(socket, if asked.is_ok() { Shutdown::Read } else { native })
+            }
         }
-        rustix::net::shutdown(socket, native)
     }
 
     /// Asks about a socket that is to begin something: attached, and anew where its stream is spent.

@@ -23,6 +23,19 @@ impl Message {
         Ok(Message { header, len })
     }
 
+    /// Of pieces of the program alone; `None` where writev(2) would take none, or so many.
+    #[must_use]
+    pub fn of_pieces(pieces: *const iovec, count: c_int) -> Option<Message> {
+        let len = usize::try_from(count)
+            .ok()
+            .filter(|len| (1..=libc::UIO_MAXIOV as usize).contains(len))?;
+        // SAFETY: zeros are such a header.
+        let mut header: msghdr = unsafe { core::mem::zeroed() };
+        header.msg_iov = pieces.cast_mut();
+        header.msg_iovlen = len as _;
+        Some(Message { header, len })
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> Source {
