@@ -443,7 +443,7 @@ pub fn receive_descriptor(socket: &Socket, into: &mut [u8], close_on_exec: bool)
     let whole = control.head.cmsg_len as usize == WITH_DESCRIPTOR;
     Ok(Received {
         bytes,
-        descriptor: (rights && whole).then_some(Transient(control.descriptor)),
+        descriptor: (rights && whole).then(|| Transient(control.descriptor)),
     })
 }
 
@@ -457,7 +457,7 @@ fn message(vectors: &mut [iovec]) -> msghdr {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -514,6 +514,21 @@ mod tests {
         assert!(socket.is_attached());
         drop(peer);
         assert!(socket.is_attached());
+    }
+
+    #[test]
+    fn a_message_that_brings_no_descriptor_closes_none() {
+        let (listener, mut engine) = UnixStream::pair().unwrap();
+        let tag = Tag {
+            socket: 1,
+            is_v6: false,
+        };
+        let tagged = Socket::tagged(listener.as_raw_fd(), tag).unwrap();
+        engine.write_all(b"record").unwrap();
+        let received = receive_descriptor(&tagged, &mut [0; 16], true).unwrap();
+        assert_eq!((received.bytes, received.descriptor.is_none()), (6, true));
+        let standard_input = rustix::io::fcntl_getfd(std::io::stdin()); // number 0
+        assert!(standard_input.is_ok());
     }
 
     #[test]
