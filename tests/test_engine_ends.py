@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -43,9 +44,59 @@ def test_down_now_is_fin_to_the_peer_and_a_reset_to_the_program(stage):
     with pytest.raises(OSError) as error:
         ours.recv()
     assert error.value.errno == errno.ECONNRESET
+    for _ in range(3):
+        with pytest.raises(OSError) as error:
+            listener.accept()
+        assert error.value.errno == errno.ENETDOWN
+
+
+@pytest.mark.stacks("engine")
+def test_a_listener_that_was_shut_down_is_none_when_the_engine_has_ended(stage):
+    listener = stage.ours.socket()
+    listener.bind(stage.our_host, 7001)
+    listener.listen()
+    listener.shutdown(socket.SHUT_RD)
+    assert stage.engine.close() == []
     with pytest.raises(OSError) as error:
         listener.accept()
-    assert error.value.errno == errno.ENETDOWN
+    assert error.value.errno == errno.EINVAL
+
+
+# A server with a loop of its own: poll shows its listener for ever, once the engine has ended.
+LOOPS = f"""
+import errno, resource, select, socket, sys
+listeners = [socket.create_server(("{OURS}", port)) for port in (80, 81)]
+epoll = select.epoll()
+for listener in listeners:
+    listener.setblocking(False)
+    epoll.register(listener, select.EPOLLIN)
+print("up", flush=True)
+sys.stdin.readline()
+told = []
+for turn in range(4):
+    assert len(epoll.poll()) == 2
+    for listener in listeners:
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        try:
+            listener.accept()
+        except OSError as error:
+            told.append(error.errno == errno.ENETDOWN)
+        assert turn == 0 or resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw > before, "it did not sleep"
+print(told.count(True), len(told))
+"""
+
+
+def test_a_server_that_loops_sleeps_and_is_told_once_that_the_engine_has_ended(engine):
+    command = (sys.executable, "-c", LOOPS)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with engine.start(*command, text=True, **pipes) as server:
+        assert server.stdout.readline() == "up\n"
+        engine.kill()
+        assert server.communicate("\n", timeout=30) == (
+            "8 8\n",
+            f"ustcp: the engine {engine.directory} has ended: listeners of this program on it take no connection any more\n",
+        )
+        assert server.returncode == 0
 
 
 @pytest.mark.stacks("engine")

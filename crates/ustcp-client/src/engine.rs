@@ -177,6 +177,12 @@ impl Engine {
         );
     }
 
+    /// Its directory; `None` where it has no name that fits.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        self.place
+    }
+
     pub(crate) fn token(&self) -> crate::protocol::Token {
         self.whereabouts.token
     }

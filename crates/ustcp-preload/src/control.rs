@@ -8,7 +8,7 @@ use ustcp_client::protocol::PassedBy;
 use ustcp_client::sys;
 
 use crate::hook::{address, address_room, answer, ours, pass, pass_waiting, sink, source};
-use crate::start::engine;
+use crate::start::{engine, tell_of_end};
 
 /// socket(2).
 #[unsafe(no_mangle)]
@@ -79,7 +79,10 @@ pub unsafe extern "C-unwind" fn accept(fd: c_int, name: *mut sockaddr, len: *mut
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn accept4(fd: c_int, name: *mut sockaddr, len: *mut socklen_t, flags: c_int) -> c_int {
     if let Some((engine, socket)) = ours(fd) {
-        return answer(|| engine.accept(&socket, address_room(name, len), flags));
+        return answer(|| {
+            let accepted = engine.accept(&socket, address_room(name, len), flags);
+            accepted.inspect_err(|errno| tell_of_end(engine, *errno))
+        });
     }
     let arguments = [fd as usize, name as usize, len as usize, flags as usize, 0, 0];
     // SAFETY: the caller's promise; nothing is to be dropped.

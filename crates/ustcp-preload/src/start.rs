@@ -1,13 +1,22 @@
-//! The beginning: which engine it is.
+//! The engine's beginning and its end: which one it is, and what standard error is told of it.
 
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::OnceLock;
 
+use rustix::fs::fstat;
+use rustix::io::Errno;
 use ustcp_client::engine::Engine;
 use ustcp_client::place::PlaceError;
 use ustcp_client::sys;
 
 static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
+/// The file that standard error was at the start: what has its number later may be one of the program's own.
+static STANDARD_ERROR: OnceLock<Option<File>> = OnceLock::new();
+static END_TOLD: AtomicBool = AtomicBool::new(false);
+
+/// A file's device and number.
+type File = (u64, u64);
 
 /// The engine of this program; `None` leaves everything to the kernel. Another library's constructor may ask before ours
 /// has run.
@@ -24,6 +33,7 @@ static START: extern "C" fn() = start;
 
 extern "C" fn start() {
     let _ = engine();
+    let _ = STANDARD_ERROR.get_or_init(|| sys::without_errno(standard_error));
     crate::programs::find_next();
 }
 
@@ -42,12 +52,34 @@ fn find() -> Option<Engine> {
 
 /// Who is started by `ustcp run` has an engine, or has been told; who preloads the library by hand is told here.
 fn complain(error: PlaceError) {
-    if sys::variable(c"USTCP_RUN").is_some() {
+    if sys::variable(c"USTCP_RUN").is_none() {
+        say(format_args!("{error}: this program stays on the kernel's TCP"));
+    }
+}
+
+/// What accept has failed with. A server may go on for ever with `ENETDOWN` and without a word of it, so this is one.
+pub(crate) fn tell_of_end(engine: &Engine, errno: Errno) {
+    if errno != Errno::NETDOWN || END_TOLD.swap(true, Ordering::Relaxed) {
         return;
     }
+    let is_where_it_was = STANDARD_ERROR.get().is_some_and(|before| *before == standard_error());
+    if let Some(place) = engine.place().filter(|_| is_where_it_was) {
+        let directory = place.directory().display();
+        say(format_args!(
+            "the engine {directory} has ended: listeners of this program on it take no connection any more"
+        ));
+    }
+}
+
+fn standard_error() -> Option<File> {
+    let file = fstat(std::io::stderr()).ok()?;
+    Some((file.st_dev, file.st_ino))
+}
+
+fn say(what: fmt::Arguments<'_>) {
     let mut line = Line::default();
     // What does not fit is left out.
-    let _ = writeln!(line, "ustcp: {error}: this program stays on the kernel's TCP");
+    let _ = writeln!(line, "ustcp: {what}");
     let text = line.text();
     let arguments = [
         libc::STDERR_FILENO as usize,
@@ -62,14 +94,14 @@ fn complain(error: PlaceError) {
 }
 
 struct Line {
-    bytes: [u8; 200],
+    bytes: [u8; 300],
     used: usize,
 }
 
 impl Default for Line {
     fn default() -> Line {
         Line {
-            bytes: [0; 200],
+            bytes: [0; 300],
             used: 0,
         }
     }

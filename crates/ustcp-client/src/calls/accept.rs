@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use core::net::SocketAddr;
 
 use libc::c_int;
+use rustix::event::{Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
@@ -12,13 +13,19 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
 use super::address::AddressRoom;
 use crate::engine::Engine;
 use crate::protocol::Arrival;
-use crate::sys::{self, Socket, Source, Transient};
+use crate::sys::{self, Received, Socket, Source, Transient};
 
 /// The new socket's first byte, which the engine leaves where it is: the poison.
 const CONFIRMED: [u8; 1] = [0];
 
+/// How long an accept takes that hears once more of the engine's end.
+const PAUSE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+
 impl Engine {
-    /// accept4(2); waits as the listener's own flags say. A cancellation point.
+    /// accept4(2); waits as the listener's own flags say. A cancellation point. `ENETDOWN`: the engine has ended.
     ///
     /// Where there is no descriptor left, nothing is taken: the engine offers again what was not confirmed.
     pub fn accept(&self, listener: &Socket, room: AddressRoom, flags: c_int) -> Result<c_int, Errno> {
@@ -39,11 +46,10 @@ impl Engine {
         Transient::probe(listener.number())?;
         let mut record = [0; Arrival::LEN];
         let close_on_exec = flags & libc::SOCK_CLOEXEC != 0;
-        let received = sys::receive_descriptor(listener, &mut record, close_on_exec).map_err(gone)?;
-        let connection = match (received.bytes, received.descriptor) {
-            (0, _) => return Err(Errno::INVAL), // shut down, by another thread perhaps
-            (_, None) => return Err(Errno::MFILE),
-            (_, Some(connection)) => connection,
+        let connection = match sys::receive_descriptor(listener, &mut record, close_on_exec) {
+            Err(Errno::CONNRESET) => return Err(gone(listener)),
+            Ok(Received { bytes: 0, .. }) => return Err(gone_still(listener)),
+            received => received?.descriptor.ok_or(Errno::MFILE)?,
         };
         let arrival = Arrival::from_bytes(&record).ok_or(Errno::NETDOWN)?;
         take(listener, &connection, flags)?;
@@ -60,12 +66,22 @@ fn may_accept(listener: &Socket, flags: c_int) -> Result<(), Errno> {
     }
 }
 
-/// A listener's stream breaks only with its engine.
-fn gone(errno: Errno) -> Errno {
-    match errno {
-        Errno::CONNRESET => Errno::NETDOWN,
-        other => other,
+/// A listener's stream ends with its engine, or because it was shut down, by another thread perhaps.
+fn gone(listener: &Socket) -> Errno {
+    match Socket::of(listener.number()) {
+        Some(listener) if !listener.listens() => Errno::INVAL,
+        _ => Errno::NETDOWN,
     }
+}
+
+/// The same of one that has said so before. poll shows it for ever, so a server with a loop comes back at once: it sleeps
+/// here, or it would keep a processor busy.
+fn gone_still(listener: &Socket) -> Errno {
+    let errno = gone(listener);
+    if errno == Errno::NETDOWN {
+        let _ = poll(&mut [], Some(&PAUSE)); // which a signal ends
+    }
+    errno
 }
 
 /// Makes the connection the program's: confirmed, with what it inherits from its listener's descriptor.
