@@ -59,16 +59,45 @@ def test_a_second_one_is_told_of_the_first(host: Host) -> None:
         done = host.ustcp("up", *how)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
-            f"ustcp: the engine {host.directory}/engine is up already (pid {pid}); ustcp down ends it, --engine NAME "
-            "starts another\n"
+            f"ustcp: the engine {host.directory}/engine is up already (pid {pid}); ustcp down --engine {host.directory}/engine "
+            "ends it, --engine NAME starts another\n"
         )
+
+
+def test_one_of_a_run_that_lingers_is_no_permanent_one(host: Host) -> None:
+    with Teller(host.net, "0.0.0.0"):
+        assert host.run("--time-wait", "600", "--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
+    pid = (host.directory / "engine/engine").read_text().split()[4]
+    for how in ([], ["--detach"]):
+        done = host.ustcp("up", *how)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"ustcp: the engine {host.directory}/engine (pid {pid}) is one that ustcp run has started, and ends by itself when "
+            f"its programs and connections are gone and TIME-WAIT has passed; ustcp down --engine {host.directory}/engine --now "
+            "ends it at once, --engine NAME starts another\n"
+        )
+    assert host.ustcp("down", "--now").returncode == 0
+    host.up()
+
+
+def test_ps_shows_what_it_is_and_which(host: Host) -> None:
+    host.up()
+    pid = (host.directory / "engine/engine").read_text().split()[4]
+    assert Path(f"/proc/{pid}/comm").read_text() == "ustcp\n"
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    assert words[:2] == ["ustcp", "up"] and words[words.index("--engine") + 1] == f"{host.directory}/engine"
 
 
 def test_two_engines_side_by_side(host: Host) -> None:
     host.up()
     other = str(host.directory / "other")
     clash = host.ustcp("up", "--detach", "--engine", other)
-    assert clash.returncode == 1 and "ustcp0 is in use" in clash.stderr, clash.stderr
+    pid = (host.directory / "engine/engine").read_text().split()[4]
+    assert (clash.returncode, clash.stderr) == (
+        1,
+        f"ustcp: ustcp0 is in use by the engine {host.directory}/engine (pid {pid}): ustcp down --engine "
+        f"{host.directory}/engine ends it, or name another device by USTCP_TUN\n",
+    )
     host.up("--engine", other, "--tun", "ustcp1", "--address", "10.78.0.2/24")
     with Teller(host.net, "0.0.0.0"):
         assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
@@ -85,8 +114,8 @@ def test_options_that_a_running_engine_does_not_have_are_an_error(host: Host) ->
     done = host.run("--mtu", "9000", "--", "true")
     assert (done.returncode, done.stderr) == (
         125,
-        f"ustcp: the engine {host.directory}/engine (pid {pid}) runs with --mtu 1400, not 9000: end it (ustcp down), or "
-        "name another (--engine NAME)\n",
+        f"ustcp: the engine {host.directory}/engine (pid {pid}) runs with --mtu 1400, not 9000: end it (ustcp down --engine "
+        f"{host.directory}/engine), or name another (--engine NAME)\n",
     )
 
 
@@ -127,10 +156,12 @@ print('up', flush=True); os.read(0, 1)"
     with Teller(host.net, PEER), host.popen("run", "--", PYTHON, "-c", hold, stdin=subprocess.PIPE) as program:
         assert program.stdout.readline() == "up\n"
         with host.popen("down") as down, ended_after(program):
-            assert next_line(down) == "ustcp: waiting for 1 listener, 1 connection; ustcp down --now ends them\n"
+            assert next_line(down) == (
+                f"ustcp: waiting for 1 listener, 1 connection; ustcp down --engine {host.directory}/engine --now ends them\n"
+            )
             ending = (
-                f"the engine {host.directory}/engine (pid {pid}) is ending, and waits for its connections; ustcp down --now "
-                "ends it at once\n"
+                f"the engine {host.directory}/engine (pid {pid}) is ending, and waits for its connections; ustcp down --engine "
+                f"{host.directory}/engine --now ends it at once\n"
             )
             shown = host.ustcp("ss", "-tan")
             assert shown.returncode == 0 and "10.77.0.1:80" in shown.stdout, shown

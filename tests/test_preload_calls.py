@@ -130,7 +130,9 @@ def test_without_an_engine_it_says_so_once_and_the_kernel_serves(network, tmp_pa
     )
     listener.close()
     assert (done.returncode, done.stdout) == (0, "AF_INET\n")
-    assert done.stderr == "ustcp: no engine runs there: this program stays on the kernel's TCP\n"
+    assert done.stderr == (
+        f"ustcp: no engine runs there; ustcp up --engine {tmp_path}/none starts one: this program stays on the kernel's TCP\n"
+    )
     quiet = subprocess.run(
         ["true"], env={**environment, "USTCP_RUN": "1"}, capture_output=True, text=True, timeout=60, check=False
     )
@@ -143,4 +145,6 @@ def test_an_engine_file_of_one_that_is_gone_names_no_engine(network, tmp_path):
     (place / "engine").write_text(f"ustcp-engine 1 {'ab' * 16} {'cd' * 16} 1\n")
     environment = {**os.environ, "LD_PRELOAD": str(PRELOAD), "USTCP_ENGINE": str(place)}
     done = subprocess.run(["true"], env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr == "ustcp: no engine runs there: this program stays on the kernel's TCP\n"
+    assert done.stderr == (
+        f"ustcp: no engine runs there; ustcp up --engine {place} starts one: this program stays on the kernel's TCP\n"
+    )

@@ -34,7 +34,7 @@ def test_an_engine_that_is_not_there_is_an_error_once_told(network: None, tmp_pa
     command = [str(BUILD / "tests/engine"), "absent"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == f"ustcp: USTCP_ENGINE={tmp_path}/none: no engine runs there\n"
+    assert done.stderr == f"ustcp: USTCP_ENGINE={tmp_path}/none: no engine runs there; ustcp up --engine {tmp_path}/none starts one\n"
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -8,7 +8,6 @@ use pyo3::prelude::*;
 use ustcp_client::calls::{self, Direction};
 use ustcp_client::engine::Engine as Client;
 use ustcp_client::named;
-use ustcp_client::place::PlaceError;
 use ustcp_client::sys::{self, Sink, Socket, Source};
 use ustcp_runtime::{Errno, Family, Uncancelled};
 
@@ -45,7 +44,7 @@ impl Engine {
     fn new(py: Python<'_>, name: Option<Vec<u8>>) -> PyResult<Engine> {
         let found = py.detach(|| match &name {
             Some(name) => Client::called(name),
-            None => named::engine()?.copied().ok_or(PlaceError::NoEngine),
+            None => named::engine().copied(),
         });
         found.map(Engine).map_err(|error| {
             let asked = name.as_deref().or_else(|| sys::variable(c"USTCP_ENGINE"));

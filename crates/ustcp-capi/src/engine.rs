@@ -85,11 +85,7 @@ pub(crate) fn poll(entries: *mut pollfd, count: nfds_t, timeout: c_int) -> Resul
 }
 
 fn find() -> Result<&'static Engine, StartError> {
-    match named::engine() {
-        Ok(Some(engine)) => Ok(engine),
-        Ok(None) => Err(missing(PlaceError::NoEngine)),
-        Err(error) => Err(missing(error)),
-    }
+    named::engine().map_err(missing)
 }
 
 fn missing(error: PlaceError) -> StartError {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use ustcp_client::place::Place;
@@ -39,10 +40,21 @@ pub(crate) fn start(place: &Place, options: &EngineOptions, lifetime: Lifetime) 
     outcome
 }
 
+/// What ps(1) and top(1) call it.
+const NAME: &str = "ustcp";
+
+/// Gives this process the command's name: it has been started as `/proc/self/exe`, which is there whatever became of the file.
+pub(crate) fn take_name() {
+    let _ = fs::write("/proc/self/comm", NAME); // else it is called `exe`
+}
+
 /// This command as an engine at `place` that reports on its standard output.
 pub(crate) fn command(place: &Place, options: &EngineOptions, lifetime: Lifetime) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.args(["up", "--report", "--engine"]).arg(place.directory());
+    command
+        .arg0(NAME)
+        .args(["up", "--report", "--engine"])
+        .arg(place.directory());
     command.args(options.arguments());
     if lifetime == Lifetime::UntilIdle {
         command.arg("--until-idle");

@@ -80,7 +80,7 @@ impl Control {
     fn open_at(place: &Place, whereabouts: Result<Whereabouts, PlaceError>) -> Result<Control, NoControl> {
         let whereabouts = match whereabouts {
             Ok(whereabouts) => whereabouts,
-            Err(PlaceError::NoEngine) => return Err(NoControl::NoEngine),
+            Err(PlaceError::NoEngine(_)) => return Err(NoControl::NoEngine),
             Err(error) => return Err(unusable(place, error)),
         };
         let socket = dial(place, &whereabouts).map_err(|errno| match errno {
@@ -148,8 +148,10 @@ impl Control {
     /// What is said of an engine that is ending, to who would have another.
     pub(crate) fn ending(&self, place: &Place) -> String {
         let (directory, pid) = (place.directory().display(), self.whereabouts.pid.unwrap_or(0));
+        let option = place.option();
         format!(
-            "the engine {directory} (pid {pid}) is ending, and waits for its connections; ustcp down --now ends it at once"
+            "the engine {directory} (pid {pid}) is ending, and waits for its connections; ustcp down{option} --now ends it at \
+             once"
         )
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use ustcp_client::place::Place;
 use ustcp_client::protocol::Operation;
 use ustcp_proto::State;
 
@@ -52,7 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Err(errno) => return Err(control::unusable(&place, errno).into_failure(&place)),
     }
     if !options.now && !control.ends_within(SILENCE) {
-        tell_what_is_waited_for(&control);
+        tell_what_is_waited_for(&place, &control);
     }
     control.wait_for_end();
     // It has closed our connection; with its process everything else goes, the device too.
@@ -63,11 +64,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell_what_is_waited_for(control: &Control) {
+fn tell_what_is_waited_for(place: &Place, control: &Control) {
     // It may end just now.
     if let Ok(listing) = Listing::of(control, 0) {
         let what = what_is_left(&listing.sockets);
-        eprintln!("ustcp: waiting for {what}; ustcp down --now ends them");
+        let option = place.option();
+        eprintln!("ustcp: waiting for {what}; ustcp down{option} --now ends them");
     }
 }
 

@@ -85,9 +85,9 @@ fn take_place(place: &Place, options: &EngineOptions, control: &Control) -> io::
 }
 
 fn disagreement(place: &Place, engine: &Engine, what: &str) -> Failure {
-    let (directory, pid) = (place.directory().display(), engine.pid);
+    let (directory, pid, option) = (place.directory().display(), engine.pid, place.option());
     Failure::new(format!(
-        "the engine {directory} (pid {pid}) runs {what}: end it (ustcp down), or name another (--engine NAME)"
+        "the engine {directory} (pid {pid}) runs {what}: end it (ustcp down{option}), or name another (--engine NAME)"
     ))
 }
 

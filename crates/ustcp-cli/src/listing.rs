@@ -20,6 +20,7 @@ pub(crate) struct Listing {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Engine {
     pub(crate) pid: u32,
+    pub(crate) lifetime: Lifetime,
     /// What it was told, by the names and in the forms of the environment.
     pub(crate) variables: BTreeMap<String, String>,
     /// What it reaches by the stack besides the networks of its addresses.
@@ -30,6 +31,16 @@ pub(crate) struct Engine {
     pub(crate) loopback: String,
     #[serde(default)]
     pub(crate) publish: bool,
+}
+
+/// When an engine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Lifetime {
+    /// With its last lease and connection.
+    Idle,
+    /// When it is told to.
+    Stopped,
 }
 
 /// A socket of a program.
@@ -127,7 +138,8 @@ mod tests {
         let Line::Engine { engine } = serde_json::from_str(engine).unwrap() else {
             panic!("not an engine")
         };
-        assert_eq!((engine.pid, engine.variables["USTCP_TUN"].as_str()), (12, "ustcp0"));
+        assert_eq!((engine.pid, engine.lifetime), (12, Lifetime::Idle));
+        assert_eq!(engine.variables["USTCP_TUN"], "ustcp0");
         let socket = r#"{"run":1,"place":"passed by","why":"protocol","family":6,"state":"CLOSE-WAIT",
             "local":"[fd77::2]:80","peer":null,"timer":{"name":"on","milliseconds":200,"count":1},"tcp_info":"0aff"}"#;
         let Line::Socket(socket) = serde_json::from_str(socket).unwrap() else {

@@ -6,6 +6,7 @@ use ustcp_engine::Lifetime;
 use crate::Failure;
 use crate::control::{self, Control};
 use crate::handshake::{self, NotStarted};
+use crate::listing::{self, Listing};
 use crate::options::{EngineOptions, Named};
 use crate::{background, nat, serve};
 
@@ -55,6 +56,9 @@ pub(crate) struct Options {
 
 /// Runs the engine, or has it run.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    if options.report {
+        background::take_name();
+    }
     if options.away {
         return Ok(background::go_away(|| u8::from(serve_reporting(options).is_err()))?);
     }
@@ -109,12 +113,20 @@ fn serve_reporting(options: &Options) -> Result<(), Failure> {
 
 /// The lock would refuse it too, but without saying who holds it.
 fn refuse_second(place: &Place) -> Result<(), Failure> {
-    let directory = place.directory().display();
+    let (directory, option) = (place.directory().display(), place.option());
     if let Ok(control) = Control::open(place) {
         let pid = control.whereabouts.pid.unwrap_or(0);
-        return Err(Failure::new(format!(
-            "the engine {directory} is up already (pid {pid}); ustcp down ends it, --engine NAME starts another"
-        )));
+        let lifetime = Listing::of(&control, u32::MAX).map(|listing| listing.engine.lifetime);
+        return Err(Failure::new(match lifetime {
+            Ok(listing::Lifetime::Idle) => format!(
+                "the engine {directory} (pid {pid}) is one that ustcp run has started, and ends by itself when its programs \
+                 and connections are gone and TIME-WAIT has passed; ustcp down{option} --now ends it at once, --engine NAME \
+                 starts another"
+            ),
+            _ => format!(
+                "the engine {directory} is up already (pid {pid}); ustcp down{option} ends it, --engine NAME starts another"
+            ),
+        }));
     }
     if let Ok(control) = Control::open_ending(place) {
         return Err(Failure::new(control.ending(place)));

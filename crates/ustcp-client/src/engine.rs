@@ -77,7 +77,7 @@ impl Engine {
             return Ok(engine);
         }
         // The lease that the program belonged to was the other engine's.
-        Engine::found(Engine::named_place()?, geteuid().as_raw())?.answering()
+        Engine::answering_at(Engine::named_place()?, geteuid().as_raw())
     }
 
     /// The engine of `USTCP_TOKEN`, which may have ended.
@@ -100,20 +100,20 @@ impl Engine {
         let uid = geteuid().as_raw();
         let runtime_directory = sys::variable(c"XDG_RUNTIME_DIR");
         let place = Place::of(Some(name), Seeker { uid, runtime_directory })?;
-        Engine::found(place, uid)?.answering()
+        Engine::answering_at(place, uid)
     }
 
-    fn found(place: Place, uid: u32) -> Result<Engine, PlaceError> {
-        Ok(Engine::at(place, place.whereabouts(uid)?, 0))
+    fn answering_at(place: Place, uid: u32) -> Result<Engine, PlaceError> {
+        let engine = Engine::at(place, place.whereabouts(uid)?, 0);
+        engine.answering().map_err(|errno| match errno {
+            Errno::NETDOWN => PlaceError::NoEngine(place),
+            other => PlaceError::System(other),
+        })
     }
 
     /// The same, if it answers.
-    fn answering(self) -> Result<Engine, PlaceError> {
-        match self.ask(Question::of_none(Operation::Hello), &[]) {
-            Ok(_) => Ok(self),
-            Err(Errno::NETDOWN) => Err(PlaceError::NoEngine),
-            Err(other) => Err(PlaceError::System(other)),
-        }
+    fn answering(self) -> Result<Engine, Errno> {
+        self.ask(Question::of_none(Operation::Hello), &[]).map(|_| self)
     }
 
     /// The engine of that place.

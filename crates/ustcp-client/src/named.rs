@@ -18,16 +18,16 @@ pub fn is_wanted() -> bool {
     })
 }
 
-/// The engine, `None` where there is to be none. One that was not there is looked for again by the next call; one that was
+/// The engine; no name, or one that is not to be believed, names none. One that was not there is looked for again by the next call; one that was
 /// there stays the engine of this process and of its children by fork.
-pub fn engine() -> Result<Option<&'static Engine>, PlaceError> {
+pub fn engine() -> Result<&'static Engine, PlaceError> {
     static FOUND: OnceLock<Engine> = OnceLock::new();
     match FOUND.get() {
-        Some(engine) => Ok(Some(engine)),
+        Some(engine) => Ok(engine),
         None if is_wanted() => {
             let engine = Engine::answering_in_environment()?;
-            Ok(Some(FOUND.get_or_init(|| engine)))
+            Ok(FOUND.get_or_init(|| engine))
         }
-        None => Ok(None),
+        None => Err(PlaceError::Name),
     }
 }

@@ -24,9 +24,9 @@ pub const DIRECTORY_MAX: usize = 108 - 1 - "/streams".len();
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     bytes: [u8; DIRECTORY_MAX],
-    len: usize,
+    len: u8,
     /// How much of it is the directory in which engines of this user are, where we have chosen that.
-    parent: Option<usize>,
+    parent: Option<u8>,
 }
 
 /// Who looks for an engine.
@@ -52,7 +52,7 @@ pub enum PlaceError {
     /// Others than its owner may look into it.
     Open,
     /// No engine runs there.
-    NoEngine,
+    NoEngine(Place),
     /// Its `engine` file is none of this version.
     Malformed,
     /// The system's answer.
@@ -68,7 +68,7 @@ impl PlaceError {
             PlaceError::TooLong => Errno::NAMETOOLONG,
             PlaceError::NotADirectory => Errno::NOTDIR,
             PlaceError::Foreign | PlaceError::Open => Errno::ACCESS,
-            PlaceError::NoEngine => Errno::NETDOWN,
+            PlaceError::NoEngine(_) => Errno::NETDOWN,
             PlaceError::Malformed => Errno::PROTO,
             PlaceError::System(errno) => *errno,
         }
@@ -86,7 +86,7 @@ impl fmt::Display for PlaceError {
             PlaceError::NotADirectory => f.write_str("not a directory (a symbolic link will not do)"),
             PlaceError::Foreign => f.write_str("the directory belongs to another user"),
             PlaceError::Open => f.write_str("the directory is open to others: its mode must be 0700"),
-            PlaceError::NoEngine => f.write_str("no engine runs there"),
+            PlaceError::NoEngine(place) => write!(f, "no engine runs there; ustcp up{} starts one", place.option()),
             PlaceError::Malformed => f.write_str("its engine is of another version of ustcp"),
             PlaceError::System(errno) => errno.fmt(f),
         }
@@ -98,7 +98,6 @@ impl std::error::Error for PlaceError {}
 impl From<Errno> for PlaceError {
     fn from(errno: Errno) -> PlaceError {
         match errno {
-            Errno::NOENT => PlaceError::NoEngine,
             // O_NOFOLLOW of a link, O_DIRECTORY of anything else.
             Errno::LOOP | Errno::NOTDIR => PlaceError::NotADirectory,
             other => PlaceError::System(other),
@@ -151,21 +150,28 @@ impl Place {
     }
 
     fn push(&mut self, piece: &[u8]) -> Result<(), PlaceError> {
-        let end = self.len + piece.len();
-        let room = self.bytes.get_mut(self.len..end).ok_or(PlaceError::TooLong)?;
+        let begin = usize::from(self.len);
+        let end = begin + piece.len();
+        let room = self.bytes.get_mut(begin..end).ok_or(PlaceError::TooLong)?;
         room.copy_from_slice(piece);
-        self.len = end;
+        self.len = u8::try_from(end).map_err(|_| PlaceError::TooLong)?;
         Ok(())
     }
 
-    fn prefix(&self, len: usize) -> &Path {
-        Path::new(OsStr::from_bytes(self.bytes.get(..len).unwrap_or_default()))
+    fn prefix(&self, len: u8) -> &Path {
+        Path::new(OsStr::from_bytes(self.bytes.get(..len.into()).unwrap_or_default()))
     }
 
     /// The directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.prefix(self.len)
+    }
+
+    /// What the commands are told so that they mean this engine: nothing for a user's default, else ` --engine` and its name.
+    #[must_use]
+    pub fn option(&self) -> EngineOption<'_> {
+        EngineOption(self)
     }
 
     /// A file in it: `lock`, `engine`, `log`.
@@ -180,7 +186,7 @@ impl Place {
         let pieces = self
             .bytes
             .iter()
-            .take(self.len)
+            .take(self.len.into())
             .chain(b"/")
             .chain(listener.file().as_bytes());
         let used = path.iter_mut().zip(pieces).map(|(to, from)| *to = *from).count();
@@ -209,6 +215,13 @@ impl Place {
     }
 
     fn read(&self, uid: u32, name: &str) -> Result<Whereabouts, PlaceError> {
+        self.look(uid, name).map_err(|error| match error {
+            PlaceError::System(Errno::NOENT) => PlaceError::NoEngine(*self),
+            other => other,
+        })
+    }
+
+    fn look(&self, uid: u32, name: &str) -> Result<Whereabouts, PlaceError> {
         self.parent.map(|len| self.opened(len, uid)).transpose()?;
         let directory = self.opened(self.len, uid)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -220,7 +233,7 @@ impl Place {
     }
 
     /// A directory on the way, if nobody but its owner has a say in it, who is this user or root.
-    fn opened(&self, len: usize, uid: u32) -> Result<OwnedFd, PlaceError> {
+    fn opened(&self, len: u8, uid: u32) -> Result<OwnedFd, PlaceError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = openat(CWD, self.prefix(len), flags, Mode::empty())?;
         safe(&fstat(&directory)?, uid)?;
@@ -231,6 +244,24 @@ impl Place {
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.directory().fmt(f)
+    }
+}
+
+/// The option of a command that names an engine, with the space before it.
+#[derive(Debug)]
+pub struct EngineOption<'a>(&'a Place);
+
+impl fmt::Display for EngineOption<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EngineOption(place) = self;
+        let name = match place.parent {
+            Some(_) => place.directory().file_name().unwrap_or_default(),
+            None => place.directory().as_os_str(),
+        };
+        match place.parent.is_some() && name.as_bytes() == DEFAULT {
+            true => Ok(()),
+            false => write!(f, " --engine {}", name.display()),
+        }
     }
 }
 
@@ -290,6 +321,22 @@ mod tests {
     }
 
     #[test]
+    fn what_names_an_engine_to_the_commands() {
+        let option = |name, uid| Place::of(name, seeker(uid, None)).unwrap().option().to_string();
+        assert_eq!(
+            (option(None, 0), option(Some(b"default"), 7)),
+            (String::new(), String::new())
+        );
+        assert_eq!(option(Some(b"web"), 7), " --engine web");
+        assert_eq!(option(Some(b"/run/ustcp/default"), 0), " --engine /run/ustcp/default");
+        let place = Place::of(Some(b"web"), seeker(0, None)).unwrap();
+        assert_eq!(
+            PlaceError::NoEngine(place).to_string(),
+            "no engine runs there; ustcp up --engine web starts one"
+        );
+    }
+
+    #[test]
     fn a_directory_too_long_for_its_sockets_is_refused_and_the_longest_is_not() {
         let longest = format!("/{}", "d".repeat(DIRECTORY_MAX - 1));
         let place = Place::of(Some(longest.as_bytes()), seeker(0, None)).unwrap();
@@ -335,10 +382,10 @@ mod tests {
     fn what_an_engine_writes_a_program_finds() {
         let scratch = Scratch::new("finds");
         let place = scratch.place("engine");
-        assert_eq!(place.whereabouts(this_user()), Err(PlaceError::NoEngine));
+        assert_eq!(place.whereabouts(this_user()), Err(PlaceError::NoEngine(place)));
         place.create(this_user()).unwrap();
         place.create(this_user()).unwrap();
-        assert_eq!(place.whereabouts(this_user()), Err(PlaceError::NoEngine));
+        assert_eq!(place.whereabouts(this_user()), Err(PlaceError::NoEngine(place)));
         let written = Whereabouts {
             id: [1; 16],
             token: [2; 16],

@@ -115,6 +115,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::listing::Lifetime;
 
     #[derive(Parser)]
     struct Line {
@@ -130,6 +131,7 @@ mod tests {
     fn engine(routes: &[&str], loopback: &str, publish: bool) -> Engine {
         Engine {
             pid: 1,
+            lifetime: Lifetime::Stopped,
             variables: [].into(),
             routes: routes.iter().map(|&route| route.to_owned()).collect(),
             loopback: loopback.to_owned(),

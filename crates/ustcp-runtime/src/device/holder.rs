@@ -1,10 +1,10 @@
 //! Who holds a TUN device.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The process that holds the TUN device `name` of this network namespace, as people read it: `pid 4711 (sshd)`. None
-/// when it cannot be seen: another user's, or no /proc.
+/// The process that holds the TUN device `name` of this network namespace, and what is to be done, as people read it:
+/// `pid 4711 (sshd): end that`. None when it cannot be seen: another user's, or no /proc.
 pub(super) fn holder(name: &str) -> Option<String> {
     let here = fs::read_link("/proc/self/ns/net").ok()?;
     let processes = fs::read_dir("/proc").ok()?.flatten();
@@ -13,7 +13,22 @@ pub(super) fn holder(name: &str) -> Option<String> {
         .filter(|pid| fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|there| there == here))
         .find(|pid| holds(*pid, name))?;
     let command = fs::read_to_string(format!("/proc/{holder}/comm")).unwrap_or_default();
-    Some(format!("pid {holder} ({})", command.trim_end()))
+    let command = command.trim_end();
+    Some(match engine(holder).filter(|_| command == "ustcp") {
+        Some(directory) => {
+            let directory = directory.display();
+            format!("the engine {directory} (pid {holder}): ustcp down --engine {directory} ends it")
+        }
+        None => format!("pid {holder} ({command}): end that"),
+    })
+}
+
+/// The directory of an engine, which has the lock in it open.
+fn engine(pid: u32) -> Option<PathBuf> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+    let mut files = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+    let lock = files.find(|file| file.file_name().is_some_and(|name| name == "lock"))?;
+    lock.parent().map(Path::to_owned)
 }
 
 fn holds(pid: u32, name: &str) -> bool {

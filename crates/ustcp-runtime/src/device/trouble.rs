@@ -15,8 +15,8 @@ pub(super) fn explain(settings: &Settings, networks: Option<&[Network]>, error: 
     let name = &settings.tun;
     match error.raw_os_error() {
         Some(libc::EBUSY) => {
-            let by = holder(name).map(|holder| format!(" by {holder}")).unwrap_or_default();
-            let message = format!("{name} is in use{by}: end that, or name another device by USTCP_TUN");
+            let by = holder(name).map_or_else(|| ": end that".to_owned(), |holder| format!(" by {holder}"));
+            let message = format!("{name} is in use{by}, or name another device by USTCP_TUN");
             failed(libc::EBUSY, message)
         }
         Some(libc::EPERM) => failed(libc::EPERM, no_permission(settings, networks)),
