@@ -15,7 +15,7 @@ from harness.netns import OURS, PEER
 
 PYTHON = sys.executable
 SOURCE = "int main(void) { return 0; }\n"
-PASSED_BY = "TCP sockets, or programs and libraries that have their own, that were passed by"
+PASSED_BY = "TCP sockets, or programs and libraries that have their own, that were passed by, or relayed unasked"
 
 
 @pytest.fixture
@@ -110,6 +110,22 @@ def test_a_dynamic_child_and_what_is_none_are_not_named(host: Host, tmp_path: Pa
     script = "import os, subprocess\nsubprocess.run(['true'])\nos.system('true; nonexistent-program 2>/dev/null')"
     done = host.run("--strict", "--", PYTHON, "-c", script)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+CONNECTS = "import socket; print(socket.socket().connect_ex(('{}', 80)))"
+
+
+def test_what_is_relayed_unasked_has_escaped(host: Host) -> None:
+    host.net.ip("addr", "add", "192.0.2.1/32", "dev", "lo")
+    with Teller(host.net, "0.0.0.0"):
+        for to, asked in [("127.0.0.1", True), ("192.0.2.1", True), ("198.51.100.1", False)]:
+            command = ("--", PYTHON, "-c", CONNECTS.format(to))
+            done = host.run("--strict", *command)
+            assert (done.returncode, done.stderr) == (125, f"ustcp: --strict: {PASSED_BY}: 1\n"), to
+            done = host.run("--strict", "--loopback", "relay", *command)
+            assert done.returncode == (0 if asked else 125), (to, done.stderr)
+        done = host.run("--strict", "--", PYTHON, "-c", CONNECTS.format(PEER))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
 
 def test_a_program_that_makes_no_socket(host: Host) -> None:

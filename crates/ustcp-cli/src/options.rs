@@ -71,7 +71,7 @@ pub(crate) struct EngineOptions {
     log: Option<OsString>,
 
     #[command(flatten)]
-    destinations: Destinations,
+    pub(crate) destinations: Destinations,
 
     /// Forward the stack's IPv4 packets and masquerade them as this host's, so that the Internet is reached by our TCP;
     /// needs root and nft or iptables, and is taken back when the engine ends

@@ -10,7 +10,7 @@ use ustcp_client::place::Place;
 use crate::Failure;
 use crate::explain::{self, Explanation};
 use crate::join::{Joined, enter, has_ended, join};
-use crate::listing::{self, Listing};
+use crate::listing::{self, Listing, Socket};
 use crate::options::{EngineOptions, Named};
 use crate::rootless::Rootless;
 use crate::{control, holder, preload, supervise, sys};
@@ -50,7 +50,8 @@ pub(crate) struct Options {
     explain: bool,
 
     /// Fail with status 125 where something of the program escapes: before the start, where nothing of it can be on ustcp;
-    /// after its end, where a TCP socket of it was passed by
+    /// after its end, where a TCP socket of it was passed by, or relayed to the kernel's TCP without --loopback relay or
+    /// --publish, which ask for it. What no --route reaches is relayed unasked
     #[arg(long)]
     strict: bool,
 
@@ -114,14 +115,26 @@ impl Options {
         if self.explain {
             explain::write_table(&mut io::stderr(), &listing.sockets, explanation.obstacle.as_deref())?;
         }
-        let sockets = listing.sockets.iter();
-        let escaped = sockets.filter(|socket| socket.place == listing::Place::PassedBy);
+        let escaped = listing.sockets.iter().filter(|socket| self.has_escaped(socket));
         match escaped.count() {
             0 => Ok(()),
             count if self.strict => Err(Failure::new(format!(
-                "--strict: TCP sockets, or programs and libraries that have their own, that were passed by: {count}"
+                "--strict: TCP sockets, or programs and libraries that have their own, that were passed by, or relayed \
+                 unasked: {count}"
             ))),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether it was on the kernel's TCP, and nobody had asked for that.
+    fn has_escaped(&self, Socket { place, why, .. }: &Socket) -> bool {
+        match place {
+            listing::Place::Ustcp => false,
+            listing::Place::Relay => {
+                let why = why.as_deref().unwrap_or_default();
+                !self.engine.destinations.ask_for_relay(why)
+            }
+            listing::Place::PassedBy => true,
         }
     }
 

@@ -180,7 +180,9 @@ impl Engine {
             Operation::List => self.list(control, request.a).err().map(Err),
             _ => {
                 let answer = self.on_socket_request(control, request, payload);
-                self.sockets.recount(request.socket & Tag::SOCKET_MASK);
+                if self.sockets.recount(request.socket & Tag::SOCKET_MASK) {
+                    self.relieve();
+                }
                 answer
             }
         }

@@ -41,6 +41,7 @@ impl Engine {
                 self.take_back(number, arrived);
                 match errno {
                     SystemErrno::AGAIN => self.watch_room(number),
+                    SystemErrno::DQUOT => self.await_share(number),
                     _ => self.starve(number),
                 }
                 return;
@@ -80,7 +81,7 @@ impl Engine {
             return Err((SystemErrno::BADF, arrived));
         };
         if !self.has_room_for(socket.client) {
-            return Err((SystemErrno::MFILE, arrived));
+            return Err((SystemErrno::DQUOT, arrived));
         }
         let made = made_pair(number, socket.family, socket.urgent_inline);
         let (ours, theirs) = match made {
@@ -202,6 +203,7 @@ impl Engine {
             self.take_back(listener, Arrived { id, kernel, peer });
             self.call(listener);
         }
+        self.relieve(); // there is a descriptor again
     }
 
     /// Lets the program see what has arrived, for it may wait for it before it takes the connection.

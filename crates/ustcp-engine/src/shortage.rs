@@ -1,5 +1,5 @@
-//! What waits while there are no descriptors: programs' listeners that cannot offer a connection, and whoever would be taken
-//! in.
+//! What waits while there are no descriptors, or while a client has its share: programs' listeners that cannot offer a
+//! connection, and whoever would be taken in.
 
 use std::time::Duration;
 
@@ -25,6 +25,16 @@ pub(crate) struct Shortage {
 }
 
 impl Shortage {
+    fn add(&mut self, listener: u64) {
+        if !self.starved.contains(&listener) {
+            self.starved.push(listener);
+        }
+    }
+
+    fn try_again(&mut self, now: Instant) {
+        self.until.get_or_insert(now + PATIENCE);
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.until
     }
@@ -38,15 +48,18 @@ pub(crate) fn is_shortage(errno: Errno) -> bool {
 impl Engine {
     /// A listener has connections that it cannot offer now.
     pub(crate) fn starve(&mut self, listener: u64) {
-        if !self.shortage.starved.contains(&listener) {
-            self.shortage.starved.push(listener);
-        }
-        self.shortage.until.get_or_insert(self.ground.now + PATIENCE);
+        self.shortage.add(listener);
+        self.shortage.try_again(self.ground.now);
+    }
+
+    /// The same where its client has its share: nobody else gives that back, so it is not tried in between.
+    pub(crate) fn await_share(&mut self, listener: u64) {
+        self.shortage.add(listener);
     }
 
     /// Nobody can be taken in now. epoll would tell of those who wait again and again.
     pub(crate) fn turn_deaf(&mut self) {
-        self.shortage.until.get_or_insert(self.ground.now + PATIENCE);
+        self.shortage.try_again(self.ground.now);
         if !std::mem::replace(&mut self.shortage.is_deaf, true) {
             self.listen_for(EventFlags::empty());
         }
@@ -77,5 +90,24 @@ impl Engine {
                 let _ = epoll::modify(&self.epoll, listener, EventData::new_u64(key.data()), flags);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_share_of_its_own_is_not_tried_in_between() {
+        let mut shortage = Shortage::default();
+        shortage.add(1);
+        assert_eq!((shortage.starved.as_slice(), shortage.poll_timeout()), (&[1][..], None));
+        shortage.add(2);
+        shortage.try_again(Instant::ZERO);
+        shortage.add(1);
+        assert_eq!(
+            (shortage.starved.as_slice(), shortage.poll_timeout()),
+            (&[1, 2][..], Some(Instant::ZERO + PATIENCE))
+        );
     }
 }

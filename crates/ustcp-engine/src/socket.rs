@@ -233,14 +233,16 @@ impl Sockets {
         self.recount(number);
     }
 
-    /// One may have taken a descriptor, or given it back.
-    pub(crate) fn recount(&mut self, number: u64) {
-        if let Some(socket) = self.by_number.get_mut(&number) {
-            let now = socket.descriptors();
-            let before = std::mem::replace(&mut socket.counted, now);
-            self.counted.remove(socket.client, before);
-            self.counted.add(socket.client, now);
-        }
+    /// One may have taken a descriptor, or given it back: `true`.
+    pub(crate) fn recount(&mut self, number: u64) -> bool {
+        let Some(socket) = self.by_number.get_mut(&number) else {
+            return false;
+        };
+        let now = socket.descriptors();
+        let before = std::mem::replace(&mut socket.counted, now);
+        self.counted.remove(socket.client, before);
+        self.counted.add(socket.client, now);
+        now < before
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<&Socket> {

@@ -21,7 +21,7 @@ use rustix::event::PollFlags;
 use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use ustcp_client::protocol::{Address, Operation};
-use ustcp_engine::Loopback;
+use ustcp_engine::{Loopback, Options};
 
 fn loopback(port: u16) -> SocketAddr {
     at("127.0.0.1", port)
@@ -442,4 +442,36 @@ fn one_that_the_kernel_carries_counts_twice_whatever_stands_above_its_number() {
         Err(libc::EMFILE),
         "four descriptors are its share"
     );
+}
+
+/// Its listener sleeps until then: nothing else wakes it.
+#[test]
+fn who_disconnects_has_room_for_what_its_listener_holds_back() {
+    let Some(engine) = engine_with(|_, options| options.quotas.sockets = 3) else {
+        return;
+    };
+    let (listener, port) = engine.listener(8);
+    let (program, _peer) = relayed(&engine);
+    let waiting = TcpStream::connect(at(STACK, port)).unwrap();
+    assert_eq!(engine.socket().connect(at(STACK, port)), Err(libc::EMFILE));
+    assert!(!listener.events().contains(PollFlags::IN));
+    program.ask(Operation::Disconnect, 0, &[]).unwrap();
+    let (_accepted, arrival) = listener.accept();
+    assert_eq!(arrival.peer, Address(waiting.local_addr().unwrap()));
+}
+
+#[test]
+fn who_shuts_a_published_listener_down_has_room_for_what_another_holds_back() {
+    let change = |_: &mut _, options: &mut Options| {
+        options.publish = true;
+        options.quotas.sockets = 4;
+    };
+    let Some(engine) = engine_with(change) else { return };
+    let [(first, _), (second, port)] = [engine.listener(8), engine.listener(8)];
+    let waiting = TcpStream::connect(at(STACK, port)).unwrap();
+    assert_eq!(engine.socket().connect(at(STACK, port)), Err(libc::EMFILE));
+    assert!(!second.events().contains(PollFlags::IN));
+    first.ask(Operation::Shutdown, libc::SHUT_RD, &[]).unwrap();
+    let (_accepted, arrival) = second.accept();
+    assert_eq!(arrival.peer, Address(waiting.local_addr().unwrap()));
 }

@@ -48,6 +48,16 @@ impl Destinations {
         !self.routes.is_empty() || self.loopback.is_some() || self.publish
     }
 
+    /// Whether the kernel's TCP was asked for by name where a socket is relayed for this reason, which is one of the engine's.
+    pub(crate) fn ask_for_relay(&self, why: &str) -> bool {
+        let relays = self.loopback == Some(Loopback::Relay);
+        match why {
+            "loopback" => relays,
+            "host" => relays || self.publish,
+            _ => false,
+        }
+    }
+
     /// With these routes, where none is named.
     pub(crate) fn or_routes(&self, routes: impl FnOnce() -> Vec<Cidr>) -> Destinations {
         let named = self.clone();
@@ -137,6 +147,15 @@ mod tests {
             loopback: loopback.to_owned(),
             publish,
         }
+    }
+
+    #[test]
+    fn what_is_relayed_unasked_has_escaped() {
+        let asked =
+            |arguments: &[&str]| ["loopback", "host", "no route"].map(|why| parse(arguments).ask_for_relay(why));
+        assert_eq!(asked(&[]), [false; 3]);
+        assert_eq!(asked(&["--loopback=relay"]), [true, true, false]);
+        assert_eq!(asked(&["--loopback=ustcp", "--publish"]), [false, true, false]);
     }
 
     #[test]
