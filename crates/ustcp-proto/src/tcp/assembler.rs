@@ -68,6 +68,15 @@ impl Assembler {
             .fold(next, |reached, range| reached.max(range.end))
     }
 
+    /// Forgets everything from `end` on.
+    pub(crate) fn truncate(&mut self, end: SeqNum) {
+        let kept = self.ranges.partition_point(|range| range.start.before(end));
+        self.ranges.truncate(kept);
+        if let Some(last) = self.ranges.last_mut() {
+            last.end = last.end.min(end);
+        }
+    }
+
     /// Where `start` lies inside a range that began earlier: where that ends.
     pub(crate) fn held_until(&self, start: SeqNum) -> Option<SeqNum> {
         let at = self.ranges.partition_point(|range| range.end.at_or_before(start));

@@ -157,9 +157,7 @@ impl Receive {
         let end = seq + text.len();
         // As Linux: text that goes on where a FIN stood is believed, and of two FINs the first.
         let overruled = self.fin.take_if(|at| at.at_or_after(seq) && at.before(end));
-        if fin {
-            self.fin = Some(self.fin.map_or(end, |at| at.min(end)));
-        }
+        let fin = fin && self.believe_fin(end);
         if seq == self.nxt {
             if fin {
                 self.assembler.clear(); // no part of the stream
@@ -168,6 +166,17 @@ impl Receive {
         } else {
             self.take_out_of_order(seq, text, fin, overruled)
         }
+    }
+
+    /// Whether a FIN at `end` is the first. The number of one that is not never was a byte, and counts no more.
+    fn believe_fin(&mut self, end: SeqNum) -> bool {
+        if self.fin.is_some_and(|at| at.before(end)) {
+            return false;
+        }
+        if let Some(later) = self.fin.replace(end).filter(|at| *at != end) {
+            self.assembler.truncate(later);
+        }
+        true
     }
 
     fn take_in_order(&mut self, old: usize, text: &[u8]) -> Result<(), DropReason> {
@@ -211,6 +220,9 @@ impl Receive {
     ) -> Result<(), DropReason> {
         self.owe_duplicate();
         let len = text.len() + usize::from(fin);
+        if len == 0 {
+            return Ok(());
+        }
         self.note_overlap(seq, len);
         // As Linux: of two that say different things about the same bytes, the one that begins earlier is believed, and
         // of two that begin together the older.

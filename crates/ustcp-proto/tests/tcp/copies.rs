@@ -87,6 +87,26 @@ fn text_overrules_an_early_fin() {
     assert_eq!(bytes[..count], text(1, 30));
 }
 
+/// The number of a FIN that an earlier FIN, or text in the place of that, has put aside never becomes a byte of the stream.
+#[test]
+fn a_fin_put_aside_is_no_byte() {
+    let fins = ["F. 21:31(10) ack 1", "F. 11:11(0) ack 1"];
+    for (first, second, held) in [(0, 1, "11:12 21:31"), (1, 0, "21:31 11:12")] {
+        let mut w = Wire::connected_to(config(), "win 65535 <mss 1000,sackOK>");
+        w.peer(fins[first]);
+        w.peer(fins[second]);
+        w.drain();
+        w.peer("F. 41:41(0) ack 1");
+        w.sees(&format!(". 1:1(0) ack 1 <sack {held}>"));
+        w.peer("P. 11:16(5) ack 1"); // it goes on after all
+        w.peer("P. 1:11(10) ack 1");
+        w.peer("P. 16:21(5) ack 1");
+        assert_eq!((w.state(), w.read(99)), (State::Established, Ok(30)));
+        w.peer("F. 31:31(0) ack 1");
+        assert_eq!((w.state(), w.read(99)), (State::CloseWait, Ok(0)));
+    }
+}
+
 /// What arrived twice is told with the next acknowledgement or not at all.
 #[test]
 fn an_untold_duplicate_is_forgotten_with_the_next_text() {
