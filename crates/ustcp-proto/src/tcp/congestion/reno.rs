@@ -56,8 +56,11 @@ impl CongestionControl for Reno {
             return;
         }
         self.credit += ack.acked;
-        while self.credit >= self.cwnd {
-            self.credit -= self.cwnd;
+        // RFC 5681 (3): about a segment in a round trip, in which what is whole of the window is acknowledged.
+        let mut whole = (self.cwnd / ack.mss).max(1) * ack.mss;
+        while self.credit >= whole {
+            self.credit -= whole;
+            whole += ack.mss;
             self.cwnd += ack.mss;
         }
     }

@@ -31,6 +31,17 @@ fn congestion_avoidance_adds_a_segment_for_each_window() {
     }
 }
 
+/// 5681-6: what is left of a window beside its whole segments is never in flight, and not waited for.
+#[test]
+fn a_window_of_parts_grows_with_its_whole_segments() {
+    let mut reno = Reno::new(10 * MSS);
+    reno.begin_at(7 * MSS / 2, 7 * MSS / 2);
+    reno.on_ack(&ack(at_ms(50), 3 * MSS, ms(50)));
+    assert_eq!(reno.cwnd(), 9 * MSS / 2);
+    reno.on_ack(&ack(at_ms(100), 9 * MSS, ms(50)));
+    assert_eq!(reno.cwnd(), 13 * MSS / 2);
+}
+
 /// 5681-5.
 #[test]
 fn bytes_are_counted_and_not_acknowledgements() {
