@@ -95,6 +95,12 @@ impl Connection {
         } else {
             progress.acked_whole
         };
+        // As Linux: the acknowledgement that ends a reduction counts for growth, by what it delivers itself.
+        let acked = if progress.in_recovery {
+            acked.min(delivered)
+        } else {
+            acked
+        };
         let in_flight = self.pipe();
         if delivered > 0 {
             self.congestion.on_ack(&AckSample {
@@ -106,7 +112,7 @@ impl Connection {
                 srtt: self.rtt.srtt(),
                 in_flight,
                 cwnd_limited: progress.cwnd_limited,
-                in_recovery: progress.in_recovery || self.congestion.is_reducing(),
+                in_recovery: self.congestion.is_reducing(),
                 rate,
             });
         }

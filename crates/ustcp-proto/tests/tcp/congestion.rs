@@ -246,3 +246,28 @@ fn duplicates_are_not_saved_up() {
     let burst = w.drain().len();
     assert!(burst <= 10, "{burst}");
 }
+
+/// As Linux: the acknowledgement that ends recovery counts towards the next segment of growth, by what it delivers.
+#[test]
+fn the_end_of_recovery_counts_for_growth() {
+    let config = Config {
+        send_buffer: 8 << 20,
+        ..reno()
+    };
+    let mut w = Wire::connected_over(config, "win 65535 <mss 1000,sackOK>", ms(50));
+    w.write(100_000);
+    assert_eq!(w.drain().len(), 10);
+    w.elapse(ms(50));
+    w.peer(". 1:1(0) ack 1 <sack 1001:10001>");
+    let sent = w.drain();
+    assert_eq!((w.info().cwnd, w.info().ssthresh), (5, 5));
+    assert_eq!((sent[0].seq, sent.len()), (1, 5));
+    w.elapse(ms(50));
+    w.peer(". 1:1(0) ack 10001"); // nine segments of it were delivered before
+    w.drain();
+    w.peer(". 1:1(0) ack 13001");
+    w.drain();
+    assert_eq!(w.info().cwnd, 5);
+    w.peer(". 1:1(0) ack 14001");
+    assert_eq!(w.info().cwnd, 6);
+}

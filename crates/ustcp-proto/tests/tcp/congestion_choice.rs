@@ -105,7 +105,8 @@ fn the_reduction_is_spread_over_the_round_trip() {
         let proportional = ssthresh * 37 / 40;
         assert!(reduced.abs_diff(proportional) <= 2, "{reduced} of {proportional}");
         w.peer(&format!(". 1:1(0) ack {end}"));
-        assert_eq!(w.info().cwnd as usize, ssthresh);
+        let grown = w.info().cwnd as usize - ssthresh; // by what this acknowledgement delivers
+        assert!(grown <= 1, "{grown}");
         assert_eq!(w.stack.counters().fast_retransmits, 1);
     }
 }
