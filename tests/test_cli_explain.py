@@ -184,4 +184,4 @@ def test_what_is_passed_by_is_told_and_strict_fails_of_it(host: Host, tmp_path: 
         assert "  passed by                    *  -> *             protocol\n" in done.stderr, done.stderr
         assert "  relayed to the kernel's TCP  *  -> 127.0.0.1:80  loopback\n" in done.stderr
         done = host.run("--strict", "--engine", str(tmp_path / "puppet"), "--", "sh", "-c", "exit 5")
-        assert (done.returncode, done.stderr) == (125, f"ustcp: --strict: {PASSED_BY}: 1\n")
+        assert (done.returncode, done.stderr) == (125, f"ustcp: --strict: {PASSED_BY}: 2\n")
