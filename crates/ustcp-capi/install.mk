@@ -35,7 +35,7 @@ check-header:
 
 # ---- the ABI: symbols, SONAME, layouts
 
-check-abi: capi-build
+check-abi: capi-prefix
 	$(NM) -D --defined-only $(CAPI_RELEASE)/libustcp.so | sed 's/^[0-9a-f]* //' | LC_ALL=C sort \
 		| diff -u $(CAPI)/abi/symbols.txt -
 	$(READELF) -d $(CAPI_RELEASE)/libustcp.so | grep -q 'SONAME.*\[$(CAPI_SONAME)\]'
