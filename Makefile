@@ -52,7 +52,7 @@ rust-tests:
 pytest: examples c-tests $(PRELOAD_TESTS) build/tests/puppet-kernel build/tests/puppet-ustcp python-module \
 		build/bench/flow-kernel build/bench/flow-ustcp
 	@echo "== C and Python programs against the kernel's TCP, in network namespaces"
-	$(PYTHON) -m pytest tests $(PYTEST)
+	$(PYTHON) -m pytest tests -n 2 --dist loadfile $(PYTEST)
 
 requirements:
 	python3 tests/rfc/pages.py write

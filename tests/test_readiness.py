@@ -201,7 +201,8 @@ def test_poll_select_and_epoll_tell_the_truth(stage, row):
     assert names(stage.ours.call("events", level, 0).value) == names(mask), "level: it stays"
     edge = sock.call("watch", WATCHED | EDGE).value
     assert names(stage.ours.call("events", edge, 0).value) == names(mask)
-    assert stage.ours.call("events", edge, 0).value == 0, "edge: told once"
+    # Once for each thing that happens, and what the state tells may come in more than one: our FIN is acknowledged later.
+    until(lambda: stage.ours.call("events", edge, 0).value == 0, lambda: "edge: told again and again")
     if stage.stack in ("c", "c-engine"):
         assert names(sock.call("upoll", IN | OUT | RDHUP, 0).value) == names(row.mask), "ustcp_poll tells it all"
 
