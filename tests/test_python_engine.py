@@ -242,6 +242,33 @@ if __name__ == "__main__":
     )
 
 
+def test_what_is_not_connected_is_not_waited_for(engine):
+    play(
+        engine,
+        """
+signal.alarm(SECONDS)
+bound, listener = ustcp.socket(), ustcp.create_server((OURS, 0))
+fails("ENOTCONN", bound.recv, 1)
+bound.bind((OURS, 0))
+for sock, timeouts in ((bound, (None, 0, 5)), (listener, (None, 0))):
+    for timeout in timeouts:
+        sock.settimeout(timeout)
+        for flags in (0, socket.MSG_PEEK, socket.MSG_TRUNC):
+            fails("ENOTCONN", sock.recv, 1, flags)
+        fails("ENOTCONN", sock.recv_into, bytearray(1))
+        fails("ENOTCONN", sock.recvmsg, 1)
+        fails("EPIPE", sock.send, b"x")
+        fails("EPIPE", sock.send, b"x", socket.MSG_OOB)
+        fails("EPIPE", sock.sendall, bytes(1 << 20))
+        fails("EPIPE", sock.sendmsg, [b"x"])
+bound.settimeout(SECONDS)
+bound.connect(served(echo))
+bound.sendall(b"hello")
+assert bound.recv(5, socket.MSG_WAITALL) == b"hello"
+""",
+    )
+
+
 # ---- event loops ----
 
 LOOPS = """

@@ -102,6 +102,35 @@ static void test_pieces_after_a_reset(void)
     NEEDS(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
 }
 
+/* Nothing will come to it, and nothing goes: no call waits. */
+static void test_what_is_not_connected(void)
+{
+    struct sockaddr_in name;
+    char byte = 'x';
+    struct iovec piece = { .iov_base = &byte, .iov_len = 1 };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+    int sockets[] = { listen_here(&name), ustcp_socket(AF_INET, SOCK_STREAM, 0) };
+
+    NEEDS(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+    name.sin_port = 0;
+    GIVES(ustcp_bind(sockets[1], (struct sockaddr *)&name, sizeof name), 0);
+    for (int i = 0; i < 2; i++) {
+        FAILS(ustcp_recv(sockets[i], &byte, 1, 0), ENOTCONN);
+        FAILS(ustcp_recv(sockets[i], &byte, 1, MSG_TRUNC), ENOTCONN);
+        FAILS(ustcp_recv(sockets[i], &byte, 1, MSG_PEEK | MSG_WAITALL), ENOTCONN);
+        FAILS(ustcp_recvmsg(sockets[i], &message, 0), ENOTCONN);
+        FAILS(ustcp_read(sockets[i], &byte, 1), ENOTCONN);
+        FAILS(ustcp_readv(sockets[i], &piece, 1), ENOTCONN);
+        FAILS(ustcp_send(sockets[i], &byte, 1, 0), EPIPE);
+        FAILS(ustcp_send(sockets[i], &byte, 1, MSG_OOB), EPIPE);
+        FAILS(ustcp_sendmsg(sockets[i], &message, 0), EPIPE);
+        FAILS(ustcp_write(sockets[i], &byte, 1), EPIPE);
+        FAILS(ustcp_writev(sockets[i], &piece, 1), EPIPE);
+        GIVES(ustcp_close(sockets[i]), 0);
+    }
+    NEEDS(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+}
+
 static int end_of(pid_t child)
 {
     int status = -1;
@@ -183,6 +212,7 @@ int main(int count, char **words)
     test_beginning_and_end();
     test_native_calls();
     test_pieces_after_a_reset();
+    test_what_is_not_connected();
     test_children();
     return tap_end();
 }

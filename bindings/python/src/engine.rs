@@ -78,6 +78,11 @@ impl Engine {
         Ok((connection.keep(), peer))
     }
 
+    /// Whether its stream carries bytes: it has been more than bound, and does not listen.
+    fn carries(&self, fd: c_int) -> PyResult<bool> {
+        Ok(of(fd)?.must_carry().is_ok())
+    }
+
     /// What is of no use with a message on a connection, but must be what it is called: how many messages of ancillary data,
     /// and an address.
     fn look_at(&self, fd: c_int, ancdata: &Bound<'_, PyAny>, to: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {

@@ -199,10 +199,11 @@ impl There {
     }
 
     pub(crate) fn send_pieces(&self, pieces: *const iovec, count: c_int) -> Result<ssize_t, Errno> {
-        let sent = match Message::of_pieces(pieces, count) {
+        let write = |()| match Message::of_pieces(pieces, count) {
             Some(message) => message.send(&self.socket, libc::MSG_NOSIGNAL),
             None => self.native(libc::SYS_writev, [pieces as usize, count as usize, 0, 0]), // there is nothing to write
         };
+        let sent = self.socket.must_carry().and_then(write);
         self.moved(sent, sending(0))
     }
 
@@ -225,7 +226,8 @@ impl There {
     }
 
     pub(crate) fn receive_pieces(&self, pieces: *const iovec, count: c_int) -> Result<ssize_t, Errno> {
-        let received = self.native(libc::SYS_readv, [pieces as usize, count as usize, 0, 0]);
+        let read = |()| self.native(libc::SYS_readv, [pieces as usize, count as usize, 0, 0]);
+        let received = self.socket.must_carry().and_then(read);
         self.moved(received, Direction::Reading)
     }
 

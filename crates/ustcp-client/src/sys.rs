@@ -204,6 +204,14 @@ impl Socket {
         self.standing == Standing::Listening
     }
 
+    /// `ENOTCONN` for one that has an address or listens, and no more: in its stream there is nothing to wait for.
+    pub fn must_carry(&self) -> Result<(), Errno> {
+        match self.standing {
+            Standing::Plain => Ok(()),
+            Standing::Idle | Standing::Listening => Err(Errno::NOTCONN),
+        }
+    }
+
     /// Its descriptor's number.
     #[must_use]
     pub fn number(&self) -> c_int {

@@ -48,7 +48,7 @@ class socket(_host.socket):
     `stack` is another stack to make it on: an engine, or one of this process.
     """
 
-    __slots__ = ("_engine",)
+    __slots__ = ("_carries", "_engine")
     __module__ = "ustcp"
     _kind: ClassVar[type[socket]]  # of the connections that it accepts
 
@@ -69,6 +69,7 @@ class socket(_host.socket):
     ) -> None:
         _is_handed_on(cast(Any, self.__class__))
         self._engine = _ustcp.Engine() if stack is None else stack
+        self._carries = False  # as far as is known
         kind = _host.SOCK_STREAM if type == -1 else type & ~_host.SOCK_CLOEXEC
         if fileno is not None:
             super().__init__(_family_of(fileno), kind, _host.IPPROTO_TCP if proto == -1 else proto, fileno)
@@ -89,10 +90,12 @@ class socket(_host.socket):
     def bind(self, address: Any, /) -> None:
         """Gives it a local address."""
         self._engine.bind(self.fileno(), address)
+        self._carries = False
 
     def listen(self, backlog: int = 128, /) -> None:
         """Takes connections from now on."""
         self._engine.listen(self.fileno(), backlog)
+        self._carries = False
 
     def accept(self) -> tuple[socket, Any]:
         """A connection, blocking unless there is a default timeout, and the peer's address."""
@@ -216,7 +219,8 @@ class socket(_host.socket):
     def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:
         """Sends what there is room for: how many bytes."""
         if flags & _host.MSG_OOB:
-            return self._wait(select.POLLOUT, lambda: self._engine.send_urgent(self.fileno(), data, flags))
+            urgent = functools.partial(self._engine.send_urgent, self.fileno(), data, flags)
+            return self._told(self._wait, select.POLLOUT, urgent, writes=True)
         return self._told(super().send, data, flags, writes=True)
 
     def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
@@ -255,10 +259,16 @@ class socket(_host.socket):
     def _discard(self, most: int, flags: int) -> int:
         if most < 0:
             raise ValueError("negative buffersize in recv")
-        return self._wait(select.POLLIN, lambda: self._engine.discard(self.fileno(), most, flags))
+        return self._told(self._wait, select.POLLIN, lambda: self._engine.discard(self.fileno(), most, flags))
 
     def _told(self, call: Callable[..., T], *arguments: Any, writes: bool = False) -> T:
-        """The standard library's call. Where it fails, the errno of a stream of AF_UNIX becomes what TCP would say."""
+        """The standard library's call. Where it fails, the errno of a stream of AF_UNIX becomes what TCP would say; and where
+        nothing was ever connected it would not fail, but wait."""
+        if not self._carries:
+            self._carries = self._engine.carries(self.fileno())
+            if not self._carries:
+                number = errno.EPIPE if writes else errno.ENOTCONN
+                raise OSError(number, os.strerror(number))
         try:
             return call(*arguments)
         except OSError as error:

@@ -28,9 +28,13 @@ pub fn receive(socket: &Socket, into: Sink, flags: c_int, room: Option<AddressRo
         room.room()?;
         room.write_none()?;
     }
+    if flags & libc::MSG_ERRQUEUE != 0 {
+        return Err(Errno::AGAIN); // errors of ICMP are not kept here
+    }
+    if flags & libc::MSG_OOB == 0 {
+        socket.must_carry()?;
+    }
     match flags {
-        // Errors of ICMP are not kept here.
-        flags if flags & libc::MSG_ERRQUEUE != 0 => Err(Errno::AGAIN),
         flags if flags & libc::MSG_TRUNC != 0 => message::discard(socket, into.len(), flags & !libc::MSG_TRUNC),
         flags if flags & PEEK_ALL == PEEK_ALL => {
             look_at_all(socket, into.len(), flags, || message::receive(socket, into, flags))
@@ -61,6 +65,9 @@ fn look_at_all(
 pub fn receive_message(socket: &Socket, header: Sink, flags: c_int) -> Result<usize, Errno> {
     if flags & libc::MSG_ERRQUEUE != 0 {
         return Err(Errno::AGAIN);
+    }
+    if flags & libc::MSG_OOB == 0 {
+        socket.must_carry()?;
     }
     let message = Message::read(header.source())?;
     let flags = flags & !libc::MSG_TRUNC;

@@ -42,8 +42,8 @@ impl Engine {
     /// Any other address is looked at, and no more.
     fn open(&self, socket: &Socket, flags: c_int, to: Source) -> Result<(), Errno> {
         match flags & libc::MSG_FASTOPEN {
-            0 if to.is_null() => Ok(()),
-            0 => address::look_at(to).map(drop),
+            0 if to.is_null() => socket.must_carry(),
+            0 => address::look_at(to).and(socket.must_carry()),
             _ if to.is_null() => Err(Errno::INVAL),
             _ => self.connect(socket, to),
         }
