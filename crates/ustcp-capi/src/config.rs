@@ -77,7 +77,8 @@ const LONGEST_STRING: usize = 4096;
 ///
 /// Returns 0, or -1 and sets `errno`:
 /// - `EALREADY`: it runs already.
-/// - `EPERM`: no permission to make or open the device. `EBUSY`: another program has it.
+/// - `EPERM`: no permission to make or open the device. `EBUSY`: another program, or stack, has it.
+/// - `EADDRINUSE`: another device has the network of `address`, so that one made here would hear nothing.
 /// - `ENODEV`: there are no TUN devices here. `EBADF`, `EBADFD`, `ENOTTY`: `tun_fd` is not open, or no TUN device.
 /// - `EINVAL`: a member makes no sense (a variable that does is told of and ignored), or the size of `config` does not.
 ///   `E2BIG`: it has members that this library does not know, and they are set.

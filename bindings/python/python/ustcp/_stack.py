@@ -50,7 +50,7 @@ def init(**settings: Unpack[_Settings]) -> None:
     """Starts the stack of the process. What is not told here comes from the environment, and else from the defaults.
 
     Raises `OSError` with a line that says what to do: EALREADY when the stack runs, EPERM without permission, EBUSY
-    when the device is in use, EINVAL for a setting that makes no sense; with its name for a file of log or pcap that cannot
+    when the device is in use, EADDRINUSE when another device has the network, EINVAL for a setting that makes no sense; with its name for a file of log or pcap that cannot
     be written.
 
     tun: name of the device. address: the stack's own as "10.77.0.2/24" or "fd77::2/64", one or several. peer: the

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 /// The process that holds the TUN device `name` of this network namespace, and what is to be done, as people read it:
 /// `pid 4711 (sshd): end that`. None when it cannot be seen: another user's, or no /proc.
 pub(super) fn holder(name: &str) -> Option<String> {
+    if holds(std::process::id(), name) {
+        return Some("another stack of this process: end that".to_owned());
+    }
     let here = fs::read_link("/proc/self/ns/net").ok()?;
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

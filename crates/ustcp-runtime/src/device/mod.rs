@@ -6,6 +6,7 @@ mod network;
 mod offloaded;
 mod open;
 mod plain;
+mod route;
 #[cfg(test)]
 mod tests;
 mod trouble;

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::route;
 use super::trouble::failed;
 use crate::{Cidr, Family, Settings, StartError};
 
@@ -43,6 +44,29 @@ impl Network {
         }
         Ok(Network { prefix, peer })
     }
+
+    /// Its own address.
+    fn address(self) -> IpAddr {
+        let cidr = Cidr {
+            address: self.peer,
+            prefix: self.prefix,
+        };
+        address_of(self.peer, bits(self.peer) & mask(&cidr))
+    }
+
+    /// The kernel sends what is for a network to one device, the first that has it: another would hear nothing.
+    pub(super) fn check_that_it_is_free(self) -> Result<(), StartError> {
+        let Some(device) = route::device_of(self.address(), self.prefix) else {
+            return Ok(());
+        };
+        let message = format!(
+            "{}/{} is {device}'s already, and the kernel sends there what is for it: name an address of another network \
+             by USTCP_ADDRESS",
+            self.address(),
+            self.prefix
+        );
+        Err(failed(libc::EADDRINUSE, message))
+    }
 }
 
 fn first_of(settings: &Settings, like: IpAddr) -> Option<&Cidr> {
@@ -78,9 +102,14 @@ fn first_host(cidr: &Cidr) -> IpAddr {
     } else {
         lowest
     };
-    match cidr.address {
-        IpAddr::V4(_) => Ipv4Addr::from_bits(u32::try_from(host).unwrap_or(u32::MAX)).into(),
-        IpAddr::V6(_) => Ipv6Addr::from_bits(host).into(),
+    address_of(cidr.address, host)
+}
+
+/// The address of the family of `like` that has these bits.
+fn address_of(like: IpAddr, bits: u128) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(u32::MAX)).into(),
+        IpAddr::V6(_) => Ipv6Addr::from_bits(bits).into(),
     }
 }
 

@@ -148,6 +148,7 @@ fn by_name(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
         inspect(&interface, settings)?
     } else {
         for network in Network::all_of(settings)? {
+            network.check_that_it_is_free()?;
             give_address(settings, &network)?;
         }
         configure(&interface, settings).map_err(trouble)?

@@ -309,13 +309,52 @@ fn a_device_in_use_is_busy_and_its_holder_named() {
         for offload in [Offload::Auto, Offload::Off] {
             let error = refused(&settings(offload));
             assert_eq!(error.errno, Errno(libc::EBUSY));
-            assert!(
-                error.message.contains(&format!("by pid {} (", std::process::id())),
-                "{error:?}"
-            );
+            assert!(error.message.contains("by another stack of this process"), "{error:?}");
             assert!(error.message.contains("USTCP_TUN"), "{error:?}");
             assert_eq!(error.message.lines().count(), 1);
         }
+    });
+}
+
+#[test]
+fn a_network_that_another_device_has_is_not_taken_twice() {
+    in_own_network("a_network_that_another_device_has_is_not_taken_twice", || {
+        let both = |tun: &str, v4: &str, v6: &str| Settings {
+            tun: tun.to_owned(),
+            addresses: [(v4, 24), (v6, 64)]
+                .map(|(address, prefix)| Cidr {
+                    address: address.parse().unwrap(),
+                    prefix,
+                })
+                .into(),
+            peers: vec![],
+            ..settings(Offload::Auto)
+        };
+        let first = opened(&both("t0", "10.77.0.2", "fd77::2"));
+        for (v4, v6, network) in [
+            ("10.77.0.9", "fd78::2", "10.77.0.0/24"),
+            ("10.78.0.2", "fd77::9", "fd77::/64"),
+        ] {
+            let error = refused(&both("t1", v4, v6));
+            assert_eq!(error.errno, Errno(libc::EADDRINUSE), "{error:?}");
+            assert!(
+                error.message.starts_with(&format!("{network} is t0's already")),
+                "{error:?}"
+            );
+            assert!(error.message.contains("USTCP_ADDRESS"), "{error:?}");
+            assert_eq!(error.message.lines().count(), 1);
+        }
+        let beside = opened(&both("t1", "10.78.0.2", "fd78::2"));
+        drop(first);
+        eventually(|| match open(&both("t2", "10.77.0.2", "fd77::2")) {
+            Ok(device) => Some(device),
+            Err(error) if error.errno == Errno(libc::EADDRINUSE) => None,
+            Err(error) => panic!("{error:?}"),
+        });
+        drop(beside);
+        ip("tuntap add dev t3 mode tun");
+        ip("addr add 10.77.0.1/24 dev t3");
+        let _prepared = opened(&both("t3", "10.78.0.2", "fd78::2")); // as whoever made it wants it
     });
 }
 
@@ -499,6 +538,8 @@ fn a_descriptor_of_ours_does_not_block_and_does_not_outlive_exec() {
         for settings in [settings(Offload::On), settings(Offload::Off), inherited] {
             let device = opened(&Settings {
                 tun: "t1".to_owned(),
+                addresses: at("10.78.0.2", 24).addresses,
+                peers: vec![],
                 ..settings
             });
             let flags = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", device.fd())).unwrap();
