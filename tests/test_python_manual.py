@@ -202,6 +202,9 @@ def test_time_knobs_and_deadlines():
         with pytest.raises(OSError, match=f"{name}=1") as refused:
             stack.set(name, value)
         assert refused.value.errno == number
+    with pytest.raises(OSError, match='there is no "no_such_knob", but .*tcp_sack') as unknown:
+        stack.get("no_such_knob")
+    assert unknown.value.errno == errno.ENOENT
     with pytest.raises(OverflowError):
         stack.advance(-1)
 

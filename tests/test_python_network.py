@@ -611,6 +611,23 @@ def test_a_host_that_cannot_be_says_what_is_allowed(net, told, number, error):
     assert refused.value.errno == number and not net.hosts
 
 
+def test_a_host_has_the_addresses_that_it_is_told(net):
+    host = net.host("both", ["192.0.2.1/24", "fd00::1/64"])
+    assert host.address == "192.0.2.1" and host.stack.get("address") == "192.0.2.1/24,fd00::1/64"
+
+
+@pytest.mark.parametrize("name", ["", None, 5])
+def test_a_host_is_called_by_a_name(net, name):
+    with pytest.raises(ValueError, match="called by its name"):
+        net.host(name)
+
+
+def test_what_is_no_function_is_told_at_once(net):
+    for take in (net.host("client").run, net.hook):
+        with pytest.raises(TypeError, match="a function is wanted, not 5"):
+            take(5)
+
+
 def test_no_sleep_is_shorter_than_none(net):
     for sleep in (net.sleep, time.sleep):
         with pytest.raises(ValueError, match="non-negative"):

@@ -93,6 +93,19 @@ def test_settings_are_told_by_keyword(namespace):
     with ustcp.Stack("10.9.1.2/24", tun="ust1"), pytest.raises(OSError) as busy:
         ustcp.Stack("10.9.3.2/24", tun="ust1")
     assert busy.value.errno == errno.EBUSY
+    assert busy.value.strerror == "ust1 is in use by another stack of this process: end that, or name another device by tun"
+    with pytest.raises(OSError, match="pcap=.* is malformed: the snap length") as malformed:
+        ustcp.Stack("10.9.1.2/24", tun="ust1", pcap=("capture", -1))
+    assert malformed.value.errno == errno.EINVAL
+
+
+def test_a_network_is_one_devices(namespace):
+    with ustcp.Stack("10.9.1.2/24", tun="ust1"):
+        with pytest.raises(OSError, match="10.9.1.0/24 is ust1's already.* by address") as taken:
+            ustcp.Stack("10.9.1.3/24", tun="ust2")
+        assert taken.value.errno == errno.EADDRINUSE
+        assert "ust2" not in namespace.ip("link")
+        ustcp.Stack("10.9.1.3/25", tun="ust2").close()  # a part of it is another network: the kernel looks for the longest
 
 
 @pytest.mark.parametrize("start", [ustcp.Stack, ustcp.init])

@@ -135,18 +135,11 @@ impl ManualStack {
     }
 
     fn _set(&self, name: &str, value: &str) -> PyResult<()> {
-        let complain = |errno: Errno| match errno.0 {
-            libc::ENOENT | libc::EINVAL => {
-                let complaint = ustcp_runtime::manual::ManualStack::complaint(name);
-                PyOSError::new_err((errno.0, complaint))
-            }
-            _ => Failure::from(errno).into(),
-        };
-        self.stack().set(name, value).map_err(complain)
+        self.stack().set(name, value).map_err(|errno| complaint(name, errno))
     }
 
     fn _knob(&self, name: &str) -> PyResult<String> {
-        Ok(self.stack().knob(name).map_err(Failure::from)?)
+        self.stack().knob(name).map_err(|errno| complaint(name, errno))
     }
 
     fn _poll(&self, handle: Handle, events: i16) -> PyResult<i16> {
@@ -179,6 +172,16 @@ impl ManualStack {
 
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.0)
+    }
+}
+
+/// Why a knob is not set, or not told: in words where it is its name or the value.
+fn complaint(name: &str, errno: Errno) -> PyErr {
+    match errno.0 {
+        libc::ENOENT | libc::EINVAL => {
+            PyOSError::new_err((errno.0, ustcp_runtime::manual::ManualStack::complaint(name)))
+        }
+        _ => Failure::from(errno).into(),
     }
 }
 

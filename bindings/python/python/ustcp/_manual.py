@@ -92,7 +92,7 @@ class ManualStack(_ustcp.ManualStack):
             raise OSError(error.errno, f"{name}={value!r}: {error.strerror}") from None
 
     def get(self, name: str) -> str:
-        """A knob, in the form that `set` takes."""
+        """A knob, in the form that `set` takes. `OSError` ENOENT for an unknown name."""
         return self._knob(name)
 
     def socket(

@@ -86,7 +86,7 @@ class Host:
     def run(self, function: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> Task[T]:
         """Starts a function on this host, in a thread that takes turns with the others; `join` of the task gives what it
         returns. As a decorator: `@host.run`."""
-        name = getattr(function, "__name__", "task")
+        name = getattr(_called(function), "__name__", "task")
         return self.network._run(self, lambda: function(*arguments, **options), name)
 
     def __enter__(self) -> Self:
@@ -199,12 +199,20 @@ class Network:
 
     # Hosts and time.
 
-    def host(self, name: str, address: str | None = None, **knobs: str | int | Iterable[str]) -> Host:
-        """A new host. Its address is the next of 10.77.0.0/24 unless told ("192.0.2.1/24", or IPv6, or several with
-        commas); `knobs` are those of `ManualStack`. Other hosts find it by its name."""
+    def host(
+        self, name: str, address: str | Iterable[str] | None = None, **knobs: str | int | Iterable[str]
+    ) -> Host:
+        """A new host. Its address is the next of 10.77.0.0/24 unless told ("192.0.2.1/24", or IPv6, or several);
+        `knobs` are those of `ManualStack`. Other hosts find it by its name.
+
+        `ValueError` for a name or an address that another host has; `OSError` EINVAL for an address or the value of a knob
+        that is malformed, ENOENT for a knob that there is not."""
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"a host is called by its name, a text: not {name!r}")
         if name in self.hosts:
             raise ValueError(f"there is a host {name!r} already")
         address = address or self._free_address()
+        address = address if isinstance(address, str) else ",".join(address)
         stack = ManualStack(seed=self._draw("host", name), address=address, trace=True, **knobs)
         stack.advance(self.now_ns)
         host = Host(self, name, address.split(",")[0].split("/")[0], stack)
@@ -298,7 +306,7 @@ class Network:
         """Has `function` see every packet before it is on the link: it returns `None` to let it go, bytes to send in its
         place (checksums are its own matter), or `False` to lose it; any other is a `TypeError`. It must not wait. As a
         decorator: `@net.hook`."""
-        self._hooks.append(function)
+        self._hooks.append(_called(function))
         return function
 
     # The beginning and the end.
@@ -440,6 +448,13 @@ class Network:
             elif verdict is not None:
                 raise TypeError(f"a hook returns None, bytes or False, not {verdict!r}")
         return None
+
+
+def _called(function: T) -> T:
+    """`TypeError` here, and not only where it is called."""
+    if not callable(function):
+        raise TypeError(f"a function is wanted, not {function!r}")
+    return function
 
 
 def _tell(task: Task[Any]) -> None:

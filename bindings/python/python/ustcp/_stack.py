@@ -50,8 +50,8 @@ def init(**settings: Unpack[_Settings]) -> None:
     """Starts the stack of the process. What is not told here comes from the environment, and else from the defaults.
 
     Raises `OSError` with a line that says what to do: EALREADY when the stack runs, EPERM without permission, EBUSY
-    when the device is in use, EADDRINUSE when another device has the network, EINVAL for a setting that makes no sense; with its name for a file of log or pcap that cannot
-    be written.
+    when the device is in use, EADDRINUSE when another device has the network, EINVAL for a setting that makes no sense;
+    with its name for a file of log or pcap that cannot be written.
 
     tun: name of the device. address: the stack's own as "10.77.0.2/24" or "fd77::2/64", one or several. peer: the
     kernel's end, or one of each family, set when the device is made here. offload: "auto", True or False. mtu: in
@@ -172,7 +172,10 @@ def _value(name: str, value: Any) -> str:
     if name == "sysctl" and not isinstance(value, str):
         return ",".join(f"{knob}={int(it) if isinstance(it, bool) else it}" for knob, it in value.items())
     if name == "pcap" and isinstance(value, tuple):
-        return f"{os.fsdecode(value[0])}:{value[1]}"
+        path, snap_length = value
+        if not (isinstance(snap_length, int) and snap_length > 0):
+            raise OSError(errno.EINVAL, f"pcap={value!r} is malformed: the snap length is a number of bytes")
+        return f"{os.fsdecode(path)}:{snap_length}"
     return os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
 
 
@@ -219,9 +222,10 @@ def _started(start: Callable[[dict[str, str]], T], variables: dict[str, str]) ->
 
 
 def _named(error: OSError) -> OSError:
-    """The caller gave a keyword and no variable."""
-    name, _, rest = str(error.strerror).partition("=")
-    keyword = name[len("USTCP_") :].lower()
-    if error.errno != errno.EINVAL or keyword not in _Settings.__annotations__:
-        return error
-    return OSError(errno.EINVAL, f"{keyword}={rest}")
+    """The caller gives keywords and no variables."""
+    return OSError(error.errno, re.sub(r"\bUSTCP_([A-Z_]+)", _keyword, str(error.strerror)))
+
+
+def _keyword(variable: re.Match[str]) -> str:
+    keyword = variable[1].lower()
+    return keyword if keyword in _Settings.__annotations__ else variable[0]
