@@ -176,6 +176,19 @@ print('up', flush=True); os.read(0, 1)"
             assert down.wait(30) == 0
 
 
+def test_a_second_down_waits_with_the_first(host: Host) -> None:
+    """With what is closing: an engine that waits for its peers hears nobody."""
+    assert host.ustcp("up", "--detach", "--time-wait", "5", USTCP_EXIT_WAIT="closed").returncode == 0
+    with Teller(host.net, PEER):
+        assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
+    with host.popen("down", "--now") as first:
+        wait_until(lambda: (host.directory / "engine/ending").exists())
+        second = host.ustcp("down", "--now")
+        assert (second.returncode, second.stderr) == (0, "")
+        assert first.wait(30) == 0
+    assert not host.is_up()
+
+
 def next_line(process: subprocess.Popen) -> str:
     """Of its standard error, which may never come."""
     readable, _, _ = select.select([process.stderr], [], [], 20)

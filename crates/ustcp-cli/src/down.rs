@@ -49,7 +49,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     };
     let process = control.process(); // and no other's: it answers after that
     match control.ask(Operation::Stop, u32::from(options.now)) {
-        Ok(_) | Err(Errno::NETDOWN) => {} // it closes already, and hears nobody
+        // One that closes already hears nobody, and says so or breaks the connection off.
+        Ok(_) | Err(Errno::NETDOWN | Errno::CONNRESET | Errno::PIPE) => {}
         Err(errno) => return Err(control::unusable(&place, errno).into_failure(&place)),
     }
     if !options.now && !control.ends_within(SILENCE) {
