@@ -237,6 +237,23 @@ def test_captures_and_logs_are_where_they_were_named(host: Host, tmp_path: Path)
         file.unlink()
 
 
+def test_a_file_that_cannot_be_written_is_told_before_anything_starts(host: Host, tmp_path: Path) -> None:
+    for option, file, why in (
+        ("--pcap", tmp_path / "none/packets", "No such file or directory"),
+        ("--log", tmp_path, "Is a directory"),
+    ):
+        for words, status in ((("up",), 2), (("up", "--detach"), 2), (("run", "--", "true"), 125)):
+            done = host.ustcp(words[0], f"{option}={file}", *words[1:])
+            assert (done.returncode, done.stdout) == (status, "")
+            assert done.stderr.startswith(f"ustcp: {option}={file}: {why}") and done.stderr.count("\n") == 1, done.stderr
+            assert host.devices() == ["lo"] and not host.is_up()
+
+
+def test_a_file_of_the_environment_that_cannot_be_written_is_done_without(host: Host, tmp_path: Path) -> None:
+    host.up(USTCP_PCAP=f"{tmp_path}/none/packets")
+    assert f"no capture: {tmp_path}/none/packets: No such file or directory" in (host.directory / "engine/log").read_text()
+
+
 def test_ss_shows_who_holds_what(host: Host) -> None:
     host.up()
     program = "import socket, os; l = socket.create_server(('10.77.0.2', 8080), backlog=9); \

@@ -14,7 +14,7 @@ use ustcp_runtime::{Runtime, Settings, StartError, process};
 #[pyfunction]
 pub(crate) fn init(py: Python<'_>, variables: HashMap<OsString, OsString>) -> PyResult<()> {
     let given = Vec::from_iter(variables);
-    let started = py.detach(|| process::init(&Settings::over_environment(&given)?));
+    let started = py.detach(|| process::init(&Settings::over_environment(&given, keyword)?));
     started.map_err(raised)
 }
 
@@ -41,7 +41,7 @@ impl Stack {
     #[pyo3(signature = (variables, /))]
     fn new(py: Python<'_>, variables: HashMap<OsString, OsString>) -> PyResult<Stack> {
         let given = Vec::from_iter(variables);
-        let started = py.detach(|| Runtime::start(&Settings::over_environment(&given)?));
+        let started = py.detach(|| Runtime::start(&Settings::over_environment(&given, keyword)?));
         Ok(Stack(started.map_err(raised)?))
     }
 
@@ -55,6 +55,11 @@ impl Stack {
     pub(crate) fn runtime(&self) -> Arc<Runtime> {
         Arc::clone(&self.0)
     }
+}
+
+/// The keyword that a variable stands for.
+fn keyword(variable: &str) -> String {
+    variable.trim_start_matches("USTCP_").to_lowercase()
 }
 
 pub(crate) fn raised(StartError { errno, message }: StartError) -> PyErr {

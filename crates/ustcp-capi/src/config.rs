@@ -132,7 +132,7 @@ pub extern "C" fn ustcp_version() -> *const c_char {
 
 /// Starts the stack as configuration, environment and defaults say, in this order.
 fn start(config: &ustcp_config) -> Result<(), Errno> {
-    let mut settings = Settings::over_environment(&variables(config)?).map_err(|error| tell(&error))?;
+    let mut settings = Settings::over_environment(&variables(config)?, member).map_err(|error| tell(&error))?;
     if config.tun_fd == 0 {
         return process::init(&settings).map_err(|error| tell(&error));
     }
@@ -220,6 +220,16 @@ fn variables(config: &ustcp_config) -> Result<Vec<(OsString, OsString)>, Errno> 
     Ok(variables)
 }
 
+/// The member that a variable stands for.
+fn member(variable: &str) -> String {
+    let name = match variable {
+        "USTCP_TIME_WAIT" => "time_wait_ms (in seconds)".to_owned(),
+        "USTCP_EXIT_WAIT" => "exit_wait_ms (in seconds)".to_owned(),
+        other => other.trim_start_matches("USTCP_").to_lowercase(),
+    };
+    format!("config.{name}")
+}
+
 fn exit_wait(millis: i32) -> Result<Option<String>, Errno> {
     match millis {
         0 => Ok(None),
@@ -282,13 +292,32 @@ mod tests {
             exit_wait_ms: USTCP_EXIT_WAIT_NONE,
             ..memory::zeroed()
         };
-        let settings = Settings::over_environment(&variables(&config).unwrap()).unwrap();
+        let settings = Settings::over_environment(&variables(&config).unwrap(), member).unwrap();
         assert_eq!(settings.mtu, Some(1400));
         assert_eq!(settings.time_wait.as_millis(), 30_000);
         assert_eq!(
             settings.exit_wait,
             ustcp_runtime::ExitWait::Acknowledged(std::time::Duration::ZERO)
         );
+    }
+
+    #[test]
+    fn an_error_names_the_member() {
+        let config = |mtu, time_wait_ms| ustcp_config {
+            mtu,
+            time_wait_ms,
+            ..memory::zeroed()
+        };
+        for (config, told) in [
+            (config(127, 0), "config.mtu=127 is malformed: 128 to 65535 bytes"),
+            (
+                config(0, 3_600_001),
+                "config.time_wait_ms (in seconds)=3600.001 is malformed: 0 to 3600 seconds, fractions allowed",
+            ),
+        ] {
+            let error = Settings::over_environment(&variables(&config).unwrap(), member).unwrap_err();
+            assert_eq!(error.message, told);
+        }
     }
 
     #[test]

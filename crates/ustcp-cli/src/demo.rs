@@ -7,11 +7,10 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use ustcp_proto::{Config, Event, Flow};
-use ustcp_runtime::Sysctls;
 use ustcp_runtime::namespace::{self, Privilege};
+use ustcp_runtime::{Sysctls, probe_file};
 use ustcp_sim::{Network, Weather};
 
-use crate::Failure;
 use crate::capture::Record;
 use crate::diagram::{self, Row, Titles};
 use crate::program::Program;
@@ -19,7 +18,7 @@ use crate::scratch::Scratch;
 use crate::screen::Screen;
 use crate::server::{GOODBYE, Server};
 use crate::summary::Summary;
-use crate::{http, in_memory};
+use crate::{Failure, WRONG_USAGE, http, in_memory};
 
 pub(crate) const OUR_ADDRESS: &str = "10.77.0.2";
 pub(crate) const PEERS_ADDRESS: &str = "10.77.0.1";
@@ -151,6 +150,10 @@ impl Demo<'_> {
     }
 
     fn on_tun(mut self, privilege: Privilege) -> Result<(), Failure> {
+        if let Some(path) = &self.options.pcap {
+            let refused = |error| Failure::new(format!("--pcap={}: {error}", path.display())).with_status(WRONG_USAGE);
+            probe_file(path).map_err(refused)?;
+        }
         let server = Server::start(80).map_err(|error| Failure::new(format!("the server on port 80: {error}")))?;
         let scratch = Scratch::new()?;
         let program = Program {

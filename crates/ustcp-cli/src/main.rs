@@ -102,6 +102,8 @@ impl Failure {
 
 /// The exit status of what has no other.
 const FAILED: u8 = 1;
+/// As clap has it.
+const WRONG_USAGE: u8 = 2;
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {

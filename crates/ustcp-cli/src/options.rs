@@ -11,9 +11,9 @@ use ustcp_engine::Lifetime;
 use ustcp_proto::Cidr;
 use ustcp_runtime::Settings;
 
-use crate::Failure;
 use crate::listing::Engine;
 use crate::nat;
+use crate::{Failure, WRONG_USAGE};
 use destinations::Destinations;
 
 /// Which engine is meant.
@@ -103,7 +103,8 @@ impl EngineOptions {
 
     /// The settings of an engine with these options in this environment.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
-        Settings::over_environment(&self.given()).map_err(|error| Failure::new(error.message))
+        let settings = Settings::over_environment(&self.given(), option_of);
+        settings.map_err(|error| Failure::new(error.message).with_status(WRONG_USAGE))
     }
 
     /// What an engine at `place` is told besides its settings.
@@ -118,7 +119,7 @@ impl EngineOptions {
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let given = self.given();
         let words = given.into_iter().map(|(name, value)| {
-            let mut word = OsString::from(option_of(&name));
+            let mut word = OsString::from(option_of(&name.to_string_lossy()));
             word.push("=");
             word.push(value);
             word
@@ -162,15 +163,20 @@ impl EngineOptions {
             let ours = settings(others.chain([(name.clone(), value.clone())]).collect());
             let has = variables.iter().find(|(other, _)| *other == name);
             let has = has.map_or("none".into(), |(_, value)| value.to_string_lossy());
-            (ours != theirs).then(|| format!("with {} {has}, not {}", option_of(&name), value.to_string_lossy()))
+            (ours != theirs).then(|| {
+                format!(
+                    "with {} {has}, not {}",
+                    option_of(&name.to_string_lossy()),
+                    value.to_string_lossy()
+                )
+            })
         })
     }
 }
 
 /// `--time-wait` of `USTCP_TIME_WAIT`.
-fn option_of(variable: &OsStr) -> String {
-    let name = variable.to_string_lossy();
-    let name = name.strip_prefix("USTCP_").unwrap_or(&name);
+fn option_of(variable: &str) -> String {
+    let name = variable.strip_prefix("USTCP_").unwrap_or(variable);
     format!("--{}", name.to_lowercase().replace('_', "-"))
 }
 
@@ -189,11 +195,7 @@ fn of(variable: &'static str) -> ValueParser {
         let (_, complaints) = Settings::from_variables([(variable.into(), value.clone())]);
         match complaints.first() {
             None => Ok(value),
-            // After the name and the value, which clap says too, comes what is allowed.
-            Some(line) => Err(line
-                .rsplit_once("is malformed: ")
-                .map_or(line.as_str(), |(_, allowed)| allowed)
-                .to_owned()),
+            Some(malformed) => Err(malformed.allowed.clone()), // clap says the name and the value
         }
     });
     ValueParser::new(parser)
@@ -238,12 +240,12 @@ mod tests {
         let given = options.given();
         assert_eq!(given.len(), 10);
         let (settings, complaints) = Settings::from_variables(given.clone());
-        assert_eq!(complaints, [""; 0]);
+        assert_eq!(complaints, []);
         assert_eq!((settings.tun.as_str(), settings.mtu), ("t", Some(9000)));
         assert_eq!(settings.log, Some("/l".into()));
         assert_eq!(settings.sysctl.to_string(), "tcp_dsack=0,tcp_ecn=1,tcp_sack=0");
         for (name, _) in given {
-            assert!(option_of(&name).starts_with("--"), "{name:?}");
+            assert!(option_of(name.to_str().unwrap()).starts_with("--"), "{name:?}");
         }
         assert!(parse(&[]).given().is_empty());
     }

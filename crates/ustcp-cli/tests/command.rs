@@ -219,6 +219,21 @@ fn a_fin_of_the_peer_that_is_lost_is_drawn_where_it_was_lost() {
 }
 
 #[test]
+fn a_capture_that_cannot_be_written_is_told_before_anything_starts() {
+    for (file, why) in [("/nonexistent/x", "No such file"), ("/", "Is a directory")] {
+        let output = ustcp(&["demo", "--pcap", file]);
+        if stdout(&output).starts_with("No TUN device can be had here: ") {
+            return println!("over the link in memory no capture is written");
+        }
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(stdout(&output), "");
+        let told = stderr(&output);
+        assert!(told.starts_with(&format!("ustcp: --pcap={file}: {why}")), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
+#[test]
 fn a_program_that_cannot_be_run_or_does_nothing_is_a_failure() {
     let output = ustcp(&["demo", "--", "/nonexistent/program"]);
     if stdout(&output).starts_with("No TUN device can be had here: ") {

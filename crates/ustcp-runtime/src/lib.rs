@@ -39,7 +39,9 @@ pub use flags::{RecvFlags, SendFlags};
 pub use machine::Machine;
 pub use poll::PollRequest;
 pub use runtime::{Runtime, StartError};
-pub use settings::{ExitWait, Offload, SecretFile, Settings, Sysctls};
+pub use settings::{ExitWait, Malformed, Offload, SecretFile, Settings, Sysctls};
+#[doc(hidden)]
+pub use sink::probe_file;
 pub use socket::{Socket, Wait};
 #[doc(hidden)]
 pub use sys::cancel::{Uncancelled, cancellation_point};

@@ -7,16 +7,18 @@ mod variables;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ustcp_proto::{Algorithm, Cidr};
 
+use crate::sink::probe_file;
 use crate::stderr::complain;
 use crate::sys::credentials;
 use crate::{Errno, StartError};
 
 pub use sysctl::Sysctls;
+pub use variables::Malformed;
 pub(crate) use variables::{addresses, is_device_name, number};
 
 /// `USTCP_OFFLOAD`: whether the device may be given super-segments and unsummed packets.
@@ -118,24 +120,41 @@ impl Settings {
     /// to write and networks for it to join.
     pub fn from_environment() -> Settings {
         let (settings, complaints) = Settings::from_variables(environment());
-        complaints.iter().for_each(|line| ignore(line));
+        complaints.iter().for_each(ignore);
         settings
     }
 
     /// The settings that a program asks for, by the names and in the forms of the variables; where it says nothing,
-    /// the environment's. What is malformed in `given` is `EINVAL`.
-    pub fn over_environment(given: &[(OsString, OsString)]) -> Result<Settings, StartError> {
-        let (_, complaints) = Settings::from_variables(given.iter().cloned());
-        if let Some(message) = complaints.into_iter().next() {
+    /// the environment's. What is malformed in `given` is `EINVAL`, and a file there that cannot be written the error of
+    /// opening it. The message calls what was given as the program does: `called` of the variable's name.
+    pub fn over_environment(
+        given: &[(OsString, OsString)],
+        called: impl Fn(&str) -> String,
+    ) -> Result<Settings, StartError> {
+        let (alone, complaints) = Settings::from_variables(given.iter().cloned());
+        if let Some(malformed) = complaints.into_iter().next() {
+            let name = called(&malformed.name);
             return Err(StartError {
                 errno: Errno(libc::EINVAL),
-                message,
+                message: Malformed { name, ..malformed }.to_string(),
             });
         }
+        alone.probe_files(called)?;
         let beneath = environment().filter(|(name, _)| given.iter().all(|(other, _)| other != name));
         let (settings, complaints) = Settings::from_variables(beneath.chain(given.iter().cloned()));
-        complaints.iter().for_each(|line| ignore(line));
+        complaints.iter().for_each(ignore);
         Ok(settings)
+    }
+
+    fn probe_files(&self, called: impl Fn(&str) -> String) -> Result<(), StartError> {
+        let log = self.log.as_deref().filter(|path| *path != Path::new("-"));
+        let pcap = self.pcap.as_ref().map(|(path, _)| path.as_path());
+        for (name, path) in [("USTCP_LOG", log), ("USTCP_PCAP", pcap)] {
+            let Some(path) = path else { continue };
+            let what = || format!("{}={}", called(name), path.display());
+            probe_file(path).map_err(|error| StartError::new(&what(), &error))?;
+        }
+        Ok(())
     }
 }
 
@@ -145,7 +164,7 @@ fn environment() -> impl Iterator<Item = (OsString, OsString)> {
     heeded.then(std::env::vars_os).into_iter().flatten()
 }
 
-fn ignore(malformed: &str) {
+fn ignore(malformed: &Malformed) {
     complain(&format!("{malformed}; it is ignored"));
 }
 
@@ -155,14 +174,27 @@ mod tests {
 
     #[test]
     fn what_the_program_says_holds_and_malformed_is_einval() {
-        let given = |value: &str| Settings::over_environment(&[("USTCP_TIME_WAIT".into(), value.into())]);
+        let given = |value: &str| {
+            Settings::over_environment(&[("USTCP_TIME_WAIT".into(), value.into())], |name| format!("<{name}>"))
+        };
         assert_eq!(given("1.5").unwrap().time_wait, Duration::from_millis(1500));
         let error = given("soon").unwrap_err();
         assert_eq!(error.errno, Errno(libc::EINVAL));
         assert!(
-            error.message.starts_with("USTCP_TIME_WAIT=soon is malformed: "),
+            error.message.starts_with("<USTCP_TIME_WAIT>=soon is malformed: "),
             "{}",
             error.message
         );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_the_error_of_opening_it() {
+        for (name, value) in [("USTCP_LOG", "/nonexistent/x"), ("USTCP_PCAP", "/nonexistent/x:96")] {
+            let error = Settings::over_environment(&[(name.into(), value.into())], str::to_lowercase).unwrap_err();
+            assert_eq!(error.errno, Errno(libc::ENOENT));
+            let told = format!("{}=/nonexistent/x: ", name.to_lowercase());
+            assert!(error.message.starts_with(&told), "{}", error.message);
+        }
+        Settings::over_environment(&[("USTCP_LOG".into(), "-".into())], str::to_lowercase).unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! Files that a log or a capture grows in: buffered, flushed once a second, and never a reason to fail.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
@@ -29,21 +29,8 @@ impl Sink {
     /// A file, emptied first and readable by its owner alone: it holds what was said on the network. Pipes and sockets
     /// are refused, for a reader that goes away would end the host program by SIGPIPE.
     pub(crate) fn create(path: &Path) -> io::Result<Sink> {
-        if path
-            .metadata()
-            .is_ok_and(|file| file.file_type().is_fifo() || file.file_type().is_socket())
-        {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a pipe or socket is no file",
-            ));
-        }
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
+        refuse_pipe(path)?;
+        let file = to_write().create(true).truncate(true).open(path)?;
         Ok(Sink::new(Box::new(file), path.display().to_string(), HOLD))
     }
 
@@ -117,10 +104,38 @@ impl Drop for Sink {
     }
 }
 
+/// Whether a log or a capture can be written at `path`. Whatever is there stays as it is; nothing is left of the question.
+pub fn probe_file(path: &Path) -> io::Result<()> {
+    refuse_pipe(path)?;
+    match to_write().create_new(true).open(path) {
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            to_write().create(true).truncate(false).open(path).map(drop)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn to_write() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
+
+fn refuse_pipe(path: &Path) -> io::Result<()> {
+    let kind = path.metadata().map(|file| file.file_type());
+    match kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket()) {
+        true => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a pipe or socket is no file",
+        )),
+        false => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     fn path(name: &str) -> std::path::PathBuf {
         std::env::temp_dir().join(format!("ustcp-sink-{name}-{}", std::process::id()))
@@ -167,7 +182,25 @@ mod tests {
         let path = path("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         assert!(Sink::create(&path).is_err());
+        assert!(probe_file(&path).is_err());
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn the_question_leaves_nothing_and_takes_nothing() {
+        let path = path("probed");
+        probe_file(&path).unwrap();
+        assert!(!path.exists());
+        fs::write(&path, "kept").unwrap();
+        probe_file(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"kept");
+        let below = probe_file(&path.join("x")).unwrap_err();
+        assert_eq!(below.raw_os_error(), Some(libc::ENOTDIR));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(
+            probe_file(&std::env::temp_dir()).unwrap_err().raw_os_error(),
+            Some(libc::EISDIR)
+        );
     }
 
     #[test]

@@ -85,14 +85,14 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> Settings {
         let variables = variables.iter().map(|&(name, value)| (name.into(), value.into()));
         let (settings, complaints) = Settings::from_variables(variables);
-        assert_eq!(complaints, [""; 0]);
+        assert_eq!(complaints, []);
         settings
     }
 
     fn again(settings: &Settings) -> Settings {
         let variables = settings.variables().into_iter();
         let (settings, complaints) = Settings::from_variables(variables.map(|(name, value)| (name.into(), value)));
-        assert_eq!(complaints, [""; 0]);
+        assert_eq!(complaints, []);
         settings
     }
 

@@ -1,6 +1,7 @@
 //! The variables of the environment: their names, their forms, their limits.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -17,10 +18,27 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Bytes of a packet that a capture keeps: all of them, unless told otherwise.
 const SNAPLEN: usize = 65_535;
 
+/// A value that a variable cannot have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Of the variable.
+    pub name: String,
+    /// What was said.
+    pub value: OsString,
+    /// What may be.
+    pub allowed: String,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Malformed { name, value, allowed } = self;
+        write!(f, "{name}={} is malformed: {allowed}", value.display())
+    }
+}
+
 impl Settings {
-    /// The settings that `variables` ask for, and one line for each value that is malformed: it names the variable,
-    /// the value and what is allowed, and the default stands in for it.
-    pub fn from_variables(variables: impl IntoIterator<Item = (OsString, OsString)>) -> (Settings, Vec<String>) {
+    /// The settings that `variables` ask for, and every value that is malformed: the default stands in for it.
+    pub fn from_variables(variables: impl IntoIterator<Item = (OsString, OsString)>) -> (Settings, Vec<Malformed>) {
         let mut settings = Settings::default();
         let mut complaints = Vec::new();
         let mut peers = None;
@@ -38,7 +56,8 @@ impl Settings {
                 _ => settings.set(name, &value),
             };
             if let Err(allowed) = outcome {
-                complaints.push(format!("{name}={} is malformed: {allowed}", value.display()));
+                let name = name.to_owned();
+                complaints.push(Malformed { name, value, allowed });
             }
         }
         // The default peer belongs to the default address.

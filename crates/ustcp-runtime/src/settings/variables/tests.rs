@@ -1,7 +1,9 @@
 use super::*;
 
 fn read(variables: &[(&str, &str)]) -> (Settings, Vec<String>) {
-    Settings::from_variables(variables.iter().map(|&(name, value)| (name.into(), value.into())))
+    let (settings, complaints) =
+        Settings::from_variables(variables.iter().map(|&(name, value)| (name.into(), value.into())));
+    (settings, complaints.iter().map(ToString::to_string).collect())
 }
 
 /// The settings of variables that are all well formed.
@@ -158,5 +160,8 @@ fn a_path_need_not_be_utf_8_and_a_number_must() {
     let (settings, complaints) =
         Settings::from_variables([("USTCP_LOG".into(), bytes()), ("USTCP_MTU".into(), bytes())]);
     assert_eq!(settings.log, Some(bytes().into()));
-    assert_eq!(complaints, ["USTCP_MTU=/tmp/\u{fffd} is malformed: not UTF-8"]);
+    assert_eq!(
+        complaints.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["USTCP_MTU=/tmp/\u{fffd} is malformed: not UTF-8"]
+    );
 }
