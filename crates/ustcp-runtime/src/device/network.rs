@@ -23,7 +23,7 @@ impl Network {
     /// here.
     pub(super) fn all_of(settings: &Settings) -> Result<Vec<Network>, StartError> {
         if let Some(peer) = settings.peers.iter().find(|peer| first_of(settings, **peer).is_none()) {
-            let message = format!("the stack has no address to speak to the peer {peer} (USTCP_PEER) with");
+            let message = format!("the stack has no address to speak to the peer {peer} with");
             return Err(failed(libc::EINVAL, message));
         }
         let first = settings
@@ -35,13 +35,19 @@ impl Network {
 
     fn around(cidr: &Cidr, settings: &Settings) -> Result<Network, StartError> {
         let (address, prefix) = (cidr.address, cidr.prefix);
+        let is_ours = |peer| settings.addresses.iter().any(|cidr| cidr.address == peer);
         let named = settings.peers.iter().find(|peer| same_family(**peer, address));
-        let peer = named.copied().unwrap_or_else(|| first_host(cidr));
-        let is_ours = settings.addresses.iter().any(|cidr| cidr.address == peer);
-        if is_ours || bits(peer) & mask(cidr) != bits(address) & mask(cidr) {
-            let message = format!("the peer {peer} (USTCP_PEER) is no other host of {address}/{prefix}");
-            return Err(failed(libc::EINVAL, message));
-        }
+        let peer = match named {
+            Some(peer) if is_ours(*peer) || bits(*peer) & mask(cidr) != bits(address) & mask(cidr) => {
+                Err(format!("the peer {peer} is no other host of {address}/{prefix}"))
+            }
+            Some(peer) => Ok(*peer),
+            None => hosts(cidr).find(|host| !is_ours(*host)).ok_or_else(|| {
+                let name = &settings.tun;
+                format!("{address}/{prefix} leaves no address for the kernel's end of {name}: a shorter prefix does")
+            }),
+        };
+        let peer = peer.map_err(|message| failed(libc::EINVAL, message))?;
         Ok(Network { prefix, peer })
     }
 
@@ -88,21 +94,17 @@ pub(super) fn check(cidr: &Cidr) -> Result<(), StartError> {
     Err(failed(libc::EINVAL, message))
 }
 
-/// The lowest host of the network around an address that is not the address itself.
-fn first_host(cidr: &Cidr) -> IpAddr {
-    let (own, mask) = (bits(cidr.address), mask(cidr));
-    // RFC 3021, RFC 6164: a network of two addresses has no network address, and no address of its routers.
-    let lowest = if (!mask).count_ones() > 1 {
-        (own & mask) + 1
-    } else {
-        own & mask
-    };
-    let host = if lowest == own {
-        lowest.saturating_add(1)
-    } else {
-        lowest
-    };
-    address_of(cidr.address, host)
+/// The hosts of the network around an address, from the lowest.
+fn hosts(cidr: &Cidr) -> impl Iterator<Item = IpAddr> {
+    let (mask, is_v4) = (mask(cidr), cidr.address.is_ipv4());
+    let first = bits(cidr.address) & mask;
+    let last = first | (!mask & u128::MAX >> (128 - width(cidr.address)));
+    // RFC 3021, RFC 6164: a network of two addresses has no network address, and no address of its routers. IPv6 has no
+    // broadcasts.
+    let is_wide = last - first > 1;
+    let hosts = first + u128::from(is_wide)..=last - u128::from(is_wide && is_v4);
+    let like = cidr.address;
+    hosts.map(move |host| address_of(like, host))
 }
 
 /// The address of the family of `like` that has these bits.

@@ -67,7 +67,7 @@ pub(crate) fn open_end(name: &str) -> Result<Box<dyn Device>, StartError> {
 /// What holds for every device.
 fn check(settings: &Settings) -> Result<(), StartError> {
     if settings.addresses.is_empty() {
-        let message = "the stack needs an address (USTCP_ADDRESS)".to_owned();
+        let message = "the stack needs an address".to_owned();
         return Err(failed(libc::EINVAL, message));
     }
     settings.addresses.iter().try_for_each(network::check)?;
@@ -82,7 +82,7 @@ fn check_mtu_for_ipv6(settings: &Settings, mtu: usize) -> Result<(), StartError>
     if !speaks_ipv6 || mtu >= MTU_V6 {
         return Ok(());
     }
-    let message = format!("an MTU of {mtu} is too small for IPv6, which needs {MTU_V6} (USTCP_MTU)");
+    let message = format!("an MTU of {mtu} is too small for IPv6, which needs {MTU_V6}");
     Err(failed(libc::EINVAL, message))
 }
 
@@ -132,24 +132,27 @@ fn has_packet_information(tun: &File, flags: c_int) -> bool {
 fn by_name(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
     let name = settings.tun.as_str();
     if !is_device_name(name) {
-        let message = format!("{name:?} is no name of a device (USTCP_TUN): 1 to 15 letters, digits, '-', '_' or '.'");
+        let message = format!("{name:?} is no name of a device: 1 to 15 letters, digits, '-', '_' or '.'");
         return Err(failed(libc::EINVAL, message));
     }
     let interface = Interface::new(name).map_err(|error| of(&error, format!("{name}: {error}")))?;
-    let networks = match interface.flags() {
-        Ok(_) => None,
-        Err(_) => Some(Network::all_of(settings)?),
+    let is_there = interface.flags().is_ok();
+    let networks = Network::all_of(settings);
+    let to_make = match &networks {
+        _ if is_there => None,
+        Ok(networks) => Some(networks.as_slice()),
+        Err(error) => return Err(error.clone()),
     };
-    let trouble = |error: io::Error| explain(settings, networks.as_deref(), &error);
+    let trouble = |error: io::Error| explain(settings, to_make, &error);
     let attached = attach(settings).map_err(trouble)?;
     // What was there a moment ago may have gone with its holder: a device
     // that outlives its holder (`IFF_PERSIST`) was made by others.
     let mtu = if attached.is_persistent().map_err(trouble)? {
         inspect(&interface, settings)?
     } else {
-        for network in Network::all_of(settings)? {
+        for network in networks.as_ref().map_err(Clone::clone)? {
             network.check_that_it_is_free()?;
-            give_address(settings, &network)?;
+            give_address(settings, network)?;
         }
         configure(&interface, settings).map_err(trouble)?
     };
@@ -168,13 +171,13 @@ fn by_name(settings: &Settings) -> Result<Box<dyn Device>, StartError> {
     }
 }
 
-enum Attached {
+pub(super) enum Attached {
     Plain(Iface),
     WithHeader(File),
 }
 
 impl Attached {
-    fn is_persistent(&self) -> io::Result<bool> {
+    pub(super) fn is_persistent(&self) -> io::Result<bool> {
         let (_, flags) = match self {
             Attached::Plain(iface) => tun::attached(iface),
             Attached::WithHeader(tun) => tun::attached(tun),
@@ -183,7 +186,7 @@ impl Attached {
     }
 }
 
-fn attach(settings: &Settings) -> io::Result<Attached> {
+pub(super) fn attach(settings: &Settings) -> io::Result<Attached> {
     let tun = tun::open()?;
     let has_header = tun::features(&tun)? & libc::IFF_VNET_HDR != 0;
     if settings.offload == Offload::Off || !has_header {
@@ -205,7 +208,7 @@ fn refuse_plain(settings: &Settings, name: &str) -> Result<(), StartError> {
     match settings.offload {
         Offload::Auto | Offload::Off => Ok(()),
         Offload::On => {
-            let message = format!("{name} does not grant offload; USTCP_OFFLOAD=auto does without");
+            let message = format!("{name} does not grant offload; auto does without");
             Err(failed(libc::EOPNOTSUPP, message))
         }
     }

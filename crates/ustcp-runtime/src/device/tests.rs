@@ -210,6 +210,11 @@ fn a_peer_that_is_not_named_is_the_lowest_host() {
             assert!(link.contains(peer), "{peer}: {link}");
             assert_gone(device);
         }
+        let mut several = at("10.77.0.2", 24);
+        several.addresses.extend(at("10.77.0.1", 24).addresses);
+        let _device = opened(&several);
+        let link = ip("-o addr show dev t0 scope global");
+        assert!(link.contains("10.77.0.3/24"), "{link}");
     });
 }
 
@@ -359,6 +364,23 @@ fn a_network_that_another_device_has_is_not_taken_twice() {
 }
 
 #[test]
+fn whether_a_device_outlives_its_holder_is_told() {
+    in_own_network("whether_a_device_outlives_its_holder_is_told", || {
+        for offload in [Offload::Auto, Offload::Off] {
+            let told = || {
+                eventually(|| open::attach(&settings(offload)).ok())
+                    .is_persistent()
+                    .unwrap()
+            };
+            assert!(!told());
+            ip("tuntap add dev t0 mode tun");
+            assert!(told());
+            ip("tuntap del dev t0 mode tun");
+        }
+    });
+}
+
+#[test]
 fn what_cannot_be_opened_is_refused_with_a_reason() {
     in_own_network("what_cannot_be_opened_is_refused_with_a_reason", || {
         ip("tuntap add dev t0 mode tun");
@@ -414,7 +436,7 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
             ),
             (at("10.77.0.2", 33), libc::EINVAL, "above 32"),
             (at("fd77::2", 129), libc::EINVAL, "above 128"),
-            (made("fd77::2", 128), libc::EINVAL, "no other host"),
+            (made("fd77::2", 128), libc::EINVAL, "fd77::2/128 leaves no address"),
             (
                 Settings {
                     mtu: Some(1279),
@@ -423,7 +445,7 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
                 libc::EINVAL,
                 "needs 1280",
             ),
-            (made("10.77.0.2", 32), libc::EINVAL, "no other host"),
+            (made("10.77.0.2", 32), libc::EINVAL, "for the kernel's end of t1"),
             (peer("10.78.0.1"), libc::EINVAL, "no other host"),
             (peer("10.77.0.2"), libc::EINVAL, "no other host"),
             (peer("fd77::1"), libc::EINVAL, "no address to speak"),
