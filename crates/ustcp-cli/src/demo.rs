@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use ustcp_proto::{Config, Event, Flow};
+use ustcp_proto::{Config, Event, EventKind, Flow};
 use ustcp_runtime::namespace::{self, Privilege};
 use ustcp_runtime::{Sysctls, probe_file};
 use ustcp_sim::{Network, Weather};
+use ustcp_wire::Flags;
 
 use crate::capture::Record;
 use crate::diagram::{self, Row, Titles};
+use crate::fetch::PATIENCE;
 use crate::program::Program;
 use crate::scratch::Scratch;
 use crate::screen::Screen;
@@ -177,10 +179,12 @@ impl Demo<'_> {
         let told = program.events()?;
         let is_on_ustcp = told.is_some();
         let (events, records) = (told.unwrap_or_default(), program.records());
+        let answered = answered(&events);
         let closed = self.draw(&events, |flow| {
             let rows = with_losses(self.options, diagram::one_end(&events, flow), flow, &records);
             (diagram::with_inferred_peer(rows), linux_titles(flow))
         })?;
+        answered?;
         judge(status, server.pages(), closed).map_err(|failure| match failure {
             failure if is_on_ustcp => failure,
             failure => Failure::new(format!("{failure}; {NOT_ON_USTCP}")),
@@ -208,6 +212,7 @@ impl Demo<'_> {
                 ustcp_titles(flow),
             )
         })?;
+        answered(&talk.ours)?;
         match talk.failure {
             Some(failure) => Err(Failure::new(failure.to_string())),
             None if !http::is_ok(&talk.response) => Err(Failure::new("the page did not arrive")),
@@ -228,8 +233,12 @@ impl Demo<'_> {
             "the server takes {} ms for its part, so that all four steps are seen",
             GOODBYE.as_millis()
         );
+        let is_ours = self.options.program.is_empty() && !self.options.in_memory;
+        let patience = (weather.is_some() && is_ours)
+            .then(|| format!("the client gives up after {} s without an answer", PATIENCE.as_secs()));
         let more = [
             ("weather", weather.as_deref()),
+            ("patience", patience.as_deref()),
             ("sysctl", sysctl.as_deref()),
             ("close", Some(&goodbye)),
             ("TIME-WAIT", Some(&time_wait)),
@@ -300,6 +309,24 @@ fn ustcp_titles(flow: Flow) -> Titles {
         lost: "lost on the way",
         ..linux_titles(flow)
     }
+}
+
+/// Whether anything of the peer's came to us.
+fn answered(events: &[Event]) -> Result<(), Failure> {
+    let is_syn = |event: &&Event| {
+        let EventKind::Sent { segment, .. } = event.kind else {
+            return false;
+        };
+        Flags(segment.flags).has(Flags::SYN)
+    };
+    let syns = events.iter().filter(is_syn).count();
+    let is_received = |event: &Event| matches!(event.kind, EventKind::Received { .. });
+    if syns == 0 || events.iter().any(is_received) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "nothing came back: of {syns} SYNs that were sent none was answered"
+    )))
 }
 
 /// What the demonstration came to.

@@ -2,12 +2,15 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use ustcp_runtime::{Errno, Family, RecvFlags, SendFlags, Socket, Wait, process};
 
 use crate::Failure;
 use crate::http;
 
+/// How long a connection may take: five SYNs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest answer that is taken, in bytes.
 const LIMIT: usize = 64 * 1024 * 1024;
 
@@ -60,8 +63,11 @@ fn fetch(url: &Url) -> Result<Vec<u8>, Failure> {
     let runtime = process::runtime().map_err(failed("starting the stack for"))?;
     let socket = runtime.socket(family).map_err(failed("socket to"))?;
     socket
-        .connect(url.address, Wait::Forever)
-        .map_err(failed("connect to"))?;
+        .connect(url.address, Wait::Until(Instant::now() + PATIENCE))
+        .map_err(|error| match error {
+            Errno(libc::EINPROGRESS) => failed("connect to")(Errno(libc::ETIMEDOUT)),
+            other => failed("connect to")(other),
+        })?;
     let request = http::request(&url.host, &url.path);
     let request = [IoSlice::new(request.as_bytes())];
     socket
