@@ -15,6 +15,7 @@ use crate::next::Next;
 use crate::start::engine;
 
 type Words = *const *const c_char;
+type Spawn = unsafe extern "C" fn(*mut pid_t, *const c_char, *const c_void, *const c_void, Words, Words) -> c_int;
 
 static EXECVPE: Next = Next::new(c"execvpe");
 static SPAWN: Next = Next::new(c"posix_spawn");
@@ -122,7 +123,9 @@ pub unsafe extern "C" fn posix_spawn(
 ) -> c_int {
     look_at(libc::AT_FDCWD, path);
     // SAFETY: the caller's promise.
-    unsafe { spawn(&SPAWN, child, path, actions, attributes, words, environment) }
+    spawner(&SPAWN).map_or(libc::ENOSYS, |next| unsafe {
+        next(child, path, actions, attributes, words, environment)
+    })
 }
 
 /// posix_spawnp(3).
@@ -141,29 +144,15 @@ pub unsafe extern "C" fn posix_spawnp(
     // SAFETY: the caller's promise.
     unsafe { search(name) };
     // SAFETY: the caller's promise.
-    unsafe { spawn(&SPAWNP, child, name, actions, attributes, words, environment) }
+    spawner(&SPAWNP).map_or(libc::ENOSYS, |next| unsafe {
+        next(child, name, actions, attributes, words, environment)
+    })
 }
 
-/// posix_spawn(3) or posix_spawnp(3).
-///
-/// # Safety
-/// As of that.
-unsafe fn spawn(
-    next: &Next,
-    child: *mut pid_t,
-    path: *const c_char,
-    actions: *const c_void,
-    attributes: *const c_void,
-    words: Words,
-    environment: Words,
-) -> c_int {
-    type Spawn = unsafe extern "C" fn(*mut pid_t, *const c_char, *const c_void, *const c_void, Words, Words) -> c_int;
-    // SAFETY: it is what the C library has under that name.
-    let next: Option<Spawn> = unsafe { core::mem::transmute(next.get()) };
-    // SAFETY: the caller's promise.
-    next.map_or(libc::ENOSYS, |next| unsafe {
-        next(child, path, actions, attributes, words, environment)
-    })
+/// The C library's own posix_spawn(3) or posix_spawnp(3).
+fn spawner(next: &Next) -> Option<Spawn> {
+    // SAFETY: it is what the C library has under that name; null where there is none.
+    unsafe { core::mem::transmute(next.get()) }
 }
 
 /// Tells the engine of a program that will be on the kernel's TCP, in a run.
