@@ -37,6 +37,23 @@ def test_an_engine_that_is_not_there_is_an_error_once_told(network: None, tmp_pa
     assert done.stderr == f"ustcp: USTCP_ENGINE={tmp_path}/none: no engine runs there; ustcp up --engine {tmp_path}/none starts one\n"
 
 
+@pytest.mark.parametrize("how", ["whole", "archive"])
+def test_the_archive_links_with_what_pkg_config_says(how: str, network: None, tmp_path: Path):
+    """Into a program that is static as a whole, and into one that has its C library from elsewhere."""
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(BUILD / "prefix/lib/pkgconfig")}
+    flags = subprocess.check_output(["pkg-config", "--static", "--cflags", "--libs", "ustcp"], text=True, env=environment).split()
+    if how == "archive":
+        flags = ["-l:libustcp.a" if flag == "-lustcp" else flag for flag in flags]
+    program = tmp_path / "http_get"
+    compile = ["cc", *(["-static"] if how == "whole" else []), str(ROOT / "examples/http_get.c"), "-o", str(program), *flags]
+    subprocess.run(compile, check=True, timeout=100)
+    needed = subprocess.check_output(["readelf", "-d", str(program)], text=True)
+    assert "libustcp" not in needed and ("NEEDED" in needed) == (how == "archive"), needed
+    demo = [str(BUILD / "prefix/bin/ustcp"), "demo", "--time-wait", "0.1", "--", str(program), "http://10.77.0.1/"]
+    done = subprocess.run(demo, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program(program: str, network: None, tmp_path: Path):
     """api-1, api-3: every call, its error numbers and its options, in C (tests/c/api.c and others), beside the kernel's."""
