@@ -220,7 +220,7 @@ class socket(_host.socket):
         """Sends what there is room for: how many bytes."""
         if flags & _host.MSG_OOB:
             urgent = functools.partial(self._engine.send_urgent, self.fileno(), data, flags)
-            return self._told(self._wait, select.POLLOUT, urgent, writes=True)
+            return int(self._told(self._wait, select.POLLOUT, urgent, writes=True))
         return self._told(super().send, data, flags, writes=True)
 
     def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
@@ -259,7 +259,7 @@ class socket(_host.socket):
     def _discard(self, most: int, flags: int) -> int:
         if most < 0:
             raise ValueError("negative buffersize in recv")
-        return self._told(self._wait, select.POLLIN, lambda: self._engine.discard(self.fileno(), most, flags))
+        return int(self._told(self._wait, select.POLLIN, lambda: self._engine.discard(self.fileno(), most, flags)))
 
     def _told(self, call: Callable[..., T], *arguments: Any, writes: bool = False) -> T:
         """The standard library's call. Where it fails, the errno of a stream of AF_UNIX becomes what TCP would say; and where
@@ -267,8 +267,8 @@ class socket(_host.socket):
         if not self._carries:
             self._carries = self._engine.carries(self.fileno())
             if not self._carries:
-                number = errno.EPIPE if writes else errno.ENOTCONN
-                raise OSError(number, os.strerror(number))
+                missing = errno.EPIPE if writes else errno.ENOTCONN
+                raise OSError(missing, os.strerror(missing))
         try:
             return call(*arguments)
         except OSError as error:
