@@ -14,7 +14,7 @@ use std::thread;
 
 use common::native::in_child;
 use common::{at, listener, pair, recv, send, settings, socket};
-use ustcp_runtime::{Errno, Family, Settings, Socket, Wait, process};
+use ustcp_runtime::{Cidr, Errno, Family, Settings, Socket, Wait, process};
 
 /// A child must not touch what its parent had, whatever the parent's threads were doing at that moment.
 #[test]
@@ -42,6 +42,11 @@ fn children_get_ebadf_and_may_start_their_own() {
     }
     let own = Settings {
         tun: "ustcp1".into(),
+        addresses: vec![Cidr {
+            address: "10.78.0.2".parse().unwrap(),
+            prefix: 24,
+        }],
+        peers: Vec::new(),
         ..settings
     };
     assert_eq!(in_child(|| starts_its_own(&own)), 0);
