@@ -164,6 +164,25 @@ def test_a_listener_that_is_shut_for_reading_is_none_and_may_be_one_again(stage,
 
 @pytest.mark.no_wire
 @pytest.mark.stacks("engine", "kernel")
+def test_what_waits_at_a_listener_that_is_shut_is_reset_and_does_not_count_later(stage):
+    sock = stage.ours.socket()
+    sock.bind(OURS, 7000)
+    for _ in range(5):
+        sock.listen()
+        waiting = stage.peer.socket()
+        waiting.connect(OURS, 7000)
+        assert sock.poll(IN, 10_000) == IN
+        sock.shutdown(socket.SHUT_RD)
+        waiting.wait_poll(IN | OUT | RDHUP | ERR | HUP)
+    sock.listen()
+    for _ in range(2):
+        stage.peer.socket().connect(OURS, 7000)
+        assert sock.poll(IN, 10_000) == IN
+        assert said(sock, "accept") == "accepted"
+
+
+@pytest.mark.no_wire
+@pytest.mark.stacks("engine", "kernel")
 def test_a_read_of_a_listener_takes_no_connection_away(stage):
     """An engine's listener is a stream of records with descriptors: what a program's own read takes is offered again."""
     sock = states.listening_with_a_connection(stage)

@@ -122,7 +122,10 @@ impl Engine {
                     self.answer(control, Err(Errno(errno)));
                 }
             }
-            Phase::Listening(listening) => self.reset_all(listening.returned),
+            Phase::Listening(listening) => {
+                self.reset_all(listening.returned);
+                self.reset_offered(number);
+            }
             Phase::Idle | Phase::Connected | Phase::Offered { .. } => {}
         }
     }
@@ -235,6 +238,7 @@ impl Engine {
         let local = socket.far().local(&mut self.ground);
         self.remember(&socket);
         if socket.fault_told {
+            stream::take_no_more(&socket.stream);
             stream::empty(&socket.stream, &mut self.chunk); // or the program hears of it twice
         }
         let stack = self.ground.machine.stack();
@@ -260,7 +264,10 @@ impl Engine {
         let _ = stack.close(self.ground.now, socket.id); // it fails for none
         socket.far().release();
         match socket.phase {
-            Phase::Listening(listening) => self.reset_all(listening.returned),
+            Phase::Listening(listening) => {
+                self.reset_all(listening.returned);
+                self.reset_offered(number);
+            }
             Phase::Connecting { waiting, .. } => {
                 for control in waiting {
                     self.answer(control, Err(Errno(libc::ECONNABORTED)));

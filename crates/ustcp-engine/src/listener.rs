@@ -162,6 +162,23 @@ impl Engine {
         }
     }
 
+    /// What is still on its way to a listener that is none any more nobody will have, as in Linux.
+    pub(crate) fn reset_offered(&mut self, former: u64) {
+        for number in self.sockets.numbers() {
+            let Some(socket) = self.sockets.get(number) else {
+                continue;
+            };
+            if !matches!(socket.phase, Phase::Offered { listener, .. } if listener == former) {
+                continue;
+            }
+            if stream::queued(&socket.stream) > 0 {
+                self.confirmed(number);
+            } else {
+                self.lost(number);
+            }
+        }
+    }
+
     /// A connection that is offered: confirmed, lost, or still on its way.
     pub(crate) fn look_at_offer(&mut self, number: u64) {
         let Some(socket) = self.sockets.get(number) else { return };

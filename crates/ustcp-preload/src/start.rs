@@ -63,7 +63,7 @@ pub(crate) fn tell_of_end(engine: &Engine, errno: Errno) {
         return;
     }
     let is_where_it_was = STANDARD_ERROR.get().is_some_and(|before| *before == standard_error());
-    if let Some(place) = engine.place().filter(|_| is_where_it_was) {
+    if let Some(place) = engine.place().filter(|_| is_where_it_was && is_heard()) {
         let directory = place.directory().display();
         say(format_args!(
             "the engine {directory} has ended: listeners of this program on it take no connection any more"
@@ -74,6 +74,20 @@ pub(crate) fn tell_of_end(engine: &Engine, errno: Errno) {
 fn standard_error() -> Option<File> {
     let file = fstat(std::io::stderr()).ok()?;
     Some((file.st_dev, file.st_ino))
+}
+
+/// Whether standard error takes a line at once: a full pipe has its writer wait, and one that nobody reads kills it.
+fn is_heard() -> bool {
+    let mut asked = libc::pollfd {
+        fd: libc::STDERR_FILENO,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let arguments = [&raw mut asked as usize, 1, &raw const at_once as usize, 0, 0, 0];
+    // SAFETY: both live across the call.
+    let told = unsafe { sys::call(libc::SYS_ppoll, arguments) };
+    told.is_ok() && asked.revents == libc::POLLOUT
 }
 
 fn say(what: fmt::Arguments<'_>) {

@@ -62,6 +62,9 @@ impl Network {
 
     /// The kernel sends what is for a network to one device, the first that has it: another would hear nothing.
     pub(super) fn check_that_it_is_free(self) -> Result<(), StartError> {
+        if matches!(self.peer, IpAddr::V6(peer) if peer.is_unicast_link_local()) {
+            return Ok(()); // every link has that one
+        }
         let Some(device) = route::device_of(self.address(), self.prefix) else {
             return Ok(());
         };
