@@ -18,8 +18,9 @@ import pytest
 
 from harness import tshark
 from harness.capture import Conversation, Dump, Wire
-from harness.netns import OURS, OURS_V6, PEER, PEER_V6, Namespace, join_by_veth, missing
+from harness.netns import OURS, OURS_V6, PEER, PEER_V6, STRANGER, Namespace, join_by_veth, missing
 from harness.puppet import Puppet, Sock, events
+from harness.scripted import Scripted
 from harness.shim import Engine
 
 pytest_plugins = ["harness.python"]
@@ -194,6 +195,15 @@ class Stage:
         theirs = listener.accept()
         listener.close()
         return ours, theirs
+
+    def we_connect_by_script(self, port: int = 7100) -> tuple[Sock, Scripted]:
+        """A connection that we opened to a peer that sends only what the test says."""
+        far = Scripted(self.wire, port)
+        ours = self.ours.socket()
+        connecting = ours.start("connect", STRANGER, port)
+        far.accept()
+        connecting.result()
+        return ours, far
 
     def we_accept(self, port: int = 7000) -> tuple[Sock, Sock]:
         """A connection that the peer opened: our socket, the peer's."""

@@ -52,30 +52,33 @@ def test_in_the_background_it_is_ready_and_of_its_own_session(host: Host) -> Non
     assert host.devices() == ["lo"] and not host.is_up()
 
 
+def assert_refused(host: Host, told: str) -> None:
+    """A second engine cannot be, in the foreground or behind."""
+    for how in ([], ["--detach"]):
+        done = host.ustcp("up", *how)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+
+
 def test_a_second_one_is_told_of_the_first(host: Host) -> None:
     host.up()
     pid = (host.directory / "engine/engine").read_text().split()[4]
-    for how in ([], ["--detach"]):
-        done = host.ustcp("up", *how)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == (
-            f"ustcp: the engine {host.directory}/engine is up already (pid {pid}); ustcp down --engine {host.directory}/engine "
-            "ends it, --engine NAME starts another\n"
-        )
+    assert_refused(
+        host,
+        f"ustcp: the engine {host.directory}/engine is up already (pid {pid}); ustcp down --engine {host.directory}/engine "
+        "ends it, --engine NAME starts another\n",
+    )
 
 
 def test_one_of_a_run_that_lingers_is_no_permanent_one(host: Host) -> None:
     with Teller(host.net, "0.0.0.0"):
         assert host.run("--time-wait", "600", "--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
     pid = (host.directory / "engine/engine").read_text().split()[4]
-    for how in ([], ["--detach"]):
-        done = host.ustcp("up", *how)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == (
-            f"ustcp: the engine {host.directory}/engine (pid {pid}) is one that ustcp run has started, and ends by itself when "
-            f"its programs and connections are gone and TIME-WAIT has passed; ustcp down --engine {host.directory}/engine --now "
-            "ends it at once, --engine NAME starts another\n"
-        )
+    assert_refused(
+        host,
+        f"ustcp: the engine {host.directory}/engine (pid {pid}) is one that ustcp run has started, and ends by itself when "
+        f"its programs and connections are gone and TIME-WAIT has passed; ustcp down --engine {host.directory}/engine --now "
+        "ends it at once, --engine NAME starts another\n",
+    )
     assert host.ustcp("down", "--now").returncode == 0
     host.up()
 

@@ -8,10 +8,9 @@ import socket
 
 import pytest
 
-from harness.netns import OURS, PEER, STRANGER
+from harness.netns import OURS, PEER
 from harness.packet import RST
 from harness.puppet import until
-from harness.scripted import Scripted
 
 ALL = select.POLLIN | select.POLLOUT | select.POLLERR | select.POLLHUP | 0x2000
 # On a busy machine a side may wait long enough for its tail loss probe.
@@ -26,16 +25,6 @@ def opened(stage, role="we connect"):
     talk.wait_line("> . 1:1(0) ack 1" if role == "we connect" else "< . 1:1(0) ack 1")
     talk.skip()
     return ours, theirs, talk
-
-
-def opened_by_script(stage, port=7100):
-    """A connection to a peer that sends only what the test says."""
-    far = Scripted(stage.wire, port)
-    ours = stage.ours.socket()
-    connecting = ours.start("connect", STRANGER, port)
-    far.accept()
-    connecting.result()
-    return ours, far
 
 
 def test_we_close_first(stage, role):
@@ -72,7 +61,7 @@ def test_the_peer_closes_first(stage, role):
 
 
 def test_both_close_at_once(stage):
-    ours, far = opened_by_script(stage)
+    ours, far = stage.we_connect_by_script()
     port = far.their_port
     ours.close()
     ours_fin = far.receive("F.")
@@ -249,7 +238,7 @@ def test_a_killed_peer_closes_as_the_kernel_does_for_it(stage, role):
 
 @pytest.mark.flags("duplicate_ack", "out_of_order")  # the challenge, and a reset far behind
 def test_a_reset_out_of_the_window_is_ignored_and_one_inside_it_challenged(stage):
-    ours, far = opened_by_script(stage)
+    ours, far = stage.we_connect_by_script()
     far.send("R", seq=far.snd_nxt - 100000)
     # RFC 5961 §3.2: inside the window, but not at RCV.NXT.
     far.send("R", seq=far.snd_nxt + 100)

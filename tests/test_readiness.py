@@ -10,7 +10,6 @@ import pytest
 
 from harness.netns import OURS, PEER, STRANGER
 from harness.puppet import Sock, names, until
-from test_close import opened_by_script
 
 IN, OUT, ERR, HUP, RDHUP = select.POLLIN, select.POLLOUT, select.POLLERR, select.POLLHUP, 0x2000
 EDGE = 1 << 31
@@ -306,7 +305,7 @@ def test_each_pending_connection_is_an_edge(stage):
 
 def test_connecting_ends_in_writable_without_a_call_of_ours(stage):
     """Native epoll alone drives the handshake: nobody is inside the library."""
-    ours, far = opened_by_script(stage)
+    ours, far = stage.we_connect_by_script()
     level = ours.call("watch", IN).value
     waiting = stage.ours.start("events", level, 10_000)
     far.send(".", b"wake")

@@ -57,15 +57,6 @@ class Stopped:
             os.kill(self.pid, signal.SIGCONT)
 
 
-def connected(stage, port: int = 7100) -> tuple[Sock, Scripted]:
-    far = Scripted(stage.wire, port)
-    ours = stage.ours.socket()
-    connecting = ours.start("connect", STRANGER, port)
-    far.accept()
-    connecting.result()
-    return ours, far
-
-
 READ = "read half, read half, read, read, write"
 READ_SAYS = [b"01234", b"56789", "ECONNRESET", b"", "EPIPE"]
 SCRIPTS = [
@@ -79,7 +70,7 @@ SCRIPTS = [
 
 @pytest.mark.parametrize(("calls", "says"), SCRIPTS, ids=[calls for calls, _ in SCRIPTS])
 def test_what_came_before_a_reset_is_read(stage, calls: str, says: list):
-    ours, far = connected(stage)
+    ours, far = stage.we_connect_by_script()
     with Stopped(stage):
         far.send(".", TEN)
         far.send("R")
@@ -120,7 +111,7 @@ def test_what_came_before_a_reset_is_read_by_one_who_had_not_heard_of_the_connec
 
 
 def test_a_writer_that_has_said_its_last_reads_what_came_before_a_reset(stage):
-    ours, far = connected(stage)
+    ours, far = stage.we_connect_by_script()
     ours.shutdown()
     far.receive("F.")
     with Stopped(stage):
@@ -138,7 +129,7 @@ def test_a_writer_that_has_said_its_last_reads_what_came_before_a_reset(stage):
 ])  # fmt: skip
 @pytest.mark.parametrize("seen", ["the end unseen", "the end seen"])
 def test_a_stream_that_is_whole_ends_although_a_reset_follows(stage, calls: str, says: list, seen: str):
-    ours, far = connected(stage)
+    ours, far = stage.we_connect_by_script()
     if seen == "the end seen":
         far.send("F.", TEN)
         ours.wait_poll(select.POLLIN | select.POLLOUT | 0x2000)

@@ -7,7 +7,6 @@ import pytest
 from harness.netns import OURS, PEER
 from harness.packet import FIN
 from harness.puppet import events, until
-from test_close import opened_by_script
 
 PORT = 40000
 
@@ -65,7 +64,7 @@ def test_time_wait_ends_and_frees_the_port(stage):
 @pytest.mark.environment(USTCP_TIME_WAIT="1")
 @pytest.mark.flags("spurious_retransmission", "retransmission", "duplicate_ack", "out_of_order")
 def test_a_repeated_fin_restarts_the_clock(stage):
-    ours, far = opened_by_script(stage)
+    ours, far = stage.we_connect_by_script()
     ours.close()
     far.receive("F.")
     fin = far.send("F.")

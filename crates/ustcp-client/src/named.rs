@@ -18,8 +18,8 @@ pub fn is_wanted() -> bool {
     })
 }
 
-/// The engine; no name, or one that is not to be believed, names none. One that was not there is looked for again by the next call; one that was
-/// there stays the engine of this process and of its children by fork.
+/// The engine; no name, or one that is not to be believed, names none. One that was not there is looked for again by the
+/// next call; one that was there stays the engine of this process and of its children by fork.
 pub fn engine() -> Result<&'static Engine, PlaceError> {
     static FOUND: OnceLock<Engine> = OnceLock::new();
     match FOUND.get() {

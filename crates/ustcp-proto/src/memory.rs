@@ -50,7 +50,7 @@ impl Holdings {
 }
 
 /// What a socket holds as it is in the sums, and of whose.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
     bytes: usize,
     owner: Option<Owner>,
@@ -75,6 +75,9 @@ impl Context {
 
     /// Brings the sums up to date: what a socket held, and what it holds now.
     pub(crate) fn change_account(&mut self, before: Account, now: Account) {
+        if before == now {
+            return; // as after nearly every segment
+        }
         self.buffered = self.buffered.saturating_sub(before.bytes).saturating_add(now.bytes);
         match (before.owner, now.owner) {
             (Some(owner), same) if same == Some(owner) => self.holdings.change(owner, before.bytes, now.bytes),
