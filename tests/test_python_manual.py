@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import socket
 import struct
@@ -198,15 +199,23 @@ def test_time_knobs_and_deadlines():
     with pytest.raises(OSError) as backwards:
         stack.advance(0)
     assert backwards.value.errno == errno.EINVAL
-    for name, value, number in [("no_such_knob", 1, errno.ENOENT), ("mtu", 1, errno.EINVAL)]:
-        with pytest.raises(OSError, match=f"{name}=1") as refused:
-            stack.set(name, value)
-        assert refused.value.errno == number
-    with pytest.raises(OSError, match='there is no "no_such_knob", but .*tcp_sack') as unknown:
-        stack.get("no_such_knob")
-    assert unknown.value.errno == errno.ENOENT
+    with pytest.raises(OSError, match="mtu=1: ") as refused:
+        stack.set("mtu", 1)
+    assert refused.value.errno == errno.EINVAL
+    for call in (lambda: stack.set("no_such_knob", 1), lambda: stack.get("no_such_knob")):
+        with pytest.raises(OSError, match='there is no "no_such_knob", but .*tcp_sack') as unknown:
+            call()
+        assert unknown.value.errno == errno.ENOENT
     with pytest.raises(OverflowError):
         stack.advance(-1)
+
+
+def test_a_keyword_that_is_no_knob_is_a_mistake_of_the_call():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'tcp_sak': there is no \"tcp_sak\", but .*tcp_sack"):
+        ustcp.ManualStack(tcp_sak=1)
+    for value in (None, 1.5, [1]):
+        with pytest.raises(TypeError, match=f"mtu={re.escape(repr(value))}: a knob takes an int, a str, or several str"):
+            ustcp.ManualStack(mtu=value)
 
 
 def test_one_listener_for_every_destination():

@@ -599,7 +599,6 @@ def test_what_is_no_host_of_the_network_is_an_error(net):
 @pytest.mark.parametrize(
     "told, number, error",
     [
-        ({"tcp_sak": 1}, errno.ENOENT, r'tcp_sak=1: there is no "tcp_sak", but ip_default_ttl, .*tcp_sack, .*tso'),
         ({"tcp_sack": "x"}, errno.EINVAL, "tcp_sack='x': tcp_sack takes 0 or 1"),
         ({"mtu": 67}, errno.EINVAL, "mtu=67: mtu takes 128 to 65535"),
         ({"address": "10.1.2.4"}, errno.EINVAL, "'10.1.2.4': address takes addresses .* prefix, as 10.77.0.2/24"),
@@ -609,6 +608,12 @@ def test_a_host_that_cannot_be_says_what_is_allowed(net, told, number, error):
     with pytest.raises(OSError, match=error) as refused:
         net.host("client", **told)
     assert refused.value.errno == number and not net.hosts
+
+
+def test_a_keyword_of_a_host_that_is_no_knob_says_which_there_are(net):
+    with pytest.raises(TypeError, match='tcp_sak.*: there is no "tcp_sak", but ip_default_ttl, .*tcp_sack, .*tso'):
+        net.host("client", tcp_sak=1)
+    assert not net.hosts
 
 
 def test_a_host_has_the_addresses_that_it_is_told(net):

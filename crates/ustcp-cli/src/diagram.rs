@@ -100,7 +100,9 @@ pub(crate) fn with_inferred_peer(rows: Vec<Row>) -> Vec<Row> {
         .filter_map(Row::packet)
         .map(|packet| (packet.direction, packet.segment))
         .collect();
-    let Some(moments) = infer(&packets) else { return rows };
+    let Some(moments) = infer(&packets) else {
+        return rows.into_iter().map(unanswered).collect();
+    };
     let mut moments = moments.into_iter().peekable();
     let mut state = moments.peek().map(state_before);
     let mut out = Vec::with_capacity(rows.len());
@@ -125,6 +127,14 @@ pub(crate) fn with_inferred_peer(rows: Vec<Row>) -> Vec<Row> {
         }
     }
     out
+}
+
+/// A row beside a peer that never said anything: what we sent was lost, or its answer was.
+fn unanswered(mut row: Row) -> Row {
+    if let What::Packet(packet) = &mut row.what {
+        packet.lost = true;
+    }
+    row
 }
 
 /// The row of a packet that reached the other end only now.

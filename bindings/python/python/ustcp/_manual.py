@@ -71,25 +71,29 @@ class ManualStack(_ustcp.ManualStack):
     the time that was handed in last (0 at first). With the same `seed` the same calls give the same packets; without
     one, everything random comes from the system, as it must where packets come from strangers.
 
-    `knobs` are set as by `set`: `ManualStack(seed=1, address="10.0.0.1/24", mtu=1400, trace=True)`.
+    `knobs` are set as by `set`: `ManualStack(seed=1, address="10.0.0.1/24", mtu=1400, trace=True)`; a keyword that is none
+    is `TypeError`.
     """
 
     __slots__ = ()
 
     def __init__(self, *, seed: int | None = None, **knobs: str | int | Iterable[str]) -> None:
         for name, value in knobs.items():
-            self.set(name, value)
+            try:
+                self.set(name, value)
+            except FileNotFoundError as error:
+                raise TypeError(f"unexpected keyword argument {name!r}: {error.strerror}") from None
 
     def set(self, name: str, value: str | int | Iterable[str]) -> None:
         """Sets a knob from now on. Names and units are those of Linux's sysctls, where there is one: "tcp_syn_retries",
         "tcp_rto_min_us"; our own are named in the documentation. `OSError` ENOENT for an unknown name, EINVAL for a value
         that is malformed or out of range."""
         try:
-            self._set(name, _text(value))
+            self._set(name, _text(name, value))
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.EINVAL):
+            if error.errno != errno.EINVAL:
                 raise
-            raise OSError(error.errno, f"{name}={value!r}: {error.strerror}") from None
+            raise OSError(errno.EINVAL, f"{name}={value!r}: {error.strerror}") from None
 
     def get(self, name: str) -> str:
         """A knob, in the form that `set` takes. `OSError` ENOENT for an unknown name."""
@@ -140,7 +144,12 @@ class ManualStack(_ustcp.ManualStack):
         return f"<ustcp.ManualStack now={self.now}>"
 
 
-def _text(value: str | int | Iterable[str]) -> str:
+def _text(name: str, value: str | int | Iterable[str]) -> str:
     if isinstance(value, str):
         return value
-    return str(int(value)) if isinstance(value, int) else ",".join(value)
+    if isinstance(value, int):
+        return str(int(value))
+    try:
+        return ",".join(value)
+    except TypeError:
+        raise TypeError(f"{name}={value!r}: a knob takes an int, a str, or several str") from None

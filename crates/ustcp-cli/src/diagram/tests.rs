@@ -439,15 +439,17 @@ fn no_events_make_no_diagram() {
 }
 
 #[test]
-fn a_peer_that_never_answers_has_no_state() {
+fn a_peer_that_never_answers_has_no_state_and_took_nothing() {
     let mut script = Script::new();
     script
         .goes(State::Closed, Cause::ActiveOpen)
         .sends(State::SynSent, "SYN 0 +0");
+    let rows = with_inferred_peer(script.rows());
+    assert!(rows.iter().filter_map(Row::packet).all(|packet| packet.lost));
     assert!(
         inferred(&script)
             .lines()
-            .all(|line| !line.contains('▶') || line.ends_with("│ ?"))
+            .any(|line| line.contains("SYN") && line.ends_with("╌✗│ ?"))
     );
 }
 
