@@ -8,8 +8,9 @@
  * Descriptors. A socket has one descriptor of the kernel, which shows its readiness: it is valid natively for poll,
  * select, epoll (level and edge) and fstat. Everything else goes through ustcp_*. A native read, write, dup or close
  * does not reach the connection, which goes on: a write is refused (ENOTCONN, EPIPE or EAGAIN); a read gets no data
- * (EAGAIN, or 0, and then poll shows what is there no more until more comes); a dup shows readiness and is EBADF in
- * ustcp_*. ustcp_* on a descriptor that is not this library's is EBADF, except in ustcp_poll, which takes both.
+ * (EAGAIN, or 0, and then poll shows what is there no more until more comes); where poll shows POLLERR, either is
+ * ECONNRESET once, and takes it away. A dup shows readiness and is EBADF in ustcp_*. ustcp_* on a descriptor that is not
+ * this library's is EBADF, except in ustcp_poll, which takes both.
  *
  * Threads. Every function may be called from any thread at any time, also on the same socket; a close wakes the calls
  * that wait on it. No function is async-signal-safe. Those that are cancellation points in POSIX (pthread_cancel) are
@@ -747,8 +748,8 @@ int ustcp_poll(struct pollfd *fds,
  * - `TCP_SYNCNT` (int, 1 to 127): retransmissions of a SYN; a listener's, of its SYN-ACKs.
  * - `TCP_DEFER_ACCEPT` (int, seconds): a listener's connections are there to accept with their first bytes, or after so
  *   long without. Rounded up to 1, 3, 7, 15, ... seconds: timeouts of the SYN-ACK.
- * - `TCP_LINGER2` (int, seconds, at most 120; 0: 60): how long FIN-WAIT-2 lasts after `ustcp_close`. Negative: not at all,
- *   the peer gets RST.
+ * - `TCP_LINGER2` (int, seconds; 0: 60; beyond 120: 120): how long FIN-WAIT-2 lasts after `ustcp_close`. Negative: not at
+ *   all, the peer gets RST.
  * - `TCP_WINDOW_CLAMP` (int, at least 1152 bytes; 0, before there is a connection: none): largest window to announce.
  * - `TCP_THIN_LINEAR_TIMEOUTS` (int, 0 or 1): the first six retransmission timeouts are not doubled while less than four
  *   segments are in flight. `TCP_THIN_DUPACK` (int, 0 or 1): no effect, as in Linux.

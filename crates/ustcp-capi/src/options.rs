@@ -40,8 +40,8 @@ const LONGEST_VALUE: usize = 256;
 /// - `TCP_SYNCNT` (int, 1 to 127): retransmissions of a SYN; a listener's, of its SYN-ACKs.
 /// - `TCP_DEFER_ACCEPT` (int, seconds): a listener's connections are there to accept with their first bytes, or after so
 ///   long without. Rounded up to 1, 3, 7, 15, ... seconds: timeouts of the SYN-ACK.
-/// - `TCP_LINGER2` (int, seconds, at most 120; 0: 60): how long FIN-WAIT-2 lasts after `ustcp_close`. Negative: not at all,
-///   the peer gets RST.
+/// - `TCP_LINGER2` (int, seconds; 0: 60; beyond 120: 120): how long FIN-WAIT-2 lasts after `ustcp_close`. Negative: not at
+///   all, the peer gets RST.
 /// - `TCP_WINDOW_CLAMP` (int, at least 1152 bytes; 0, before there is a connection: none): largest window to announce.
 /// - `TCP_THIN_LINEAR_TIMEOUTS` (int, 0 or 1): the first six retransmission timeouts are not doubled while less than four
 ///   segments are in flight. `TCP_THIN_DUPACK` (int, 0 or 1): no effect, as in Linux.

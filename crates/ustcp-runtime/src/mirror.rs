@@ -8,8 +8,8 @@
 //! - `shutdown` of its own halves shows `RDHUP` and `HUP`.
 //! - When a peer that is connected back lets go of it with a datagram unread, it shows `ERR`.
 //!
-//! A program that writes to the descriptor itself, past the library, is told so at once (`ENOTCONN`, `EPIPE` or
-//! `EAGAIN`): its bytes can never be lost in silence. What cannot be shown is `HUP` without `IN`, so a fresh socket
+//! A program that writes to the descriptor itself, past the library, is told so at once (`ENOTCONN`, `EPIPE`,
+//! `EAGAIN`, or `ECONNRESET` with `ERR`): its bytes can never be lost in silence. What cannot be shown is `HUP` without `IN`, so a fresh socket
 //! is just writable, and `PRI`: who waits for urgent data asks `ustcp_poll`.
 //!
 //! A socket that is writable with nothing to read costs no call but its making. All descriptors that showing takes are
@@ -68,7 +68,6 @@ enum Peer {
     Nobody,
     Empty,
     Full,
-    Breaker,
 }
 
 /// One socket's mirror.
@@ -159,7 +158,8 @@ impl Mirror {
         if mask.error && !self.shown.error {
             let name = self.named(sinks)?;
             sinks.breaker.break_peer(self.fd.as_fd(), &name)?;
-            self.moved_to(Peer::Breaker);
+            // Not left with the breaker, which would take what a program writes.
+            self.connect(Peer::Empty, sinks)?;
             self.shown.error = true;
         }
         Ok(())
@@ -212,7 +212,6 @@ impl Mirror {
         let sender = match self.peer {
             Peer::Nobody | Peer::Empty => self.pair.empty.borrow(),
             Peer::Full => self.pair.full.borrow(),
-            Peer::Breaker => sinks.breaker.fd.borrow(),
         };
         fd::send_empty_to(sender, &name)?;
         self.pending += 1;
@@ -239,16 +238,12 @@ impl Mirror {
             &self.pair.empty_name
         };
         fd::connect(self.fd.as_fd(), sink)?;
-        self.moved_to(peer);
-        Ok(())
-    }
-
-    /// A change of peer drops what lay unread.
-    fn moved_to(&mut self, peer: Peer) {
         self.peer = peer;
+        // A change of peer drops what lay unread.
         self.pending = 0;
         self.shown.writable = peer != Peer::Full;
         self.shown.readable = self.shown.read_closed;
+        Ok(())
     }
 
     fn named(&mut self, sinks: &mut Sinks) -> io::Result<Name> {

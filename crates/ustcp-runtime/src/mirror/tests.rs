@@ -197,4 +197,8 @@ fn a_program_that_writes_past_the_library_is_told() {
     assert_eq!(write(""), Some(libc::EAGAIN));
     assert_eq!(write("O"), Some(libc::EPIPE));
     assert_eq!(write("IO"), Some(libc::EPIPE));
+    assert_eq!(write("OE"), Some(libc::ECONNRESET));
+    assert_eq!(write("OE"), Some(libc::EPIPE), "the error is told once");
+    assert_eq!(write("E"), Some(libc::EAGAIN));
+    assert_eq!(write("O"), Some(libc::EPIPE));
 }
