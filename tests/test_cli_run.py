@@ -274,6 +274,27 @@ def test_an_engine_stays_as_long_as_its_program_however_that_ends(host: Host) ->
     host.wait_for_end()
 
 
+# A daemon: its first process ends before there is a socket.
+DAEMON = f"""
+import os
+if os.fork(): os._exit(5)
+os.setsid()
+os.read(0, 1)
+{ASK}
+"""
+
+
+@WAYS
+def test_an_engine_stays_for_what_its_program_leaves_behind(host: Host, way: list[str]) -> None:
+    with Teller(host.net, "0.0.0.0"), host.popen("run", *way, "--", PYTHON, "-c", DAEMON, PEER, stdin=subprocess.PIPE) as child:
+        assert child.wait(60) == 5
+        for _ in range(10):
+            assert host.ustcp("ss").returncode == 0
+        child.stdin.close()
+        assert child.stdout.read() == f"{OURS}\n", child.stderr.read()
+    host.wait_for_end()
+
+
 def test_many_at_once_share_one_engine(host: Host) -> None:
     children = [host.popen("run", "--", PYTHON, "-c", "print('up', flush=True); import os; os.read(0, 1)", stdin=subprocess.PIPE) for _ in range(6)]
     assert [child.stdout.readline() for child in children] == ["up\n"] * 6

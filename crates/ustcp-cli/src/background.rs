@@ -11,6 +11,7 @@ use ustcp_engine::Lifetime;
 
 use crate::control;
 use crate::handshake::{self, NotStarted};
+use crate::marks;
 use crate::options::EngineOptions;
 use crate::sys;
 
@@ -56,6 +57,10 @@ pub(crate) fn command(place: &Place, options: &EngineOptions, lifetime: Lifetime
         .args(["up", "--report", "--engine"])
         .arg(place.directory());
     command.args(options.arguments());
+    // Where it is started in a run on another engine, it is no process of that one.
+    for name in marks::NAMES {
+        command.env_remove(name);
+    }
     if lifetime == Lifetime::UntilIdle {
         command.arg("--until-idle");
     }

@@ -15,6 +15,7 @@ mod in_memory;
 mod inferred;
 mod join;
 mod listing;
+mod marks;
 mod nat;
 mod options;
 mod preload;

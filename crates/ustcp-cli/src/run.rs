@@ -11,6 +11,7 @@ use crate::Failure;
 use crate::explain::{self, Explanation};
 use crate::join::{Joined, enter, has_ended, join};
 use crate::listing::{self, Listing, Socket};
+use crate::marks::Marks;
 use crate::options::{EngineOptions, Named};
 use crate::rootless::Rootless;
 use crate::{control, holder, preload, supervise, sys};
@@ -83,11 +84,12 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
         options.before(explanation)?;
     }
     let joined = options.join(&place)?;
-    let environment = environment(&library, &place, &joined)?;
+    let marks = Marks::of(&joined).map_err(io::Error::from)?;
+    let environment = environment(&library, &place, &marks);
     let Some(explanation) = explanation else {
         // In this process's place, not below it: its signals, its terminal, its parent and its end are then as they would
         // be without us. So somebody else must hold the lease.
-        holder::hold(joined.control.into_descriptor())?;
+        holder::hold(&joined.control.into_descriptor(), &marks)?;
         return Err(execute(program, arguments, environment));
     };
     let status = supervise::run(|| {
@@ -95,8 +97,9 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
         eprintln!("ustcp: {failure}");
         failure.status()
     })?;
-    options.after(&place, &joined, &explanation)?;
-    Ok(ExitCode::from(status))
+    let told = options.after(&place, &joined, &explanation);
+    holder::hold_on(&joined.control.into_descriptor(), &marks)?;
+    told.map(|()| ExitCode::from(status))
 }
 
 impl Options {
@@ -176,17 +179,18 @@ fn execute(program: &OsStr, arguments: &[OsString], environment: Vec<(OsString, 
 }
 
 /// The program's environment: ours, and what lets it in.
-fn environment(library: &Path, place: &Place, joined: &Joined) -> io::Result<Vec<(OsString, OsString)>> {
+fn environment(library: &Path, place: &Place, marks: &Marks) -> Vec<(OsString, OsString)> {
     let before = std::env::var_os("LD_PRELOAD");
+    let [token, run] = marks.variables();
     let set: [(&str, OsString); 4] = [
         ("LD_PRELOAD", preload::variable(library, before.as_deref())),
         ("USTCP_ENGINE", place.directory().into()),
-        ("USTCP_TOKEN", joined.control.variable()?.into()),
-        ("USTCP_RUN", joined.run.to_string().into()),
+        token,
+        run,
     ];
     let others = std::env::vars_os().filter(|(name, _)| set.iter().all(|(ours, _)| name != ours));
     let set = set.clone().into_iter().map(|(name, value)| (name.into(), value));
-    Ok(others.chain(set).collect())
+    others.chain(set).collect()
 }
 
 /// What became of the program's sockets is not to be had.

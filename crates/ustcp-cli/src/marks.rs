@@ -1,0 +1,109 @@
+//! What the processes of a run are known by: the variables that they were given, and have still.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::join::Joined;
+
+/// The names of the variables.
+pub(crate) const NAMES: [&str; 2] = ["USTCP_TOKEN", "USTCP_RUN"];
+
+/// Those of one run.
+pub(crate) struct Marks([(&'static str, OsString); 2]);
+
+impl Marks {
+    pub(crate) fn of(joined: &Joined) -> Result<Marks, Errno> {
+        let values = [joined.control.variable()?, joined.run.to_string()];
+        let [token, run] = values.map(OsString::from);
+        let [name_of_token, name_of_run] = NAMES;
+        Ok(Marks([(name_of_token, token), (name_of_run, run)]))
+    }
+
+    /// For a program's environment.
+    pub(crate) fn variables(&self) -> [(&'static str, OsString); 2] {
+        self.0.clone()
+    }
+
+    /// Any process of the run that lives, as a pidfd. One that may not be looked at is none.
+    pub(crate) fn anybody(&self) -> Option<OwnedFd> {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| self.are_on(*pid)).find_map(|pid| {
+            let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+            // The number may have become another's before it was held.
+            self.are_on(pid).then_some(process)
+        })
+    }
+
+    /// Of a zombie the environment is empty.
+    fn are_on(&self, pid: i32) -> bool {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        self.are_in(&environment)
+    }
+
+    fn are_in(&self, environment: &[u8]) -> bool {
+        self.0.iter().all(|(name, value)| {
+            let mut entries = environment.split(|byte| *byte == 0);
+            entries.any(|entry| {
+                let value_of = |entry: &[u8]| {
+                    entry
+                        .strip_prefix(name.as_bytes())?
+                        .strip_prefix(b"=")
+                        .map(<[u8]>::to_vec)
+                };
+                value_of(entry).is_some_and(|found| found == value.as_bytes())
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+
+    fn marks() -> Marks {
+        let token = format!("token of {}", std::process::id());
+        Marks([("USTCP_TOKEN", token.into()), ("USTCP_RUN", "7".into())])
+    }
+
+    #[test]
+    fn both_variables_make_a_process_of_the_run() {
+        let marks = Marks([("USTCP_TOKEN", "a:b:0".into()), ("USTCP_RUN", "7".into())]);
+        assert!(marks.are_in(b"HOME=/\0USTCP_TOKEN=a:b:0\0X=\0USTCP_RUN=7\0"));
+        for other in [
+            &b""[..],
+            b"USTCP_RUN=7\0",
+            b"USTCP_TOKEN=a:b:0\0USTCP_RUN=77\0",
+            b"USTCP_TOKEN=a:b:00\0USTCP_RUN=7\0",
+            b"XUSTCP_TOKEN=a:b:0\0USTCP_RUN=7\0",
+        ] {
+            assert!(!marks.are_in(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_found_and_its_end_is_seen() {
+        let marks = marks();
+        assert!(marks.anybody().is_none());
+        let mut command = Command::new("cat");
+        command.envs(marks.variables()).stdin(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let found = marks.anybody().unwrap();
+        drop(child.stdin.take());
+        let patience = Timespec::try_from(Duration::from_secs(20)).unwrap();
+        let ended = poll(&mut [PollFd::new(&found, PollFlags::IN)], Some(&patience));
+        assert_eq!(ended, Ok(1));
+        assert!(marks.anybody().is_none()); // though nobody has waited for it yet
+        child.wait().unwrap();
+    }
+}
