@@ -172,12 +172,32 @@ def test_a_signal_for_the_whole_group_comes_once(up: Host, way: list[str]) -> No
     assert child.returncode == 5
 
 
+@WAYS
+def test_signals_for_the_whole_group_that_come_together_come_once(up: Host, way: list[str]) -> None:
+    together = [signal.SIGHUP, signal.SIGINT, signal.SIGUSR1]
+    with up.popen("run", *way, "--", PYTHON, "-c", TRAPS, process_group=0) as child:
+        assert child.stdout.readline() == "ready\n"
+        for _ in range(3):
+            for number in together:
+                os.killpg(child.pid, number)
+            assert sorted(child.stdout.readline() for _ in together) == [f"{number.name}\n" for number in together]
+        os.killpg(child.pid, signal.SIGTERM)
+        assert child.stdout.read() == "SIGTERM\n"
+    assert child.returncode == 5
+
+
 def test_whoever_kills_us_kills_the_program(up: Host) -> None:
     with up.popen("run", "--strict", "--", PYTHON, "-c", "import os; print(os.getpid(), flush=True); os.read(0, 1)", stdin=subprocess.PIPE) as child:
         program = int(child.stdout.readline())
         child.kill()
         child.wait(20)
         wait_until(lambda: not Path(f"/proc/{program}").exists() or state_of(program) == "Z")
+
+
+def is_pending(pid: int) -> bool:
+    """Whether any signal is, for the process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return any(line.startswith("ShdPnd:") and int(line.split()[1], 16) for line in lines)
 
 
 def state_of(pid: int) -> str:
@@ -239,6 +259,24 @@ def test_job_control_is_as_without_us(up: Host, way: list[str], tmp_path: Path) 
         terminal.type("kill %1; wait %1; echo ended=$?\n")
         terminal.expect("SIGTERM")
         terminal.expect("ended=5")
+    finally:
+        terminal.close()
+
+
+@WAYS
+def test_a_signal_of_the_terminal_hides_none_that_comes_later(up: Host, way: list[str], tmp_path: Path) -> None:
+    program = tmp_path / "traps.py"
+    program.write_text(TRAPS)
+    terminal = Terminal(up)
+    try:
+        terminal.type(" ".join([USTCP, "run", *way, "--", PYTHON, str(program), "\n"]))
+        terminal.expect("ready")
+        terminal.type("\x03")
+        terminal.expect("SIGINT")
+        leader = os.tcgetpgrp(terminal.fd)
+        wait_until(lambda: not is_pending(leader))  # two at once are one
+        os.kill(leader, signal.SIGINT)
+        terminal.expect("SIGINT")
     finally:
         terminal.close()
 

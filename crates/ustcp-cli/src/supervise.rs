@@ -51,7 +51,8 @@ fn hand_on(Arrived { signal, is_kernels }: Arrived, child: Pid, witness: &mut Wi
     let is_for_us_alone = match signal {
         // Of a witness the next stop would take it away again; but it is there to wake, and that can be seen.
         libc::SIGCONT => witness::is_stopped_still(child)?,
-        _ => !is_kernels && !witness.has_seen(signal)?,
+        // Of the kernel's too it is asked, or the next that is for us alone would seem to be the one that it has seen.
+        _ => !witness.has_seen(signal)? && !is_kernels,
     };
     if is_for_us_alone {
         sys::send(child, signal);

@@ -16,36 +16,45 @@ use crate::sys;
 const ROUND: Duration = Duration::from_millis(5);
 
 /// The process. While it lives, the calling thread holds the signals that are to be seen.
-pub(super) struct Witness(Pid);
+pub(super) struct Witness {
+    process: Pid,
+    /// What the one before it had seen and nobody has asked about yet.
+    before: Seen,
+}
 
 impl Witness {
     /// Of this thread's held signals, and this moment's group.
     pub(super) fn call() -> io::Result<Witness> {
-        sys::fork(|| {
+        let process = sys::fork(|| {
             let _ = set_parent_process_death_signal(Some(Signal::KILL));
             sys::close_all();
             loop {
                 thread::park(); // for good: what would wake it is held
             }
-        })
-        .map(Witness)
+        })?;
+        let before = Seen::default();
+        Ok(Witness { process, before })
     }
 
-    /// Whether `signal`, which we have just been sent, went to the group.
+    /// Whether `signal`, which we have just been sent, went to the group. To be asked about each that did: it is seen once.
     pub(super) fn has_seen(&mut self, signal: c_int) -> io::Result<bool> {
         thread::sleep(ROUND);
-        let seen = is_pending(&status(self.0)?, signal);
-        if seen {
-            *self = Witness::call()?; // one that has not seen anything yet
+        let was_there = self.before.take(signal);
+        let is_there = Seen::by(self.process)?.take(signal);
+        if is_there {
+            let mut next = Witness::call()?; // one that has not seen anything yet
+            next.before = self.before.and(Seen::by(self.process)?);
+            next.before.take(signal);
+            *self = next;
         }
-        Ok(seen)
+        Ok(was_there || is_there)
     }
 }
 
 impl Drop for Witness {
     fn drop(&mut self) {
-        let _ = kill_process(self.0, Signal::KILL); // it is ours, and there until it is waited for
-        let _ = sys::wait(self.0);
+        let _ = kill_process(self.process, Signal::KILL); // it is ours, and there until it is waited for
+        let _ = sys::wait(self.process);
     }
 }
 
@@ -57,22 +66,44 @@ pub(super) fn is_stopped_still(process: Pid) -> io::Result<bool> {
     }
     thread::sleep(ROUND);
     // What would have stopped it again was sent to us as well.
-    let ours = status(getpid())?;
+    let mut ours = Seen::by(getpid())?;
     let again = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU]
         .into_iter()
-        .any(|signal| is_pending(&ours, signal));
+        .any(|signal| ours.take(signal));
     Ok(!again && stands()?)
+}
+
+/// Signals that are pending for a process, as a mask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen(u64);
+
+impl Seen {
+    fn by(process: Pid) -> io::Result<Seen> {
+        Ok(Seen::read(&status(process)?))
+    }
+
+    /// proc(5): `ShdPnd` is a mask in hexadecimal digits.
+    fn read(status: &str) -> Seen {
+        let mask = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        Seen(mask.unwrap_or(0))
+    }
+
+    fn and(self, other: Seen) -> Seen {
+        Seen(self.0 | other.0)
+    }
+
+    /// Whether `signal` is among them, from now on without it.
+    fn take(&mut self, signal: c_int) -> bool {
+        let bit = 1 << (signal - 1);
+        let is_there = self.0 & bit != 0;
+        self.0 &= !bit;
+        is_there
+    }
 }
 
 fn status(process: Pid) -> io::Result<String> {
     fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero()))
-}
-
-/// proc(5): `ShdPnd` is a mask in hexadecimal digits.
-fn is_pending(status: &str, signal: c_int) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 #[cfg(test)]
@@ -81,8 +112,9 @@ mod tests {
 
     #[test]
     fn masks_of_signals() {
-        let status = "Name:\tx\nSigPnd:\tffffffffffffffff\nShdPnd:\t0000000000004001\n";
-        assert!(is_pending(status, libc::SIGTERM) && is_pending(status, libc::SIGHUP));
-        assert!(!is_pending(status, libc::SIGINT) && !is_pending("", libc::SIGTERM));
+        let mut seen = Seen::read("Name:\tx\nSigPnd:\tffffffffffffffff\nShdPnd:\t0000000000004001\n");
+        assert!(!seen.take(libc::SIGINT) && seen.take(libc::SIGHUP) && !seen.take(libc::SIGHUP));
+        assert_eq!(seen, Seen(1 << (libc::SIGTERM - 1)));
+        assert_eq!(Seen::read(""), Seen::default());
     }
 }
