@@ -51,6 +51,14 @@ impl Far<'_> {
         }
     }
 
+    /// connect(2) with `AF_UNSPEC`: connect or listen is undone, and what bind gave stays.
+    pub(crate) fn disconnect(self, on: &mut Ground) -> Result<(), Errno> {
+        match self {
+            Far::Stack(id) => Ok(on.machine.stack().disconnect(on.now, id)?),
+            Far::Kernel(fd) => Ok(system(rustix::net::connect_unspec(fd))?),
+        }
+    }
+
     /// getsockname(2).
     pub(crate) fn local(self, on: &mut Ground) -> Result<SocketAddr, Errno> {
         match self {

@@ -15,7 +15,7 @@ use crate::key::Key;
 use crate::passed::Asked;
 use crate::shortage::is_shortage;
 use crate::site::{BACKLOG, Site};
-use crate::socket::Socket;
+use crate::socket::{Kernel, Socket};
 use crate::stranger;
 use crate::stream;
 
@@ -127,16 +127,25 @@ impl Engine {
             return;
         }
         let family = if greeting.is_v6 { Family::V6 } else { Family::V4 };
-        if let Some(begun) = self.beginning(number, family, client) {
-            let socket = Socket {
-                which,
-                bound: begun.bound,
-                asked: begun.asked,
-                urgent_inline: begun.urgent_inline,
-                ..Socket::new(stream, begun.id, family, client, greeting.run)
-            };
-            self.sockets.remove(number);
-            self.sockets.insert(number, socket);
+        let Some(begun) = self.beginning(number, family, client) else {
+            return;
+        };
+        if let Some(kernel) = &begun.kernel {
+            let _ = self.watch_far(number, which, &kernel.descriptor); // it is watched already, as the former's
+        }
+        let socket = Socket {
+            which,
+            kernel: begun.kernel,
+            bound: begun.bound,
+            asked: begun.asked,
+            urgent_inline: begun.urgent_inline,
+            ..Socket::new(stream, begun.id, family, client, greeting.run)
+        };
+        let former = self.sockets.remove(number);
+        self.sockets.insert(number, socket);
+        if former.is_some() {
+            drop(former);
+            self.relieve(); // there is a descriptor again
         }
     }
 
@@ -147,9 +156,10 @@ impl Engine {
 
     /// What a new stream begins with: nothing, or what was before under its number. `None` where it may not begin.
     fn beginning(&mut self, number: u64, family: Family, client: Peer) -> Option<Beginning> {
-        if let Some(socket) = self.sockets.get(number) {
-            return socket.spent.then_some(Beginning {
+        if let Some(socket) = self.sockets.get_mut(number) {
+            return socket.spent.then(|| Beginning {
                 id: socket.id,
+                kernel: socket.kernel.take(),
                 bound: socket.bound,
                 asked: socket.asked.clone(),
                 urgent_inline: socket.urgent_inline,
@@ -181,6 +191,7 @@ impl Engine {
             .unwrap_or_default();
         Some(Beginning {
             id,
+            kernel: None,
             bound,
             asked,
             urgent_inline,
@@ -191,6 +202,7 @@ impl Engine {
 /// What a new stream begins with.
 struct Beginning {
     id: SocketId,
+    kernel: Option<Kernel>,
     bound: Option<SocketAddr>,
     asked: Asked,
     urgent_inline: bool,

@@ -1,7 +1,6 @@
 //! What is asked of a socket.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 
 use libc::{c_int, c_ulong};
 use ustcp_client::protocol::{Address, Operation, Request, Tag};
@@ -116,6 +115,9 @@ impl Engine {
         match &mut socket.phase {
             Phase::Listening(listening) => listening.limit = limit,
             phase => {
+        if let Some(bound) = self.sockets.known(number)?.bound {
+            self.go(number, self.way_at(bound.ip()), libc::EADDRNOTAVAIL)?;
+        }
                 *phase = Phase::Listening(Listening {
                     limit,
                     ..Listening::default()
@@ -183,9 +185,9 @@ impl Engine {
     /// connect with AF_UNSPEC. The stream is spent: the program attaches a fresh one.
     fn disconnect(&mut self, number: u64) -> Result<(), Errno> {
         let socket = self.sockets.known_mut(number)?;
-        match socket.kernel.take() {
-            None => self.ground.machine.stack().disconnect(self.ground.now, socket.id)?,
-            Some(kernel) => Far::Kernel(kernel.descriptor.as_fd()).abort(&mut self.ground),
+        socket.far().disconnect(&mut self.ground)?;
+        if socket.bound.is_none() {
+            socket.kernel = None; // where it goes next is yet to be said
         }
         socket.published = None;
         self.leave_attempt(number, libc::ECONNABORTED);

@@ -190,6 +190,49 @@ fn a_program_listens_on_the_kernels_loopback() {
     while TcpStream::connect(address).is_ok() {}
 }
 
+/// As Linux: it keeps the port that bind gave it.
+#[test]
+fn a_listener_of_the_kernels_that_is_undone_listens_again_where_it_was() {
+    let Some(engine) = engine() else { return };
+    let at = loopback(7000);
+    let mut listener = engine.socket();
+    let on = 1_i32.to_ne_bytes();
+    listener.set_option(libc::SOL_SOCKET, libc::SO_REUSEADDR, &on).unwrap();
+    listener.ask(Operation::Bind, 0, &Address(at).to_bytes()).unwrap();
+    let mut held = Vec::new();
+    for (undo, how) in [
+        (Operation::Shutdown, libc::SHUT_RD),
+        (Operation::Shutdown, libc::SHUT_RDWR),
+        (Operation::Disconnect, 0),
+    ] {
+        listener.ask(Operation::Listen, 8, &[]).unwrap();
+        let peer = TcpStream::connect(at).unwrap();
+        held.push((listener.accept(), peer)); // its port is the connection's too
+        listener.ask(undo, how, &[]).unwrap();
+        let refused = TcpStream::connect(at).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED), "{undo:?}");
+        assert_eq!(listener.ask(Operation::Listen, 8, &[]), Err(libc::ESTALE), "{undo:?}");
+        listener = listener.renewed();
+    }
+    listener.ask(Operation::Listen, 8, &[]).unwrap();
+    assert_eq!(listener.address(Operation::LocalAddress), Ok(at));
+    let peer = TcpStream::connect(at).unwrap();
+    assert_eq!(listener.accept().1.peer, Address(peer.local_addr().unwrap()));
+}
+
+#[test]
+fn one_of_the_kernels_that_could_not_connect_listens_where_it_is_bound() {
+    let Some(engine) = engine() else { return };
+    let at = loopback(7000);
+    let program = engine.socket();
+    program.ask(Operation::Bind, 0, &Address(at).to_bytes()).unwrap();
+    assert_eq!(program.connect(loopback(1)), Err(libc::ECONNREFUSED));
+    let listener = program.renewed();
+    listener.ask(Operation::Listen, 8, &[]).unwrap();
+    let peer = TcpStream::connect(at).unwrap();
+    assert_eq!(listener.accept().1.peer, Address(peer.local_addr().unwrap()));
+}
+
 #[test]
 fn options_set_before_go_along() {
     let Some(engine) = engine() else { return };
