@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import pytest
 
 import test_readiness as states
-from harness.netns import OURS
+from harness.netns import OURS, PEER
+from harness.packet import FIN, icmp_echo, icmp_host_unreachable
 from harness.puppet import Sock, names
 from test_readiness import ERR, HUP, IN, OUT, RDHUP, Edges
 
@@ -229,3 +230,17 @@ def test_closing_with_nothing_unread_is_the_end_for_the_peer(stage):
     ours.close()
     theirs.wait_poll(IN | OUT | RDHUP)
     assert said(theirs, "recv") == EOF
+
+
+@pytest.mark.stacks("ours", "kernel")
+def test_what_icmp_says_of_a_connection_that_goes_on_is_for_so_error_alone(stage):
+    ours, _ = stage.we_connect()
+    ours.shutdown(socket.SHUT_WR)
+    fin = stage.wire.wait_segment(lambda s: s.source == OURS and s.has(FIN))
+    next_one = fin.with_(seq=fin.seq + 1)
+    stage.wire.wait_segment(lambda s: s.source == PEER and s.ack == next_one.seq)  # an acknowledgement takes it back
+    stage.wire.inject(icmp_host_unreachable(PEER, OURS, next_one.bytes()))
+    stage.wire.inject(icmp_echo(PEER, OURS, 77, 1))
+    stage.wire.wait(lambda p: p[9] == 1 and p[20] == 0)
+    for call, says in (("send", "EPIPE"), ("error", "EHOSTUNREACH"), ("error", "0"), ("send", "EPIPE"), ("recv", "EAGAIN")):
+        assert said(ours, call) == says, call

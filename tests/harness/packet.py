@@ -45,6 +45,13 @@ def icmp_echo(source: str, destination: str, identifier: int, sequence: int) -> 
     return ipv4(source, destination, socket.IPPROTO_ICMP, body)
 
 
+def icmp_host_unreachable(source: str, destination: str, about: bytes) -> bytes:
+    """What a router says of a packet that found no way."""
+    body = struct.pack("!BBHI", 3, 1, 0, 0) + about[:28]
+    body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
+    return ipv4(source, destination, socket.IPPROTO_ICMP, body)
+
+
 @dataclass(frozen=True)
 class Segment:
     """A TCP segment with its addresses. `length` is the text's as the headers say, even where a capture cut it off."""

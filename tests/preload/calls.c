@@ -358,6 +358,93 @@ static void test_peek_all(void)
     close(pair[1]);
 }
 
+/* ---- what recvmsg says beside the bytes ---- */
+
+static const struct msghdr untouched = { .msg_namelen = 77, .msg_controllen = 48, .msg_flags = 0x5555 };
+
+/* recvmsg into a header as the one above, and whether what is in it afterwards is `after`'s. */
+static ssize_t receive(int fd, bool named, int flags, const struct msghdr *after)
+{
+    char bytes[4], control[64];
+    struct sockaddr_storage name;
+    struct iovec piece = { bytes, sizeof bytes };
+    struct msghdr message = untouched;
+
+    memset(&name, 0xaa, sizeof name);
+    message.msg_name = named ? &name : NULL;
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    ssize_t result = recvmsg(fd, &message, flags);
+    int error = errno;
+    HOLDS(message.msg_name == (named ? &name : NULL) && message.msg_iov == &piece && message.msg_iovlen == 1);
+    HOLDS(message.msg_control == control);
+    if (!tap(message.msg_namelen == after->msg_namelen && message.msg_controllen == after->msg_controllen &&
+                 message.msg_flags == after->msg_flags,
+             "the header afterwards"))
+        printf("# name %u, control %zu, flags %#x\n", message.msg_namelen, message.msg_controllen, message.msg_flags);
+    errno = error;
+    return result;
+}
+
+static void test_header(void)
+{
+    const struct linger none = { .l_onoff = 1 };
+    const struct msghdr named = { .msg_namelen = 0 }, unnamed = { .msg_namelen = 77 };
+    int pair[2];
+
+    make_pair(pair);
+    FAILS(receive(pair[0], true, MSG_DONTWAIT, &untouched), EAGAIN);
+    NEEDS(send(pair[1], "abcdef", 6, 0) == 6);
+    await(pair[0], POLLIN);
+    GIVES(receive(pair[0], true, 0, &named), 4);
+    GIVES(receive(pair[0], false, 0, &unnamed), 2);
+    NEEDS(shutdown(pair[1], SHUT_WR) == 0);
+    await(pair[0], POLLRDHUP);
+    GIVES(receive(pair[0], true, 0, &named), 0);
+    /* A reset after the FIN: the stream is whole. */
+    NEEDS(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &none, sizeof none) == 0);
+    close(pair[1]);
+    await(pair[0], POLLHUP);
+    GIVES(receive(pair[0], true, 0, &named), 0);
+    GIVES(receive(pair[0], false, 0, &unnamed), 0);
+    close(pair[0]);
+
+    make_pair(pair);
+    NEEDS(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &none, sizeof none) == 0);
+    close(pair[1]);
+    await(pair[0], POLLHUP);
+    FAILS(receive(pair[0], true, 0, &untouched), ECONNRESET);
+    GIVES(receive(pair[0], true, 0, &named), 0);
+    close(pair[0]);
+}
+
+/* ---- urgent data where there is none ---- */
+
+static void test_no_urgent_byte(void)
+{
+    struct sockaddr_in name;
+    int fresh = tcp(0), unconnected = bound(&name), listener = bound(&name), pair[2];
+    int sockets[] = { fresh, unconnected, listener, -1 };
+    char byte;
+    struct iovec piece = { &byte, 1 };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+
+    NEEDS(listen(listener, 8) == 0);
+    make_pair(pair);
+    sockets[3] = pair[0];
+    for (int i = 0; i < 4; i++) {
+        int expected = sockets[i] == listener ? ENOTCONN : EINVAL;
+
+        FAILS(recv(sockets[i], &byte, 1, MSG_OOB), expected);
+        FAILS(recv(sockets[i], &byte, 1, MSG_OOB | MSG_DONTWAIT), expected);
+        FAILS(recvfrom(sockets[i], &byte, 1, MSG_OOB, (struct sockaddr *)&name, &(socklen_t){ sizeof name }), expected);
+        FAILS(recvmsg(sockets[i], &message, MSG_OOB), expected);
+        close(sockets[i]);
+    }
+    close(pair[1]);
+}
+
 /* ---- the host's interfaces: a socket of TCP answers as one of UDP ---- */
 
 static void same_answer(int one, int other, unsigned long request, const struct ifreq *question)
@@ -521,6 +608,8 @@ int main(int count, char **words)
     test_pipe(by_sendmsg);
     test_pipe(by_sendmmsg);
     test_peek_all();
+    test_header();
+    test_no_urgent_byte();
     test_interfaces(AF_INET);
     test_interfaces(AF_INET6);
     test_other_names();

@@ -222,7 +222,7 @@ impl There {
         let room = room.filter(|(name, _)| !name.is_null());
         let room = room.map(|(name, len)| address_room(name, len));
         let received = calls::receive(&self.socket, sink(buffer, length(len)?), flags, room);
-        self.moved(received, Direction::Reading)
+        self.moved(received, Direction::receiving(flags))
     }
 
     pub(crate) fn receive_pieces(&self, pieces: *const iovec, count: c_int) -> Result<ssize_t, Errno> {
@@ -232,8 +232,12 @@ impl There {
     }
 
     pub(crate) fn receive_message(&self, message: *mut msghdr, flags: c_int) -> Result<ssize_t, Errno> {
-        let received = calls::receive_message(&self.socket, sink(message.cast(), size_of::<msghdr>()), flags);
-        self.moved(received, Direction::Reading)
+        let header = sink(message.cast(), size_of::<msghdr>());
+        count(
+            self.engine
+                .receive_message(&self.socket, header, flags)
+                .map_err(number)?,
+        )
     }
 
     /// The system call itself.

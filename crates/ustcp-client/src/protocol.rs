@@ -58,7 +58,7 @@ pub enum Operation {
     SendUrgent = 12,
     /// The true errno of a connection that ended, which the descriptor can only tell as `ECONNRESET`. Answered with an
     /// `i32`, 0 for none. `a`: who tells it to the program ([`Operation::TOLD_BY_WRITE`], [`Operation::TOLD_BY_READ`]), and
-    /// `SO_ERROR` does no more.
+    /// `SO_ERROR` does no more. A write tells what nobody has told before.
     Fault = 13,
     /// A program is about to be started, or runs: the engine stays while this connection is open. Answered with the
     /// number of the run, a `u32` that goes into its greetings.
@@ -73,7 +73,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// [`Operation::Fault`] for a write, which tells it.
+    /// [`Operation::Fault`] for a write, which tells it once.
     pub const TOLD_BY_WRITE: u32 = 1;
     /// The same for a read. It does not say `EPIPE`: the peer's FIN came first, and the stream is whole.
     pub const TOLD_BY_READ: u32 = 2;

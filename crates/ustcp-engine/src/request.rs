@@ -8,7 +8,7 @@ use ustcp_client::sys::is_one_user;
 use ustcp_proto::{Family, Options, Shutdown, SocketId};
 use ustcp_runtime::Errno;
 
-use crate::control::Answer;
+use crate::control::{Answer, Control};
 use crate::departed::Departed;
 use crate::engine::Engine;
 use crate::far::Far;
@@ -67,7 +67,11 @@ impl Engine {
                 Ok(answer.to_ne_bytes().to_vec())
             }
             Operation::Fault => {
-                let fault = self.sockets.known(number)?.fault;
+                let socket = self.sockets.known_mut(number)?;
+                let fault = match request.a {
+                    Operation::TOLD_BY_WRITE => socket.take_fault(),
+                    _ => socket.fault,
+                };
                 Ok(fault.unwrap_or(0).to_ne_bytes().to_vec())
             }
             Operation::Hello
@@ -91,7 +95,9 @@ impl Engine {
         }
         let trusted = [0, rustix::process::geteuid().as_raw()];
         let asks = self.controls.get(&control);
-        if asks.is_some_and(|control| trusted.contains(&control.client.user) && is_one_user(control.client.user)) {
+        if asks.is_some_and(|Control { client, .. }| {
+            trusted.contains(&client.user) && is_one_user(client.user) == Ok(true)
+        }) {
             return true;
         }
         let is_published = self.options.publish && to.ip().is_unspecified();
@@ -109,15 +115,15 @@ impl Engine {
 
     fn listen(&mut self, number: u64, backlog: u32) -> Result<(), Errno> {
         let backlog = usize::try_from(backlog.cast_signed()).unwrap_or(usize::MAX); // negative: the largest, as in Linux
+        if let Some(bound) = self.sockets.known(number)?.bound {
+            self.go(number, self.way_at(bound.ip()), libc::EADDRNOTAVAIL)?;
+        }
         self.with_free_port(|engine| engine.sockets.known(number)?.far().listen(&mut engine.ground, backlog))?;
         let socket = self.sockets.known_mut(number)?;
         let limit = backlog.clamp(1, OFFERED_MAX);
         match &mut socket.phase {
             Phase::Listening(listening) => listening.limit = limit,
             phase => {
-        if let Some(bound) = self.sockets.known(number)?.bound {
-            self.go(number, self.way_at(bound.ip()), libc::EADDRNOTAVAIL)?;
-        }
                 *phase = Phase::Listening(Listening {
                     limit,
                     ..Listening::default()
@@ -217,9 +223,9 @@ impl Engine {
         let option = option_name(request);
         let socket = self.sockets.known_mut(request.socket)?;
         if option == (libc::SOL_SOCKET, libc::SO_ERROR)
-            && let Some(fault) = socket.take_fault()
+            && let Some(error) = socket.take_error()
         {
-            return Ok(fault.to_ne_bytes().to_vec());
+            return Ok(error.to_ne_bytes().to_vec());
         }
         match option {
             URGENT_INLINE => Ok(c_int::from(socket.urgent_inline).to_ne_bytes().to_vec()),
@@ -339,8 +345,16 @@ impl Engine {
         };
         match request.operation {
             Operation::Fault => {
-                departed.pending = departed.pending.filter(|pending| !is_told(*pending, request.a));
-                Ok(departed.fault.unwrap_or(0).to_ne_bytes().to_vec())
+                let fault = match request.a {
+                    Operation::TOLD_BY_WRITE => departed.pending.take(),
+                    Operation::TOLD_BY_READ => {
+                        // A read does not say `EPIPE`, for the stream is whole.
+                        departed.pending = departed.pending.filter(|pending| *pending == libc::EPIPE);
+                        departed.fault
+                    }
+                    _ => departed.fault,
+                };
+                Ok(fault.unwrap_or(0).to_ne_bytes().to_vec())
             }
             Operation::LocalAddress => Ok(told(departed.local)),
             Operation::Connect => Err(Errno(match (departed.pending.take(), departed.may_begin) {
@@ -402,15 +416,6 @@ impl Engine {
         let answer = set.map_err(Errno::from).and_then(|()| ask(id, ground));
         ground.machine.stack().close(ground.now, id)?;
         answer
-    }
-}
-
-/// Whether a call that asks why a connection ended tells the program: a read does not say `EPIPE`, for the stream is whole.
-fn is_told(fault: c_int, by: u32) -> bool {
-    match by {
-        Operation::TOLD_BY_WRITE => true,
-        Operation::TOLD_BY_READ => fault != libc::EPIPE,
-        _ => false,
     }
 }
 

@@ -176,13 +176,17 @@ impl Socket {
         self.program_gone && (self.left_unread || self.program_deaf && !self.has_shut_both())
     }
 
-    /// What `SO_ERROR` tells, once, and a write as well.
+    /// What a write tells, once.
     pub(crate) fn take_fault(&mut self) -> Option<i32> {
-        let fault = match self.fault {
+        match self.fault {
             Some(_) if std::mem::replace(&mut self.fault_told, true) => None,
             fault => fault,
-        };
-        fault.or_else(|| self.soft_fault.take())
+        }
+    }
+
+    /// What `SO_ERROR` tells, once: the same, and what is said of a connection that goes on.
+    pub(crate) fn take_error(&mut self) -> Option<i32> {
+        self.take_fault().or_else(|| self.soft_fault.take())
     }
 
     /// Whether the program has shut both halves.

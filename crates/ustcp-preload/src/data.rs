@@ -86,13 +86,13 @@ pub unsafe extern "C-unwind" fn recvfrom(
         let room = (!name.is_null()).then(|| address_room(name, name_len));
         let received = calls::receive(&socket, sink(buffer, len), flags, room);
         return received.map_or_else(
-            |errno| moved_nothing(fd, errno, Direction::Reading),
+            |errno| moved_nothing(fd, errno, Direction::receiving(flags)),
             |bytes| bytes as ssize_t,
         );
     }
     let arguments = [buffer as usize, len, flags as usize, name as usize, name_len as usize];
     // SAFETY: the caller's promise; nothing is to be dropped.
-    unsafe { move_bytes(libc::SYS_recvfrom, fd, arguments, Direction::Reading) }
+    unsafe { move_bytes(libc::SYS_recvfrom, fd, arguments, Direction::receiving(flags)) }
 }
 
 /// send(2).

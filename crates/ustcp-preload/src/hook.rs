@@ -72,7 +72,8 @@ pub(crate) fn moved_nothing(fd: c_int, native: Errno, direction: Direction) -> s
     }
 }
 
-fn failed(errno: Errno) -> ssize_t {
+/// The answer to a call that has failed.
+pub(crate) fn failed(errno: Errno) -> ssize_t {
     sys::set_errno(errno);
     -1
 }

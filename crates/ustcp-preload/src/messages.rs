@@ -1,11 +1,11 @@
 //! Hooks of the calls that move messages: sendmsg, recvmsg and their plurals.
 
 use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, ssize_t, timespec};
-use ustcp_client::calls::{self, Direction};
+use ustcp_client::engine::Engine;
 use ustcp_client::sys::Socket;
 
 use crate::data::sending;
-use crate::hook::{move_bytes, moved_nothing, ours, pass_waiting, sink, source};
+use crate::hook::{failed, moved_nothing, ours, pass_waiting, sink, source};
 
 /// Most messages of one call, as in Linux.
 const MESSAGES_MAX: c_uint = libc::UIO_MAXIOV as c_uint;
@@ -38,18 +38,18 @@ pub unsafe extern "C-unwind" fn sendmsg(fd: c_int, message: *const msghdr, flags
 /// As of recvmsg(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
-    if let Some((_, socket)) = ours(fd) {
-        return receive(&socket, message.cast(), flags);
+    if let Some((engine, socket)) = ours(fd) {
+        return receive(engine, &socket, message.cast(), flags);
     }
-    let arguments = [message as usize, flags as usize, 0, 0, 0];
+    let arguments = [fd as usize, message as usize, flags as usize, 0, 0, 0];
     // SAFETY: the caller's promise; nothing is to be dropped.
-    unsafe { move_bytes(libc::SYS_recvmsg, fd, arguments, Direction::Reading) }
+    unsafe { pass_waiting(libc::SYS_recvmsg, arguments) }
 }
 
-fn receive(socket: &Socket, message: *mut c_void, flags: c_int) -> ssize_t {
-    match calls::receive_message(socket, sink(message, size_of::<msghdr>()), flags) {
+fn receive(engine: &Engine, socket: &Socket, message: *mut c_void, flags: c_int) -> ssize_t {
+    match engine.receive_message(socket, sink(message, size_of::<msghdr>()), flags) {
         Ok(bytes) => bytes as ssize_t,
-        Err(errno) => moved_nothing(socket.number(), errno, Direction::Reading),
+        Err(errno) => failed(errno),
     }
 }
 
@@ -80,10 +80,10 @@ pub unsafe extern "C-unwind" fn recvmmsg(
     flags: c_int,
     timeout: *mut timespec,
 ) -> c_int {
-    if let Some((_, socket)) = ours(fd) {
+    if let Some((engine, socket)) = ours(fd) {
         let mut flags = flags;
         return one_by_one(messages, count, |message| {
-            let received = receive(&socket, message.cast(), flags & !libc::MSG_WAITFORONE);
+            let received = receive(engine, &socket, message.cast(), flags & !libc::MSG_WAITFORONE);
             if flags & libc::MSG_WAITFORONE != 0 {
                 flags |= libc::MSG_DONTWAIT;
             }

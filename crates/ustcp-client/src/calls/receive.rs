@@ -8,6 +8,8 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, socket_timeout};
 
 use super::address::AddressRoom;
+use super::faults::Direction;
+use crate::engine::Engine;
 use crate::sys::arrivals::look_again;
 use crate::sys::message::{self, Message};
 use crate::sys::{Sink, Socket};
@@ -61,8 +63,20 @@ fn look_at_all(
     look_again(socket, wanted, deadline, look)
 }
 
-/// recvmsg(2). A cancellation point.
-pub fn receive_message(socket: &Socket, header: Sink, flags: c_int) -> Result<usize, Errno> {
+impl Engine {
+    /// recvmsg(2). A cancellation point.
+    pub fn receive_message(&self, socket: &Socket, header: Sink, flags: c_int) -> Result<usize, Errno> {
+        match receive_message(socket, header, flags) {
+            Err(native) => {
+                self.fault(socket, native, Direction::receiving(flags))?;
+                Message::read(header.source())?.tell_end(header).map(|()| 0)
+            }
+            received => received,
+        }
+    }
+}
+
+fn receive_message(socket: &Socket, header: Sink, flags: c_int) -> Result<usize, Errno> {
     if flags & libc::MSG_ERRQUEUE != 0 {
         return Err(Errno::AGAIN);
     }

@@ -100,10 +100,27 @@ impl Message {
         ];
         // SAFETY: as in `send`.
         let bytes = unsafe { wait_in(libc::SYS_recvmsg, arguments) }?;
-        header.msg_name = self.header.msg_name;
-        // SAFETY: `header` is ours.
-        program.write_from(unsafe { Source::new((&raw const header).cast(), size_of::<msghdr>()) })?;
+        self.tell(header, program)?;
         Ok(bytes)
+    }
+
+    /// What recvmsg(2) writes into the program's header at the end of the stream.
+    pub fn tell_end(&self, program: Sink) -> Result<(), Errno> {
+        let mut header = self.bare();
+        header.msg_controllen = 0;
+        header.msg_flags = 0;
+        self.tell(header, program)
+    }
+
+    /// As Linux: who wants no name has its length left alone.
+    fn tell(&self, mut header: msghdr, program: Sink) -> Result<(), Errno> {
+        header.msg_name = self.header.msg_name;
+        if header.msg_name.is_null() {
+            header.msg_namelen = self.header.msg_namelen;
+        }
+        // SAFETY: `header` is ours.
+        let written = unsafe { Source::new((&raw const header).cast(), size_of::<msghdr>()) };
+        program.write_from(written).map(drop)
     }
 
     fn bare(&self) -> msghdr {
