@@ -93,6 +93,26 @@ def test_nor_one_to_whom_the_impostor_and_the_engine_are_both_nobody(engine, kno
     assert counts[0] >= 1 and counts[1] == 0
 
 
+def test_a_program_of_user_nobody_that_may_have_no_more_descriptors_is_told_so(engine):
+    """Whether that number is of one user alone is in a file, which it cannot open."""
+    _, _, name, token, _ = (engine.directory / "engine").read_text().split()
+    script = f"""
+import errno, os, resource, socket
+"".encode("idna")  # its module may be out of reach afterwards
+os.setresuid(*[{NOBODY}] * 3)
+sock = socket.socket()
+resource.setrlimit(resource.RLIMIT_NOFILE, (sock.fileno() + 1,) * 2)
+for call in (socket.socket, lambda: sock.connect(("{PEER}", 80)), lambda: sock.bind(("{PEER}", 80))):
+    try:
+        call()
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"""
+    with taken(engine, NOBODY):
+        done = engine.run(f"USTCP_TOKEN={name}:{token}:{NOBODY}", "USTCP_RUN=1", sys.executable, "-c", script)
+        assert (done.stdout.split(), done.stderr) == (["EMFILE"] * 3, "")
+
+
 def test_one_whose_queue_is_full_holds_nobody_up(engine):
     ours = Puppet(COMMANDS["shim"], engine.net, **engine.environment)
     waits, never_waits = ours.socket(), ours.socket()
@@ -105,6 +125,21 @@ def test_one_whose_queue_is_full_holds_nobody_up(engine):
         done = ustcp("ss", net=engine.net, USTCP_ENGINE=str(engine.directory))
         assert (done.returncode, done.stderr) == (1, f"ustcp: no engine runs in {engine.directory}\n")
     assert ours.close() == 0
+
+
+def test_nor_one_that_is_sent_signals(engine):
+    """Each of them ends the wait for room in the queue, and none begins it anew."""
+    script = f"""
+import errno, signal, socket
+"".encode("idna")
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+print(errno.errorcode[socket.socket().connect_ex(("{PEER}", 80))])
+"""
+    _, _, name, token, _ = (engine.directory / "engine").read_text().split()
+    words = [f"USTCP_TOKEN={name}:{token}:{os.geteuid()}", "USTCP_RUN=1"]
+    with taken(engine, NOBODY, "full"):
+        assert engine.run(*words, sys.executable, "-c", script, timeout=40).stdout == "ENETDOWN\n"
 
 
 def test_one_of_the_engines_own_user_is_believed(engine):

@@ -216,7 +216,8 @@ fn dial_at(address: &SocketAddrUnix, whereabouts: &Whereabouts) -> Result<OwnedF
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
     set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?; // connect waits while the queue is full
     connect(&socket, address)?;
-    match whereabouts.may_be_of(Peer::of(&socket)?.user) {
+    let may_be_of = whereabouts.judge()?;
+    match may_be_of(Peer::of(&socket)?.user) {
         true => Ok(socket),
         false => Err(Errno::CONNREFUSED),
     }

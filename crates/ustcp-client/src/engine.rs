@@ -1,7 +1,7 @@
 //! The engine as a program sees it: who it is, and how it is asked.
 
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
@@ -37,7 +37,7 @@ pub struct Question {
 }
 
 /// How long a listener's queue may be full.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Room for an answer's payload: no option's value and no address is longer.
 const ANSWER_MAX: usize = 512;
@@ -207,8 +207,10 @@ impl Engine {
             b,
         };
         let control = Transient::socket(libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC)?;
-        set_socket_timeout(&control, Timeout::Send, Some(PATIENCE))?;
-        self.reach(Listener::Control, &control, |to| rustix::net::connect(&control, to))?;
+        self.reach(Listener::Control, &control, |to, patience| {
+            set_socket_timeout(&control, Timeout::Send, Some(patience))?;
+            rustix::net::connect(&control, to)
+        })?;
         match sys::send(control.as_fd(), &[Source::of(&head.to_bytes()), payload], 0) {
             // One that is closed already may hold the answer why.
             Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(control),
@@ -219,16 +221,17 @@ impl Engine {
 
     /// Connects to a listener, and makes sure that it is the engine's: its name is anybody's once the engine has ended.
     /// `ENETDOWN` where it is not there. Whoever has its name may have a full queue and never take anybody: `connect` ends
-    /// after [`PATIENCE`] with `EAGAIN`.
+    /// with `EAGAIN` after the time that it is given.
     pub(crate) fn reach(
         &self,
         listener: Listener,
         stream: impl AsFd,
-        connect: impl Fn(&SocketAddrUnix) -> Result<(), Errno>,
+        connect: impl Fn(&SocketAddrUnix, Duration) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
+        let may_be_of = self.whereabouts.judge()?;
         self.dial(listener, connect)?;
         match Peer::of(&stream) {
-            Ok(peer) if self.whereabouts.may_be_of(peer.user) => Ok(()),
+            Ok(peer) if may_be_of(peer.user) => Ok(()),
             _ => {
                 // What the program may still write is for nobody.
                 let _ = shutdown(&stream, Shutdown::Both); // or the other end has gone by now
@@ -237,12 +240,24 @@ impl Engine {
         }
     }
 
-    /// By its abstract name, which survives chroot, else by path, which reaches other network namespaces.
-    fn dial(&self, listener: Listener, connect: impl Fn(&SocketAddrUnix) -> Result<(), Errno>) -> Result<(), Errno> {
-        let connect = |to: &_| loop {
-            match connect(to) {
-                Err(Errno::INTR) => {}
-                result => return result,
+    /// By its abstract name, which survives chroot, else by path, which reaches other network namespaces. Signals make
+    /// neither take longer.
+    fn dial(
+        &self,
+        listener: Listener,
+        connect: impl Fn(&SocketAddrUnix, Duration) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let connect = |to: &_| {
+            let begun = Instant::now();
+            loop {
+                let left = PATIENCE.saturating_sub(begun.elapsed());
+                if left.is_zero() {
+                    return Err(Errno::AGAIN);
+                }
+                match connect(to, left) {
+                    Err(Errno::INTR) => {}
+                    result => return result,
+                }
             }
         };
         match connect(&self.whereabouts.address(listener)?) {

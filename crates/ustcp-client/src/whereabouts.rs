@@ -87,10 +87,11 @@ impl Whereabouts {
         fmt::from_fn(move |f| write!(f, "{}:{}:{user}", Hexadecimal(id), Hexadecimal(token)))
     }
 
-    /// Whether a process of that user may be this engine. Abstract names are anybody's once their owner has ended.
-    #[must_use]
-    pub fn may_be_of(&self, user: u32) -> bool {
-        user == 0 || user == self.user && is_one_user(user)
+    /// Tells of a user whether a process of that user may be this engine. Abstract names are anybody's once their owner has
+    /// ended. `EMFILE`, `ENFILE`: that cannot be told now.
+    pub fn judge(&self) -> Result<impl Fn(u32) -> bool + use<>, Errno> {
+        let (own, is_one) = (self.user, is_one_user(self.user)?);
+        Ok(move |user| user == 0 || user == own && is_one)
     }
 
     /// A listener's abstract name, behind its zero byte: `ustcp-ID-streams`, `ustcp-ID-control`.
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn an_engine_is_of_its_user_or_of_root() {
         let users = [1000, 0, 1001, 65534];
-        assert_eq!(users.map(|user| WHERE.may_be_of(user)), [true, true, false, false]);
+        assert_eq!(users.map(WHERE.judge().unwrap()), [true, true, false, false]);
     }
 
     #[test]

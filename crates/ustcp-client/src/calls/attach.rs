@@ -1,12 +1,14 @@
 //! A descriptor becomes a socket of the engine: connected to it, greeted, and full.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, FdFlags, fcntl_getfd};
+use rustix::net::SocketAddrUnix;
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
 
-use crate::engine::{Engine, PATIENCE};
+use crate::engine::Engine;
 use crate::protocol::Greeting;
 use crate::sys::epoll::Registrations;
 use crate::sys::{self, Socket, Source, Transient};
@@ -21,7 +23,9 @@ impl Engine {
         if socket.is_attached() {
             return Ok(());
         }
-        match self.reach(Listener::Streams, socket, |to| connect_at_once(socket, to)) {
+        match self.reach(Listener::Streams, socket, |to, patience| {
+            connect_at_once(socket, to, patience)
+        }) {
             // Another thread was faster.
             Err(Errno::ISCONN) => return Ok(()),
             result => result?,
@@ -68,10 +72,10 @@ impl Engine {
 }
 
 /// connect(2) that waits for room in the engine's queue, so long and whatever the program has set.
-fn connect_at_once(socket: &Socket, to: &rustix::net::SocketAddrUnix) -> Result<(), Errno> {
+fn connect_at_once(socket: &Socket, to: &SocketAddrUnix, patience: Duration) -> Result<(), Errno> {
     let (flags, time) = (fcntl_getfl(socket)?, socket_timeout(socket, Timeout::Send)?);
     fcntl_setfl(socket, flags - OFlags::NONBLOCK)?;
-    set_socket_timeout(socket, Timeout::Send, Some(PATIENCE))?;
+    set_socket_timeout(socket, Timeout::Send, Some(patience))?;
     let result = rustix::net::connect(socket, to);
     set_socket_timeout(socket, Timeout::Send, time)?;
     fcntl_setfl(socket, flags)?;

@@ -1,24 +1,31 @@
 //! Which numbers of users mean somebody.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::read;
+use rustix::io::{Errno, read};
 
 /// As which every user shows that has no number in this user namespace, beside the one whose number it is:
 /// `/proc/sys/kernel/overflowuid`, as every kernel has it from the start.
 const NOBODY: u32 = 65534;
 
-/// Whether the number is of one user alone. user_namespaces(7).
-#[must_use]
-pub fn is_one_user(number: u32) -> bool {
-    number != NOBODY || has_all_users()
+/// Whether the number is of one user alone. user_namespaces(7). `EMFILE`, `ENFILE`: there is no descriptor to see that by.
+pub fn is_one_user(number: u32) -> Result<bool, Errno> {
+    match number {
+        NOBODY => has_all_users(),
+        _ => Ok(true),
+    }
 }
 
 /// Every user has a number here, as in the first of all namespaces. Where that cannot be told, not.
-fn has_all_users() -> bool {
+fn has_all_users() -> Result<bool, Errno> {
     let mut text = [0; 64];
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let used = openat(CWD, c"/proc/self/uid_map", flags, Mode::empty()).and_then(|file| read(file, &mut text));
-    used.is_ok_and(|used| is_whole(text.get(..used).unwrap_or_default()))
+    match openat(CWD, c"/proc/self/uid_map", flags, Mode::empty()) {
+        Err(errno @ (Errno::MFILE | Errno::NFILE)) => Err(errno),
+        file => {
+            let used = file.and_then(|file| read(file, &mut text));
+            Ok(used.is_ok_and(|used| is_whole(text.get(..used).unwrap_or_default())))
+        }
+    }
 }
 
 /// Of all 2³² numbers the last is none.
@@ -42,6 +49,6 @@ mod tests {
         ] {
             assert!(!is_whole(map), "{}", String::from_utf8_lossy(map));
         }
-        assert!(is_one_user(0) && is_one_user(1000));
+        assert_eq!([0, 1000].map(is_one_user), [Ok(true); 2]);
     }
 }
