@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
 
+use crate::alarm::SLACK;
 use crate::drive::Shared;
 use crate::sys::signal::Blocked;
 use crate::sys::wait::{self, Epoll, PollFd};
@@ -30,31 +31,32 @@ pub(crate) fn start(shared: &Arc<Shared>, device: i32) -> io::Result<JoinHandle<
 }
 
 fn run(shared: &Shared, epoll: &Epoll) {
-    let mut until = None;
+    let mut at_most = None;
     while !shared.ended.load(Ordering::SeqCst) {
-        let timeout = until.map(|at| shared.clock.until(at));
-        let (events, ready) = epoll.wait::<2>(timeout).unwrap_or_default();
+        let until = shared.alarm.sleep(at_most);
+        let (events, ready) = epoll
+            .wait::<2>(until.map(|at| shared.clock.until(at)))
+            .unwrap_or_default();
+        shared.alarm.wake();
         let has = |tag| events.iter().take(ready).any(|(event, _)| *event == tag);
         if has(BELL) {
             shared.background_bell.silence();
-        } else if has(DEVICE) && !is_mine(shared) {
-            continue;
         }
-        let turn = shared.turn(|core, now| {
-            core.background_until = None;
-            shared.fetch(core, now);
-            let has_more = std::mem::take(&mut core.errands.wake_background);
-            core.settle(now, None); // a deadline that is now the earliest is this thread's own
-            core.errands.wake_background = has_more;
-            core.background_until
-        });
-        until = turn.unwrap_or_default();
+        let now = shared.clock.now();
+        if has(DEVICE) || shared.alarm.is_due(now) {
+            shared.note_missed();
+        }
+        if shared.is_unattended() && is_mine(shared) {
+            while shared.attend() && !shared.ended.load(Ordering::SeqCst) {}
+        }
+        // While something goes on it looks by itself, and need not be called.
+        at_most = (ready > 0).then_some(now + SLACK);
     }
 }
 
-/// Whether packets on the device are this thread's to fetch.
+/// Whether what was missed is this thread's to fetch.
 fn is_mine(shared: &Shared) -> bool {
-    let Some(nap) = shared.note_missed() else { return true };
+    let Some(nap) = shared.nap() else { return true };
     let bell = PollFd {
         fd: shared.background_bell.fd(),
         events: libc::POLLIN,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ustcp_proto::{Instant, Readiness, SocketId};
 
 use crate::Errno;
+use crate::alarm::Alarm;
 use crate::machine::{Held, Machine};
 use crate::mirror::{Mirror, Sinks};
 use crate::waiter::{Interest, Waiter};
@@ -56,9 +57,8 @@ pub(crate) struct Core {
     pub(crate) live: Option<Machine>,
     /// No new calls: the stack is being stopped.
     pub(crate) stopping: bool,
-    /// When the background thread wakes by itself.
-    pub(crate) background_until: Option<Instant>,
     pub(crate) errands: Errands,
+    alarm: Arc<Alarm>,
     entries: HashMap<SocketId, Entry>,
     /// Sockets whose mirrors could not show the truth for want of memory or descriptors.
     behind: Vec<SocketId>,
@@ -71,12 +71,12 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(live: Machine, mirror_key: u64) -> io::Result<Core> {
+    pub(crate) fn new(live: Machine, mirror_key: u64, alarm: Arc<Alarm>) -> io::Result<Core> {
         Ok(Core {
             live: Some(live),
             stopping: false,
-            background_until: None,
             errands: Errands::default(),
+            alarm,
             entries: HashMap::new(),
             behind: Vec::new(),
             sinks: Sinks::new(mirror_key)?,
@@ -170,10 +170,7 @@ impl Core {
             .into_iter()
             .chain(retry)
             .min();
-        if next.is_some_and(|next| self.background_until.is_none_or(|until| next < until)) {
-            self.background_until = next;
-            self.errands.wake_background = true;
-        }
+        self.errands.wake_background |= self.alarm.set(next);
     }
 
     /// Wakes those who waited for what this socket can do now, and shows it.

@@ -5,20 +5,23 @@
 //! has it: it polls the device without the lock and takes a turn when something is there. The other blocked threads
 //! follow: they sleep until their socket is ready or the drive is handed to them.
 //!
-//! The background thread listens to the device all the time. While somebody drives it only notes `missed`, and fetches
-//! what is still there a moment later; whoever gives the drive up looks once more. So nothing stays unread, whether a
-//! program blocks, polls natively, computes or is held up in a signal's handler.
+//! The background thread listens to the device all the time, and notes what comes as `missed`. While somebody drives it
+//! fetches what is still there a moment later. It never waits for the lock: whoever has that looks at `missed` when he has
+//! let it go. So nothing stays unread, whether a program blocks, polls natively, computes or is held up in a signal's
+//! handler.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
-use parking_lot::FairMutex;
+use parking_lot::{FairMutex, FairMutexGuard};
 use ustcp_proto::{Instant, SocketId};
 
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::core::{Core, Errands, Sleep};
+use crate::machine::Machine;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::fd::Bell;
 use crate::sys::wait::PollFd;
@@ -66,9 +69,10 @@ pub(crate) struct Shared {
     generation: u32,
     driver_bell: Bell,
     pub(crate) background_bell: Bell,
+    pub(crate) alarm: Arc<Alarm>,
     /// Somebody has the drive.
     driving: AtomicBool,
-    /// The device had something while somebody drove.
+    /// The device has something that nobody has fetched yet, or a deadline has come.
     missed: AtomicBool,
     /// When the drive was last given up, in the clock's nanoseconds.
     driven_at: AtomicU64,
@@ -76,13 +80,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Clock, core: Core) -> io::Result<Shared> {
+    pub(crate) fn new(machine: Machine, mirror_key: u64) -> io::Result<Shared> {
+        let clock = machine.clock();
+        let alarm = Arc::new(Alarm::new());
+        let core = Core::new(machine, mirror_key, Arc::clone(&alarm))?;
         Ok(Shared {
             clock,
             core: FairMutex::new(core),
             generation: fork::generation(),
             driver_bell: Bell::new()?,
             background_bell: Bell::new()?,
+            alarm,
             driving: AtomicBool::new(false),
             missed: AtomicBool::new(false),
             driven_at: AtomicU64::new(0),
@@ -101,13 +109,32 @@ impl Shared {
             return Err(Errno(libc::EBADF));
         }
         let _uncancelled = Uncancelled::new();
-        let mut core = self.core.lock();
+        let result = self.hold(self.core.lock(), body);
+        if self.is_unattended() && self.attend() {
+            self.background_bell.ring();
+        }
+        result
+    }
+
+    fn hold<R>(&self, mut core: FairMutexGuard<'_, Core>, body: impl FnOnce(&mut Core) -> R) -> Result<R, Errno> {
         let result = panics::caught(|| body(&mut core));
         let result = result.map_err(|what| self.die(&mut core, &what));
         let errands = std::mem::take(&mut core.errands);
         drop(core);
         self.run(&errands);
         result
+    }
+
+    /// Fetches what was missed. Where somebody has the lock he does it, when he has let go: nobody waits for the lock here,
+    /// and so nobody's calls wait for whoever waited. `true`: there is more.
+    pub(crate) fn attend(&self) -> bool {
+        let Some(core) = self.core.try_lock() else { return false };
+        let fetched = self.hold(core, |core| {
+            let now = self.clock.now();
+            self.fetch(core, now);
+            core.settle(now, None);
+        });
+        fetched.is_ok() && self.is_unattended()
     }
 
     /// A turn of a stack that lives: `ENETDOWN` otherwise.
@@ -243,18 +270,18 @@ impl Shared {
         }
     }
 
-    /// Fetches what the background thread has seen and left to callers.
+    /// Fetches what the background thread has seen and left to callers, and does what is due.
     fn catch_up(&self, core: &mut Core, now: Instant) {
-        if self.missed.load(Ordering::SeqCst) {
+        if self.missed.load(Ordering::SeqCst) || self.alarm.is_due(now) {
             self.fetch(core, now);
         }
     }
 
-    /// Fetches what the device has.
+    /// Fetches what the device has, as much as a turn may.
     pub(crate) fn fetch(&self, core: &mut Core, now: Instant) {
         self.missed.store(false, Ordering::SeqCst);
         if !core.receive(now) {
-            core.errands.wake_background = true;
+            self.missed.store(true, Ordering::SeqCst);
         }
     }
 
@@ -328,19 +355,24 @@ impl Shared {
         Errno(libc::ENETDOWN)
     }
 
+    /// Whether something waits to be fetched, or is due.
+    pub(crate) fn is_unattended(&self) -> bool {
+        fence(Ordering::SeqCst); // who found the lock taken has said so before, and who has let it go asks after
+        self.missed.load(Ordering::SeqCst)
+    }
+
     // The background thread's side.
 
-    /// The device has something. Returns how long callers may take to fetch it before the background thread does.
-    pub(crate) fn note_missed(&self) -> Option<Duration> {
+    /// The device has something, or what is due is to be done now.
+    pub(crate) fn note_missed(&self) {
         self.missed.store(true, Ordering::SeqCst);
+    }
+
+    /// How long callers may take to fetch what was missed, when one is about to.
+    pub(crate) fn nap(&self) -> Option<Duration> {
         let driven = Instant::from_nanos(self.driven_at.load(Ordering::Relaxed));
         let recently = self.clock.now().since(driven) < NAP;
         (recently || self.driving.load(Ordering::SeqCst)).then_some(NAP)
-    }
-
-    /// Whether what was noted still waits. Whoever drives may be held up, in a signal's handler for instance.
-    pub(crate) fn is_unattended(&self) -> bool {
-        self.missed.load(Ordering::SeqCst)
     }
 }
 

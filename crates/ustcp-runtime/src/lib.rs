@@ -3,6 +3,7 @@
 //! [`Runtime`] is one stack on one device in this process. [`process`] holds the process-wide one and the table from
 //! file descriptor to socket that the C face uses.
 
+mod alarm;
 mod background;
 mod capture;
 mod clock;

@@ -165,7 +165,9 @@ impl Machine {
     }
 
     /// The same, with something that is done `before` each packet.
-    pub fn receive_with(&mut self, now: Instant, mut before: impl FnMut(&mut Stack, &[u8])) -> bool {
+    pub fn receive_with(&mut self, now: Instant, before: impl FnMut(&mut Stack, &[u8])) -> bool {
+        let all = self.fetch(now, before);
+        // After the packets: an acknowledgement that has lain there stops the timer that waits for it.
         if self.stack.poll_timeout().is_some_and(|(due, _)| due <= now) {
             self.stack.on_timeout(now);
         }
@@ -174,6 +176,11 @@ impl Machine {
         {
             journal.on_timeout(now);
         }
+        all
+    }
+
+    /// Takes packets, not more than a turn may. `false`: the device has more.
+    fn fetch(&mut self, now: Instant, mut before: impl FnMut(&mut Stack, &[u8])) -> bool {
         let Some(Held(device)) = &mut self.device else {
             return true;
         };

@@ -11,7 +11,6 @@ use parking_lot::Mutex;
 use ustcp_proto::{Census, Counters, Family, Stack};
 
 use crate::background;
-use crate::core::Core;
 use crate::drive::{Blocking, Shared, Step};
 use crate::machine::Machine;
 use crate::stderr::complain;
@@ -69,9 +68,7 @@ impl Runtime {
 
     fn start_on(machine: Machine, exit_wait: ExitWait) -> io::Result<Arc<Runtime>> {
         let descriptor = machine.device_fd().unwrap_or(-1); // it is there: nothing was received yet
-        let clock = machine.clock();
-        let core = Core::new(machine, random_number()?)?;
-        let shared = Arc::new(Shared::new(clock, core)?);
+        let shared = Arc::new(Shared::new(machine, random_number()?)?);
         let background = background::start(&shared, descriptor)?;
         Ok(Arc::new(Runtime {
             shared,

@@ -11,6 +11,7 @@ mod common;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use common::native::Epoll;
 use common::{asleep, at, listener, pair, recv, send, socket, start};
 use ustcp_runtime::{Errno, Shutdown, Socket, Wait};
 
@@ -218,4 +219,32 @@ fn nobody_starves_at_the_lock() {
     // Turns that the two greedy threads get while a third one waits for its own.
     let (most_waits, longest) = (waits[900], waits[999]);
     assert!(most_waits <= 8, "nine of ten: {most_waits}, longest: {longest}");
+}
+
+/// The background thread waits for no lock; whoever has it fetches what has come meanwhile.
+#[test]
+fn what_comes_while_the_lock_is_taken_is_shown() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let Some(runtime) = start() else { return };
+    let _sockets: Vec<_> = (0..1000).map(|_| socket(&runtime)).collect(); // a census takes its time
+    let (ours, mut theirs) = pair(&runtime);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    runtime.census(); // which fetches nothing
+                }
+            });
+        }
+        let epoll = Epoll::level_triggered(ours.fd());
+        let shown = (0..500)
+            .take_while(|_| {
+                std::io::Write::write_all(&mut theirs, b"x").unwrap();
+                epoll.wait_for("I") == "I" && recv(&ours, &mut [0; 2], Wait::Never) == Ok(1)
+            })
+            .count();
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(shown, 500);
+    });
 }
