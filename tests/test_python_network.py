@@ -216,6 +216,21 @@ def test_weather_changes_and_links_are_cut_and_mended(net):
         net.weather("rain")
     with pytest.raises(ValueError):
         ustcp.Network(weather="rain")
+    for weather in ("drop=in:FIN#1", "delay=1ms, drop = out:syn"):
+        with pytest.raises(ValueError, match="drop=.*: a link between hosts .* net.drop"):
+            ustcp.Network(weather=weather)
+
+
+@pytest.mark.parametrize("weather", ["loss=50%,seed=5", "loss=50%, seed = 5"])
+def test_a_seed_told_with_the_weather_goes_before_the_networks(weather):
+    def survivors(seed: int) -> list[bytes]:
+        link = ustcp._ustcp.Link(weather, seed)
+        for number in range(64):
+            link.send(bytes([number]), 0)
+        return list(iter(lambda: link.poll(1_000_000), None))
+
+    assert survivors(1) == survivors(2)
+    assert 0 < len(survivors(1)) < 64
 
 
 def test_partitions_by_group(net):

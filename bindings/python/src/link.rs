@@ -72,7 +72,13 @@ impl Link {
 /// The way takes at least 1 us, or a loop could not be told from a fast link.
 fn weather_of(text: &str, seed: u64) -> PyResult<Weather> {
     let mut weather: Weather = text.parse().map_err(PyValueError::new_err)?;
-    if !text.contains("seed=") {
+    if let Some(drop) = weather.drops.iter().find(|drop| drop.direction.is_some()) {
+        let kind = drop.kind;
+        return Err(PyValueError::new_err(format!(
+            "weather: drop={drop}: a link between hosts knows no in and out; net.drop(\"{kind}\", source=...) names the way"
+        )));
+    }
+    if !text.split(',').any(|item| item.trim_start().starts_with("seed")) {
         weather.seed = seed;
     }
     weather.delay = weather.delay.max(std::time::Duration::from_micros(1));
