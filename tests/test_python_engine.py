@@ -799,9 +799,9 @@ try:
     ustcp.Stack("10.9.0.2/24", engine=sys.argv[1])
     raise AssertionError("an engine has its own address")
 except TypeError as error:
-    assert "USTCP_ADDRESS" in str(error)
+    assert str(error).endswith(": address"), error
 error = fails("ENETDOWN", lambda: ustcp.Stack(engine=sys.argv[1] + "-none"))
-assert "no engine runs there" in str(error)
+assert f"engine={sys.argv[1]}-none: no engine runs there" in str(error), error
 """,
         str(engine.directory),
         USTCP_ENGINE="",
@@ -839,7 +839,7 @@ def test_the_engine_has_its_own_settings(engine):
         """
 ustcp.init()
 error = fails("EOPNOTSUPP", lambda: ustcp.init(mtu=1400, tun="ust9"))
-assert "USTCP_MTU, USTCP_TUN" in str(error), error
+assert str(error).endswith(": mtu, tun"), error
 ustcp.fini()
 ustcp.create_server((OURS, 0)).close()
 """,

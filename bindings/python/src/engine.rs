@@ -47,10 +47,13 @@ impl Engine {
             None => named::engine().copied(),
         });
         found.map(Engine).map_err(|error| {
-            let asked = name.as_deref().or_else(|| sys::variable(c"USTCP_ENGINE"));
+            let (told_by, asked) = match &name {
+                Some(name) => ("engine", Some(name.as_slice())),
+                None => ("USTCP_ENGINE", sys::variable(c"USTCP_ENGINE")),
+            };
             let asked = String::from_utf8_lossy(asked.unwrap_or_default());
             let number = error.errno().raw_os_error();
-            PyOSError::new_err((number, format!("USTCP_ENGINE={asked}: {error}")))
+            PyOSError::new_err((number, format!("{told_by}={asked}: {error}")))
         })
     }
 

@@ -68,7 +68,7 @@ def init(**settings: Unpack[_Settings]) -> None:
         with _files(settings):
             _started(_ustcp.init, variables)
     elif variables:
-        raise OSError(errno.EOPNOTSUPP, f"the engine of USTCP_ENGINE has settings of its own: {', '.join(variables)}")
+        raise OSError(errno.EOPNOTSUPP, f"the engine of USTCP_ENGINE has settings of its own: {_listed(variables)}")
 
 
 def fini() -> None:
@@ -102,7 +102,7 @@ class Stack:
         variables = _variables("Stack", {"address": address, **settings})
         if engine is not None:
             if variables:
-                raise TypeError(f"an engine has settings of its own: {', '.join(variables)}")
+                raise TypeError(f"an engine has settings of its own: {_listed(variables)}")
             self._running = _ustcp.Engine(os.fsencode(engine))
             self._finalizer = weakref.finalize(self, lambda: None)
             return
@@ -222,8 +222,16 @@ def _started(start: Callable[[dict[str, str]], T], variables: dict[str, str]) ->
 
 
 def _named(error: OSError) -> OSError:
+    return OSError(error.errno, _as_keywords(str(error.strerror)))
+
+
+def _listed(variables: Iterable[str]) -> str:
+    return _as_keywords(", ".join(variables))
+
+
+def _as_keywords(text: str) -> str:
     """The caller gives keywords and no variables."""
-    return OSError(error.errno, re.sub(r"\bUSTCP_([A-Z_]+)", _keyword, str(error.strerror)))
+    return re.sub(r"\bUSTCP_([A-Z_]+)", _keyword, text)
 
 
 def _keyword(variable: re.Match[str]) -> str:
