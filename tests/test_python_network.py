@@ -542,7 +542,7 @@ def test_what_waits_is_told_with_the_error_before_it(net):
 
     listener = client.create_server(("", 80))
     client.create_connection(("server", 80)).close()
-    with listener, pytest.raises(ustcp.Stuck, match=r"main on no host> in test_.*listener\.accept\(\)") as stuck:
+    with listener, pytest.raises(ustcp.Stuck, match=r"task main> in test_.*listener\.accept\(\)") as stuck:
         listener.accept()
     assert isinstance(stuck.value.__cause__, KeyError)
     with pytest.raises(KeyError):

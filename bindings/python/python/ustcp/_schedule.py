@@ -76,7 +76,8 @@ class Task(Generic[T]):
         return cast(T, self.result)
 
     def __repr__(self) -> str:
-        return f"<ustcp task {self.name} on {self.host.name if self.host else 'no host'}>"
+        # The main task is on whichever host its `with` names, and on none in between.
+        return f"<ustcp task {self.name}{f' on {self.host.name}' if self.host else ''}>"
 
 
 class _This(threading.local):
