@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from differential import answers, compare, generator, notation, ours
-from differential.__main__ import everything
+from differential.__main__ import chosen, everything, record
 from differential.compare import segment_fields
 from differential.wire import Flow, spell, text
 
@@ -52,6 +52,15 @@ def test_the_allowed_differences_are_few_and_reasoned():
     permitted = compare.allowed()
     assert len(permitted) <= compare.LIMIT
     assert all(len(line.reason) > 12 for line in permitted)
+
+
+def test_a_name_that_nothing_has_is_refused():
+    scripts = everything()
+    assert {answers.theme(script) for script in chosen(scripts, ["reset", "ack/*"])} == {"reset", "ack"}
+    with pytest.raises(SystemExit, match=r"'rest': no theme and no script; themes are ack, .*reset"):
+        chosen(scripts, ["reset", "rest"])
+    with pytest.raises(SystemExit, match="'reset/exact@established': no theme"):
+        record(["reset/exact@established"])
 
 
 def test_a_script_says_what_it_means_or_is_refused():

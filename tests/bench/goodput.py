@@ -124,7 +124,8 @@ def remarks(arguments: argparse.Namespace, figures: Figures) -> str:
 PAGE = """\
 # Goodput
 
-By `make goodput GOODPUT=--write`. How many bytes a second a program gets through one line, beside Linux.
+By `make goodput GOODPUT=--write` (25 minutes; `GOODPUT="--repetitions 1 --condition '1 % loss'"` is short). How many bytes a
+second a program gets through one line, beside Linux.
 
 {table}
 

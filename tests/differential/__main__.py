@@ -1,8 +1,8 @@
 """`make differential`: records the kernel's answers anew, then compares ours with them.
 
-    python -m differential record [theme or script ...]   plays scripts to this kernel, writes recorded/<version>/
+    python -m differential record [theme ...]              plays scripts to this kernel, writes recorded/<version>/
     python -m differential compare [theme or script ...]  plays them to our stack, prints what differs
-    python -m differential show <script>                   both sides' answers to one script, step by step
+    python -m differential show <theme or script> ...      both sides' answers to a script, step by step
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import NoReturn
 
 from . import answers, generator, recorder
 from .compare import Comparison, allowed
@@ -20,16 +21,28 @@ GENERATED = 1000
 
 
 def chosen(scripts: list[Script], patterns: list[str]) -> list[Script]:
-    """Those whose theme or name is asked for."""
+    """Those whose theme or name is asked for; all, where nothing is."""
+    if not patterns:
+        return scripts
+    of_pattern = {p: [s for s in scripts if fnmatchcase(s.name, p) or answers.theme(s) == p] for p in patterns}
+    for pattern, found in of_pattern.items():
+        if not found:
+            refuse(pattern, "no theme and no script", scripts)
+    wanted = {script.name for found in of_pattern.values() for script in found}
+    return [script for script in scripts if script.name in wanted]
 
-    def wanted(script: Script) -> bool:
-        return any(fnmatchcase(script.name, p) or answers.theme(script) == p for p in patterns)
 
-    return [script for script in scripts if not patterns or wanted(script)]
+def refuse(name: str, why: str, scripts: list[Script]) -> NoReturn:
+    themes = sorted({answers.theme(script) for script in scripts})
+    sys.exit(f"{name!r}: {why}; themes are {', '.join(themes)}")
 
 
 def record(patterns: list[str]) -> int:
     """Whole themes are recorded: what is not asked for is kept from the last time."""
+    scripts = everything()
+    for pattern in patterns:
+        if pattern not in {answers.theme(script) for script in scripts}:
+            refuse(pattern, "no theme", scripts)
     start, version = time.monotonic(), answers.running()
     written = [script for script in load() if not patterns or answers.theme(script) in patterns]
     stable, unstable = recorder.record(written)
@@ -100,6 +113,6 @@ def told(lines: Iterable[str], number: int) -> list[str]:
 COMMANDS = {"record": record, "compare": compare, "show": show}
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS or sys.argv[1:] == ["show"]:
         sys.exit(__doc__)
     sys.exit(COMMANDS[sys.argv[1]](sys.argv[2:]))
