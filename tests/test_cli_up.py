@@ -222,10 +222,11 @@ def test_after_one_that_was_killed_another_takes_its_place(host: Host) -> None:
     assert host.ustcp("ss", "-a").returncode == 0
 
 
-def test_a_failure_in_the_background_is_told_in_the_foreground(host: Host) -> None:
+@pytest.mark.parametrize("options", [["--detach"], ["--detach", "--nat"], ["--nat"]], ids=" ".join)
+def test_a_failure_in_the_background_is_told_in_the_foreground(host: Host, options: list[str]) -> None:
     host.net.ip("tuntap", "add", "dev", "ustcp0", "mode", "tap")
-    done = host.ustcp("up", "--detach")
-    assert (done.returncode, done.stdout) == (1, "")
+    done = host.ustcp("up", *options)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
     assert "ustcp0 is not a TUN device" in done.stderr
 
 

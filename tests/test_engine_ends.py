@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import COMMANDS
-from harness.command import Host, Teller, ustcp
+from harness.command import Host, Teller, ustcp, wait_until
 from harness.netns import OURS, PEER, Namespace
 from harness.puppet import Puppet
 from harness.shim import Engine
@@ -165,6 +165,23 @@ def test_run_says_that_the_engine_ended_first(host: Host, how: str):
         assert run.wait(30) == 125
     assert "ConnectionResetError" in said
     assert said.splitlines()[-1].startswith("ustcp: the engine ended before the program"), said
+
+
+@pytest.mark.parametrize("options", [[], ["--nat"]], ids=["alone", "with its guard"])
+def test_the_log_of_one_in_the_background_says_why_it_ended(host: Host, options: list[str]):
+    host.up(*options)
+    host.net.ip("link", "delete", "ustcp0")
+    host.wait_for_end()
+    wait_until(lambda: (host.directory / "engine/log").read_text() == "ustcp: the engine: its device is gone\n")
+
+
+@pytest.mark.parametrize("options", [[], ["--nat"]], ids=["alone", "with its guard"])
+def test_without_its_device_the_command_fails(host: Host, options: list[str]):
+    with host.popen("up", *options) as up:
+        assert up.stderr.readline().endswith("is up; Ctrl-C ends it\n")
+        host.net.ip("link", "delete", "ustcp0")
+        assert up.stderr.read() == "ustcp: the engine: its device is gone\n"
+    assert up.returncode == 1
 
 
 def test_down_waits_for_the_engine_and_not_for_whoever_has_its_number_here(network: None, tmp_path: Path):

@@ -129,7 +129,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Demo(options) => demo::run(&options).map(done),
         Command::Run(options) => run::run(&options),
-        Command::Up(options) => up::run(&options).map(done),
+        Command::Up(options) => up::run(&options),
         Command::Down(options) => down::run(&options).map(done),
         Command::Ss(options) => ss::run(&options).map(done),
         Command::Fetch(options) => fetch::run(&options).map(done),

@@ -7,11 +7,8 @@ mod witness;
 
 use std::io;
 
-use libc::c_int;
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, set_parent_process_death_signal, waitpid,
-};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_parent_process_death_signal, waitpid};
 
 use crate::sys::{self, Arrived, Signals};
 use witness::Witness;
@@ -72,15 +69,7 @@ fn look_at(child: Pid) -> io::Result<Option<u8>> {
         kill_process(getpid(), Signal::STOP)?;
         return Ok(None);
     }
-    Ok(as_a_shell_has_it(status))
-}
-
-fn as_a_shell_has_it(status: WaitStatus) -> Option<u8> {
-    let of_signal = |signal: c_int| 128 + signal;
-    let code = status
-        .exit_status()
-        .or_else(|| status.terminating_signal().map(of_signal))?;
-    u8::try_from(code & 0xff).ok()
+    Ok(sys::as_a_shell_has_it(status))
 }
 
 #[cfg(test)]

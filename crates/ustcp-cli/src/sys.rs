@@ -40,6 +40,15 @@ pub(crate) fn wait(child: Pid) -> io::Result<WaitStatus> {
     }
 }
 
+/// The exit status of what has ended: 128 and its number for a signal.
+pub(crate) fn as_a_shell_has_it(status: WaitStatus) -> Option<u8> {
+    let of_signal = |signal: c_int| 128 + signal;
+    let code = status
+        .exit_status()
+        .or_else(|| status.terminating_signal().map(of_signal))?;
+    u8::try_from(code & 0xff).ok()
+}
+
 /// Becomes `program`, looked for in PATH as a shell looks for it, with the environment given. Returns only where that
 /// fails. The mask of signals stays as it is; SIGPIPE, which Rust ignores, is the program's again.
 pub(crate) fn execute(program: &OsStr, arguments: &[OsString], environment: Vec<(OsString, OsString)>) -> io::Error {

@@ -1,5 +1,8 @@
 //! `ustcp up`: an engine that stays until it is told to end.
 
+use std::cell::Cell;
+use std::process::ExitCode;
+
 use ustcp_client::place::Place;
 use ustcp_engine::Lifetime;
 
@@ -56,60 +59,78 @@ pub(crate) struct Options {
 }
 
 /// Runs the engine, or has it run.
-pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     if options.report {
         background::take_name();
     }
     if options.away {
-        return Ok(background::go_away(|| u8::from(serve_reporting(options).is_err()))?);
+        background::go_away(|| serve_reporting(options))?;
+        return Ok(ExitCode::SUCCESS);
     }
     if options.report {
-        return serve_reporting(options);
+        return Ok(serve_reporting(options).into());
     }
     let place = control::place(options.named.engine.as_deref())?;
     refuse_second(&place)?;
     if options.detach {
         options.engine.settings()?;
-        return Ok(background::start(&place, &options.engine, Lifetime::UntilStopped)?);
+        background::start(&place, &options.engine, Lifetime::UntilStopped)?;
+        return Ok(ExitCode::SUCCESS);
     }
-    serve(&place, &options.engine, Lifetime::UntilStopped, |outcome| {
+    let status = serve(&place, &options.engine, Lifetime::UntilStopped, |outcome| {
         if outcome.is_ok() {
             eprintln!(
                 "ustcp: the engine {} is up; Ctrl-C ends it",
                 place.directory().display()
             );
         }
-    })
+    })?;
+    Ok(status.into())
 }
 
-/// By itself, or with somebody beside it who forwards.
+/// By itself, or with somebody beside it who forwards. The exit status.
 fn serve(
     place: &Place,
     options: &EngineOptions,
     lifetime: Lifetime,
     ready: impl FnOnce(Result<(), &NotStarted>),
-) -> Result<(), Failure> {
+) -> Result<u8, Failure> {
     match options.nat {
         true => nat::serve(place, options, lifetime, ready),
-        false => serve::serve(place, options, lifetime, ready),
+        false => serve::serve(place, options, lifetime, ready).map(|()| 0),
     }
 }
 
-fn serve_reporting(options: &Options) -> Result<(), Failure> {
+/// For the process that has started this one. What fails before the engine is ready that one is told, and tells; what ends it
+/// afterwards stands in the log.
+fn serve_reporting(options: &Options) -> u8 {
+    let is_reported = Cell::new(false);
+    let report = |outcome: Result<(), &NotStarted>| {
+        is_reported.set(outcome.is_err());
+        handshake::report(outcome);
+    };
+    serve_in_background(options, report).unwrap_or_else(|failure| {
+        if !is_reported.get() {
+            eprintln!("ustcp: {failure}");
+        }
+        failure.status()
+    })
+}
+
+fn serve_in_background(options: &Options, report: impl Fn(Result<(), &NotStarted>)) -> Result<u8, Failure> {
     let lifetime = if options.until_idle {
         Lifetime::UntilIdle
     } else {
         Lifetime::UntilStopped
     };
-    let place = control::place(options.named.engine.as_deref());
     let refused = |failure: Failure| {
         let why = NotStarted::from(failure);
-        handshake::report(Err(&why));
+        report(Err(&why));
         Failure::from(why)
     };
-    let place = place.map_err(refused)?;
+    let place = control::place(options.named.engine.as_deref()).map_err(refused)?;
     options.engine.settings().map_err(refused)?;
-    serve(&place, &options.engine, lifetime, handshake::report)
+    serve(&place, &options.engine, lifetime, &report)
 }
 
 /// The lock would refuse it too, but without saying who holds it.

@@ -16,13 +16,13 @@ use crate::options::EngineOptions;
 use crate::serve::ENDING;
 use crate::sys::{self, Signals};
 
-/// Has an engine as a child, and forwards for it until it ends.
+/// Has an engine as a child, and forwards for it until it ends. The engine's exit status: why it ended it has told itself.
 pub(crate) fn serve(
     place: &Place,
     options: &EngineOptions,
     lifetime: Lifetime,
     ready: impl FnOnce(Result<(), &NotStarted>),
-) -> Result<(), Failure> {
+) -> Result<u8, Failure> {
     let signals = Signals::hold(ENDING.into_iter().chain([libc::SIGCHLD]));
     let (engine, started) = match start(place, options, lifetime, &signals) {
         Ok(started) => started,
@@ -38,12 +38,13 @@ pub(crate) fn serve(
             sys::send(engine, libc::SIGTERM);
         }
     }
-    watch(engine, &signals)?;
+    let status = watch(engine, &signals)?;
     // What failed has taken its own back, and the place may be another's by now.
     if let Ok(note) = &started {
         super::take_back(place, note)?;
     }
-    started.map(drop).map_err(Failure::from)
+    started?;
+    Ok(status)
 }
 
 /// The engine, and the note of the forwarding that there is for it.
@@ -70,11 +71,15 @@ fn start(
     Ok((engine, set_up.map_err(NotStarted::from)))
 }
 
-/// Hands signals on until the engine has ended.
-fn watch(engine: Pid, signals: &Signals) -> io::Result<()> {
+/// Hands signals on until the engine has ended. Its exit status.
+fn watch(engine: Pid, signals: &Signals) -> io::Result<u8> {
     loop {
         match waitpid(Some(engine), WaitOptions::NOHANG) {
-            Ok(Some(_)) => return Ok(()),
+            Ok(Some((_, status))) => {
+                if let Some(status) = sys::as_a_shell_has_it(status) {
+                    return Ok(status);
+                }
+            }
             Ok(None) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
