@@ -8,7 +8,7 @@ use ustcp_client::protocol::PassedBy;
 use ustcp_client::sys;
 
 use crate::hook::{address, address_room, answer, ours, pass, pass_waiting, sink, source};
-use crate::start::{engine, tell_of_end};
+use crate::start::{engine, tell_of_absence, tell_of_end};
 
 /// socket(2).
 #[unsafe(no_mangle)]
@@ -16,6 +16,7 @@ pub extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     match (calls::kind(domain, kind, protocol), engine()) {
         (Kind::Tcp { is_v6, flags }, Some(engine)) => return answer(|| engine.socket(is_v6, flags)),
         (Kind::OtherStream, Some(engine)) => sys::without_errno(|| engine.passed_by(PassedBy::Protocol)),
+        (Kind::Tcp { .. }, None) => sys::without_errno(tell_of_absence),
         _ => {}
     }
     let arguments = [domain as usize, kind as usize, protocol as usize, 0, 0, 0];

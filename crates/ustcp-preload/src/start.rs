@@ -10,9 +10,11 @@ use ustcp_client::engine::Engine;
 use ustcp_client::place::PlaceError;
 use ustcp_client::sys;
 
-static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
+/// Or why there is none, where that is to be told.
+static ENGINE: OnceLock<Result<Engine, Option<PlaceError>>> = OnceLock::new();
 /// The file that standard error was at the start: what has its number later may be one of the program's own.
 static STANDARD_ERROR: OnceLock<Option<File>> = OnceLock::new();
+static ABSENCE_TOLD: AtomicBool = AtomicBool::new(false);
 static END_TOLD: AtomicBool = AtomicBool::new(false);
 
 /// A file's device and number.
@@ -22,8 +24,8 @@ type File = (u64, u64);
 /// has run.
 pub(crate) fn engine() -> Option<&'static Engine> {
     match ENGINE.get() {
-        Some(engine) => engine.as_ref(),
-        None => ENGINE.get_or_init(|| sys::without_errno(find)).as_ref(),
+        Some(engine) => engine.as_ref().ok(),
+        None => ENGINE.get_or_init(|| sys::without_errno(find)).as_ref().ok(),
     }
 }
 
@@ -37,22 +39,19 @@ extern "C" fn start() {
     crate::programs::find_next();
 }
 
-fn find() -> Option<Engine> {
+fn find() -> Result<Engine, Option<PlaceError>> {
     if sys::has_borrowed_rights() {
-        return None;
+        return Err(None);
     }
-    match Engine::from_environment() {
-        Ok(engine) => Some(engine),
-        Err(error) => {
-            complain(error);
-            None
-        }
-    }
+    // Who is started by `ustcp run` has an engine, or has been told; who preloads the library by hand is told here.
+    let is_told = sys::variable(c"USTCP_RUN").is_some();
+    Engine::from_environment().map_err(|error| (!is_told).then_some(error))
 }
 
-/// Who is started by `ustcp run` has an engine, or has been told; who preloads the library by hand is told here.
-fn complain(error: PlaceError) {
-    if sys::variable(c"USTCP_RUN").is_none() {
+/// A socket of TCP is the kernel's for want of an engine. Not said at the start: most programs of a shell make none.
+pub(crate) fn tell_of_absence() {
+    let Some(Err(Some(error))) = ENGINE.get() else { return };
+    if !ABSENCE_TOLD.swap(true, Ordering::Relaxed) && can_be_told() {
         say(format_args!("{error}: this program stays on the kernel's TCP"));
     }
 }
@@ -62,13 +61,17 @@ pub(crate) fn tell_of_end(engine: &Engine, errno: Errno) {
     if errno != Errno::NETDOWN || END_TOLD.swap(true, Ordering::Relaxed) {
         return;
     }
-    let is_where_it_was = STANDARD_ERROR.get().is_some_and(|before| *before == standard_error());
-    if let Some(place) = engine.place().filter(|_| is_where_it_was && is_heard()) {
+    if let Some(place) = engine.place().filter(|_| can_be_told()) {
         let directory = place.directory().display();
         say(format_args!(
             "the engine {directory} has ended: listeners of this program on it take no connection any more"
         ));
     }
+}
+
+/// Whether standard error is what it was at the start, and takes a line.
+fn can_be_told() -> bool {
+    STANDARD_ERROR.get().is_some_and(|before| *before == standard_error()) && is_heard()
 }
 
 fn standard_error() -> Option<File> {
