@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.command import ASK, Host, Puppet, Teller
+from harness.command import ASK, USTCP, Host, Puppet, Teller
 from harness.netns import OURS, PEER
 
 PYTHON = sys.executable
@@ -126,6 +126,19 @@ def test_what_is_relayed_unasked_has_escaped(host: Host) -> None:
             assert done.returncode == (0 if asked else 125), (to, done.stderr)
         done = host.run("--strict", "--", PYTHON, "-c", CONNECTS.format(PEER))
         assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+
+
+def test_a_run_within_a_run_is_the_outer_ones(host: Host) -> None:
+    inner = (USTCP, "run", "--", PYTHON, "-c", CONNECTS.format("127.0.0.1"))
+    done = host.run("--strict", "--", *inner)
+    assert (done.returncode, done.stderr) == (125, f"ustcp: --strict: {PASSED_BY}: 1\n")
+    # One that tells of its program itself does so.
+    done = host.run("--strict", "--", USTCP, "run", "--explain", *inner[2:])
+    assert done.returncode == 0 and "relayed to the kernel's TCP" in done.stderr, done.stderr
+    # On another engine it is its own.
+    other = ("--engine", str(host.directory / "other"), "--tun", "ustcp1", "--address", "10.78.0.2/24")
+    done = host.run("--strict", "--", *inner[:2], *other, *inner[2:])
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_program_that_makes_no_socket(host: Host) -> None:

@@ -1,5 +1,6 @@
 //! What the processes of a run are known by: the variables that they were given, and have still.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -22,6 +23,14 @@ impl Marks {
         let [token, run] = values.map(OsString::from);
         let [name_of_token, name_of_run] = NAMES;
         Ok(Marks([(name_of_token, token), (name_of_run, run)]))
+    }
+
+    /// Those of the run that this process belongs to, where it is one on the same engine.
+    pub(crate) fn around(&self) -> Option<Marks> {
+        let [(name_of_token, token), (name_of_run, _)] = &self.0;
+        let run = env::var_os(name_of_run)?;
+        let is_same = env::var_os(name_of_token)? == *token;
+        is_same.then(|| Marks([(name_of_token, token.clone()), (name_of_run, run)]))
     }
 
     /// For a program's environment.

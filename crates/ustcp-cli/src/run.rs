@@ -85,13 +85,17 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
     }
     let joined = options.join(&place)?;
     let marks = Marks::of(&joined).map_err(io::Error::from)?;
-    let environment = environment(&library, &place, &marks);
     let Some(explanation) = explanation else {
         // In this process's place, not below it: its signals, its terminal, its parent and its end are then as they would
-        // be without us. So somebody else must hold the lease.
-        holder::hold(&joined.control.into_descriptor(), &marks)?;
-        return Err(execute(program, arguments, environment));
+        // be without us. So somebody else must hold the lease: of a run around this one, whoever does already.
+        let around = marks.around();
+        if around.is_none() {
+            holder::hold(&joined.control.into_descriptor(), &marks)?;
+        }
+        let marks = around.unwrap_or(marks);
+        return Err(execute(program, arguments, environment(&library, &place, &marks)));
     };
+    let environment = environment(&library, &place, &marks);
     let status = supervise::run(|| {
         let failure = execute(program, arguments, environment);
         eprintln!("ustcp: {failure}");
