@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """TCP's handshake and its close, packet by packet, with the states of both ends, as text and as pictures.
 
-    handshake_and_close.py [--lose KIND] [--simultaneous] [--out DIRECTORY]
+    handshake_and_close.py [--lose KIND[#N]] [--simultaneous] [--out DIRECTORY]
 
-    --lose FIN          loses the first FIN, and shows who notices and when (SYN, SYN-ACK, ACK, DATA, FIN, RST)
+    --lose FIN#2        loses the second FIN, the server's, and shows who notices and when (SYN, SYN-ACK, ACK, DATA, FIN)
     --simultaneous      both ends close at once: CLOSING instead of FIN-WAIT-2
     --out DIRECTORY     leaves timeline.txt, .svg, .mermaid and .pcapng there
 
@@ -19,11 +19,19 @@ import ustcp
 KINDS = ("SYN", "SYN-ACK", "ACK", "DATA", "FIN", "RST")
 
 
-def converse(lose: str | None, simultaneous: bool) -> ustcp.Network:
+def which(packet: str) -> tuple[str, int]:
+    """Kind and number of FIN#2."""
+    kind, _, number = packet.upper().partition("#")
+    if kind not in KINDS:
+        raise argparse.ArgumentTypeError(f"{packet}: the kinds are {', '.join(KINDS)}")
+    return kind, int(number or 1)
+
+
+def converse(lose: tuple[str, int] | None, simultaneous: bool) -> ustcp.Network:
     with ustcp.Network(seed=1, weather="delay=10ms") as net:
         client, server = net.host("client"), net.host("server")
         if lose:
-            net.drop(lose)
+            net.drop(*lose)
 
         @server.run
         def serve() -> None:
@@ -56,7 +64,7 @@ def explain(net: ustcp.Network) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lose", choices=KINDS)
+    parser.add_argument("--lose", type=which, metavar="KIND[#N]")
     parser.add_argument("--simultaneous", action="store_true")
     parser.add_argument("--out")
     arguments = parser.parse_args()

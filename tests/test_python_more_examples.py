@@ -106,3 +106,9 @@ def test_handshake_and_close_whatever_is_lost(kind):
     told = example("--lose", kind)
     assert "lost: script" in told and "1 lost" in told and "TIME-WAIT, CLOSED" in told
     assert example("--lose", kind) == told
+
+
+def test_handshake_and_close_without_the_servers_fin():
+    told = example("--lose", "fin#2")
+    [lost] = [line for line in told.splitlines() if "lost: script" in line]
+    assert lost.split()[1:4] == ["server", "LAST-ACK", "FIN+ACK"] and "2 lost" not in told
