@@ -25,11 +25,9 @@ pub(crate) struct Pages {
     limit: usize,
     /// Pages that have memory, the spare ones among them.
     held: usize,
-    /// The most of them since it was last empty.
+    /// The most of them in use since [`reclaim`](Pages::reclaim) last looked.
     peak: usize,
     spare: Vec<Page>,
-    /// Something was written since [`reclaim`](Pages::reclaim) last looked.
-    used: bool,
 }
 
 impl Pages {
@@ -73,7 +71,6 @@ impl Pages {
     pub(crate) fn write_at(&mut self, offset: usize, data: &[u8]) -> Result<(), Error> {
         let mut place = self.first + self.len + offset;
         let mut rest = data;
-        self.used = true;
         while !rest.is_empty() {
             let inside = place % PAGE;
             let (now, later) = rest.split_at(rest.len().min(PAGE - inside));
@@ -129,16 +126,12 @@ impl Pages {
         }
     }
 
-    /// It is empty, and nothing is held beyond its end: what it has not needed of late it gives back.
+    /// It is empty, and nothing is held beyond its end: what comes next begins with a page of its own.
     pub(crate) fn relax(&mut self) {
         while !self.pages.is_empty() {
             self.retire_first();
         }
         self.first = 0;
-        let kept = self.peak.max(ALWAYS_KEPT).min(self.spare.len());
-        self.held -= self.spare.len() - kept;
-        self.spare.truncate(kept);
-        self.peak = 0;
     }
 
     /// Memory is short: keeps no pages for later.
@@ -147,12 +140,17 @@ impl Pages {
         self.spare = Vec::new();
     }
 
-    /// Gives its memory back if it is empty and was not used since the last time. Nothing may be held beyond its end.
-    /// Says whether there is an empty one left to look at.
+    /// Gives back the memory that it has not needed since the last time. Nothing may be held beyond its end. Says whether
+    /// there is an empty one left to look at.
     pub(crate) fn reclaim(&mut self) -> bool {
-        if self.is_empty() && !core::mem::take(&mut self.used) {
+        let in_use = self.held - self.spare.len();
+        let peak = core::mem::replace(&mut self.peak, in_use);
+        if self.is_empty() && peak == 0 {
             self.clear();
         }
+        let kept = peak.max(ALWAYS_KEPT).saturating_sub(in_use).min(self.spare.len());
+        self.held -= self.spare.len() - kept;
+        self.spare.truncate(kept);
         self.is_empty() && self.allocated() > 0
     }
 

@@ -9,10 +9,8 @@ pub(crate) struct Ring {
     head: usize,
     len: usize,
     limit: usize,
-    /// The most it held since it was last empty.
+    /// The most it held since [`reclaim`](Ring::reclaim) last looked.
     peak: usize,
-    /// Something was written since [`reclaim`](Ring::reclaim) last looked.
-    used: bool,
 }
 
 impl Ring {
@@ -70,7 +68,6 @@ impl Ring {
         let start = self.len;
         self.reserve(start + data.len())?;
         self.peak = self.peak.max(start + data.len());
-        self.used = true;
         let capacity = self.bytes.len();
         let position = self.position(start);
         let (first, second) = data.split_at(data.len().min(capacity - position));
@@ -106,19 +103,12 @@ impl Ring {
         }
     }
 
-    /// It is empty: what it has not needed of late it gives back.
-    pub(crate) fn relax(&mut self) {
-        if self.bytes.len() > Ring::ALWAYS_KEPT && self.peak < self.bytes.len() / 4 {
-            self.bytes = Vec::new();
-            self.head = 0;
-        }
-        self.peak = 0;
-    }
-
-    /// Gives its memory back if it is empty and was not used since the last time. Nothing may be held beyond its end.
-    /// Says whether there is an empty one left to look at.
+    /// If it is empty, gives back the memory that it has not needed since the last time. Says whether there is an empty one
+    /// left to look at.
     pub(crate) fn reclaim(&mut self) -> bool {
-        if self.is_empty() && !core::mem::take(&mut self.used) {
+        let peak = core::mem::replace(&mut self.peak, self.len);
+        let little = peak < self.allocated() / 4 && self.allocated() > Ring::ALWAYS_KEPT;
+        if self.is_empty() && (peak == 0 || little) {
             self.clear();
         }
         self.is_empty() && self.allocated() > 0

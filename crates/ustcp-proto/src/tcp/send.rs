@@ -131,9 +131,6 @@ impl Send {
         self.up = self.up.max(ack);
         let freed = ack.distance_from(self.start).min(self.ring.len());
         self.ring.consume(freed);
-        if self.ring.is_empty() {
-            self.ring.relax();
-        }
         self.start += freed;
     }
 

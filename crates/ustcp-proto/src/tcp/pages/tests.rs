@@ -11,6 +11,8 @@ enum Step {
     Consume(usize),
     /// All that is there, and then what was not needed is given back.
     Drain,
+    /// What was not needed is given back, whatever is there.
+    Reclaim,
     Clear,
 }
 
@@ -21,6 +23,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..20_000_usize, bytes()).prop_map(|(gap, bytes)| Step::Write(gap, bytes)),
         4 => (0..12_000_usize).prop_map(Step::Consume),
         1 => Just(Step::Drain),
+        1 => Just(Step::Reclaim),
         1 => Just(Step::Clear),
     ]
 }
@@ -59,8 +62,10 @@ proptest! {
                 Step::Drain => {
                     pages.consume(usize::MAX);
                     pages.relax();
+                    pages.reclaim();
                     model.clear();
                 }
+                Step::Reclaim => prop_assert_eq!(pages.reclaim(), pages.is_empty() && pages.allocated() > 0),
                 Step::Clear => {
                     pages.clear();
                     model.clear();
@@ -117,9 +122,28 @@ fn pages_are_used_again() {
         pages.consume(10_000);
     }
     assert!(pages.held <= 5, "{}", pages.held);
-    pages.relax();
-    pages.relax();
-    assert!(pages.allocated() <= 5 * PAGE);
+}
+
+/// A burst keeps its pages for the next one, until a whole look's time has passed without.
+#[test]
+fn pages_are_kept_while_they_are_needed() {
+    let mut pages = Pages::new(1 << 20);
+    let pass = |pages: &mut Pages, count| {
+        pages.write_at(0, &vec![1; count]).unwrap();
+        pages.extend(count);
+        pages.consume(count);
+        pages.relax();
+    };
+    pass(&mut pages, 100 * PAGE);
+    pass(&mut pages, 1);
+    assert_eq!(pages.held, 100, "one that needs little is no reason yet");
+    assert!(pages.reclaim());
+    assert_eq!(pages.held, 100, "they were needed");
+    pass(&mut pages, 6 * PAGE);
+    assert!(pages.reclaim());
+    assert_eq!(pages.held, 6);
+    assert!(!pages.reclaim());
+    assert_eq!(pages.allocated(), 0);
 }
 
 #[test]

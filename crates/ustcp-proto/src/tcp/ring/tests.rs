@@ -79,3 +79,22 @@ fn a_smaller_limit_keeps_what_is_there() {
     ring.consume(40);
     assert_eq!(ring.append(&[1; 20]), Ok(10));
 }
+
+/// Memory for much goes when a whole look's time has passed with little, all of it when with nothing.
+#[test]
+fn memory_is_kept_while_it_is_needed() {
+    let mut ring = Ring::new(1 << 20);
+    let pass = |ring: &mut Ring, count| {
+        ring.append(&vec![1; count]).unwrap();
+        ring.consume(count);
+    };
+    pass(&mut ring, 100_000);
+    let large = ring.allocated();
+    pass(&mut ring, 1);
+    assert_eq!((ring.reclaim(), ring.allocated()), (true, large), "it was needed");
+    pass(&mut ring, 1);
+    assert_eq!((ring.reclaim(), ring.allocated()), (false, 0));
+    pass(&mut ring, 1);
+    assert_eq!((ring.reclaim(), ring.allocated()), (true, Ring::FIRST_ALLOCATION));
+    assert_eq!((ring.reclaim(), ring.allocated()), (false, 0));
+}
