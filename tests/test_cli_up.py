@@ -69,18 +69,29 @@ def test_a_second_one_is_told_of_the_first(host: Host) -> None:
     )
 
 
-def test_one_of_a_run_that_lingers_is_no_permanent_one(host: Host) -> None:
+def test_one_of_a_run_is_no_permanent_one(host: Host) -> None:
+    hold = "import os; print('up', flush=True); os.read(0, 1)"
+    with host.popen("run", "--", PYTHON, "-c", hold, stdin=subprocess.PIPE) as program:
+        assert program.stdout.readline() == "up\n"
+        pid = (host.directory / "engine/engine").read_text().split()[4]
+        assert_refused(
+            host,
+            f"ustcp: the engine {host.directory}/engine (pid {pid}) is one that ustcp run has started, and ends by itself when "
+            f"its programs and connections are gone; ustcp down --engine {host.directory}/engine --now ends it at once, "
+            "--engine NAME starts another\n",
+        )
+        program.stdin.close()
+
+
+def test_one_of_a_run_that_lingers_for_time_wait_makes_way(host: Host) -> None:
     with Teller(host.net, "0.0.0.0"):
         assert host.run("--time-wait", "600", "--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
     pid = (host.directory / "engine/engine").read_text().split()[4]
-    assert_refused(
-        host,
-        f"ustcp: the engine {host.directory}/engine (pid {pid}) is one that ustcp run has started, and ends by itself when "
-        f"its programs and connections are gone and TIME-WAIT has passed; ustcp down --engine {host.directory}/engine --now "
-        "ends it at once, --engine NAME starts another\n",
-    )
-    assert host.ustcp("down", "--now").returncode == 0
-    host.up()
+    wait_until(lambda: "TIME-WAIT" in host.ustcp("ss", "-tan").stdout)
+    host.up("--mtu", "1400")
+    assert (host.directory / "engine/engine").read_text().split()[4] != pid
+    assert host.ustcp("down").returncode == 0
+    assert set(os.listdir(host.directory / "engine")) == {"log"}
 
 
 def test_ps_shows_what_it_is_and_which(host: Host) -> None:

@@ -35,7 +35,7 @@ def test_it_still_leaves_no_device_and_no_file_behind(engine):
     assert "ustcp0" in engine.net.ip("link")
     assert engine.close() == []
     assert "ustcp0" not in engine.net.ip("link")
-    assert os.listdir(engine.directory) == ["lock"]
+    assert os.listdir(engine.directory) == []
 
 
 def test_one_with_a_masquerade_takes_it_back(network, tmp_path):

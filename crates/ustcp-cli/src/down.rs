@@ -1,5 +1,6 @@
 //! `ustcp down`: has an engine end, and waits for that.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -56,12 +57,17 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if !options.now && !control.ends_within(SILENCE) {
         tell_what_is_waited_for(&place, &control);
     }
+    see_out(&place, &control, process)
+}
+
+/// Waits for the end of an engine that has been told to end.
+pub(crate) fn see_out(place: &Place, control: &Control, process: Option<OwnedFd>) -> Result<(), Failure> {
     control.wait_for_end();
     // It has closed our connection; with its process everything else goes, the device too.
     if let Some(process) = process {
         poll(&mut [PollFd::new(&process, PollFlags::IN)], None).map_err(std::io::Error::from)?;
     }
-    nat::ensure_taken_back(&place)?;
+    nat::ensure_taken_back(place)?;
     Ok(())
 }
 

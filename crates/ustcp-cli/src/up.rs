@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::process::ExitCode;
 
 use ustcp_client::place::Place;
+use ustcp_client::protocol::Operation;
 use ustcp_engine::Lifetime;
 
 use crate::Failure;
@@ -11,7 +12,7 @@ use crate::control::{self, Control};
 use crate::handshake::{self, NotStarted};
 use crate::listing::{self, Listing};
 use crate::options::{EngineOptions, Named};
-use crate::{background, nat, serve};
+use crate::{background, down, nat, serve};
 
 const EXAMPLES: &str = "\
 What no option says of the stack the environment variable of that name says, USTCP_TUN for --tun.
@@ -71,6 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         return Ok(serve_reporting(options).into());
     }
     let place = control::place(options.named.engine.as_deref())?;
+    take_over(&place)?;
     refuse_second(&place)?;
     if options.detach {
         options.engine.settings()?;
@@ -133,6 +135,17 @@ fn serve_in_background(options: &Options, report: impl Fn(Result<(), &NotStarted
     serve(&place, &options.engine, lifetime, &report)
 }
 
+/// One of `ustcp run` that stays for TIME-WAIT alone ends now.
+fn take_over(place: &Place) -> Result<(), Failure> {
+    if let Ok(control) = Control::open(place) {
+        let process = control.process();
+        if control.ask(Operation::Stop, Operation::STOP_UNUSED).is_ok() {
+            down::see_out(place, &control, process)?;
+        }
+    }
+    Ok(())
+}
+
 /// The lock would refuse it too, but without saying who holds it.
 fn refuse_second(place: &Place) -> Result<(), Failure> {
     let (directory, option) = (place.directory().display(), place.option());
@@ -142,8 +155,7 @@ fn refuse_second(place: &Place) -> Result<(), Failure> {
         return Err(Failure::new(match lifetime {
             Ok(listing::Lifetime::Idle) => format!(
                 "the engine {directory} (pid {pid}) is one that ustcp run has started, and ends by itself when its programs \
-                 and connections are gone and TIME-WAIT has passed; ustcp down{option} --now ends it at once, --engine NAME \
-                 starts another"
+                 and connections are gone; ustcp down{option} --now ends it at once, --engine NAME starts another"
             ),
             _ => format!(
                 "the engine {directory} is up already (pid {pid}); ustcp down{option} ends it, --engine NAME starts another"

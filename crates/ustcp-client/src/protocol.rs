@@ -68,7 +68,8 @@ pub enum Operation {
     PassedBy = 15,
     /// What there is, for `ustcp ss`: JSON, a packet for each line; an empty payload ends them. `a`: a run's number, 0 for all.
     List = 16,
-    /// The engine is to end. `a` = 1: at once; 0: when its last connection is gone.
+    /// The engine is to end. `a` = 1: at once; 0: when its last connection is gone; [`Operation::STOP_UNUSED`]: at once, if it
+    /// was to end by itself and waits for TIME-WAIT alone, else `EBUSY`.
     Stop = 17,
 }
 
@@ -77,6 +78,9 @@ impl Operation {
     pub const TOLD_BY_WRITE: u32 = 1;
     /// The same for a read. It does not say `EPIPE`: the peer's FIN came first, and the stream is whole.
     pub const TOLD_BY_READ: u32 = 2;
+
+    /// [`Operation::Stop`] of an engine that nobody uses any more.
+    pub const STOP_UNUSED: u32 = 2;
 
     /// All of them.
     pub const ALL: [Operation; 17] = [

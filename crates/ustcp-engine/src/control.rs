@@ -174,7 +174,7 @@ impl Engine {
     fn on_request(&mut self, control: u64, request: &Request, payload: &[u8]) -> Option<Answer> {
         match request.operation {
             Operation::Hello => Some(Ok(std::process::id().to_ne_bytes().to_vec())),
-            Operation::Stop => Some(self.stop(request.a == 1)),
+            Operation::Stop => Some(self.stop(request.a)),
             Operation::Lease => Some(self.lease(control)),
             Operation::PassedBy => Some(self.passed_by(request, payload)),
             Operation::List => self.list(control, request.a).err().map(Err),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use ustcp_client::protocol::Operation;
 use ustcp_proto::Instant;
+use ustcp_runtime::Errno;
 
 use crate::closing::Closing;
 use crate::control::Answer;
@@ -73,11 +75,14 @@ impl Engine {
     }
 
     /// It is to end, and programs that look for an engine find it no longer.
-    pub(crate) fn stop(&mut self, at_once: bool) -> Answer {
-        self.life.stop = match at_once {
+    pub(crate) fn stop(&mut self, how: u32) -> Answer {
+        if how == Operation::STOP_UNUSED && !self.is_unused() {
+            return Err(Errno(libc::EBUSY));
+        }
+        self.life.stop = match how {
             _ if self.is_closing() => self.life.stop,
-            true => Stop::Now,
-            false => Stop::WhenIdle,
+            0 => Stop::WhenIdle,
+            _ => Stop::Now,
         };
         self.site.withdraw();
         Ok(Vec::new())
@@ -103,18 +108,27 @@ impl Engine {
     }
 
     fn is_idle(&mut self) -> bool {
+        self.is_unused() && self.has_no_connection()
+    }
+
+    /// It is to end by itself, and nothing but TIME-WAIT keeps it.
+    fn is_unused(&mut self) -> bool {
         if self.life.grace.is_some_and(|until| until <= self.ground.now) {
             self.life.grace = None;
         }
         let may_end = self.options.lifetime == Lifetime::UntilIdle && self.life.grace.is_none();
-        may_end && self.life.leases == 0 && self.has_no_connection()
+        may_end && self.life.leases == 0 && self.has_at_most_time_wait()
     }
 
     /// No socket of a program, and nothing that goes on without one: TIME-WAIT has passed.
     pub(crate) fn has_no_connection(&mut self) -> bool {
+        self.has_at_most_time_wait() && self.ground.machine.stack().census().time_wait == 0
+    }
+
+    fn has_at_most_time_wait(&mut self) -> bool {
         self.sockets.is_empty() && {
             let census = self.ground.machine.stack().census();
-            census.sockets + census.orphans + census.half_open + census.time_wait + census.unaccepted == 0
+            census.sockets + census.orphans + census.half_open + census.unaccepted == 0
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, chmod, flock, openat};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, chmod, flock, fstat, lstat, openat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use ustcp_client::place::Place;
@@ -86,7 +86,8 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let _ = clear(&self.place); // the lock says that nobody is here, whatever else is left
+        // Whoever comes next clears what could not be cleared now. The lock goes last, while it is held.
+        let _ = clear(&self.place).and_then(|()| remove(&self.place, "lock"));
     }
 }
 
@@ -110,9 +111,24 @@ fn lock(place: &Place) -> Result<OwnedFd, StartError> {
             other => failed(other.raw_os_error(), message),
         }
     };
-    let lock = openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR).map_err(told)?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(told)?;
-    Ok(lock)
+    loop {
+        let lock = openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR).map_err(told)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(told)?;
+        // Who held it may have ended meanwhile, and taken the file away.
+        if is_at(&lock, &path).map_err(told)? {
+            return Ok(lock);
+        }
+    }
+}
+
+/// Whether that file is the one of this path, still.
+fn is_at(file: &OwnedFd, path: &Path) -> Result<bool, Errno> {
+    let held = fstat(file)?;
+    match lstat(path) {
+        Ok(there) => Ok((there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn listener(kind: SocketType, address: &SocketAddrUnix) -> io::Result<OwnedFd> {

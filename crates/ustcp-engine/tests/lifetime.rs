@@ -9,11 +9,14 @@
 mod common;
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
-use common::{at, engine, engine_with, settings, uid};
+use common::{Running, at, engine, engine_with, settings, uid};
 use ustcp_client::protocol::Operation;
 use ustcp_engine::{Engine, Lifetime, Options};
+use ustcp_runtime::Settings;
 
 #[test]
 fn it_ends_with_its_last_lease_and_connection_and_its_file_goes_before() {
@@ -48,6 +51,44 @@ fn it_ends_when_told_and_not_before_its_connections_if_told_so() {
     assert_eq!(client.read_exact(10), b"still here");
     drop((client, server, listener));
     engine.ended();
+}
+
+#[test]
+fn one_that_stays_for_time_wait_alone_makes_way_and_no_other_does() {
+    let make_way = |engine: &Running| {
+        engine
+            .ask(Operation::Stop, 0, Operation::STOP_UNUSED.cast_signed(), 0, &[])
+            .map(drop)
+    };
+    let Some(engine) = engine() else { return };
+    assert_eq!(make_way(&engine), Err(libc::EBUSY), "it stays until it is told to end");
+    drop(engine); // the next one's network is another
+
+    let change = |settings: &mut Settings, options: &mut Options| {
+        settings.time_wait = Duration::from_secs(3600);
+        options.lifetime = Lifetime::UntilIdle;
+    };
+    let Some(mut engine) = engine_with(change) else { return };
+    assert_eq!(make_way(&engine), Err(libc::EBUSY), "its first program is yet to come");
+    let lease = engine.control();
+    lease.ask(Operation::Lease, 0, 0, 0, &[]).unwrap();
+    assert_eq!(make_way(&engine), Err(libc::EBUSY), "a program runs");
+    let (program, mut peer) = engine.connected_to_kernel();
+    drop(lease);
+    assert_eq!(make_way(&engine), Err(libc::EBUSY), "a program has a connection");
+    drop(program);
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    assert_eq!(make_way(&engine), Err(libc::EBUSY), "a connection is not closed");
+    drop(peer);
+    while make_way(&engine) == Err(libc::EBUSY) {}
+    engine.ended();
+}
+
+#[test]
+fn it_leaves_no_file() {
+    let Some(mut engine) = engine() else { return };
+    engine.stop();
+    assert_eq!(fs::read_dir(&engine.directory).unwrap().count(), 0);
 }
 
 #[test]
