@@ -110,7 +110,7 @@ def test_two_engines_side_by_side(host: Host) -> None:
     assert (clash.returncode, clash.stderr) == (
         1,
         f"ustcp: ustcp0 is in use by the engine {host.directory}/engine (pid {pid}): ustcp down --engine "
-        f"{host.directory}/engine ends it, or name another device by USTCP_TUN\n",
+        f"{host.directory}/engine ends it, or name another device by --tun\n",
     )
     host.up("--engine", other, "--tun", "ustcp1", "--address", "10.78.0.2/24")
     with Teller(host.net, "0.0.0.0"):
@@ -143,6 +143,14 @@ def test_what_an_option_may_not_say(host: Host) -> None:
             done = host.ustcp(command[0], option, value, *command[1:])
             assert done.returncode == 2
             assert f"invalid value '{value}' for '{option}" in done.stderr and allowed in done.stderr
+
+
+def test_a_variable_whose_name_is_nearly_ours_is_told(host: Host) -> None:
+    told = "ustcp: USTCP_ADRESS means nothing to ustcp; is USTCP_ADDRESS meant?\n"
+    done = host.ustcp("up", "--detach", USTCP_ADRESS="10.9.0.2/24", USTCP_TEST="1")
+    assert (done.returncode, done.stderr) == (0, told)
+    done = host.ustcp("run", "--", "true", USTCP_ADRESS="10.9.0.2/24")
+    assert (done.returncode, done.stderr) == (0, told)
 
 
 def test_down_waits_for_programs_and_now_does_not(host: Host) -> None:

@@ -174,6 +174,23 @@ impl EngineOptions {
     }
 }
 
+/// Tells of variables whose names are nearly ours, which nobody reads.
+pub(crate) fn tell_of_misspelt_variables() {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for (name, meant) in ustcp_runtime::misspelt(names) {
+        eprintln!("ustcp: {name} means nothing to ustcp; is {meant} meant?");
+    }
+}
+
+/// What the runtime says of a variable, in the words of who is told by options: `by --tun`.
+pub(crate) fn by_options(message: &str) -> String {
+    ["USTCP_TUN", "USTCP_ADDRESS"]
+        .iter()
+        .fold(message.to_owned(), |message, variable| {
+            message.replace(variable, &option_of(variable))
+        })
+}
+
 /// `--time-wait` of `USTCP_TIME_WAIT`.
 fn option_of(variable: &str) -> String {
     let name = variable.strip_prefix("USTCP_").unwrap_or(variable);

@@ -12,7 +12,7 @@ use crate::explain::{self, Explanation};
 use crate::join::{Joined, enter, has_ended, join};
 use crate::listing::{self, Listing, Socket};
 use crate::marks::Marks;
-use crate::options::{EngineOptions, Named};
+use crate::options::{EngineOptions, Named, tell_of_misspelt_variables};
 use crate::rootless::Rootless;
 use crate::{control, holder, preload, supervise, sys};
 
@@ -76,6 +76,7 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
     let Some((program, arguments)) = options.program.split_first() else {
         return Err(Failure::new("no program is named"));
     };
+    tell_of_misspelt_variables();
     let library = preload::library()?;
     let place = control::place(options.named.engine.as_deref())?;
     let watched = options.explain || options.strict;

@@ -11,7 +11,7 @@ use ustcp_runtime::{Settings, StartError};
 use crate::Failure;
 use crate::control::Control;
 use crate::handshake::NotStarted;
-use crate::options::EngineOptions;
+use crate::options::{EngineOptions, by_options};
 use crate::sys::Signals;
 
 /// What ends an engine in order.
@@ -30,7 +30,10 @@ pub(crate) fn serve(
     let engine = match started(&settings, &options.engine(place, lifetime)) {
         Ok(engine) => engine,
         Err(error) => {
-            let why = NotStarted::from(error);
+            let why = NotStarted::from(StartError {
+                message: by_options(&error.message),
+                ..error
+            });
             ready(Err(&why));
             return Err(why.into());
         }

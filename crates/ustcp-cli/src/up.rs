@@ -11,7 +11,7 @@ use crate::Failure;
 use crate::control::{self, Control};
 use crate::handshake::{self, NotStarted};
 use crate::listing::{self, Listing};
-use crate::options::{EngineOptions, Named};
+use crate::options::{EngineOptions, Named, tell_of_misspelt_variables};
 use crate::{background, down, nat, serve};
 
 const EXAMPLES: &str = "\
@@ -71,6 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     if options.report {
         return Ok(serve_reporting(options).into());
     }
+    tell_of_misspelt_variables();
     let place = control::place(options.named.engine.as_deref())?;
     take_over(&place)?;
     refuse_second(&place)?;

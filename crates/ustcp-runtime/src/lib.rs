@@ -40,6 +40,8 @@ pub use flags::{RecvFlags, SendFlags};
 pub use machine::Machine;
 pub use poll::PollRequest;
 pub use runtime::{Runtime, StartError};
+#[doc(hidden)]
+pub use settings::misspelt;
 pub use settings::{ExitWait, Malformed, Offload, SecretFile, Settings, Sysctls};
 #[doc(hidden)]
 pub use sink::probe_file;

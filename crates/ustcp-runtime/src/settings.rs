@@ -1,5 +1,6 @@
 //! What a runtime is told: from a caller, or from the environment.
 
+mod misspelt;
 mod spelled;
 mod sysctl;
 mod variables;
@@ -17,6 +18,8 @@ use crate::stderr::complain;
 use crate::sys::credentials;
 use crate::{Errno, StartError};
 
+#[doc(hidden)]
+pub use misspelt::misspelt;
 pub use sysctl::Sysctls;
 pub use variables::Malformed;
 pub(crate) use variables::{addresses, is_device_name, number};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ustcp_proto::Instant;
 
 use crate::stderr::{Lines, complain};
+use crate::sys::credentials;
 
 /// Bytes that are kept back at most.
 const BUFFER: usize = 64 * 1024;
@@ -104,16 +105,22 @@ impl Drop for Sink {
     }
 }
 
-/// Whether a log or a capture can be written at `path`. Whatever is there stays as it is; nothing is left of the question.
+/// Whether a log or a capture can be written at `path`. Whatever is there stays as it is, and nothing is made to find out:
+/// somebody else could have begun to write it by the time that it is taken away again.
 pub fn probe_file(path: &Path) -> io::Result<()> {
     refuse_pipe(path)?;
-    match to_write().create_new(true).open(path) {
-        Ok(_) => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            to_write().create(true).truncate(false).open(path).map(drop)
-        }
-        Err(error) => Err(error),
+    match to_write().open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
+            Ok(target) => probe_file(&directory_of(path).join(target)),
+            Err(_) => credentials::check_that_files_may_be_made(directory_of(path)),
+        },
+        opened => opened.map(drop),
     }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    directory.unwrap_or(Path::new("."))
 }
 
 fn to_write() -> OpenOptions {
@@ -201,6 +208,18 @@ mod tests {
             probe_file(&std::env::temp_dir()).unwrap_err().raw_os_error(),
             Some(libc::EISDIR)
         );
+    }
+
+    #[test]
+    fn of_a_link_to_nothing_the_question_leaves_nothing_too() {
+        let (link, target) = (path("link"), path("link-target"));
+        std::os::unix::fs::symlink(target.file_name().unwrap(), &link).unwrap();
+        probe_file(&link).unwrap();
+        assert!(!target.exists());
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("/nonexistent/x", &link).unwrap();
+        assert_eq!(probe_file(&link).unwrap_err().raw_os_error(), Some(libc::ENOENT));
+        fs::remove_file(&link).unwrap();
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ustcp_proto::{Algorithm, Cidr};
+use ustcp_sim::Weather;
 
 use super::{ExitWait, Offload, SecretFile, Settings};
 
@@ -78,7 +79,7 @@ impl Settings {
             "USTCP_SYSCTL" => self.sysctl = text(value)?.parse()?,
             "USTCP_SECRET" => self.secret = secret(value)?,
             "USTCP_EXIT_WAIT" => self.exit_wait = exit_wait(text(value)?)?,
-            "USTCP_WEATHER" => self.weather = Some(text(value)?.parse()?),
+            "USTCP_WEATHER" => self.weather = Some(weather(text(value)?)?),
             "USTCP_LOG" => self.log = Some(path(value.as_bytes())?),
             "USTCP_PCAP" => self.pcap = Some(pcap(value)?),
             _ => {}
@@ -185,6 +186,12 @@ fn seconds(value: &str) -> Result<Duration, String> {
 
 fn congestion(value: &str) -> Result<Algorithm, String> {
     Algorithm::from_name(value).ok_or_else(|| Algorithm::ALL.map(Algorithm::name).join(", "))
+}
+
+fn weather(value: &str) -> Result<Weather, String> {
+    // Of what it is is said already.
+    let why = |why: String| why.strip_prefix("weather: ").map(str::to_owned).unwrap_or(why);
+    value.parse().map_err(why)
 }
 
 fn secret(value: &OsStr) -> Result<SecretFile, String> {

@@ -1,6 +1,13 @@
 //! Who runs this program.
 
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use libc::c_int;
+
+use super::check;
 
 /// Whether the program has rights its user has not (set-user-ID, set-group-ID, file capabilities): then the user's
 /// environment is not to be trusted. getauxval(3), AT_SECURE.
@@ -13,6 +20,14 @@ pub(crate) fn has_borrowed_rights() -> bool {
 pub(crate) fn user() -> libc::uid_t {
     // SAFETY: only reads the process's credentials and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// Whether that user may make files in a directory.
+pub(crate) fn check_that_files_may_be_made(directory: &Path) -> io::Result<()> {
+    let path = CString::new(directory.as_os_str().as_bytes())?;
+    let (how, flags) = (libc::W_OK | libc::X_OK, libc::AT_EACCESS);
+    // SAFETY: `path` ends with a zero and lives across the call.
+    check(unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), how, flags) }).map(drop)
 }
 
 /// Of <linux/capability.h>.

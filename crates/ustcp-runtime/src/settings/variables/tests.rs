@@ -134,6 +134,7 @@ fn a_malformed_value_leaves_the_default_and_one_line_that_says_what_is_allowed()
         };
         assert!(line.starts_with(&format!("{name}={value} is malformed: ")), "{line}");
         assert!(line.contains(allowed), "{line}");
+        assert!(!line.contains("weather:"), "what it is of is said already: {line}");
         assert_eq!(line.lines().count(), 1, "{line}");
     }
 }
