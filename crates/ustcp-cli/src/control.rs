@@ -86,7 +86,7 @@ impl Control {
         let socket = dial(place, &whereabouts).map_err(|errno| match errno {
             // Its file is there and it is not: it was killed, or ends just now.
             Errno::CONNREFUSED | Errno::NOENT => NoControl::NoEngine,
-            other => unusable(place, other),
+            other => unanswered(place, &other.into()),
         })?;
         Ok(Control { socket, whereabouts })
     }
@@ -226,4 +226,12 @@ fn dial_at(address: &SocketAddrUnix, whereabouts: &Whereabouts) -> Result<OwnedF
 /// It is there and cannot be used, for this reason.
 pub(crate) fn unusable(place: &Place, why: impl std::fmt::Display) -> NoControl {
     NoControl::Unusable(format!("the engine {}: {why}", place.directory().display()))
+}
+
+/// The same, where it was asked something.
+pub(crate) fn unanswered(place: &Place, error: &io::Error) -> NoControl {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => unusable(place, "it does not answer"), // for PATIENCE
+        _ => unusable(place, error),
+    }
 }

@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     match control.ask(Operation::Stop, u32::from(options.now)) {
         // One that closes already hears nobody, and says so or breaks the connection off.
         Ok(_) | Err(Errno::NETDOWN | Errno::CONNRESET | Errno::PIPE) => {}
-        Err(errno) => return Err(control::unusable(&place, errno).into_failure(&place)),
+        Err(errno) => return Err(control::unanswered(&place, &errno.into()).into_failure(&place)),
     }
     if !options.now && !control.ends_within(SILENCE) {
         tell_what_is_waited_for(&place, &control);

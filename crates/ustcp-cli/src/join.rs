@@ -69,7 +69,7 @@ pub(crate) fn enter(place: &Place, options: &EngineOptions) -> Result<Option<Joi
         Ok((run, None)) => Ok(Some(Joined { control, run })),
         Ok((_, Some(disagreement))) => Err(disagreement.into()),
         Err(error) if has_ended(&error) => Ok(None),
-        Err(error) => Err(control::unusable(place, error).into_failure(place).into()),
+        Err(error) => Err(control::unanswered(place, &error).into_failure(place).into()),
     }
 }
 

@@ -84,7 +84,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let place = control::place(options.named.engine.as_deref())?;
     let control = Control::open_any(&place).map_err(|none| none.into_failure(&place))?;
-    let listing = Listing::of(&control, 0).map_err(|error| Failure::new(format!("the engine's list: {error}")))?;
+    let listing = Listing::of(&control, 0);
+    let listing = listing.map_err(|error| control::unanswered(&place, &error).into_failure(&place))?;
     let sockets: Vec<Socket> = listing
         .sockets
         .into_iter()
