@@ -141,6 +141,34 @@ def test_a_run_within_a_run_is_the_outer_ones(host: Host) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_server_that_gets_no_address_is_in_the_table(host: Host) -> None:
+    script = """
+import errno, socket
+held = socket.create_server(('0.0.0.0', 80))
+for address in [('198.51.100.1', 80), ('0.0.0.0', 80)]:
+    with socket.socket() as refused:
+        try:
+            refused.bind(address)
+            refused.listen()
+        except OSError as error:
+            print(errno.errorcode[error.errno])
+with socket.socket() as late:
+    try:
+        late.bind(('198.51.100.1', 80))
+    except OSError:
+        late.bind(('0.0.0.0', 82))
+        late.listen()
+"""
+    done = host.run("--explain", "--", PYTHON, "-c", script)
+    assert (done.returncode, done.stdout) == (0, "EADDRNOTAVAIL\nEADDRINUSE\n"), done.stderr
+    assert done.stderr.splitlines()[-4:] == [
+        "  on ustcp  198.51.100.1:80  -> *        Cannot assign requested address (os error 99)",
+        "  on ustcp       0.0.0.0:80  -> *        Address already in use (os error 98)",
+        "  on ustcp       0.0.0.0:82  (listener)",
+        "  on ustcp       0.0.0.0:80  (listener)",
+    ]
+
+
 def test_a_program_that_makes_no_socket(host: Host) -> None:
     done = host.run("--explain", "--strict", "--", "true")
     assert done.returncode == 0

@@ -281,11 +281,12 @@ impl Engine {
         self.relieve(); // there is a descriptor again
     }
 
-    /// For what is said after the program's end. One that neither listened nor went anywhere is not worth a word.
+    /// For what is said after the program's end. One that neither listened nor went anywhere, nor was to, is not worth a word.
     fn remember(&mut self, socket: &Socket) {
         let is_listener = matches!(socket.phase, Phase::Listening(_));
-        if is_listener || socket.peer.is_some() {
-            let local = socket.far().local(&mut self.ground).ok();
+        if is_listener || socket.peer.is_some() || socket.refusal.is_some() {
+            let asked = socket.refusal.and_then(|refusal| refusal.address);
+            let local = asked.or_else(|| socket.far().local(&mut self.ground).ok());
             self.pasts.remember(Past {
                 run: socket.run,
                 place: socket.place(),
@@ -294,7 +295,7 @@ impl Engine {
                 state: if is_listener { State::Listen } else { State::Closed },
                 local: local.filter(|local| local.port() != 0),
                 peer: socket.peer,
-                errno: socket.fault.or(socket.refusal),
+                errno: socket.fault.or(socket.refusal.map(|refusal| refusal.errno)),
             });
         }
     }

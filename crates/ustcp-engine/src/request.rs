@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::far::Far;
 use crate::ground::Ground;
 use crate::route::Way;
-use crate::socket::{Listening, Phase};
+use crate::socket::{Listening, Phase, Refusal};
 use crate::stream;
 
 /// Connections that are offered to a program at once, at most.
@@ -43,7 +43,11 @@ impl Engine {
         let spent = self.sockets.get(number).is_some_and(|socket| socket.spent);
         match request.operation {
             Operation::Bind | Operation::Listen | Operation::Connect if spent => Some(Err(Errno(libc::ESTALE))),
-            Operation::Bind if !self.may_bind(control, payload) => Some(Err(Errno(libc::EACCES))),
+            Operation::Bind if !self.may_bind(control, payload) => {
+                let refused = Err(Errno(libc::EACCES));
+                self.note_refusal(number, &refused, address(payload).ok());
+                Some(refused.map(|()| Vec::new()))
+            }
             Operation::Connect => self.connect(control, request, payload),
             Operation::SendUrgent => self.send_urgent(control, request, payload),
             _ => Some(self.carry_out(request, payload)),
@@ -105,6 +109,12 @@ impl Engine {
     }
 
     fn bind(&mut self, number: u64, to: SocketAddr) -> Result<(), Errno> {
+        let bound = self.give_address(number, to);
+        self.note_refusal(number, &bound, Some(to));
+        bound
+    }
+
+    fn give_address(&mut self, number: u64, to: SocketAddr) -> Result<(), Errno> {
         let way = self.way_at(to.ip());
         self.go(number, way, libc::EADDRNOTAVAIL)?;
         self.with_free_port(|engine| engine.sockets.known(number)?.far().bind(&mut engine.ground, to))?;
@@ -114,6 +124,12 @@ impl Engine {
     }
 
     fn listen(&mut self, number: u64, backlog: u32) -> Result<(), Errno> {
+        let listens = self.begin_to_listen(number, backlog);
+        self.note_refusal(number, &listens, None);
+        listens
+    }
+
+    fn begin_to_listen(&mut self, number: u64, backlog: u32) -> Result<(), Errno> {
         let backlog = usize::try_from(backlog.cast_signed()).unwrap_or(usize::MAX); // negative: the largest, as in Linux
         if let Some(bound) = self.sockets.known(number)?.bound {
             self.go(number, self.way_at(bound.ip()), libc::EADDRNOTAVAIL)?;
@@ -135,6 +151,19 @@ impl Engine {
         Ok(())
     }
 
+    /// For what is said after the program's end. What a socket has already it is not refused.
+    fn note_refusal(&mut self, number: u64, outcome: &Result<(), Errno>, address: Option<SocketAddr>) {
+        let Some(socket) = self.sockets.get_mut(number) else {
+            return;
+        };
+        let is_new = matches!(socket.phase, Phase::Idle) && (address.is_none() || socket.bound.is_none());
+        match *outcome {
+            Ok(()) => socket.refusal = None,
+            Err(Errno(errno)) if is_new => socket.refusal = Some(Refusal { errno, address }),
+            Err(_) => {}
+        }
+    }
+
     /// `None`: it is answered when the attempt is over.
     fn connect(&mut self, control: u64, request: &Request, payload: &[u8]) -> Option<Answer> {
         let number = request.socket;
@@ -149,6 +178,9 @@ impl Engine {
         };
         let waits = request.a == 1;
         socket.peer = socket.peer.or(Some(to));
+        if matches!(begun, Ok(()) | Err(Errno(libc::EINPROGRESS))) {
+            socket.refusal = None;
+        }
         match begun {
             Ok(()) => Some(Ok(Vec::new())),
             Err(Errno(libc::EINPROGRESS)) => {
@@ -164,7 +196,8 @@ impl Engine {
                 None
             }
             Err(Errno(errno)) => {
-                socket.refusal = Some(errno);
+                let address = None;
+                socket.refusal = Some(Refusal { errno, address });
                 Some(Err(Errno(errno)))
             }
         }

@@ -117,12 +117,20 @@ pub(crate) struct Socket {
     pub(crate) fault: Option<i32>,
     /// A call has told the program so.
     pub(crate) fault_told: bool,
-    /// What its last attempt to connect was answered with at once, where that was no.
-    pub(crate) refusal: Option<i32>,
+    /// Its last attempt to have an address, to listen or to connect, where it was answered at once with no.
+    pub(crate) refusal: Option<Refusal>,
     /// What ICMP said of a connection that goes on.
     pub(crate) soft_fault: Option<i32>,
     /// It is among those to be looked at.
     pub(crate) called: bool,
+}
+
+/// What was refused to a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) errno: i32,
+    /// The address that it was to have.
+    pub(crate) address: Option<SocketAddr>,
 }
 
 impl Socket {
