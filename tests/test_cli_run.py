@@ -46,6 +46,32 @@ def test_the_program_is_on_our_tcp_and_so_are_its_children(up: Host, way: list[s
         assert (done.returncode, done.stdout) == (0, f"{PEER}\n"), done.stderr
 
 
+CLEARED = {
+    "execvpe": f"import os, sys; os.environ.clear(); os.execvp({PYTHON!r}, [{PYTHON!r}, '-c', *sys.argv[1:]])",
+    "execve": f"import os, sys; os.execve({PYTHON!r}, [{PYTHON!r}, '-c', *sys.argv[1:]], {{'OTHER': '1'}})",
+    "vfork": f"import subprocess, sys; subprocess.run([{PYTHON!r}, '-c', *sys.argv[1:]], env={{}}, check=True)",
+    "posix_spawn": f"import os, sys; os.waitpid(os.posix_spawn({PYTHON!r}, [{PYTHON!r}, '-c', *sys.argv[1:]], {{}}), 0)",
+}
+
+
+@pytest.mark.parametrize("how", CLEARED)
+def test_a_child_with_an_environment_of_its_own_is_on_our_tcp(up: Host, how: str) -> None:
+    with Teller(up.net, PEER):
+        done = up.run("--", PYTHON, "-c", CLEARED[how], ASK, PEER)
+        assert (done.returncode, done.stdout) == (0, f"{OURS}\n"), done.stderr
+
+
+def test_another_library_of_a_childs_own_stands_behind_ours(up: Host) -> None:
+    with Teller(up.net, PEER):
+        script = f"{ASK}\nimport os; print(*os.environ['LD_PRELOAD'].split(':')[1:])"
+        for how in (["env"], ["env", "-i"]):
+            done = up.run("--", *how, "LD_PRELOAD=libm.so.6", PYTHON, "-c", script, PEER)
+            assert (done.returncode, done.stdout) == (0, f"{OURS}\nlibm.so.6\n"), done.stderr
+        # An empty one is meant.
+        done = up.run("--", "env", "LD_PRELOAD=", PYTHON, "-c", ASK, PEER)
+        assert (done.returncode, done.stdout) == (0, f"{PEER}\n"), done.stderr
+
+
 @WAYS
 def test_the_status_is_the_programs(up: Host, way: list[str]) -> None:
     def status(*program: str) -> int:

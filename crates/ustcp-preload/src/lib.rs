@@ -12,6 +12,7 @@
 
 pub mod control;
 pub mod data;
+mod environment;
 mod hook;
 pub mod libraries;
 pub mod messages;

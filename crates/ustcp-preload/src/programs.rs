@@ -1,6 +1,6 @@
 //! Hooks of the calls that start programs: one that is linked statically will have sockets of the kernel's, and
-//! `ustcp run` is to know, which may be asked (`--explain`, `--strict`). Outside of a run, and in any case once that is said,
-//! they are their namesakes.
+//! `ustcp run` is to know, which may be asked (`--explain`, `--strict`); any other finds in its environment what puts it on
+//! ustcp. Outside of a run they are their namesakes.
 //!
 //! execl(3), execle(3) and execlp(3) have lists of arguments that cannot be handed on, and are not here.
 
@@ -10,11 +10,11 @@ use libc::{c_char, c_int, c_void, pid_t};
 use ustcp_client::protocol::PassedBy;
 use ustcp_client::sys::{self, program};
 
+use crate::environment::{Words, completed};
 use crate::hook::pass;
 use crate::next::Next;
 use crate::start::engine;
 
-type Words = *const *const c_char;
 type Spawn = unsafe extern "C" fn(*mut pid_t, *const c_char, *const c_void, *const c_void, Words, Words) -> c_int;
 
 static EXECVPE: Next = Next::new(c"execvpe");
@@ -39,13 +39,13 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn execve(path: *const c_char, words: Words, environment: Words) -> c_int {
     look_at(libc::AT_FDCWD, path);
+    let start = |environment: Words| {
+        let arguments = [path as usize, words as usize, environment as usize, 0, 0, 0];
+        // SAFETY: the caller's promise.
+        unsafe { pass(libc::SYS_execve, arguments) as c_int }
+    };
     // SAFETY: the caller's promise.
-    unsafe {
-        pass(
-            libc::SYS_execve,
-            [path as usize, words as usize, environment as usize, 0, 0, 0],
-        ) as c_int
-    }
+    unsafe { completed(environment, start) }
 }
 
 /// execveat(2).
@@ -61,16 +61,20 @@ pub unsafe extern "C" fn execveat(
     flags: c_int,
 ) -> c_int {
     look_at(directory, path);
-    let arguments = [
-        directory as usize,
-        path as usize,
-        words as usize,
-        environment as usize,
-        flags as usize,
-        0,
-    ];
+    let start = |environment: Words| {
+        let arguments = [
+            directory as usize,
+            path as usize,
+            words as usize,
+            environment as usize,
+            flags as usize,
+            0,
+        ];
+        // SAFETY: the caller's promise.
+        unsafe { pass(libc::SYS_execveat, arguments) as c_int }
+    };
     // SAFETY: the caller's promise.
-    unsafe { pass(libc::SYS_execveat, arguments) as c_int }
+    unsafe { completed(environment, start) }
 }
 
 /// execv(3).
@@ -105,7 +109,9 @@ pub unsafe extern "C" fn execvpe(name: *const c_char, words: Words, environment:
     let next: Option<unsafe extern "C" fn(*const c_char, Words, Words) -> c_int> =
         unsafe { core::mem::transmute(EXECVPE.get()) };
     // SAFETY: the caller's promise.
-    next.map_or(-1, |next| unsafe { next(name, words, environment) })
+    next.map_or(-1, |next| unsafe {
+        completed(environment, |environment| next(name, words, environment))
+    })
 }
 
 /// posix_spawn(3).
@@ -124,7 +130,9 @@ pub unsafe extern "C" fn posix_spawn(
     look_at(libc::AT_FDCWD, path);
     // SAFETY: the caller's promise.
     spawner(&SPAWN).map_or(libc::ENOSYS, |next| unsafe {
-        next(child, path, actions, attributes, words, environment)
+        completed(environment, |environment| {
+            next(child, path, actions, attributes, words, environment)
+        })
     })
 }
 
@@ -145,7 +153,9 @@ pub unsafe extern "C" fn posix_spawnp(
     unsafe { search(name) };
     // SAFETY: the caller's promise.
     spawner(&SPAWNP).map_or(libc::ENOSYS, |next| unsafe {
-        next(child, name, actions, attributes, words, environment)
+        completed(environment, |environment| {
+            next(child, name, actions, attributes, words, environment)
+        })
     })
 }
 

@@ -37,6 +37,7 @@ extern "C" fn start() {
     let _ = engine();
     let _ = STANDARD_ERROR.get_or_init(|| sys::without_errno(standard_error));
     crate::programs::find_next();
+    crate::environment::keep();
 }
 
 fn find() -> Result<Engine, Option<PlaceError>> {
