@@ -148,6 +148,31 @@ with ustcp.create_connection(served(echo)) as sock:
     )
 
 
+def test_tcp_info_of_a_listener_has_its_queue_and_its_backlog(engine):
+    """Those that its programs were offered and have not taken wait as well."""
+    play(
+        engine,
+        """
+import struct
+def queue():
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    return struct.unpack_from("II", info, 24)     # tcpi_unacked, tcpi_sacked
+with ustcp.create_server((OURS, 0), backlog=5) as listener:
+    peers = [KERNEL() for _ in range(3)]
+    for peer in peers:
+        peer.connect(listener.getsockname())
+    deadline = time.monotonic() + SECONDS
+    while queue() != (3, 5):
+        assert time.monotonic() < deadline, queue()
+    listener.accept()[0].close()
+    while queue() != (2, 5):
+        assert time.monotonic() < deadline, queue()
+    for peer in peers:
+        peer.close()
+""",
+    )
+
+
 def test_a_server_that_forks(engine):
     """`socketserver.ForkingTCPServer`, each connection in a child of its own."""
     play(

@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import warnings
 
 import pytest
@@ -329,6 +330,24 @@ def test_tcp_info_of_no_connection(ours):
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[0] == LISTEN
         for sock in (fresh, listener):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) == 536
+
+
+def test_tcp_info_of_a_listener_has_its_queue_and_its_backlog(ours):
+    """tcpi_unacked and tcpi_sacked there, as php-fpm and others read them."""
+    with ours.server() as listener:
+        listener.listen(5)
+        waiting = [socket.create_connection(listener.getsockname()) for _ in range(2)]
+        deadline = time.monotonic() + 20
+        while queue(listener) != (2, 5):
+            assert time.monotonic() < deadline, queue(listener)
+        listener.accept()[0].close()
+        assert queue(listener) == (1, 5)
+        for peer in waiting:
+            peer.close()
+
+
+def queue(listener):
+    return struct.unpack_from("II", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)
 
 
 def test_linger_0_resets(pair):

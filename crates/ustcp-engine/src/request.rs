@@ -262,6 +262,13 @@ impl Engine {
         }
         match option {
             URGENT_INLINE => Ok(c_int::from(socket.urgent_inline).to_ne_bytes().to_vec()),
+            (libc::IPPROTO_TCP, libc::TCP_INFO) => {
+                let mut info = socket.far_of_option(option).option(&mut self.ground, option, room)?;
+                if let Phase::Listening(listening) = &socket.phase {
+                    count_offered(&mut info, listening.offered);
+                }
+                Ok(info)
+            }
             _ => socket.far_of_option(option).option(&mut self.ground, option, room),
         }
     }
@@ -484,6 +491,16 @@ fn address(payload: &[u8]) -> Result<SocketAddr, Errno> {
 
 fn told(address: SocketAddr) -> Vec<u8> {
     Address(address).to_bytes().to_vec()
+}
+
+const UNACKED: usize = core::mem::offset_of!(libc::tcp_info, tcpi_unacked);
+
+/// A listener's connections that its programs have been offered and not taken wait in accept, as those do that are not.
+fn count_offered(info: &mut [u8], offered: usize) {
+    if let Some(waiting) = info.get_mut(UNACKED..).and_then(<[u8]>::first_chunk_mut) {
+        let sum = usize::try_from(u32::from_ne_bytes(*waiting)).unwrap_or(0) + offered;
+        *waiting = u32::try_from(sum).unwrap_or(u32::MAX).to_ne_bytes();
+    }
 }
 
 fn option_name(request: &Request) -> (c_int, c_int) {

@@ -255,7 +255,10 @@ fn path_mtu(stack: &Stack, now: Instant, id: SocketId) -> Result<c_int, Error> {
 /// `TCP_INFO`, which Linux also tells of a socket that has no connection.
 fn figures(stack: &Stack, now: Instant, id: SocketId) -> Result<Info, Error> {
     match stack.info(now, id) {
-        Err(Error::NotConnected) => Ok(tcp_info::unconnected(stack.state(id)?)),
+        Err(Error::NotConnected) => {
+            let queues = stack.overview_of(now, id).map_or((0, 0), |overview| overview.queues);
+            Ok(tcp_info::unconnected(stack.state(id)?, queues))
+        }
         info => info,
     }
 }

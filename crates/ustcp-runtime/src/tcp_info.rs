@@ -39,8 +39,10 @@ pub fn bytes(info: &Info) -> [u8; LEN] {
     out.0
 }
 
-/// What Linux tells of a socket in `state` that never had a connection: the figures that one would begin with.
-pub(crate) fn unconnected(state: State) -> Info {
+/// What Linux tells of a socket in `state` that never had a connection: the figures that one would begin with, and of a
+/// listener how many connections wait in accept, and its backlog, in tcpi_unacked and tcpi_sacked.
+pub(crate) fn unconnected(state: State, (waiting, backlog): (usize, usize)) -> Info {
+    let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
     Info {
         state,
         rto: Duration::from_secs(1), // RFC 6298 (2.1)
@@ -58,8 +60,8 @@ pub(crate) fn unconnected(state: State) -> Info {
         pmtu: 0,
         snd_wnd: 0,
         rcv_wnd: 0,
-        unacked: 0,
-        sacked: 0,
+        unacked: count(waiting),
+        sacked: count(backlog),
         lost: 0,
         retrans: 0,
         total_retrans: 0,
