@@ -16,6 +16,15 @@ struct Range {
     touched: u32,
 }
 
+impl Range {
+    fn block(&self) -> SackBlock {
+        SackBlock {
+            start: self.start,
+            end: self.end,
+        }
+    }
+}
+
 impl Assembler {
     /// Most ranges of one connection: what a peer can make us search through.
     pub(crate) const LIMIT: usize = 1024;
@@ -79,9 +88,12 @@ impl Assembler {
 
     /// Where `start` lies inside a range that began earlier: where that ends.
     pub(crate) fn held_until(&self, start: SeqNum) -> Option<SeqNum> {
-        let at = self.ranges.partition_point(|range| range.end.at_or_before(start));
-        let range = self.ranges.get(at)?;
-        range.start.at_or_before(start).then_some(range.end)
+        self.range_at(start).map(|range| range.end)
+    }
+
+    fn range_at(&self, seq: SeqNum) -> Option<&Range> {
+        let at = self.ranges.partition_point(|range| range.end.at_or_before(seq));
+        self.ranges.get(at).filter(|range| range.start.at_or_before(seq))
     }
 
     /// How many ranges are held.
@@ -89,26 +101,30 @@ impl Assembler {
         self.ranges.len()
     }
 
-    /// What a SACK option with `room` for so many blocks says of it: `duplicate` if there is one (RFC 2883 §4), then the
-    /// range touched last, RFC 2018 §4.
+    /// What a SACK option with `room` for so many blocks says of it: `duplicate` if there is one, and the range around that,
+    /// RFC 2883 §4 (3); then the range touched last, and so on, RFC 2018 §4.
     pub(crate) fn sack_blocks(&self, duplicate: Option<SackBlock>, room: usize) -> SackBlocks {
+        let around = duplicate.and_then(|block| self.around(block));
         let mut blocks = SackBlocks::NONE;
-        if let Some(block) = duplicate.filter(|_| room > 0) {
+        for block in duplicate.into_iter().chain(around).take(room) {
             blocks.push(block);
         }
         let mut below = None;
         while blocks.len() < room
             && let Some(range) = self.most_recent(below)
         {
-            if !blocks.push(SackBlock {
-                start: range.start,
-                end: range.end,
-            }) {
+            below = Some(range.touched);
+            if around != Some(range.block()) && !blocks.push(range.block()) {
                 break;
             }
-            below = Some(range.touched);
         }
         blocks
+    }
+
+    /// The range that `block` lies in.
+    fn around(&self, block: SackBlock) -> Option<SackBlock> {
+        let range = self.range_at(block.start)?;
+        block.end.at_or_before(range.end).then(|| range.block())
     }
 
     pub(crate) fn clear(&mut self) {

@@ -57,6 +57,60 @@ fn beyond_a_hole_the_block_around_it_follows() {
     w.sees(". 1:1(0) ack 1 <sack 2501:3001 1001:4001 5001:6001>");
 }
 
+/// 2883-1: the examples of RFC 2883 §4.1 and §4.2, with its numbers.
+#[test]
+fn the_examples_of_the_rfc() {
+    let at = |start| {
+        let mut w = Wire::connected_to(config(), SACKING);
+        let text = format!(". 1:{start}({}) ack 1", start - 1);
+        w.peer(&text);
+        w.elapse(ms(40));
+        w
+    };
+    // §4.1.1: a duplicate segment.
+    let mut w = at(3000);
+    w.peer(". 3000:3500(500) ack 1");
+    w.peer(". 3500:4000(500) ack 1");
+    w.elapse(ms(40));
+    w.peer(". 3000:3500(500) ack 1");
+    w.sees(". 1:1(0) ack 4000 <sack 3000:3500>");
+    // §4.1.2: an out-of-order segment and a duplicate segment. 4000-4499 is lost.
+    w.peer(". 4500:5000(500) ack 1");
+    w.sees(". 1:1(0) ack 4000 <sack 4500:5000>");
+    w.peer(". 3000:3500(500) ack 1");
+    w.sees(". 1:1(0) ack 4000 <sack 3000:3500 4500:5000>");
+    // §4.1.3: a duplicate of an out-of-order segment.
+    w.peer(". 5000:5500(500) ack 1");
+    w.sees(". 1:1(0) ack 4000 <sack 4500:5500>");
+    w.peer(". 5000:5500(500) ack 1");
+    w.sees(". 1:1(0) ack 4000 <sack 5000:5500 4500:5500>");
+    // §4.2.1: a single duplicate subsegment. 1000-1499 is delayed, and 1000-2499 sent again.
+    let mut w = at(1000);
+    w.peer(". 1500:2000(500) ack 1");
+    w.sees(". 1:1(0) ack 1000 <sack 1500:2000>");
+    w.peer(". 2000:2500(500) ack 1");
+    w.sees(". 1:1(0) ack 1000 <sack 1500:2500>");
+    w.peer(". 1000:2000(1000) ack 1");
+    w.sees(". 1:1(0) ack 2500 <sack 1500:2000>");
+}
+
+/// 2883-1: RFC 2883 §4 (3), of several in one turn: the block around each follows it, whichever came last.
+#[test]
+fn the_block_around_each_of_one_turn_follows_it() {
+    let mut w = Wire::connected_to(config(), SACKING);
+    for range in ["2001:4001(2000)", "6001:7001(1000)", "8001:9001(1000)"] {
+        w.peer(&format!(". {range} ack 1"));
+        w.drain();
+    }
+    for range in ["2501:3001(500)", "6001:7001(1000)", "3001:4001(1000)"] {
+        w.peer(&format!(". {range} ack 1"));
+    }
+    w.sees(". 1:1(0) ack 1 <sack 2501:3001 2001:4001 6001:7001 8001:9001>");
+    w.sees(". 1:1(0) ack 1 <sack 6001:7001 6001:7001 2001:4001 8001:9001>");
+    w.sees(". 1:1(0) ack 1 <sack 3001:4001 2001:4001 6001:7001 8001:9001>");
+    w.quiet();
+}
+
 /// 2883-1: with a hole above, what lies below the cumulative acknowledgement comes first.
 #[test]
 fn below_the_acknowledgement_it_comes_first() {
@@ -102,7 +156,7 @@ fn each_of_one_turn_is_told() {
             w.drain();
         }
     }
-    w.sees(". 1:1(0) ack 4001 <sack 5001:6001 7001:8001 5001:6001>");
+    w.sees(". 1:1(0) ack 4001 <sack 5001:6001 5001:6001 7001:8001>");
     w.sees(". 1:1(0) ack 4001 <sack 7001:8001 7001:8001 5001:6001>");
     w.quiet();
 
