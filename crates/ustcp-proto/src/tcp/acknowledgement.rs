@@ -152,10 +152,10 @@ impl Connection {
     }
 
     /// Without SACK each says that a segment has arrived. As Linux, no more have than left after the one that is missing,
-    /// whatever a peer makes of this.
+    /// whatever a peer makes of this: with three in flight the third is an acknowledgement that came twice itself.
     fn count_duplicate(&mut self, mss: usize) {
-        let behind = self.snd.in_flight.outstanding().div_ceil(mss) - 1;
-        self.duplicate_acks = (self.duplicate_acks + 1).min(behind.max(DUPLICATE_THRESHOLD));
+        let behind = self.snd.in_flight.segments(mss) - 1;
+        self.duplicate_acks = (self.duplicate_acks + 1).min(behind);
     }
 
     fn advance_recovery(&mut self, acked: usize) {

@@ -148,6 +148,11 @@ impl Scoreboard {
         }
     }
 
+    /// At least so many segments are in flight, when each has `mss` bytes at most.
+    pub(crate) fn segments(&self, mss: usize) -> usize {
+        self.outstanding().div_ceil(mss).max(self.ranges.len())
+    }
+
     /// All that is in flight left as one segment; `text` bytes of it are text, a FIN is not.
     pub(crate) fn is_one_segment(&self, text: usize) -> bool {
         self.ranges.len() == 1 && self.ranges.front().is_some_and(|range| text <= range.segment_size)

@@ -271,3 +271,38 @@ fn the_end_of_recovery_counts_for_growth() {
     w.peer(". 1:1(0) ack 14001");
     assert_eq!(w.info().cwnd, 6);
 }
+
+/// As Linux: of three segments in flight two can have arrived behind a missing one. A third duplicate is a duplicate itself,
+/// and no sign of a loss.
+#[test]
+fn three_in_flight_make_no_three_duplicates() {
+    for (segments, resent) in [(3, 0), (4, 1)] {
+        let mut w = Wire::connected();
+        w.write(1000 * segments);
+        assert_eq!(w.drain().len(), segments);
+        for _ in 0..10 {
+            w.peer(". 1:1(0) ack 1");
+        }
+        assert_eq!(w.places().len(), resent, "{segments}");
+        assert_eq!(w.stack.counters().fast_retransmits, resent as u64);
+    }
+}
+
+/// Small segments count as such, and not by their bytes.
+#[test]
+fn small_segments_bring_duplicates_too() {
+    let mut w = Wire::connected();
+    w.set(|options| options.no_delay = true);
+    for _ in 0..4 {
+        w.write(10);
+    }
+    assert_eq!(w.drain().len(), 1); // which joins what has not left yet
+    for _ in 0..3 {
+        w.write(10);
+        w.drain();
+    }
+    for _ in 0..3 {
+        w.peer(". 1:1(0) ack 1");
+    }
+    w.sees(". 1:41(40) ack 1");
+}
