@@ -94,7 +94,7 @@ impl Stack {
                 arrivals: listener.arrivals,
                 ..Readiness::default()
             },
-            Kind::Connection(connection) => connection.readiness(&self.cx.config),
+            Kind::Connection(connection) => connection.readiness(&self.cx),
         })
     }
 

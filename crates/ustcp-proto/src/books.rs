@@ -1,7 +1,6 @@
 //! The books of a stack: which connection is under which ends, who waits for which time, who has something to send, who
 //! has something to tell.
 
-use crate::memory::Account;
 use crate::ports::Claim;
 use crate::schedule::Owner;
 use crate::stack::{ANSWER_LIMIT, Control, Target};
@@ -117,7 +116,7 @@ impl Stack {
     pub(crate) fn remove(&mut self, id: SocketId) {
         self.unschedule(id);
         if let Some(socket) = self.sockets.remove(id) {
-            self.cx.change_account(socket.account, Account::default());
+            self.close_account(id, socket.account);
             self.release_port(&socket, id);
         }
     }

@@ -8,7 +8,7 @@ use crate::icmp::reason_for;
 use crate::stack::{Control, Target, summary};
 use crate::table::Kind;
 use crate::tcp::{
-    Aftermath, Completion, Connection, EcnFeedback, HalfOpen, Offer, Timestamps, announced_mss, initial_window,
+    Aftermath, Completion, Connection, EcnFeedback, FLOOR, HalfOpen, Offer, Timestamps, announced_mss, initial_window,
     receive_buffer, reset_for, window_scale,
 };
 use crate::{Cause, DropReason, EventKind, Family, Flow, Instant, Options, SocketId, Stack, State, route, saved_syn};
@@ -337,6 +337,7 @@ impl Stack {
         };
         timestamps.accept(now, &syn.options);
         let our_mss = announced_mss(self.cx.path_mtu(flow.remote.ip()), family, options);
+        let buffer = receive_buffer(config, options).min(FLOOR.max(self.cx.share_left(options.owner) / 2));
         HalfOpen {
             listener,
             serial: self.cx.counters.passive_opens,
@@ -348,7 +349,7 @@ impl Stack {
             peer_window: usize::from(syn.window),
             our_mss,
             our_window: initial_window(
-                receive_buffer(config, options).min(options.window_clamp.unwrap_or(usize::MAX)),
+                buffer.min(options.window_clamp.unwrap_or(usize::MAX)),
                 usize::from(our_mss).saturating_sub(timestamps.overhead()), // full segments fill it
             ),
             our_scale: window_scale(config, options),

@@ -60,7 +60,7 @@ impl Stack {
         self.cx.now = now;
         let socket = self.sockets.held_mut(id)?;
         let result = match &mut socket.kind {
-            Kind::Connection(connection) => connection.recv(now, into),
+            Kind::Connection(connection) => connection.recv(&self.cx, into),
             Kind::Fresh | Kind::Listener(_) => Err(socket.error.take().unwrap_or(Error::NotConnected)),
         };
         self.settle_reader(id);
@@ -91,7 +91,7 @@ impl Stack {
     ) -> Result<usize, Error> {
         self.cx.now = now;
         let result = match &mut self.sockets.held_mut(id)?.kind {
-            Kind::Connection(connection) => connection.recv_in_place(now, take),
+            Kind::Connection(connection) => connection.recv_in_place(&self.cx, take),
             Kind::Fresh | Kind::Listener(_) => Err(Error::NotConnected),
         };
         match result {
@@ -113,10 +113,10 @@ impl Stack {
             return if len == 0 {
                 Ok(0)
             } else {
-                connection.recv(now, &mut [0])
+                connection.recv(&self.cx, &mut [0])
             };
         }
-        connection.consume(now, count);
+        connection.consume(&self.cx, count);
         self.settle_reader(id);
         Ok(count)
     }

@@ -498,12 +498,17 @@ impl Connection {
         self.rcv
             .note_segment_size(arrival.text_end.distance_from(arrival.text_seq()));
         let old = arrival.seq.distance_from(arrival.text_seq());
+        self.heed_share(cx);
         let (admitted, fin) = self.admitted(cx, arrival);
         if admitted.is_empty() && text {
             self.rcv.owe_duplicate(); // it is answered as ever and not held
             cx.dropped(Some(self.flow), DropReason::Limit);
         } else if let Err(reason) = self.rcv.take(arrival.seq, old, admitted, fin) {
             cx.dropped(Some(self.flow), reason);
+        }
+        if self.rcv.share_left == 0 && admitted.len() < arrival.text.len() {
+            self.rcv.withdraw();
+            self.notify = true; // who waits for more than there is room for is to read what there is
         }
         if self.rcv.nxt != in_order {
             self.sizing.on_text(cx.now, self.rcv.nxt, self.rcv.window());
@@ -518,12 +523,9 @@ impl Connection {
     /// What of a segment there is memory for, and the FIN behind it.
     fn admitted<'a>(&self, cx: &Context, arrival: &Arrival<'a>) -> (&'a [u8], bool) {
         let ahead = arrival.seq.after(self.rcv.nxt);
-        let full = cx.has_its_share(self.options.owner);
-        let most = match full {
-            true if ahead || !self.rcv.ring.is_empty() => 0,
-            true => self.rcv.nxt.distance_from(arrival.seq) + self.rcv.segment_size(),
-            false if ahead && cx.under_pressure() => 0,
-            false => usize::MAX,
+        let most = match ahead && cx.under_pressure() {
+            true => 0,
+            false => self.rcv.room_at(arrival.seq),
         };
         match arrival.text.get(..most) {
             Some(text) if text.len() < arrival.text.len() => (text, false),

@@ -57,6 +57,11 @@ use crate::{Config, Family, Options};
 /// No peer makes us send smaller segments than this (CVE-2019-11479; Linux's `TCP_MIN_SND_MSS`).
 pub(crate) const MIN_MSS: usize = 48;
 
+/// What a connection may hold each way however much its owner has: see [`Context::has_its_share`].
+///
+/// [`Context::has_its_share`]: crate::context::Context::has_its_share
+pub(crate) const FLOOR: usize = 16 * 1024;
+
 /// RFC 7323 §2.3: a shift above this counts as this.
 const MAX_WINDOW_SCALE: u8 = 14;
 

@@ -57,11 +57,6 @@ impl Pages {
         self.limit = limit;
     }
 
-    /// How many more bytes it takes.
-    pub(crate) fn space(&self) -> usize {
-        self.limit.saturating_sub(self.len)
-    }
-
     /// Bytes of memory it has.
     pub(crate) fn allocated(&self) -> usize {
         self.held * PAGE + (self.pages.capacity() + self.spare.capacity()) * size_of::<Option<Page>>()

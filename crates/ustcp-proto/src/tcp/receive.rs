@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use ustcp_wire::{SackBlock, SackBlocks, SeqNum};
 
+use super::FLOOR;
 use super::assembler::Assembler;
 use super::pages::Pages;
 use super::urgent::Urgent;
@@ -35,17 +36,18 @@ pub(crate) struct Receive {
     pub(crate) irs: SeqNum,
     /// RFC 7323's Last.ACK.sent.
     pub(crate) last_ack_sent: SeqNum,
-    /// The right edge of the window as announced. It never moves left, but for the rounding of the scale.
+    /// The right edge of the window as announced. It moves left only when it is [withdrawn](Receive::withdraw), and for the
+    /// rounding of the scale.
     right: SeqNum,
+    /// Where it was when it was withdrawn, until it is there again.
+    withdrawn: Option<SeqNum>,
     /// A window has been announced by more than a SYN, whose field is not scaled and may say too little.
     told: bool,
     /// Our window's shift; 0 when not negotiated.
     pub(crate) scale: u8,
     pub(crate) ring: Pages,
-    /// The owner of the socket holds as much as it may, in all of them: see [`Context::has_its_share`].
-    ///
-    /// [`Context::has_its_share`]: crate::context::Context::has_its_share
-    pub(crate) full: bool,
+    /// How much more the owner of the socket may hold, in all of them.
+    pub(crate) share_left: usize,
     /// `TCP_WINDOW_CLAMP`.
     clamp: usize,
     assembler: Assembler,
@@ -81,10 +83,11 @@ impl Receive {
             irs: SeqNum(0),
             last_ack_sent: SeqNum(0),
             right: SeqNum(0),
+            withdrawn: None,
             told: false,
             scale: 0,
             ring: Pages::new(buffer),
-            full: false,
+            share_left: usize::MAX,
             clamp: clamp.unwrap_or(usize::MAX),
             assembler: Assembler::default(),
             urgent: Urgent::None,
@@ -114,7 +117,7 @@ impl Receive {
 
     /// The window field of a SYN: never scaled, RFC 7323 §2.2.
     pub(crate) fn initial_window(&self) -> u16 {
-        super::initial_window(self.ring.space().min(self.clamp), self.mss)
+        super::initial_window(self.capacity().min(self.clamp), self.mss)
     }
 
     /// The user's limit of the window. What was announced already is not taken back (RFC 9293 SHLD-14).
@@ -125,6 +128,41 @@ impl Receive {
     /// Whether poll calls it readable: from `low` bytes on, or when the window has no room for them to come (as Linux).
     pub(crate) fn is_worth_reading(&self, low: usize) -> bool {
         self.ring.len() >= low || self.window() <= self.segment_size()
+    }
+
+    /// The most that it may hold. Of what the owner may have more of no more than half is promised: text takes whole pages.
+    fn capacity(&self) -> usize {
+        let shared = self.ring.len().saturating_add(self.share_left / 2);
+        self.ring.limit().min(shared.max(self.floor()))
+    }
+
+    /// What it may hold whatever its owner has: as much as the window field can tell of a segment at least.
+    fn floor(&self) -> usize {
+        FLOOR.max(self.mss.next_multiple_of(self.unit()))
+    }
+
+    /// How many more bytes it may hold.
+    fn space(&self) -> usize {
+        self.capacity().saturating_sub(self.ring.len())
+    }
+
+    /// What one in the window field stands for.
+    fn unit(&self) -> usize {
+        1 << self.scale
+    }
+
+    /// How many bytes of text at `seq` there may be memory for, what the window field was rounded up by among them.
+    pub(crate) fn room_at(&self, seq: SeqNum) -> usize {
+        match self.share_left {
+            0 => (self.copied() + (self.floor() + self.unit() - 1)).distance_from(seq),
+            _ => usize::MAX, // what the window has room for
+        }
+    }
+
+    /// It has no room for another segment, and would have if its owner had not its share.
+    pub(crate) fn is_held_back(&self) -> bool {
+        let fits = |capacity: usize| capacity >= self.ring.len() + self.mss;
+        fits(self.ring.limit()) && !fits(self.capacity())
     }
 
     /// The sequence number of the next byte to be read.
@@ -140,9 +178,12 @@ impl Receive {
     /// RFC 9293 §3.10.7.4, first step, one further at either end than its four cases, as Linux. Who has filled our
     /// window and lost part of it acknowledges from the edge, and two such ends would never hear each other again. And
     /// what ends where our last acknowledgement ended was sent by a peer who has not had that: the text is old, but its
-    /// ACK and its timestamp may be the newest there are.
+    /// ACK and its timestamp may be the newest there are. So with what comes behind text that was sent into a window that
+    /// has been withdrawn (RFC 7323 §2.4).
     pub(crate) fn is_acceptable(&self, seq: SeqNum, len: usize) -> bool {
-        (seq + len).at_or_after(self.last_ack_sent) && seq.at_or_before(self.nxt + self.window())
+        let right = self.nxt + self.window();
+        let right = self.withdrawn.map_or(right, |edge| right.max(edge));
+        (seq + len).at_or_after(self.last_ack_sent) && seq.at_or_before(right)
     }
 
     /// Takes in the part of `text` that is new and inside the window, and the FIN behind it if there is one. The segment
@@ -359,8 +400,8 @@ impl Receive {
 
     /// The window field to send now, and with it the right edge moves.
     pub(crate) fn announce(&mut self) -> u16 {
-        let unit = 1 << self.scale;
-        let space = self.ring.space();
+        let unit = self.unit();
+        let space = self.space();
         let rounded_up = self.window().div_ceil(unit) * unit;
         // Rounding up keeps the right edge from moving left (RFC 7323 §2.4), as long as the peer's use of what was
         // rounded fits into one unit beyond the buffer.
@@ -369,7 +410,7 @@ impl Receive {
         } else {
             rounded_up.saturating_sub(unit)
         };
-        let offered = self.offerable() / unit * unit;
+        let offered = self.offerable();
         let window = if self.is_worth_announcing() {
             offered.max(kept)
         } else {
@@ -378,28 +419,37 @@ impl Receive {
         .min(self.largest_window());
         // What the scale rounds off stays promised, or it would add up, segment after segment.
         self.right = self.right.max(self.nxt + window);
+        self.withdrawn.take_if(|edge| edge.at_or_before(self.right));
         self.told = true;
         u16::try_from(window >> self.scale).unwrap_or(u16::MAX)
     }
 
     /// The window field of a segment that announces nothing: what the peer knows of.
     pub(crate) fn window_as_known(&self) -> u16 {
-        u16::try_from(self.window().div_ceil(1 << self.scale)).unwrap_or(u16::MAX)
+        u16::try_from(self.window().div_ceil(self.unit())).unwrap_or(u16::MAX)
     }
 
     /// Silly-window avoidance: the edge moves only by a segment or half the buffer, RFC 9293 §3.8.6.2.2, MUST-39.
     fn is_worth_announcing(&self) -> bool {
-        self.offerable() >= self.window() + self.mss.min(self.ring.limit().min(self.clamp) / 2).max(1)
+        self.offerable() >= self.window() + self.mss.min(self.capacity().min(self.clamp) / 2).max(1)
     }
 
-    /// What the window would be if it were announced now.
+    /// What the window would be if it were announced now, as the scale rounds it.
     fn offerable(&self) -> usize {
-        let space = match self.full {
-            true if self.ring.is_empty() => self.ring.space().min(self.mss.max(1 << self.scale)),
-            true => 0,
-            false => self.ring.space(),
-        };
-        space.min(self.largest_window()).min(self.clamp)
+        let most = self.space().min(self.largest_window()).min(self.clamp);
+        most / self.unit() * self.unit()
+    }
+
+    /// Something that the window had room for was refused, as the owner has its share: the peer hears at once how much there
+    /// is. So the right edge moves left, against RFC 9293 SHLD-14: whatever else was sent up to it would be lost. As Linux,
+    /// where it cannot keep its word for want of memory.
+    pub(crate) fn withdraw(&mut self) {
+        let before = self.right;
+        self.right = before.min(self.nxt + self.offerable());
+        if self.right != before {
+            self.withdrawn.get_or_insert(before);
+        }
+        self.owe(AckDebt::Now);
     }
 
     /// The most that the window field can say.

@@ -70,6 +70,11 @@ impl Send {
         self.text_end().distance_from(self.nxt.max(self.start))
     }
 
+    /// Whether poll calls it writable that there is `space` for more: not for crumbs, as Linux.
+    pub(crate) fn is_worth_writing(&self, space: usize) -> bool {
+        space > 0 && space >= self.ring.len() / 2
+    }
+
     /// Something waits to be sent for the first time.
     pub(crate) fn has_unsent(&self) -> bool {
         self.end().after(self.nxt)

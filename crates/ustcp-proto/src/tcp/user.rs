@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::FastOpen;
 use super::connection::Connection;
 use super::receive::AckDebt;
+use super::{FLOOR, FastOpen};
 use crate::context::Context;
 use crate::{Cause, Error, Framing, Instant, Options, Shutdown, State};
 
@@ -20,7 +20,7 @@ impl Connection {
 
     /// How many bytes SEND would take now.
     pub(crate) fn room(&self, cx: &Context) -> usize {
-        let space = self.granted(cx, self.snd.ring.space());
+        let space = self.send_space(cx);
         match self.state {
             _ if self.error.is_some() => 0,
             State::SynSent if matches!(self.fast_open, FastOpen::Deferred(_)) => space,
@@ -32,12 +32,12 @@ impl Connection {
         }
     }
 
-    /// How many of `wanted` bytes the owner may have more of.
-    fn granted(&self, cx: &Context, wanted: usize) -> usize {
+    /// How many more bytes there may be in the send buffer.
+    pub(super) fn send_space(&self, cx: &Context) -> usize {
+        let granted = FLOOR.max(self.snd.mss).saturating_sub(self.snd.ring.len());
         match cx.has_its_share(self.options.owner) {
-            true if self.snd.ring.is_empty() => wanted.min(self.snd.mss),
-            true => 0,
-            false => wanted,
+            true => self.snd.ring.space().min(granted),
+            false => self.snd.ring.space(),
         }
     }
 
@@ -45,7 +45,7 @@ impl Connection {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
-        let granted = data.get(..self.granted(cx, data.len())).unwrap_or(data);
+        let granted = data.get(..self.send_space(cx)).unwrap_or(data);
         match self.state {
             State::SynSent if matches!(self.fast_open, FastOpen::Deferred(_)) => {
                 let taken = self.snd.ring.append(granted)?;
@@ -96,10 +96,10 @@ impl Connection {
     }
 
     /// RECEIVE, for good.
-    pub(crate) fn recv(&mut self, now: Instant, into: &mut [u8]) -> Result<usize, Error> {
+    pub(crate) fn recv(&mut self, cx: &Context, into: &mut [u8]) -> Result<usize, Error> {
         let result = self.peek(0, into);
         if !into.is_empty() && matches!(result, Ok(_) | Err(Error::WouldBlock)) {
-            self.consume(now, result.unwrap_or(0)); // as Linux: looking for text beyond the urgent byte passes that
+            self.consume(cx, result.unwrap_or(0)); // as Linux: looking for text beyond the urgent byte passes that
         }
         result
     }
@@ -107,35 +107,61 @@ impl Connection {
     /// RECEIVE by somebody who is shown what there is, where it is, and says how much of it he has taken.
     pub(crate) fn recv_in_place(
         &mut self,
-        now: Instant,
+        cx: &Context,
         take: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> usize,
     ) -> Result<usize, Error> {
         let shown = self.readable();
         if shown == 0 {
-            return self.recv(now, &mut [0]); // the end, an error, or not yet
+            return self.recv(cx, &mut [0]); // the end, an error, or not yet
         }
         let skip = self.readable_run(0).skip;
         let taken = take(&mut self.rcv.ring.pieces(skip, shown)).min(shown);
         if taken > 0 {
-            self.consume(now, taken);
+            self.consume(cx, taken);
         }
         Ok(taken)
     }
 
     /// The next `count` bytes of the stream have been read.
-    pub(crate) fn consume(&mut self, now: Instant, count: usize) {
+    pub(crate) fn consume(&mut self, cx: &Context, count: usize) {
+        self.heed_share(cx);
         self.rcv.read(self.readable_run(0).skip + count);
         self.pass_mark();
-        self.size_receive_buffer(now);
+        self.size_receive_buffer(cx.now);
         self.acknowledge_reading();
-        self.watch_memory(now);
-        let text_may_come = matches!(self.state, State::Established | State::FinWait1 | State::FinWait2);
-        if text_may_come && !self.rcv.is_finished() && self.rcv.should_update_window() {
-            self.rcv.owe(AckDebt::Now);
-        }
-        if !text_may_come && self.rcv.ring.is_empty() {
+        self.watch_memory(cx.now);
+        self.update_window();
+        if !self.text_may_come() && self.rcv.ring.is_empty() {
             self.rcv.ring.clear();
         }
+    }
+
+    fn text_may_come(&self) -> bool {
+        matches!(self.state, State::Established | State::FinWait1 | State::FinWait2)
+    }
+
+    /// The window may have opened: the peer is told if that is worth it.
+    fn update_window(&mut self) {
+        if self.text_may_come() && !self.rcv.is_finished() && self.rcv.should_update_window() {
+            self.rcv.owe(AckDebt::Now);
+        }
+    }
+
+    /// Its owner may have come to its share, or have it no longer.
+    pub(crate) fn heed_share(&mut self, cx: &Context) {
+        let left = cx.share_left(self.options.owner);
+        let before = core::mem::replace(&mut self.rcv.share_left, left);
+        if before == 0 && left > 0 {
+            self.update_window();
+            self.notify = true;
+        }
+    }
+
+    /// It would take more, of its user or its peer, if its owner had not its share.
+    pub(crate) fn is_held_back(&self, cx: &Context) -> bool {
+        let sending =
+            self.snd.is_worth_writing(self.snd.ring.space()) && !self.snd.is_worth_writing(self.send_space(cx));
+        sending || self.rcv.is_held_back()
     }
 
     /// CLOSE of one or both halves, RFC 9293 §3.10.4.

@@ -2,19 +2,18 @@
 
 use super::FastOpen;
 use super::connection::Connection;
+use crate::context::Context;
 use crate::{Config, Info, Instant, Phase, Readiness, State};
 
 impl Connection {
     /// Linux's `tcp_poll`.
-    pub(crate) fn readiness(&self, config: &Config) -> Readiness {
+    pub(crate) fn readiness(&self, cx: &Context) -> Readiness {
         let opening = self.is_opening();
         let deferred = matches!(self.fast_open, FastOpen::Deferred(_));
         let dead = self.state == State::Closed;
         let read_closed = self.read_shut || self.rcv.is_finished() || dead;
         let write_closed = self.snd.fin_queued || dead;
-        let room = self.snd.ring.space() >= self.snd.ring.len() / 2
-            && self.snd.ring.space() > 0
-            && self.is_below_low_water(config);
+        let room = self.snd.is_worth_writing(self.send_space(cx)) && self.is_below_low_water(&cx.config);
         Readiness {
             readable: (!opening && self.readable() > 0 && self.rcv.is_worth_reading(self.options.receive_low))
                 || read_closed,

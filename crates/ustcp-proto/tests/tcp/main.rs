@@ -89,6 +89,8 @@ mod sequence;
 #[cfg(test)]
 mod service;
 #[cfg(test)]
+mod share;
+#[cfg(test)]
 mod state_table;
 #[cfg(test)]
 mod syn_cookies;

@@ -149,7 +149,7 @@ fn the_memory_of_the_whole_stack() {
 }
 
 /// Where a stack serves several, one owner's sockets have a quarter of that together, and a user's half. Beyond it a connection
-/// takes a segment at a time, and the next when that has been read, or acknowledged. Others notice nothing.
+/// takes 16 KiB, and more when some of that has been read, or acknowledged. Others notice nothing.
 #[test]
 fn the_memory_of_one_owner() {
     let config = Config {
@@ -165,8 +165,16 @@ fn the_memory_of_one_owner() {
     w.use_socket(w.listener());
     owned_by(&mut w, 1);
     // The third finds its process beyond its share; the sixth its user.
-    let expected = [(1, 50_000), (1, 50_000), (1, 1460), (2, 50_000), (2, 50_000), (3, 1460)];
-    for (port, (process, queued)) in (1..).zip(expected) {
+    let expected = [
+        (1, 50_000),
+        (1, 50_000),
+        (1, 16_384),
+        (2, 50_000),
+        (2, 50_000),
+        (3, 16_384),
+    ];
+    let mut ids = Vec::new();
+    for (port, (process, _)) in (1..).zip(expected) {
         w.ports = Ports(SERVER, port);
         w.peer("S 0:0(0) win 65535 <mss 1000,sackOK>");
         w.drain();
@@ -174,43 +182,98 @@ fn the_memory_of_one_owner() {
         w.accept();
         w.drain();
         owned_by(&mut w, process); // at first it is the listener's
+        ids.push(w.id());
+    }
+    for ((port, (_, queued)), id) in (1..).zip(expected).zip(ids) {
+        w.ports = Ports(SERVER, port);
+        w.use_socket(id);
         w.peer(". 1:50001(50000) ack 1");
         w.elapse(ms(40));
         assert_eq!(w.stack.queued_in(w.id()), Ok(queued), "port {port}");
     }
     let full = w.stack.census().buffer_bytes;
-    assert!((200_000..270_000).contains(&full), "{full}");
-    let refused = w.drops(DropReason::Limit);
-    w.peer(". 1461:2461(1000) ack 1");
-    w.sees(". 1:1(0) ack 1461 <>");
-    w.peer(". 3461:4461(1000) ack 1");
-    w.sees(". 1:1(0) ack 1461 <>");
-    assert_eq!(w.drops(DropReason::Limit), refused + 2);
-    assert_eq!(w.read(99_999), Ok(1460));
-    w.peer(". 1461:2461(1000) ack 1");
+    assert!((200_000..300_000).contains(&full), "{full}");
+    w.peer(". 16385:17385(1000) ack 1");
+    w.sees(". 1:1(0) ack 16385 win 0 <>");
+    w.peer(". 18385:19385(1000) ack 1");
+    w.sees(". 1:1(0) ack 16385 win 0 <>");
+    assert_eq!(w.read(99_999), Ok(16_384));
+    w.sees(". 1:1(0) ack 16385 win 16384");
+    w.peer(". 16385:17385(1000) ack 1");
     w.elapse(ms(40));
     assert_eq!(w.stack.queued_in(w.id()), Ok(1000));
 
-    assert_eq!((w.stack.room(w.id()), w.try_write(5000)), (Ok(1000), Ok(1000)));
+    assert_eq!((w.stack.room(w.id()), w.try_write(50_000)), (Ok(16_384), Ok(16_384)));
     assert_eq!(
         (w.stack.room(w.id()), w.try_write(4000)),
         (Ok(0), Err(Error::WouldBlock))
     );
-    w.sees("P. 1:1001(1000) ack 2461");
-    w.peer(". 2461:2461(0) ack 1001");
+    w.sees(". 1:1001(1000) ack 17385");
+    w.peer(". 17385:17385(0) ack 1001");
     assert_eq!(w.try_write(4000), Ok(1000));
 
     // Somebody else.
+    w.use_socket(w.listener());
+    w.set(|options| options.owner = Some(Owner { process: 4, user: 8 }));
     w.ports = Ports(SERVER, 7);
     w.peer("S 0:0(0) win 65535 <mss 1000,sackOK>");
     w.drain();
     w.peer(". 1:1(0) ack 1");
     w.accept();
-    w.set(|options| options.owner = Some(Owner { process: 4, user: 8 }));
     w.drain();
-    w.peer(". 1:50001(50000) ack 1");
+    w.peer(". 1:40001(40000) ack 1");
     assert_eq!(
         (w.stack.queued_in(w.id()), w.try_write(50_000)),
-        (Ok(50_000), Ok(50_000))
+        (Ok(40_000), Ok(50_000))
+    );
+}
+
+/// ATTACK-66: one remote host lets a server write to it on 64 connections and takes nothing, until all that the server's owner
+/// may have waits for it. The server's other connections go on, 16 KiB each way at a time.
+#[test]
+fn a_host_that_takes_nothing_starves_nobody_else() {
+    let config = Config {
+        memory_limit: 4 * 64 * 256 * 1024,
+        trace: false,
+        ..config()
+    };
+    let mut w = Wire::listening(config, 100);
+    w.use_socket(w.listener());
+    w.set(|options| options.owner = Some(Owner { process: 1, user: 7 }));
+    let accept_from = |w: &mut Wire, port| {
+        w.ports = Ports(SERVER, port);
+        w.peer("S 0:0(0) win 65535 <mss 1000,sackOK>");
+        w.drain();
+        w.peer(". 1:1(0) ack 1");
+        w.accept();
+        w.drain();
+    };
+    for port in 1..=64 {
+        accept_from(&mut w, port);
+        w.peer(". 1:1(0) ack 1 win 0");
+        assert_eq!(w.try_write(1 << 20), Ok(256 * 1024), "port {port}");
+    }
+    accept_from(&mut w, 100);
+    let (mut sent, mut received) = (1, 1);
+    for _ in 0..100 {
+        assert_eq!(w.try_write(1 << 20), Ok(16 * 1024));
+        sent += 16 * 1024;
+        while w.info().notsent > 0 {
+            w.drain();
+            let acked = 1 + i64::try_from(w.info().bytes_sent).expect("small");
+            w.peer(&format!(". {received}:{received}(0) ack {acked}"));
+        }
+        for _ in 0..16 {
+            w.peer(&format!(". {received}:{}(1000) ack {sent}", received + 1000));
+            received += 1000;
+        }
+        assert_eq!(w.read(1 << 20), Ok(16_000));
+        w.drain();
+    }
+    assert_eq!((w.info().total_retrans, w.drops(DropReason::Limit)), (0, 0));
+    let held = w.stack.census().buffer_bytes / 1024;
+    figure(
+        "ATTACK-66",
+        format!("16 KiB each way in a round trip, 100 times; {held} KiB held with a share of 16384 KiB"),
     );
 }
