@@ -15,11 +15,14 @@ use ustcp_wire::Flags;
 use crate::capture::Record;
 use crate::diagram::{self, Row, Titles};
 use crate::fetch::PATIENCE;
+use crate::inferred::Direction;
 use crate::program::Program;
 use crate::scratch::Scratch;
 use crate::screen::Screen;
+use crate::segment::Segment;
 use crate::server::{GOODBYE, Server};
 use crate::summary::Summary;
+use crate::unmet::unmet;
 use crate::{Failure, WRONG_USAGE, http, in_memory};
 
 pub(crate) const OUR_ADDRESS: &str = "10.77.0.2";
@@ -184,6 +187,9 @@ impl Demo<'_> {
             let rows = with_losses(self.options, diagram::one_end(&events, flow), flow, &records);
             (diagram::with_inferred_peer(rows), linux_titles(flow))
         })?;
+        let to_us = records.iter().filter(|record| record.direction == Direction::In);
+        let theirs: Vec<Segment> = to_us.map(|record| record.segment).collect();
+        self.tell_unmet(&sent(&events), &theirs)?;
         answered?;
         judge(status, server.pages(), closed).map_err(|failure| match failure {
             failure if is_on_ustcp => failure,
@@ -212,12 +218,24 @@ impl Demo<'_> {
                 ustcp_titles(flow),
             )
         })?;
+        self.tell_unmet(&sent(&talk.ours), &sent(&talk.peers))?;
         answered(&talk.ours)?;
         match talk.failure {
             Some(failure) => Err(Failure::new(failure.to_string())),
             None if !http::is_ok(&talk.response) => Err(Failure::new("the page did not arrive")),
             None => end_of(closed),
         }
+    }
+
+    /// Who counts packets wrong would look for a loss that never was.
+    fn tell_unmet(&mut self, ours: &[Segment], theirs: &[Segment]) -> Result<(), Failure> {
+        let Some(weather) = &self.options.weather else {
+            return Ok(());
+        };
+        for drop in unmet(weather, ours, theirs) {
+            self.screen.say(&format!("drop={drop}: there was no such packet."))?;
+        }
+        Ok(())
     }
 
     /// What is about to happen, as a small table.
@@ -284,6 +302,15 @@ fn with_losses(options: &Options, rows: Vec<Row>, flow: Flow, records: &[Record]
     let of_flow = records.iter().filter(|record| record.flow == flow);
     let records: Vec<Record> = of_flow.copied().collect();
     diagram::with_inbound_losses(&rows, &records, weather.delay).unwrap_or(rows)
+}
+
+/// What an end sent, whether it arrived or not.
+fn sent(events: &[Event]) -> Vec<Segment> {
+    let of_event = |event: &Event| match event.kind {
+        EventKind::Sent { segment, .. } => Some(segment.into()),
+        _ => None,
+    };
+    events.iter().filter_map(of_event).collect()
 }
 
 fn right_of(privilege: Privilege) -> &'static str {

@@ -32,6 +32,7 @@ mod ss;
 mod summary;
 mod supervise;
 mod sys;
+mod unmet;
 mod up;
 
 use std::fmt;

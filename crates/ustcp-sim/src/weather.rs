@@ -128,15 +128,20 @@ impl PacketKind {
     /// Whether `segment` is of this kind.
     #[must_use]
     pub fn describes(self, segment: &TcpSegment<'_>) -> bool {
-        let flags = segment.header.flags;
+        self.names(segment.header.flags, segment.payload.len())
+    }
+
+    /// Whether a segment with these control bits and so many bytes of text is of this kind.
+    #[must_use]
+    pub fn names(self, flags: Flags, text: usize) -> bool {
         let control = Flags(flags.0 & (Flags::SYN | Flags::FIN | Flags::RST).0);
         match self {
             PacketKind::Syn => flags.has(Flags::SYN) && !flags.has(Flags::ACK),
             PacketKind::SynAck => flags.has(Flags::SYN | Flags::ACK),
             PacketKind::Fin => flags.has(Flags::FIN),
             PacketKind::Rst => flags.has(Flags::RST),
-            PacketKind::Ack => flags.has(Flags::ACK) && control == Flags::NONE && segment.payload.is_empty(),
-            PacketKind::Data => !segment.payload.is_empty(),
+            PacketKind::Ack => flags.has(Flags::ACK) && control == Flags::NONE && text == 0,
+            PacketKind::Data => text > 0,
         }
     }
 }
