@@ -212,6 +212,27 @@ def test_signals_for_the_whole_group_that_come_together_come_once(up: Host, way:
     assert child.returncode == 5
 
 
+def test_a_signal_for_the_process_beside_us_is_the_programs_too(up: Host) -> None:
+    """Who looks for `ustcp run` may find that one."""
+    with up.popen("run", "--strict", "--", PYTHON, "-c", TRAPS) as child:
+        assert child.stdout.readline() == "ready\n"
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
+            beside = witness_of(child.pid)
+            assert Path(f"/proc/{beside}/comm").read_text() == "witness\n"
+            os.kill(beside, number)
+            assert child.stdout.readline() == f"{number.name}\n"
+            if number != signal.SIGTERM:
+                child.send_signal(number)  # and none that comes later is hidden by it
+                assert child.stdout.readline() == f"{number.name}\n"
+    assert child.returncode == 5
+
+
+def witness_of(pid: int) -> int:
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    [witness] = [child for child in children if b"--strict" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return witness
+
+
 def test_whoever_kills_us_kills_the_program(up: Host) -> None:
     with up.popen("run", "--strict", "--", PYTHON, "-c", "import os; print(os.getpid(), flush=True); os.read(0, 1)", stdin=subprocess.PIPE) as child:
         program = int(child.stdout.readline())

@@ -4,12 +4,13 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use libc::c_int;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
@@ -138,6 +139,28 @@ impl Signals {
     }
 }
 
+/// Waits until signals that this thread holds are pending for this process, and leaves them so: which they are.
+pub(crate) fn await_pending() -> io::Result<Vec<c_int>> {
+    // SAFETY: all-zero is a valid sigset_t, and empty.
+    let (mut held, mut pending): (libc::sigset_t, libc::sigset_t) = unsafe { (mem::zeroed(), mem::zeroed()) };
+    // SAFETY: the set lives across both calls; nothing is blocked by none.
+    let shows = unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &raw mut held);
+        libc::signalfd(-1, &raw const held, libc::SFD_CLOEXEC)
+    };
+    if shows == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it for us alone.
+    let shows = unsafe { OwnedFd::from_raw_fd(shows) };
+    poll(&mut [PollFd::new(&shows, PollFlags::IN)], None)?;
+    // SAFETY: the set lives across the call.
+    unsafe { libc::sigpending(&raw mut pending) };
+    // SAFETY: the set lives across the calls, which check the number.
+    let is_pending = |signal: &c_int| unsafe { libc::sigismember(&raw const pending, *signal) == 1 };
+    Ok((1..=libc::SIGRTMAX()).filter(is_pending).collect())
+}
+
 /// Sends any signal, those of real time too.
 pub(crate) fn send(process: Pid, signal: c_int) {
     // SAFETY: takes numbers only. A process that has ended meanwhile has no use for it.
@@ -193,6 +216,17 @@ mod tests {
             }
         );
         signals.release();
+    }
+
+    #[test]
+    fn what_is_pending_is_told_and_stays() {
+        let child = fork(|| {
+            let signals = Signals::hold([libc::SIGUSR1, libc::SIGUSR2]);
+            send(rustix::process::getpid(), libc::SIGUSR2);
+            let both = [await_pending(), await_pending()].map(Result::unwrap);
+            u8::from(both == [[libc::SIGUSR2]; 2] && signals.next().signal == libc::SIGUSR2)
+        });
+        assert_eq!(wait(child.unwrap()).unwrap().exit_status(), Some(1));
     }
 
     #[test]

@@ -3,6 +3,10 @@
 use std::cell::Cell;
 use std::process::ExitCode;
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
 use ustcp_client::place::Place;
 use ustcp_client::protocol::Operation;
 use ustcp_engine::Lifetime;
@@ -13,6 +17,11 @@ use crate::handshake::{self, NotStarted};
 use crate::listing::{self, Listing};
 use crate::options::{EngineOptions, Named, tell_of_misspelt_variables};
 use crate::{background, down, nat, serve};
+
+/// How long the programs and connections of another engine may take to be gone.
+const MOMENT: Duration = Duration::from_secs(1);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
 
 const EXAMPLES: &str = "\
 What no option says of the stack the environment variable of that name says, USTCP_TUN for --tun.
@@ -136,15 +145,19 @@ fn serve_in_background(options: &Options, report: impl Fn(Result<(), &NotStarted
     serve(&place, &options.engine, lifetime, &report)
 }
 
-/// One of `ustcp run` that stays for TIME-WAIT alone ends now.
+/// One of `ustcp run` that stays for TIME-WAIT alone ends now. What has just ended there is given a moment.
 fn take_over(place: &Place) -> Result<(), Failure> {
-    if let Ok(control) = Control::open(place) {
-        let process = control.process();
-        if control.ask(Operation::Stop, Operation::STOP_UNUSED).is_ok() {
-            down::see_out(place, &control, process)?;
+    let Ok(control) = Control::open(place) else {
+        return Ok(());
+    };
+    let (process, begun) = (control.process(), Instant::now());
+    loop {
+        match control.ask(Operation::Stop, Operation::STOP_UNUSED) {
+            Ok(_) => return down::see_out(place, &control, process),
+            Err(Errno::BUSY) if begun.elapsed() < MOMENT => thread::sleep(PAUSE),
+            Err(_) => return Ok(()), // whoever starts the other is told why
         }
     }
-    Ok(())
 }
 
 /// The lock would refuse it too, but without saying who holds it.

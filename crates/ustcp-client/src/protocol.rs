@@ -69,7 +69,7 @@ pub enum Operation {
     /// What there is, for `ustcp ss`: JSON, a packet for each line; an empty payload ends them. `a`: a run's number, 0 for all.
     List = 16,
     /// The engine is to end. `a` = 1: at once; 0: when its last connection is gone; [`Operation::STOP_UNUSED`]: at once, if it
-    /// was to end by itself and waits for TIME-WAIT alone, else `EBUSY`.
+    /// was to end by itself and waits for TIME-WAIT alone; else `EBUSY`, and `EINVAL` where it does not end by itself.
     Stop = 17,
 }
 

@@ -77,7 +77,10 @@ impl Engine {
     /// It is to end, and programs that look for an engine find it no longer.
     pub(crate) fn stop(&mut self, how: u32) -> Answer {
         if how == Operation::STOP_UNUSED && !self.is_unused() {
-            return Err(Errno(libc::EBUSY));
+            return Err(Errno(match self.options.lifetime {
+                Lifetime::UntilIdle => libc::EBUSY,
+                Lifetime::UntilStopped => libc::EINVAL,
+            }));
         }
         self.life.stop = match how {
             _ if self.is_closing() => self.life.stop,

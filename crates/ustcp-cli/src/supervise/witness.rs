@@ -1,6 +1,7 @@
 //! Whether a signal was meant for us or for our whole process group, which it does not say: `kill %1` of a shell is for all.
 //!
-//! A process of the same group takes no signals: what is pending there as well has come to the program too.
+//! A process of the same group takes no signals: what is pending there as well has come to the program too. What nobody has
+//! asked about after a while was for that process alone, from somebody who took it for us.
 
 use std::fs;
 use std::io;
@@ -10,10 +11,14 @@ use std::time::Duration;
 use libc::c_int;
 use rustix::process::{Pid, Signal, getpid, kill_process, set_parent_process_death_signal};
 
-use crate::sys;
+use crate::sys::{self, Arrived, Signals};
 
 /// The kernel goes from one of a group to the next within microseconds.
 const ROUND: Duration = Duration::from_millis(5);
+/// We have asked by then, however busy the machine.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// What ps(1) and top(1) call it: who ends all that is called `ustcp` means us alone.
+const NAME: &str = "witness";
 
 /// The process. While it lives, the calling thread holds the signals that are to be seen.
 pub(super) struct Witness {
@@ -25,9 +30,17 @@ pub(super) struct Witness {
 impl Witness {
     /// Of this thread's held signals, and this moment's group.
     pub(super) fn call() -> io::Result<Witness> {
+        let ours = getpid();
         let process = sys::fork(|| {
             let _ = set_parent_process_death_signal(Some(Signal::KILL));
             sys::close_all();
+            let _ = fs::write("/proc/self/comm", NAME); // else it is called as we are
+            while let Ok(pending) = sys::await_pending() {
+                thread::sleep(PATIENCE);
+                for signal in pending {
+                    hand_back(ours, Signals::hold([signal]).next());
+                }
+            }
             loop {
                 thread::park(); // for good: what would wake it is held
             }
@@ -48,6 +61,14 @@ impl Witness {
             *self = next;
         }
         Ok(was_there || is_there)
+    }
+}
+
+/// What the kernel sends it sends to the group, and what stops and wakes jobs is no word to one process.
+fn hand_back(ours: Pid, Arrived { signal, is_kernels }: Arrived) {
+    let is_of_jobs = [libc::SIGCONT, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
+    if !is_kernels && !is_of_jobs {
+        sys::send(ours, signal);
     }
 }
 
