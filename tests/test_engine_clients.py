@@ -176,6 +176,28 @@ def test_one_who_lets_everything_lie_has_its_share_of_memory_and_others_have_the
             end.close()
 
 
+@pytest.mark.timeout(300)
+def test_who_has_its_share_of_memory_goes_on_with_what_it_reads(frugal):
+    """One more connection of a program that lets all its others lie: the kernel is told how much there is room for, and hardly
+    anything is sent in vain, nor left to a timer. (Not nothing: an engine that is kept from the processor is late as well.)"""
+    with Innocents(frugal) as greedy:
+        idle = [greedy.connected(MUCH) for _ in range(SOCKETS)]
+        poured = [peer.start("pour", MUCH, 5) for _, peer in idle]
+        held = lambda: sum(sock["recv_q"] for sock in frugal.sockets())  # noqa: E731
+        until(lambda: held() > SHARE * 3 // 4, lambda: f"{held()} bytes", timeout=30)
+        sock, peer = greedy.connected()
+        pour = peer.start("pour", 2 * MUCH, 6)
+        assert sock.call("drain", 2 * MUCH, timeout=120) == pour.result(120)
+        _, port = sock.sockname()
+        shown = run(*frugal.net.command("ss", "-tnHi", f"dport = :{port}"))
+        again = re.search(r"bytes_retrans:(\d+)", shown)
+        assert again is None or int(again[1]) < MUCH // 10, shown
+        drained = [sock.start("drain", MUCH) for sock, _ in idle]
+        assert [call.result(120) for call in drained] == [call.result(120) for call in poured]
+        for end in (end for pair in [*idle, (sock, peer)] for end in pair):
+            end.close()
+
+
 # ---- descriptors that run out ----
 
 HOLDS = """
