@@ -90,7 +90,7 @@ differential: apt-test python-module
 # PROGRAMS="--only nginx curl" for some of it.
 test-programs: capi-prefix
 	@echo "== real programs, unchanged, on ustcp"
-	tests/programs/install $(APT_PROGRAMS) $$(cd tests && python3 -m programs packages)
+	tests/programs/install $(APT_PROGRAMS) $$(cd tests && python3 -m programs $(PROGRAMS) --packages)
 	cd tests && python3 -m programs $(if $(WRITE),--write) $(PROGRAMS)
 
 bench: examples build/bench/load build/bench/server python-module

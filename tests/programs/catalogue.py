@@ -70,8 +70,12 @@ def scenarios() -> dict[str, Scenario]:
     return {scenario.name: scenario for program in PROGRAMS for scenario in program.scenarios}
 
 
-def packages() -> list[str]:
-    """Debian's names. That of CPython's own suites has the version in it."""
+def packages(wanted: list[Scenario], with_suites: bool) -> list[str]:
+    """Debian's names."""
+    return sorted({package for scenario in wanted for package in scenario.program.packages} | ({suites()} if with_suites else set()))
+
+
+def suites() -> str:
+    """The package of CPython's own suites, which has the version in its name."""
     said = subprocess.run(["/usr/bin/python3", "--version"], capture_output=True, text=True, check=True).stdout
-    suites = f"libpython{'.'.join(said.split()[1].split('.')[:2])}-testsuite"
-    return sorted({package for program in PROGRAMS for package in program.packages} | {suites})
+    return f"libpython{'.'.join(said.split()[1].split('.')[:2])}-testsuite"

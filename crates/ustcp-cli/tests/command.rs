@@ -108,12 +108,12 @@ fn a_lost_fin_is_sent_again() {
 #[test]
 fn a_drop_that_no_packet_met_is_told() {
     for more in [&["--in-memory"][..], &["--time-wait", "0.25"]] {
-        let drops = "drop=out:FIN#2,drop=in:fin#1,drop=out:fin,drop=rst";
+        let drops = "drop=out:FIN#2,drop=in:fin#1,drop=out:fin,drop=rst#9";
         let output = ustcp(&[&["demo", "--weather", drops][..], more].concat());
         let text = stdout(&output);
         assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
         let told: Vec<&str> = text.lines().filter(|line| line.starts_with("drop=")).collect();
-        assert_eq!(told, ["drop=RST#1: there was no such packet."], "{text}");
+        assert_eq!(told, ["drop=RST#9: there was no such packet."], "{text}");
     }
     let text = stdout(&ustcp(&["demo", "--in-memory", "--weather", "drop=FIN#2"]));
     assert!(text.contains("\ndrop=FIN#2: there was no such packet.\n"), "{text}");
