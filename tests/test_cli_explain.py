@@ -85,6 +85,18 @@ def test_a_static_child_is_named(host: Host, tmp_path: Path, start: str) -> None
     assert (strict.returncode, strict.stderr) == (125, f"ustcp: --strict: {PASSED_BY}: 1\n")
 
 
+def test_a_child_that_has_other_rights_than_its_parent_is_named(host: Host) -> None:
+    """The dynamic linker takes no library from the environment where the real and the effective user differ."""
+    script = "import os; os.setresuid(0, 65534, 0); os.execv('/bin/{}', ['x'])"
+    done = host.run("--explain", "--", PYTHON, "-c", script.format("true"))
+    assert (done.returncode, "  passed by  *  -> *  other rights /bin/true\n" in done.stderr) == (0, True), done.stderr
+    strict = host.run("--strict", "--", PYTHON, "-c", script.format("true"))
+    assert (strict.returncode, strict.stderr) == (125, f"ustcp: --strict: {PASSED_BY}: 1\n")
+    # Of one that is not there nothing is said.
+    done = host.run("--explain", "--", PYTHON, "-c", script.format("none"))
+    assert "other rights" not in done.stderr, done.stderr
+
+
 def test_a_library_that_finds_the_c_library_first_is_named(host: Host, tmp_path: Path) -> None:
     """And it is found where its opener says, by $ORIGIN: the hook leaves no trace in who called."""
     outer, inner = tmp_path / "libouter.so", tmp_path / "inner" / "libinner.so"

@@ -120,6 +120,9 @@ pub enum PassedBy {
     Static = 2,
     /// They will be a library's that was opened with `RTLD_DEEPBIND`: it finds the C library first.
     DeepBind = 3,
+    /// They will be a program's that the kernel starts with other rights than its user's (set-user-ID, or who starts it has
+    /// become another user by half): the dynamic linker takes no library from its environment.
+    Rights = 4,
 }
 
 /// The first bytes of a stream that is attached.

@@ -149,6 +149,13 @@ pub fn has_borrowed_rights() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
+/// Whether what this process executes will have such rights, as its real and its effective user or group differ.
+#[must_use]
+pub fn lends_rights() -> bool {
+    use rustix::process::{getegid, geteuid, getgid, getuid};
+    getuid() != geteuid() || getgid() != getegid()
+}
+
 // ---- a socket that the engine is to carry, or carries
 
 /// A tagged descriptor of the program.

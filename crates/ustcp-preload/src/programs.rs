@@ -169,13 +169,20 @@ fn spawner(next: &Next) -> Option<Spawn> {
 fn look_at(directory: c_int, path: *const c_char) {
     sys::without_errno(|| {
         if let Some(engine) = engine().filter(|engine| engine.is_of_run())
-            && program::is_static(directory, path)
+            && let Some(why) = passes_by(directory, path)
         {
             // SAFETY: the kernel has read it to its zero.
             let path = unsafe { CStr::from_ptr(path) };
-            engine.passed_by_file(PassedBy::Static, path.to_bytes());
+            engine.passed_by_file(why, path.to_bytes());
         }
     });
+}
+
+fn passes_by(directory: c_int, path: *const c_char) -> Option<PassedBy> {
+    if program::is_static(directory, path) {
+        return Some(PassedBy::Static);
+    }
+    (sys::lends_rights() && program::may_execute(directory, path)).then_some(PassedBy::Rights)
 }
 
 /// The same of a library that will not find this one first.
