@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-MODULES = ("web_clients", "streams", "web_servers", "runtimes", "databases", "files")
+MODULES = ("web_clients", "streams", "web_servers", "runtimes", "databases", "files", "masters", "frameworks")
 
 
 def load() -> None:

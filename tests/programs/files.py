@@ -7,12 +7,16 @@ import pwd
 from pathlib import Path
 
 from .catalogue import BOTH, CLIENT, SERVER, program
-from .stage import Stage, digest
+from .stage import Running, Stage, digest
+from .web_servers import behind
 
 SSH = program(
     "sshd, ssh, scp", "openssh-server openssh-client", "ssh -V",
     "scp of 100 MiB to the server and 8 MiB from it, a command and its exit code, a refused port; re-exec, privilege "
     "separation and seccomp as Debian has them",
+)  # fmt: skip
+TUNNELS = program(
+    "ssh -L, -R, -D", "openssh-server openssh-client curl", "ssh -V", "6 downloads of 2 MiB at once through each: a port of the client's forwarded, one of the server's, and SOCKS; a refused port by SOCKS",
 )  # fmt: skip
 GIT = program("git daemon, git clone", "git", "git --version", "4 commits with files of 2 MiB cloned by 3 clients at once, fsck, push; exec with the connection as descriptors 0 and 1")
 RSYNC = program("rsync", "rsync", "rsync --version", "a daemon in a chroot: a tree down, changed, and up again; a refused port")
@@ -22,14 +26,14 @@ VSFTPD = program(
 )  # fmt: skip
 
 
-@SSH.scenario(SERVER, CLIENT, BOTH, seconds=60)
-def ssh(stage: Stage) -> None:
+def sshd(stage: Stage) -> tuple[Running, list[object]]:
+    """The server, and what a client has to say to come in."""
     key, host_key = stage.directory / "id", stage.directory / "host_key"
     for file in (key, host_key):
         stage.here("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file)
     stage.file("authorized", key.with_suffix(".pub").read_text())
     settings = [
-        "Port 2222", f"HostKey {host_key}", f"AuthorizedKeysFile {stage.directory}/authorized", "StrictModes no",
+        "Port 2222", f"HostKey {host_key}", f"AuthorizedKeysFile {stage.directory}/authorized", "StrictModes no", "GatewayPorts yes",
         "PermitRootLogin yes", "PidFile none", "UsePAM no", "Subsystem sftp /usr/lib/openssh/sftp-server",
     ]  # fmt: skip
     configuration = stage.file("sshd_config", "\n".join(settings) + "\n")
@@ -38,6 +42,12 @@ def ssh(stage: Stage) -> None:
         "-F", "none", "-i", key, "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={stage.directory}/known",
         "-o", "BatchMode=yes", "-o", "ConnectTimeout=20",
     ]  # fmt: skip
+    return server, options
+
+
+@SSH.scenario(SERVER, CLIENT, BOTH, seconds=60)
+def ssh(stage: Stage) -> None:
+    server, options = sshd(stage)
     there = f"root@{stage.server.host}"
     stage.client.run("scp", "-P", 2222, *options, stage.sample(100), f"{there}:{stage.directory}/up")
     stage.same(stage.directory / "up", stage.sample(100), "100 MiB up")
@@ -49,6 +59,30 @@ def ssh(stage: Stage) -> None:
     stage.holds(done.text == f"{digest(stage.sample(2))}  -\n", done.everything)
     stage.client.run("ssh", "-p", 9, *options, there, "true", code=255)
     server.stop()
+
+
+@TUNNELS.scenario(BOTH, seconds=60)
+def tunnels(stage: Stage) -> None:
+    upstream = behind(stage, stage.server)
+    server, options = sshd(stage)
+    ours, theirs = stage.client.host, stage.server.host
+    forwards = ("-L", f"0.0.0.0:9001:{theirs}:8000", "-D", "0.0.0.0:9002", "-R", f"0.0.0.0:9003:{theirs}:8000")
+    words = ("ssh", "-N", "-v", "-p", 2222, *options, "-o", "ExitOnForwardFailure=yes", "-g", *forwards, f"root@{theirs}")
+    client = stage.client.start(*words, ready="remote forward success")
+    outputs = [stage.directory / f"download-{number}" for number in range(6)]
+    for side, way, address in (
+        (stage.server, (), f"{ours}:9001"),
+        (stage.client, (), f"{theirs}:9003"),
+        (stage.server, ("--socks5", f"{ours}:9002"), f"{theirs}:8000"),
+    ):
+        fetch = [word for output in outputs for word in ("-o", output, f"http://{address}/sample-2")]
+        side.run("curl", "-sSf", "-Z", "--parallel-immediate", *way, *fetch)
+        for output in outputs:
+            stage.same(output, stage.sample(2), "a download")
+    stage.server.run("curl", "-sS", "--socks5", f"{ours}:9002", f"http://{theirs}:9/", code=97)
+    client.stop()
+    server.stop()
+    upstream.stop()
 
 
 @GIT.scenario(SERVER, CLIENT, BOTH)

@@ -30,16 +30,17 @@ http {{
         location /put/ {{ alias {directory}/put/; dav_methods PUT; }}
         location /copy/ {{ sendfile off; alias {shared}/; }}
         location /proxy/ {{ proxy_pass http://{upstream}/; }}
+        {places}
     }}
 }}
 """
 
 
-def start(stage: Stage, side: Side, upstream: str = "127.0.0.1:9") -> Running:
+def start(stage: Stage, side: Side, upstream: str = "127.0.0.1:9", places: str = "") -> Running:
     put = stage.directory / "put"
     put.mkdir()
     put.chmod(0o777)
-    text = CONFIGURATION.format(directory=stage.directory, shared=stage.shared, port=PORT, upstream=upstream)
+    text = CONFIGURATION.format(directory=stage.directory, shared=stage.shared, port=PORT, upstream=upstream, places=places)
     stage.file("nginx.conf", text)
     # The line is the second worker's: both are there, and the port was open before either.
     return side.start("nginx", "-c", stage.directory / "nginx.conf", ready="start worker process [0-9]").says("start worker process [0-9]", 2)

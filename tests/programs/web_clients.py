@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 from . import nginx
-from .catalogue import BOTH, CLIENT, program
+from .catalogue import BOTH, CLIENT, SERVER, program
 from .stage import Side, Stage
 
 CURL = program("curl", "curl nginx-light", "curl --version", "8 MiB down and up, 20 downloads in parallel, ranges, a refused port")
 WGET = program("wget", "wget nginx-light", "wget --version", "8 MiB down, a list of files over one connection, a refused port")
 WRK = program("wrk", "wrk nginx-light", "wrk -v", "20 connections from 2 threads for a second, no socket errors")
 AB = program("ab", "apache2-utils nginx-light", "ab -V", "2,000 requests by 20 clients, with and without keep-alive")
+
+HTTP2 = program("nghttpd, h2load, curl", "nghttp2-server nghttp2-client curl", "h2load --version", "HTTP/2 without TLS: 1,000 requests by 20 clients with 10 streams each, 2 MiB by 4 clients at once, curl")
 
 
 def url(stage: Stage, path: str) -> str:
@@ -79,3 +81,14 @@ def load(stage: Stage, side: Side, *words: object, requests: int = 2000) -> None
     for line in (f"Complete requests: *{requests}", "Failed requests: *0"):
         stage.holds(re.search(line, told), told)
     stage.holds("Non-2xx" not in told, told)
+
+
+@HTTP2.scenario(SERVER, CLIENT, BOTH)
+def http2(stage: Stage) -> None:
+    server = stage.server.start("nghttpd", "--no-tls", "-n", 2, "-d", stage.shared, nginx.PORT)
+    stage.client.answers(nginx.PORT, server)
+    for requests, words in ((1000, ("-c", 20, "-m", 10, "-t", 2, url(stage, "small"))), (20, ("-c", 4, "-m", 4, url(stage, "sample-2")))):
+        told = stage.client.run("h2load", "-n", requests, *words).text
+        stage.holds(f"{requests} succeeded, 0 failed" in told, told)
+    stage.same(stage.client.run("curl", "-sSf", "--http2-prior-knowledge", url(stage, "sample-2")).out, stage.sample(2), "the page")
+    server.stop()

@@ -21,6 +21,11 @@ LIGHTTPD = program("lighttpd", "lighttpd curl apache2-utils", "lighttpd -v", "20
 HAPROXY = program("haproxy", "haproxy curl apache2-utils", "haproxy -v", "master and worker with 2 threads between curl and a server of the kernel's side: 20 downloads in parallel, reloaded under load")
 STUNNEL = program("stunnel", "stunnel4 curl", "stunnel -version", "TLS before a server of the kernel's side: 10 downloads in parallel")
 
+SQUID = program(
+    "squid", "squid curl", "squid --version", "between curl and a server of the kernel's side: 10 downloads in parallel, twice, the second time from its cache; a refused server",
+    "as its own user from the start: a worker that root's master starts after it has become `proxy` by half is one whose `LD_PRELOAD` the dynamic linker ignores",
+)  # fmt: skip
+
 
 def behind(stage: Stage, side: Side) -> Running:
     """A plain server of the samples at port 8000 of this side."""
@@ -159,6 +164,42 @@ def stunnel(stage: Stage) -> None:
     stage.client.run("curl", "-sSfk", "-Z", "--parallel-immediate", "--parallel-max", 10, *words)
     for output in outputs:
         stage.same(output, stage.sample(2), "a download")
+    server.stop()
+    upstream.stop()
+
+
+SQUID_CONFIGURATION = """
+http_port 3128
+http_access allow all
+cache_dir ufs {directory}/cache 100 16 16
+maximum_object_size 8 MB
+pid_filename {directory}/squid.pid
+access_log none
+cache_log /dev/null
+coredump_dir {directory}
+netdb_filename none
+pinger_enable off
+shutdown_lifetime 1 second
+visible_hostname scenario
+"""
+
+
+@SQUID.scenario(SERVER, BOTH)
+def squid(stage: Stage) -> None:
+    upstream = behind(stage, stage.client)
+    configuration = stage.file("squid.conf", SQUID_CONFIGURATION.format(directory=stage.directory))
+    stage.here("squid", "-f", configuration, "-z", "--foreground", user="proxy")
+    server = stage.server.start("squid", "-f", configuration, "--foreground", "-d1", user="proxy", ready="Accepting HTTP")
+    stage.client.answers(3128, server)
+    through = ("-x", f"http://{stage.server.host}:3128")
+    outputs = [stage.directory / f"download-{number}" for number in range(10)]
+    words = [word for output in outputs for word in ("-o", output, f"http://{stage.client.host}:8000/sample-2")]
+    for _ in range(2):
+        stage.client.run("curl", "-sSf", *through, "-Z", "--parallel-immediate", "--parallel-max", 10, *words)
+        for output in outputs:
+            stage.same(output, stage.sample(2), "a download")
+    refused = stage.client.run("curl", "-sS", *through, "-o", "page", "-w", "%{http_code}", f"http://{stage.client.host}:9/").text
+    stage.holds(refused == "503", refused)
     server.stop()
     upstream.stop()
 
