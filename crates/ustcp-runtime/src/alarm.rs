@@ -7,8 +7,9 @@ use ustcp_proto::Instant;
 
 const NEVER: u64 = u64::MAX;
 
-/// How late the background thread may be, no more than epoll counts by. With every segment deadlines come and go, and to
-/// ring for each would cost more than the segment.
+/// The background thread is not called for a deadline that it would miss by so little; epoll, which counts in whole
+/// milliseconds, may make it twice that. With every segment deadlines come and go, and to ring for each would cost more than
+/// the segment.
 pub(crate) const SLACK: Duration = Duration::from_millis(1);
 
 /// What is due when, and who needs to hear of it.
@@ -43,13 +44,16 @@ impl Alarm {
         self.due.load(Ordering::SeqCst) <= now.as_nanos()
     }
 
-    /// The background thread goes to sleep, until the earliest deadline and at most until `at_most`. Says until when.
-    pub(crate) fn sleep(&self, at_most: Option<Instant>) -> Option<Instant> {
+    /// The background thread goes to sleep, until the earliest deadline, but at least and at most until these. Says until
+    /// when.
+    pub(crate) fn sleep(&self, at_least: Option<Instant>, at_most: Option<Instant>) -> Option<Instant> {
+        let at_least = at_least.map_or(0, Instant::as_nanos);
         let at_most = at_most.map_or(NEVER, Instant::as_nanos);
+        let end = || self.due.load(Ordering::SeqCst).min(at_most).max(at_least);
         loop {
-            let until = self.due.load(Ordering::SeqCst).min(at_most);
+            let until = end();
             self.until.store(until, Ordering::SeqCst);
-            if self.due.load(Ordering::SeqCst) >= until {
+            if end() >= until {
                 return (until != NEVER).then(|| Instant::from_nanos(until));
             }
         }
@@ -73,7 +77,7 @@ mod tests {
     fn who_is_awake_is_not_called() {
         let alarm = Alarm::new();
         assert!(!alarm.set(Some(ms(5))));
-        assert_eq!(alarm.sleep(None), Some(ms(5)), "it asks by itself");
+        assert_eq!(alarm.sleep(None, None), Some(ms(5)), "it asks by itself");
         alarm.wake();
         assert!(!alarm.set(Some(ms(1))));
     }
@@ -81,7 +85,7 @@ mod tests {
     #[test]
     fn only_a_much_earlier_deadline_calls_and_once() {
         let alarm = Alarm::new();
-        assert_eq!(alarm.sleep(None), None);
+        assert_eq!(alarm.sleep(None, None), None);
         assert!(alarm.set(Some(ms(100))));
         assert!(!alarm.set(Some(ms(100))));
         assert!(!alarm.set(Some(ms(99))), "within the slack");
@@ -92,9 +96,9 @@ mod tests {
     #[test]
     fn who_sleeps_no_longer_than_the_slack_is_not_called() {
         let alarm = Alarm::new();
-        assert_eq!(alarm.sleep(Some(ms(10) + SLACK)), Some(ms(10) + SLACK));
+        assert_eq!(alarm.sleep(None, Some(ms(10) + SLACK)), Some(ms(10) + SLACK));
         assert!(!alarm.set(Some(ms(10))));
-        assert_eq!(alarm.sleep(Some(ms(12))), Some(ms(10)));
+        assert_eq!(alarm.sleep(None, Some(ms(12))), Some(ms(10)));
     }
 
     #[test]
@@ -106,5 +110,14 @@ mod tests {
         assert!(alarm.is_due(ms(8)));
         alarm.set(Some(ms(9)));
         assert!(!alarm.is_due(ms(8)));
+    }
+
+    #[test]
+    fn who_could_do_nothing_about_a_deadline_rests() {
+        let alarm = Alarm::new();
+        alarm.set(Some(ms(5)));
+        let rest = Some(ms(7) + SLACK);
+        assert_eq!(alarm.sleep(rest, rest), rest);
+        assert!(!alarm.set(Some(ms(7))));
     }
 }

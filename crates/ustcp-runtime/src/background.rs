@@ -31,26 +31,25 @@ pub(crate) fn start(shared: &Arc<Shared>, device: i32) -> io::Result<JoinHandle<
 }
 
 fn run(shared: &Shared, epoll: &Epoll) {
-    let mut at_most = None;
+    let (mut at_least, mut at_most) = (None, None);
     while !shared.ended.load(Ordering::SeqCst) {
-        let until = shared.alarm.sleep(at_most);
+        let until = shared.alarm.sleep(at_least, at_most);
         let (events, ready) = epoll
             .wait::<2>(until.map(|at| shared.clock.until(at)))
             .unwrap_or_default();
         shared.alarm.wake();
-        let has = |tag| events.iter().take(ready).any(|(event, _)| *event == tag);
-        if has(BELL) {
+        if events.iter().take(ready).any(|(event, _)| *event == BELL) {
             shared.background_bell.silence();
         }
         let now = shared.clock.now();
-        if has(DEVICE) || shared.alarm.is_due(now) {
+        if ready > 0 || shared.alarm.is_due(now) {
             shared.note_missed();
         }
-        if shared.is_unattended() && is_mine(shared) {
-            while shared.attend() && !shared.ended.load(Ordering::SeqCst) {}
-        }
-        // While something goes on it looks by itself, and need not be called.
-        at_most = (ready > 0).then_some(now + SLACK);
+        let held_off = shared.is_unattended() && is_mine(shared) && !shared.attend();
+        // Whoever has the lock may be held up with it. And while something goes on this thread looks by itself, and need not
+        // be called.
+        at_least = held_off.then_some(now + SLACK);
+        at_most = (held_off || ready > 0).then_some(now + SLACK);
     }
 }
 

@@ -6,9 +6,9 @@
 //! follow: they sleep until their socket is ready or the drive is handed to them.
 //!
 //! The background thread listens to the device all the time, and notes what comes as `missed`. While somebody drives it
-//! fetches what is still there a moment later. It never waits for the lock: whoever has that looks at `missed` when he has
-//! let it go. So nothing stays unread, whether a program blocks, polls natively, computes or is held up in a signal's
-//! handler.
+//! fetches what is still there a moment later. It never waits for the lock: whoever has that looks at `missed` before he
+//! lets it go, and once more after. So nothing stays unread, whether a program blocks, polls natively, computes or is held up
+//! in a signal's handler.
 
 use std::io;
 use std::sync::Arc;
@@ -110,14 +110,23 @@ impl Shared {
         }
         let _uncancelled = Uncancelled::new();
         let result = self.hold(self.core.lock(), body);
-        if self.is_unattended() && self.attend() {
-            self.background_bell.ring();
+        if self.is_unattended() {
+            self.attend();
         }
         result
     }
 
+    /// Runs `body`, fetches what was missed meanwhile, and lets the lock go.
     fn hold<R>(&self, mut core: FairMutexGuard<'_, Core>, body: impl FnOnce(&mut Core) -> R) -> Result<R, Errno> {
-        let result = panics::caught(|| body(&mut core));
+        let result = panics::caught(|| {
+            let result = body(&mut core);
+            if self.missed.load(Ordering::SeqCst) {
+                let now = self.clock.now();
+                self.fetch(&mut core, now);
+                core.settle(now, None);
+            }
+            result
+        });
         let result = result.map_err(|what| self.die(&mut core, &what));
         let errands = std::mem::take(&mut core.errands);
         drop(core);
@@ -125,16 +134,11 @@ impl Shared {
         result
     }
 
-    /// Fetches what was missed. Where somebody has the lock he does it, when he has let go: nobody waits for the lock here,
-    /// and so nobody's calls wait for whoever waited. `true`: there is more.
+    /// Fetches what was missed. `false`: somebody has the lock, and does it before he lets go, or when he has. Nobody waits
+    /// for the lock here, and so nobody's calls wait for whoever waited.
     pub(crate) fn attend(&self) -> bool {
-        let Some(core) = self.core.try_lock() else { return false };
-        let fetched = self.hold(core, |core| {
-            let now = self.clock.now();
-            self.fetch(core, now);
-            core.settle(now, None);
-        });
-        fetched.is_ok() && self.is_unattended()
+        // Nothing else fails here: a panic has ended the stack, and the next call says so.
+        self.core.try_lock().map(|core| self.hold(core, |_| ())).is_some()
     }
 
     /// A turn of a stack that lives: `ENETDOWN` otherwise.
@@ -277,12 +281,10 @@ impl Shared {
         }
     }
 
-    /// Fetches what the device has, as much as a turn may.
+    /// Fetches what the device has, as much as a turn may; the rest is the background thread's.
     pub(crate) fn fetch(&self, core: &mut Core, now: Instant) {
         self.missed.store(false, Ordering::SeqCst);
-        if !core.receive(now) {
-            self.missed.store(true, Ordering::SeqCst);
-        }
+        core.errands.wake_background |= !core.receive(now);
     }
 
     fn sleep(&self, sleep: &Sleep, waiter: &Waiter, how: &mut Blocking<'_>) -> io::Result<()> {
@@ -363,7 +365,7 @@ impl Shared {
 
     // The background thread's side.
 
-    /// The device has something, or what is due is to be done now.
+    /// The device has something, or something is due.
     pub(crate) fn note_missed(&self) {
         self.missed.store(true, Ordering::SeqCst);
     }
