@@ -380,6 +380,25 @@ def test_an_engine_stays_for_what_its_program_leaves_behind(host: Host, way: lis
     host.wait_for_end()
 
 
+def test_what_cannot_be_told_changes_no_status(host: Host) -> None:
+    """Standard error on a full disk, or in a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "w") as full, os.fdopen(writer, "w") as unread:
+        for stderr in (full, unread):
+            host.popen("up", "--detach", stderr=stderr).communicate(timeout=60)
+            assert host.is_up()
+            run = host.popen("run", "--explain", "--", "sh", "-c", "exit 3", stderr=stderr)
+            assert (run.wait(60), run.stdout.read()) == (3, "")
+            assert host.ustcp("down").returncode == 0
+            up = host.popen("up", stderr=stderr)
+            wait_until(lambda: host.ustcp("ss").returncode == 0)
+            assert host.ustcp("down").returncode == 0
+            assert up.wait(60) == 0
+            for child in (run, up):
+                child.stdout.close()
+
+
 def test_many_at_once_share_one_engine(host: Host) -> None:
     children = [host.popen("run", "--", PYTHON, "-c", "print('up', flush=True); import os; os.read(0, 1)", stdin=subprocess.PIPE) for _ in range(6)]
     assert [child.stdout.readline() for child in children] == ["up\n"] * 6

@@ -9,11 +9,11 @@ use ustcp_client::place::Place;
 use ustcp_client::protocol::Operation;
 use ustcp_proto::State;
 
-use crate::Failure;
 use crate::control::{self, Control, NoControl};
 use crate::listing::{Listing, Socket};
 use crate::nat;
 use crate::options::Named;
+use crate::{Failure, say};
 
 /// After which the user is told what is waited for.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Ok(control) => control,
         // One that was killed cannot take back what it had this host do.
         Err(NoControl::NoEngine) if nat::ensure_taken_back(&place)? => {
-            eprintln!("ustcp: no engine was up; the forwarding that it left behind is taken back");
+            say("no engine was up; the forwarding that it left behind is taken back");
             return Ok(());
         }
         Err(none) => return Err(none.into_failure(&place)),
@@ -76,7 +76,7 @@ fn tell_what_is_waited_for(place: &Place, control: &Control) {
     if let Ok(listing) = Listing::of(control, 0) {
         let what = what_is_left(&listing.sockets);
         let option = place.option();
-        eprintln!("ustcp: waiting for {what}; ustcp down{option} --now ends them");
+        say(format_args!("waiting for {what}; ustcp down{option} --now ends them"));
     }
 }
 

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use ustcp_client::place::Place;
 use ustcp_engine::Lifetime;
 
-use crate::Failure;
 use crate::background;
 use crate::control::{self, Control, NoControl};
 use crate::handshake::NotStarted;
 use crate::listing::{Engine, Listing};
 use crate::options::EngineOptions;
+use crate::{Failure, say};
 
 /// How long an engine that is ending may take: it waits for its last connections.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -52,7 +52,7 @@ pub(crate) fn join(place: &Place, options: &EngineOptions) -> Result<Joined, Not
         }
         if begun.elapsed() > SILENCE && !std::mem::replace(&mut told, true) {
             let ending = Control::open_ending(place).map(|control| control.ending(place));
-            eprintln!("ustcp: waiting: {}", ending.unwrap_or(why.message));
+            say(format_args!("waiting: {}", ending.unwrap_or(why.message)));
         }
         thread::sleep(PAUSE);
     }

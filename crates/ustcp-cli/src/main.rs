@@ -125,6 +125,11 @@ impl fmt::Display for Failure {
     }
 }
 
+/// On standard error. Where that is closed or full nobody is told, and the exit status must do.
+pub(crate) fn say(what: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "ustcp: {what}");
+}
+
 fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
     let outcome = match Cli::parse().command {
@@ -140,8 +145,7 @@ fn main() -> ExitCode {
         Ok(status) => status,
         Err(failure) => {
             if let Failure::Told { message, .. } = &failure {
-                // Where standard error is closed, the exit code must do.
-                let _ = writeln!(io::stderr(), "ustcp: {message}");
+                say(message);
             }
             ExitCode::from(failure.status())
         }

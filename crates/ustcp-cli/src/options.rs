@@ -13,7 +13,7 @@ use ustcp_runtime::Settings;
 
 use crate::listing::Engine;
 use crate::nat;
-use crate::{Failure, WRONG_USAGE};
+use crate::{Failure, WRONG_USAGE, say};
 use destinations::Destinations;
 
 /// Which engine is meant.
@@ -178,7 +178,7 @@ impl EngineOptions {
 pub(crate) fn tell_of_misspelt_variables() {
     let names = std::env::vars_os().map(|(name, _)| name);
     for (name, meant) in ustcp_runtime::misspelt(names) {
-        eprintln!("ustcp: {name} means nothing to ustcp; is {meant} meant?");
+        say(format_args!("{name} means nothing to ustcp; is {meant} meant?"));
     }
 }
 

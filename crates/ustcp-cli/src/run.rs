@@ -7,14 +7,13 @@ use std::process::ExitCode;
 
 use ustcp_client::place::Place;
 
-use crate::Failure;
 use crate::explain::{self, Explanation};
 use crate::join::{Joined, enter, has_ended, join};
 use crate::listing::{self, Listing, Socket};
 use crate::marks::Marks;
 use crate::options::{EngineOptions, Named, tell_of_misspelt_variables};
 use crate::rootless::Rootless;
-use crate::{control, holder, preload, supervise, sys};
+use crate::{Failure, control, holder, preload, say, supervise, sys};
 
 const NOTES: &str = "\
 The engine: the one that --engine or USTCP_ENGINE names, else this user's `default`. Where it is not up it is started in the
@@ -99,7 +98,7 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
     let environment = environment(&library, &place, &marks);
     let status = supervise::run(|| {
         let failure = execute(program, arguments, environment);
-        eprintln!("ustcp: {failure}");
+        say(&failure);
         failure.status()
     })?;
     let told = options.after(&place, &joined, &explanation);
@@ -110,7 +109,7 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
 impl Options {
     fn before(&self, explanation: &Explanation) -> Result<(), Failure> {
         if self.explain {
-            explanation.lines.iter().for_each(|line| eprintln!("ustcp: {line}"));
+            explanation.lines.iter().for_each(say);
         }
         match &explanation.obstacle {
             Some(why) if self.strict => Err(Failure::new(format!("--strict: nothing of it can be on ustcp: {why}"))),
@@ -121,7 +120,8 @@ impl Options {
     fn after(&self, place: &Place, joined: &Joined, explanation: &Explanation) -> Result<(), Failure> {
         let listing = Listing::of(&joined.control, joined.run).map_err(|error| untold(place, &error))?;
         if self.explain {
-            explain::write_table(&mut io::stderr(), &listing.sockets, explanation.obstacle.as_deref())?;
+            // Where nobody can be told, the exit status is the program's all the same.
+            let _ = explain::write_table(&mut io::stderr(), &listing.sockets, explanation.obstacle.as_deref());
         }
         let escaped = listing.sockets.iter().filter(|socket| self.has_escaped(socket));
         match escaped.count() {
@@ -157,9 +157,8 @@ impl Options {
             Some(Err(why)) if why.errno == libc::EPERM => {
                 let message = why.message.clone();
                 let rootless = Rootless::enter().map_err(|_| Failure::from(why))?;
-                eprintln!(
-                    "ustcp: {message}\nustcp: until then it runs in a network namespace of its own, as by --rootless"
-                );
+                say(message);
+                say("until then it runs in a network namespace of its own, as by --rootless");
                 self.join_inside(place, rootless)
             }
             Some(Err(why)) => Err(why.into()),

@@ -11,12 +11,11 @@ use ustcp_client::place::Place;
 use ustcp_client::protocol::Operation;
 use ustcp_engine::Lifetime;
 
-use crate::Failure;
 use crate::control::{self, Control};
 use crate::handshake::{self, NotStarted};
 use crate::listing::{self, Listing};
 use crate::options::{EngineOptions, Named, tell_of_misspelt_variables};
-use crate::{background, down, nat, serve};
+use crate::{Failure, background, down, nat, say, serve};
 
 /// How long the programs and connections of another engine may take to be gone.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -91,10 +90,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
     let status = serve(&place, &options.engine, Lifetime::UntilStopped, |outcome| {
         if outcome.is_ok() {
-            eprintln!(
-                "ustcp: the engine {} is up; Ctrl-C ends it",
+            say(format_args!(
+                "the engine {} is up; Ctrl-C ends it",
                 place.directory().display()
-            );
+            ));
         }
     })?;
     Ok(status.into())
@@ -123,7 +122,7 @@ fn serve_reporting(options: &Options) -> u8 {
     };
     serve_in_background(options, report).unwrap_or_else(|failure| {
         if !is_reported.get() {
-            eprintln!("ustcp: {failure}");
+            say(&failure);
         }
         failure.status()
     })

@@ -74,7 +74,10 @@ impl Site {
             fs::rename(new, self.place.file("engine"))?;
             remove(&self.place, "ending") // it was about to end, and does not
         };
-        write().map_err(|error| failed(error.raw_os_error().unwrap_or(libc::EIO), error.to_string()))
+        write().map_err(|error| {
+            let message = format!("{}: {error}", self.place.directory().display());
+            failed(error.raw_os_error().unwrap_or(libc::EIO), message)
+        })
     }
 
     /// Programs that look for it find it no longer; those that know it still reach it, and those that ask who is ending.
