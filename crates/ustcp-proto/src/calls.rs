@@ -44,9 +44,7 @@ impl Stack {
         }
         let (v6_only, reuse) = (socket.options.v6_only, Reuse::of(&socket.options));
         if socket.options.bind_without_port && address.port() == 0 {
-            let local = Some(SocketAddr::new(ip, 0));
-            let socket = self.sockets.held_mut(id)?;
-            (socket.local, socket.bound) = (local, local);
+            self.sockets.held_mut(id)?.bind_to(SocketAddr::new(ip, 0));
             return Ok(());
         }
         let port = match address.port() {
@@ -68,8 +66,7 @@ impl Stack {
     fn hold_port(&mut self, id: SocketId, local: SocketAddr) {
         self.ports.hold(local.port(), id);
         if let Some(socket) = self.sockets.get_mut(id) {
-            socket.local = Some(local);
-            socket.bound = Some(local);
+            socket.bind_to(local);
             socket.claim = Claim::Holder;
         }
     }

@@ -78,6 +78,12 @@ impl Socket {
         }
     }
 
+    /// It is bound. As Linux: at an IPv6 address it wants nothing of IPv4 any more.
+    pub(crate) fn bind_to(&mut self, local: SocketAddr) {
+        (self.local, self.bound) = (Some(local), Some(local));
+        self.options.v6_only |= matches!(local.ip(), IpAddr::V6(ip) if !ip.is_unspecified());
+    }
+
     pub(crate) fn new(family: Family, options: Options) -> Socket {
         Socket {
             generation: 0,

@@ -234,6 +234,23 @@ fn ipv6_alone_or_not_is_for_before_bind() {
     assert_eq!(stack.options(id).map(|options| options.v6_only), Ok(true));
 }
 
+/// As Linux: who is bound to an IPv6 address has nothing to do with IPv4, and IPV6_V6ONLY says so.
+#[test]
+fn an_ipv6_address_is_ipv6_alone() {
+    for (address, alone) in [(ANY_V6, false), (OURS_V6, true), (mapped(OURS), false)] {
+        let mut stack = stack();
+        let id = socket(&mut stack, Family::V6, false);
+        stack.bind(id, at(address, 80)).expect("bind");
+        assert_eq!(stack.options(id).map(|options| options.v6_only), Ok(alone), "{address}");
+        if alone {
+            assert_eq!(
+                stack.connect(NOW, id, at(mapped(OURS), 9)),
+                Err(Error::NetworkUnreachable)
+            );
+        }
+    }
+}
+
 /// An address of the wrong family is no address.
 #[test]
 fn wrong_families() {
