@@ -399,6 +399,66 @@ def test_what_cannot_be_told_changes_no_status(host: Host) -> None:
                 child.stdout.close()
 
 
+# Its process is just becoming another program, or has handed over to one more.
+LEAVES = {
+    "in exec": f"""
+import os, sys
+if os.fork(): os._exit(5)
+os.execv(sys.executable, [sys.executable, "-c", {"import os; os.read(0, 1); " + ASK!r}, *sys.argv[1:]])
+""",
+    "forked twice": f"""
+import os
+if os.fork(): os._exit(5)
+os.setsid()
+if os.fork(): os._exit(0)
+os.read(0, 1)
+{ASK}
+""",
+}
+
+
+@WAYS
+@pytest.mark.parametrize("daemon", LEAVES.values(), ids=LEAVES.keys())
+def test_and_for_one_that_cannot_be_seen_at_every_moment(host: Host, way: list[str], daemon: str) -> None:
+    with Teller(host.net, "0.0.0.0"), host.popen("run", *way, "--", PYTHON, "-c", daemon, PEER, stdin=subprocess.PIPE) as child:
+        assert child.wait(60) == 5
+        for _ in range(10):
+            assert host.ustcp("ss").returncode == 0
+        child.stdin.close()
+        assert child.stdout.read() == f"{OURS}\n", child.stderr.read()
+    host.wait_for_end()
+
+
+def holders(host: Host) -> list[Path]:
+    """Processes of a run of this host's that have nothing open but the lease and a pidfd."""
+
+    def holds(process: Path) -> bool:
+        try:
+            if f"USTCP_ENGINE={host.directory}/engine".encode() not in (process / "environ").read_bytes().split(b"\0"):
+                return False
+            links = [os.readlink(link) for link in (process / "fd").iterdir()]
+        except OSError:  # it has ended
+            return False
+        return len(links) == 2 and any("pidfd" in link for link in links)
+
+    return [process for process in Path("/proc").iterdir() if process.name.isdigit() and holds(process)]
+
+
+@WAYS
+def test_the_lease_of_what_is_left_behind_is_held_by_one_that_a_signal_ends(host: Host, way: list[str]) -> None:
+    with host.popen("run", *way, "--", PYTHON, "-c", DAEMON, PEER, stdin=subprocess.PIPE) as child:
+        assert child.wait(60) == 5
+        wait_until(lambda: len(holders(host)) == 1)
+        [holder] = holders(host)
+        blocked = [line.split()[1] for line in (holder / "status").read_text().splitlines() if line.startswith("SigBlk:")]
+        assert [int(mask, 16) for mask in blocked] == [0]
+        os.kill(int(holder.name), signal.SIGTERM)
+        wait_until(lambda: not holders(host))
+        child.stdin.close()
+        child.stdout.read()
+    host.wait_for_end()
+
+
 def test_many_at_once_share_one_engine(host: Host) -> None:
     children = [host.popen("run", "--", PYTHON, "-c", "print('up', flush=True); import os; os.read(0, 1)", stdin=subprocess.PIPE) for _ in range(6)]
     assert [child.stdout.readline() for child in children] == ["up\n"] * 6

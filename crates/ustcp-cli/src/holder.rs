@@ -46,6 +46,7 @@ fn wait_for_all(lease: &OwnedFd, first: OwnedFd, marks: &Marks) {
     // A shell that waits for the program's output to end must not wait for ours.
     sys::close_all_but([lease, &first]);
     let _ = rustix::process::setsid();
+    sys::release_all_signals(); // whoever has watched the program held them
     let _ = rustix::process::chdir("/"); // or its directory could not be unmounted
     let mut next = Some(first);
     while let Some(process) = next {

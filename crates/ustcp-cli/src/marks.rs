@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::thread;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -13,6 +15,15 @@ use crate::join::Joined;
 
 /// The names of the variables.
 pub(crate) const NAMES: [&str; 2] = ["USTCP_TOKEN", "USTCP_RUN"];
+
+/// How often processes are looked through before there is none: one that moves by fork(2) may be behind a look each time.
+const LOOKS: usize = 3;
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The same of one process without an environment.
+const LOOKS_AT_EXEC: usize = 10;
+const PAUSE_AT_EXEC: Duration = Duration::from_millis(2);
 
 /// Those of one run.
 pub(crate) struct Marks([(&'static str, OsString); 2]);
@@ -40,6 +51,15 @@ impl Marks {
 
     /// Any process of the run that lives, as a pidfd. One that may not be looked at is none.
     pub(crate) fn anybody(&self) -> Option<OwnedFd> {
+        (0..LOOKS).find_map(|look| {
+            if look > 0 {
+                thread::sleep(PAUSE);
+            }
+            self.anybody_at_a_look()
+        })
+    }
+
+    fn anybody_at_a_look(&self) -> Option<OwnedFd> {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.filter(|pid| self.are_on(*pid)).find_map(|pid| {
@@ -49,10 +69,8 @@ impl Marks {
         })
     }
 
-    /// Of a zombie the environment is empty.
     fn are_on(&self, pid: i32) -> bool {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        self.are_in(&environment)
+        self.are_in(&environment(pid))
     }
 
     fn are_in(&self, environment: &[u8]) -> bool {
@@ -71,6 +89,21 @@ impl Marks {
     }
 }
 
+/// Empty for a zombie; in exec(2) it is so for a moment, which is waited for.
+fn environment(pid: i32) -> Vec<u8> {
+    let file = |name| format!("/proc/{pid}/{name}");
+    for _ in 0..LOOKS_AT_EXEC {
+        let found = fs::read(file("environ")).unwrap_or_default();
+        // A zombie and a thread of the kernel have no file that they execute.
+        let may_be_in_exec = found.is_empty() && fs::read_link(file("exe")).is_ok();
+        if !may_be_in_exec {
+            return found;
+        }
+        thread::sleep(PAUSE_AT_EXEC);
+    }
+    Vec::new()
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
@@ -80,8 +113,8 @@ mod tests {
 
     use super::*;
 
-    fn marks() -> Marks {
-        let token = format!("token of {}", std::process::id());
+    fn marks(test: &str) -> Marks {
+        let token = format!("token of {test} in {}", std::process::id());
         Marks([("USTCP_TOKEN", token.into()), ("USTCP_RUN", "7".into())])
     }
 
@@ -102,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_process_is_found_and_its_end_is_seen() {
-        let marks = marks();
+        let marks = marks("the end");
         assert!(marks.anybody().is_none());
         let mut command = Command::new("cat");
         command.envs(marks.variables()).stdin(Stdio::piped());
@@ -114,5 +147,19 @@ mod tests {
         assert_eq!(ended, Ok(1));
         assert!(marks.anybody().is_none()); // though nobody has waited for it yet
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_executes_again_and_again_is_not_missed() {
+        let marks = marks("exec");
+        let mut command = Command::new("sh");
+        command
+            .envs(marks.variables())
+            .args(["-c", "exec sh -c \"$0\" \"$0\"", "exec sh -c \"$0\" \"$0\""]);
+        let mut child = command.spawn().unwrap();
+        let missed = (0..100).filter(|_| marks.anybody().is_none()).count();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(missed, 0);
     }
 }

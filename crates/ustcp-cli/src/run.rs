@@ -102,7 +102,11 @@ fn start(options: &Options) -> Result<ExitCode, Failure> {
         failure.status()
     })?;
     let told = options.after(&place, &joined, &explanation);
-    holder::hold_on(&joined.control.into_descriptor(), &marks)?;
+    if let Err(error) = holder::hold_on(&joined.control.into_descriptor(), &marks) {
+        say(format_args!(
+            "what the program leaves behind may lose its engine: {error}"
+        ));
+    }
     told.map(|()| ExitCode::from(status))
 }
 

@@ -139,6 +139,15 @@ impl Signals {
     }
 }
 
+/// No signal is held by this thread any more, whoever held it.
+pub(crate) fn release_all_signals() {
+    // SAFETY: all-zero is a valid sigset_t, and empty; it lives across the call.
+    unsafe {
+        let none: libc::sigset_t = mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}
+
 /// Waits until signals that this thread holds are pending for this process, and leaves them so: which they are.
 pub(crate) fn await_pending() -> io::Result<Vec<c_int>> {
     // SAFETY: all-zero is a valid sigset_t, and empty.
