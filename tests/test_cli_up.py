@@ -209,6 +209,23 @@ def test_a_second_down_waits_with_the_first(host: Host) -> None:
         assert (second.returncode, second.stderr) == (0, "")
         assert first.wait(30) == 0
     assert not host.is_up()
+def test_a_run_that_finds_one_as_it_closes_waits_for_its_end(host: Host) -> None:
+    """It has read the file just before that was taken away."""
+    environment = {"USTCP_EXIT_WAIT": "closed", "USTCP_TIME_WAIT": "3"}
+    host.up("--time-wait", "3", **environment)
+    file = host.directory / "engine/engine"
+    found = file.read_bytes()
+    with Teller(host.net, "0.0.0.0"):
+        assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
+    with host.popen("down", "--now") as down:
+        wait_until(lambda: not file.exists())
+        file.touch(0o600)
+        file.write_bytes(found)
+        done = host.run("--", "true")
+        assert (done.returncode, down.wait(30)) == (0, 0), done.stderr
+    host.wait_for_end()
+
+
 
 
 def next_line(process: subprocess.Popen) -> str:

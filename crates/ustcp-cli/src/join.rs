@@ -93,9 +93,9 @@ fn disagreement(place: &Place, engine: &Engine, what: &str) -> Failure {
 
 /// It may end between two words of ours; then it is as if it had not been there.
 pub(crate) fn has_ended(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NetworkDown, NotConnected};
     matches!(
         error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+        BrokenPipe | ConnectionAborted | ConnectionReset | NetworkDown | NotConnected
     )
 }

@@ -64,6 +64,9 @@ impl Engine {
     pub(crate) fn lease(&mut self, control: u64) -> Answer {
         let Some(control) = self.controls.get_mut(&control) else {
             return Ok(Vec::new());
+        if matches!(self.life.stop, Stop::Now | Stop::Closing(_)) {
+            return Err(Errno(libc::ECONNABORTED)); // it comes too late
+        }
         };
         if control.lease.is_none() {
             self.life.last_run = self.life.last_run.wrapping_add(1).max(1);
