@@ -151,7 +151,7 @@ fn take_over(place: &Place) -> Result<(), Failure> {
     };
     let (process, begun) = (control.process(), Instant::now());
     loop {
-        match control.ask(Operation::Stop, Operation::STOP_UNUSED) {
+        match control.ask(Operation::MakeWay, 0) {
             Ok(_) => return down::see_out(place, &control, process),
             Err(Errno::BUSY) if begun.elapsed() < MOMENT => thread::sleep(PAUSE),
             Err(_) => return Ok(()), // whoever starts the other is told why

@@ -68,9 +68,11 @@ pub enum Operation {
     PassedBy = 15,
     /// What there is, for `ustcp ss`: JSON, a packet for each line; an empty payload ends them. `a`: a run's number, 0 for all.
     List = 16,
-    /// The engine is to end. `a` = 1: at once; 0: when its last connection is gone; [`Operation::STOP_UNUSED`]: at once, if it
-    /// was to end by itself and waits for TIME-WAIT alone; else `EBUSY`, and `EINVAL` where it does not end by itself.
+    /// The engine is to end. `a` = 1: at once; 0: when its last connection is gone.
     Stop = 17,
+    /// The engine is to end at once, if it was to end by itself and waits for TIME-WAIT alone; else `EBUSY`, and `EINVAL` where
+    /// it does not end by itself.
+    MakeWay = 18,
 }
 
 impl Operation {
@@ -79,11 +81,8 @@ impl Operation {
     /// The same for a read. It does not say `EPIPE`: the peer's FIN came first, and the stream is whole.
     pub const TOLD_BY_READ: u32 = 2;
 
-    /// [`Operation::Stop`] of an engine that nobody uses any more.
-    pub const STOP_UNUSED: u32 = 2;
-
     /// All of them.
-    pub const ALL: [Operation; 17] = [
+    pub const ALL: [Operation; 18] = [
         Operation::Hello,
         Operation::Bind,
         Operation::Listen,
@@ -101,6 +100,7 @@ impl Operation {
         Operation::PassedBy,
         Operation::List,
         Operation::Stop,
+        Operation::MakeWay,
     ];
 
     /// The operation of this number.

@@ -176,6 +176,7 @@ impl Engine {
             Operation::Hello => Some(Ok(std::process::id().to_ne_bytes().to_vec())),
             Operation::Stop => Some(self.stop(request.a)),
             Operation::Lease => Some(self.lease(control)),
+            Operation::MakeWay => Some(self.make_way()),
             Operation::PassedBy => Some(self.passed_by(request, payload)),
             Operation::List => self.list(control, request.a).err().map(Err),
             _ => {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ustcp_client::protocol::Operation;
 use ustcp_proto::Instant;
 use ustcp_runtime::Errno;
 
@@ -64,10 +63,10 @@ impl Engine {
     pub(crate) fn lease(&mut self, control: u64) -> Answer {
         let Some(control) = self.controls.get_mut(&control) else {
             return Ok(Vec::new());
+        };
         if matches!(self.life.stop, Stop::Now | Stop::Closing(_)) {
             return Err(Errno(libc::ECONNABORTED)); // it comes too late
         }
-        };
         if control.lease.is_none() {
             self.life.last_run = self.life.last_run.wrapping_add(1).max(1);
             self.life.leases += 1;
@@ -79,17 +78,27 @@ impl Engine {
 
     /// It is to end, and programs that look for an engine find it no longer.
     pub(crate) fn stop(&mut self, how: u32) -> Answer {
-        if how == Operation::STOP_UNUSED && !self.is_unused() {
-            return Err(Errno(match self.options.lifetime {
-                Lifetime::UntilIdle => libc::EBUSY,
-                Lifetime::UntilStopped => libc::EINVAL,
-            }));
-        }
         self.life.stop = match how {
             _ if self.is_closing() => self.life.stop,
             0 => Stop::WhenIdle,
             _ => Stop::Now,
         };
+        self.site.withdraw();
+        Ok(Vec::new())
+    }
+
+    /// It is to end, if nobody uses it any more.
+    pub(crate) fn make_way(&mut self) -> Answer {
+        if !self.is_unused() {
+            return Err(Errno(match self.options.lifetime {
+                Lifetime::UntilIdle => libc::EBUSY,
+                Lifetime::UntilStopped => libc::EINVAL,
+            }));
+        }
+        if !self.is_closing() {
+            // Nothing is left to be acknowledged, and whoever asks does not wait for TIME-WAIT.
+            self.life.stop = Stop::Closing(Closing::Acknowledged(self.ground.now));
+        }
         self.site.withdraw();
         Ok(Vec::new())
     }

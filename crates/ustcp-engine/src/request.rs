@@ -84,7 +84,8 @@ impl Engine {
             | Operation::Lease
             | Operation::PassedBy
             | Operation::List
-            | Operation::Stop => Err(Errno(libc::EINVAL)),
+            | Operation::Stop
+            | Operation::MakeWay => Err(Errno(libc::EINVAL)),
         }
     }
 

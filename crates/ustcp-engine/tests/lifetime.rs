@@ -55,17 +55,14 @@ fn it_ends_when_told_and_not_before_its_connections_if_told_so() {
 
 #[test]
 fn one_that_stays_for_time_wait_alone_makes_way_and_no_other_does() {
-    let make_way = |engine: &Running| {
-        engine
-            .ask(Operation::Stop, 0, Operation::STOP_UNUSED.cast_signed(), 0, &[])
-            .map(drop)
-    };
+    let make_way = |engine: &Running| engine.ask(Operation::MakeWay, 0, 0, 0, &[]).map(drop);
     let Some(engine) = engine() else { return };
     assert_eq!(make_way(&engine), Err(libc::EINVAL), "it stays until it is told to end");
     drop(engine); // the next one's network is another
 
     let change = |settings: &mut Settings, options: &mut Options| {
         settings.time_wait = Duration::from_secs(3600);
+        settings.exit_wait = ExitWait::Closed;
         options.lifetime = Lifetime::UntilIdle;
     };
     let Some(mut engine) = engine_with(change) else { return };
