@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from harness.netns import Namespace
@@ -29,6 +32,31 @@ def test_an_engine_of_roots_keeps_nothing_but_ports(engine):
         assert left.pop("NoNewPrivs") == 1
         assert not {name: bits for name, bits in left.items() if bits & ~NET_BIND_SERVICE}
         assert left["CapInh"] == left["CapAmb"] == 0
+
+
+# As user UID: what is said to `Stop`, at once.
+STOPS = r"""
+import os, socket, struct, sys
+name, token, uid = sys.argv[1:]
+os.setuid(int(uid))
+control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+control.connect(f"\0ustcp-{name}-control")
+control.send(struct.pack("=IHH16sQII", 0x75737463, 1, 17, bytes.fromhex(token), 0, 1, 0))
+print(struct.unpack("=Ii", control.recv(8))[1])
+"""
+
+
+def test_only_its_own_user_ends_it_whoever_has_the_token(engine):
+    _, _, name, token, _ = (engine.directory / "engine").read_text().split()
+
+    def stops(uid: int) -> int:
+        command = engine.net.command(sys.executable, "-c", STOPS, name, token, str(uid))
+        return int(subprocess.run(command, capture_output=True, check=True, timeout=30).stdout)
+
+    assert stops(65534) == errno.EACCES
+    assert (engine.directory / "engine").exists()
+    assert stops(0) == 0
+    assert engine.process.wait(30) == 0
 
 
 def test_it_still_leaves_no_device_and_no_file_behind(engine):

@@ -7,7 +7,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno as SystemErrno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use ustcp_client::protocol::{Address, Malformed, Operation, PATH_MAX, PAYLOAD_MAX, PassedBy, Reply, Request, Tag};
-use ustcp_client::sys::Peer;
+use ustcp_client::sys::{Peer, is_one_user};
 use ustcp_proto::{Family, State};
 use ustcp_runtime::Errno;
 
@@ -174,9 +174,10 @@ impl Engine {
     fn on_request(&mut self, control: u64, request: &Request, payload: &[u8]) -> Option<Answer> {
         match request.operation {
             Operation::Hello => Some(Ok(std::process::id().to_ne_bytes().to_vec())),
+            Operation::Stop | Operation::MakeWay if !self.is_trusted(control) => Some(Err(Errno(libc::EACCES))),
             Operation::Stop => Some(self.stop(request.a)),
-            Operation::Lease => Some(self.lease(control)),
             Operation::MakeWay => Some(self.make_way()),
+            Operation::Lease => Some(self.lease(control)),
             Operation::PassedBy => Some(self.passed_by(request, payload)),
             Operation::List => self.list(control, request.a).err().map(Err),
             _ => {
@@ -187,6 +188,14 @@ impl Engine {
                 answer
             }
         }
+    }
+
+    /// Whether root asks, or the engine's own user: whoever has the token may be another.
+    pub(crate) fn is_trusted(&self, control: u64) -> bool {
+        let trusted = [0, rustix::process::geteuid().as_raw()];
+        self.controls.get(&control).is_some_and(|Control { client, .. }| {
+            trusted.contains(&client.user) && is_one_user(client.user) == Ok(true)
+        })
     }
 
     pub(crate) fn forget_control(&mut self, number: u64) {

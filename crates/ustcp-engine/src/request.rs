@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 
 use libc::{c_int, c_ulong};
 use ustcp_client::protocol::{Address, Operation, Request, Tag};
-use ustcp_client::sys::is_one_user;
 use ustcp_proto::{Family, Options, Shutdown, SocketId};
 use ustcp_runtime::Errno;
 
-use crate::control::{Answer, Control};
+use crate::control::Answer;
 use crate::departed::Departed;
 use crate::engine::Engine;
 use crate::far::Far;
@@ -98,11 +97,7 @@ impl Engine {
         if !(1..PRIVILEGED_END).contains(&to.port()) {
             return true;
         }
-        let trusted = [0, rustix::process::geteuid().as_raw()];
-        let asks = self.controls.get(&control);
-        if asks.is_some_and(|Control { client, .. }| {
-            trusted.contains(&client.user) && is_one_user(client.user) == Ok(true)
-        }) {
+        if self.is_trusted(control) {
             return true;
         }
         let is_published = self.options.publish && to.ip().is_unspecified();
