@@ -94,6 +94,17 @@ def test_one_of_a_run_that_lingers_for_time_wait_makes_way(host: Host) -> None:
     assert set(os.listdir(host.directory / "engine")) == {"log"}
 
 
+@pytest.mark.parametrize("how", [[], ["--detach"]], ids=["in the foreground", "in the background"])
+def test_it_does_not_make_way_for_one_that_cannot_be(host: Host, how: list[str]) -> None:
+    with Teller(host.net, "0.0.0.0"):
+        assert host.run("--time-wait", "600", "--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
+    wait_until(lambda: "TIME-WAIT" in host.ustcp("ss", "-tan").stdout)
+    done = host.ustcp("up", *how, "--pcap", "/nonexistent/file")
+    assert done.returncode == 2 and "/nonexistent/file" in done.stderr
+    assert "TIME-WAIT" in host.ustcp("ss", "-tan").stdout
+    assert host.ustcp("down", "--now").returncode == 0
+
+
 def test_ps_shows_what_it_is_and_which(host: Host) -> None:
     host.up()
     pid = (host.directory / "engine/engine").read_text().split()[4]
@@ -198,17 +209,6 @@ print('up', flush=True); os.read(0, 1)"
             assert down.wait(30) == 0
 
 
-def test_a_second_down_waits_with_the_first(host: Host) -> None:
-    """With what is closing: an engine that waits for its peers hears nobody."""
-    assert host.ustcp("up", "--detach", "--time-wait", "5", USTCP_EXIT_WAIT="closed").returncode == 0
-    with Teller(host.net, PEER):
-        assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
-    with host.popen("down", "--now") as first:
-        wait_until(lambda: (host.directory / "engine/ending").exists())
-        second = host.ustcp("down", "--now")
-        assert (second.returncode, second.stderr) == (0, "")
-        assert first.wait(30) == 0
-    assert not host.is_up()
 def test_a_run_that_finds_one_as_it_closes_waits_for_its_end(host: Host) -> None:
     """It has read the file just before that was taken away."""
     environment = {"USTCP_EXIT_WAIT": "closed", "USTCP_TIME_WAIT": "3"}
@@ -226,6 +226,17 @@ def test_a_run_that_finds_one_as_it_closes_waits_for_its_end(host: Host) -> None
     host.wait_for_end()
 
 
+def test_a_second_down_waits_with_the_first(host: Host) -> None:
+    """With what is closing: an engine that waits for its peers hears nobody."""
+    assert host.ustcp("up", "--detach", "--time-wait", "5", USTCP_EXIT_WAIT="closed").returncode == 0
+    with Teller(host.net, PEER):
+        assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
+    with host.popen("down", "--now") as first:
+        wait_until(lambda: (host.directory / "engine/ending").exists())
+        second = host.ustcp("down", "--now")
+        assert (second.returncode, second.stderr) == (0, "")
+        assert first.wait(30) == 0
+    assert not host.is_up()
 
 
 def next_line(process: subprocess.Popen) -> str:

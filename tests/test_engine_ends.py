@@ -188,10 +188,10 @@ def test_of_one_that_stands_still_it_is_said_that_it_does_not_answer(host: Host)
     host.up()
     engine = int((host.directory / "engine/engine").read_text().split()[4])
     os.kill(engine, signal.SIGSTOP)
-    commands = [host.popen(*words) for words in (["ss"], ["run", "--", "true"], ["down"])]
+    commands = [host.popen(*words) for words in (["ss"], ["up"], ["run", "--", "true"], ["down"])]
     for command in commands:
         assert command.communicate(timeout=60)[1] == f"ustcp: the engine {host.directory}/engine: it does not answer\n"
-    assert [command.returncode for command in commands] == [1, 125, 1]
+    assert [command.returncode for command in commands] == [1, 1, 125, 1]
     os.kill(engine, signal.SIGCONT)
     host.wait_for_end()  # it has read what it was told
 

@@ -80,11 +80,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         return Ok(serve_reporting(options).into());
     }
     tell_of_misspelt_variables();
+    options.engine.settings()?; // nobody makes way for one that cannot be
     let place = control::place(options.named.engine.as_deref())?;
     take_over(&place)?;
     refuse_second(&place)?;
     if options.detach {
-        options.engine.settings()?;
         background::start(&place, &options.engine, Lifetime::UntilStopped)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -154,6 +154,7 @@ fn take_over(place: &Place) -> Result<(), Failure> {
         match control.ask(Operation::MakeWay, 0) {
             Ok(_) => return down::see_out(place, &control, process),
             Err(Errno::BUSY) if begun.elapsed() < MOMENT => thread::sleep(PAUSE),
+            Err(Errno::AGAIN) => return Err(control::unanswered(place, &Errno::AGAIN.into()).into_failure(place)),
             Err(_) => return Ok(()), // whoever starts the other is told why
         }
     }
