@@ -23,17 +23,30 @@ enum Party {
     User(u32),
 }
 
+impl Party {
+    /// What it may hold where all may hold `limit`.
+    fn share(self, limit: usize) -> usize {
+        match self {
+            Party::Process(..) => limit / 4,
+            Party::User(_) => limit / 2,
+        }
+    }
+}
+
 impl Owner {
     fn parties(self) -> [Party; 2] {
         [Party::Process(self.process, self.user), Party::User(self.user)]
     }
 }
 
-/// Bytes of buffers by whose they are, and who waits for some to be given back. Who has none takes no room.
+/// Bytes of buffers by whose they are, and who is to hear when some can be had again. Who has none takes no room.
 #[derive(Debug, Default)]
 pub(crate) struct Holdings {
     bytes: HashMap<Party, usize>,
+    /// Those that are held back while nothing is left: entered in good time, as they hear nothing of what others take.
     waiting: HashMap<Party, BTreeSet<SocketId>>,
+    /// Those of them that are held back no longer and have not been told.
+    relieved: Vec<SocketId>,
 }
 
 impl Holdings {
@@ -41,13 +54,25 @@ impl Holdings {
         self.bytes.get(&party).copied().unwrap_or(0)
     }
 
-    fn change(&mut self, owner: Owner, before: usize, now: usize) {
+    fn change(&mut self, owner: Owner, before: usize, now: usize, limit: usize) {
         for party in owner.parties() {
             let held = self.bytes.entry(party).or_default();
+            let had_its_share = *held >= party.share(limit);
             *held = held.saturating_sub(before).saturating_add(now);
+            let relieved = had_its_share && *held < party.share(limit);
             if *held == 0 {
                 self.bytes.remove(&party);
             }
+            if relieved {
+                self.relieved.extend(self.waiting.remove(&party).into_iter().flatten());
+            }
+        }
+    }
+
+    /// The socket is to hear when something can be had again.
+    fn enlist(&mut self, owner: Owner, id: SocketId) {
+        for party in owner.parties() {
+            self.waiting.entry(party).or_default().insert(id);
         }
     }
 
@@ -69,6 +94,8 @@ impl Holdings {
 pub(crate) struct Account {
     bytes: usize,
     owner: Option<Owner>,
+    /// It is among those of its owner that hear when something can be had again.
+    enlisted: bool,
 }
 
 impl Context {
@@ -88,37 +115,11 @@ impl Context {
 
     /// How much more its buffers may hold; no matter how much while all together hold little.
     pub(crate) fn share_left(&self, owner: Option<Owner>) -> usize {
-        self.shortest(owner).map_or(usize::MAX, |(_, left)| left)
-    }
-
-    /// Whose share is nearest to its end, and how far that is.
-    fn shortest(&self, owner: Option<Owner>) -> Option<(Party, usize)> {
-        let little = self.config.memory_limit / 8;
-        let owner = owner.filter(|_| self.buffered > little)?; // or no share is near its end
-        let left = owner.parties().map(|party| (party, self.left_of(party)));
-        left.into_iter().min_by_key(|(_, left)| *left)
-    }
-
-    fn left_of(&self, party: Party) -> usize {
-        let share = match party {
-            Party::Process(..) => self.config.memory_limit / 4,
-            Party::User(_) => self.config.memory_limit / 2,
-        };
-        share.saturating_sub(self.holdings.of(party))
-    }
-
-    /// Those who waited for memory of `owner` and may have some now.
-    fn take_relieved(&mut self, owner: Option<Owner>) -> Vec<SocketId> {
-        let mut relieved = Vec::new();
-        if self.holdings.waiting.is_empty() {
-            return relieved;
-        }
-        for party in owner.into_iter().flat_map(Owner::parties) {
-            if self.left_of(party) > 0 {
-                relieved.extend(self.holdings.waiting.remove(&party).into_iter().flatten());
-            }
-        }
-        relieved
+        let limit = self.config.memory_limit;
+        let owner = owner.filter(|_| self.buffered > limit / 8); // or no share is near its end
+        let left = |party: Party| party.share(limit).saturating_sub(self.holdings.of(party));
+        let left = owner.into_iter().flat_map(Owner::parties).map(left);
+        left.min().unwrap_or(usize::MAX)
     }
 
     /// Brings the sums up to date: what a socket held, and what it holds now.
@@ -127,13 +128,16 @@ impl Context {
             return; // as after nearly every segment
         }
         self.buffered = self.buffered.saturating_sub(before.bytes).saturating_add(now.bytes);
+        let limit = self.config.memory_limit;
         match (before.owner, now.owner) {
-            (Some(owner), same) if same == Some(owner) => self.holdings.change(owner, before.bytes, now.bytes),
+            (Some(owner), same) if same == Some(owner) => {
+                self.holdings.change(owner, before.bytes, now.bytes, limit);
+            }
             (left, new) => {
                 left.into_iter()
-                    .for_each(|owner| self.holdings.change(owner, before.bytes, 0));
+                    .for_each(|owner| self.holdings.change(owner, before.bytes, 0, limit));
                 new.into_iter()
-                    .for_each(|owner| self.holdings.change(owner, 0, now.bytes));
+                    .for_each(|owner| self.holdings.change(owner, 0, now.bytes, limit));
             }
         }
     }
@@ -144,42 +148,50 @@ impl Stack {
     pub(crate) fn account(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let owner = socket.options.owner;
-        let mut bytes = 0;
+        let before = socket.account;
+        let enlisted = before.enlisted && before.owner == owner;
+        let mut now = Account {
+            owner,
+            enlisted,
+            bytes: 0,
+        };
         if let Kind::Connection(connection) = &mut socket.kind {
             if connection.rcv.share_left == 0 || self.cx.under_pressure() {
                 connection.rcv.ring.trim();
             }
-            bytes = connection.buffer_bytes();
+            now.bytes = connection.buffer_bytes();
+            now.enlisted |= owner.is_some() && connection.lives_by_its_share();
         }
-        let now = Account { bytes, owner };
-        let before = core::mem::replace(&mut socket.account, now);
-        self.cx.change_account(before, now);
+        socket.account = now;
         if before.owner != owner {
             self.cx.holdings.forget(before.owner, id);
         }
+        if let Some(owner) = owner.filter(|_| now.enlisted && !enlisted) {
+            self.cx.holdings.enlist(owner, id);
+        }
+        self.cx.change_account(before, now);
         if let Kind::Connection(connection) = &mut socket.kind {
             connection.heed_share(&self.cx);
-            if let Some((party, 0)) = self.cx.shortest(owner)
-                && connection.is_held_back(&self.cx)
-            {
-                self.cx.holdings.waiting.entry(party).or_default().insert(id);
-            }
         }
-        if bytes < before.bytes || owner != before.owner {
-            self.relieve(before.owner);
-        }
+        self.tell_relieved();
     }
 
     /// The account of a socket that is no more.
     pub(crate) fn close_account(&mut self, id: SocketId, account: Account) {
-        self.cx.change_account(account, Account::default());
         self.cx.holdings.forget(account.owner, id);
-        self.relieve(account.owner);
+        self.cx.change_account(account, Account::default());
+        self.tell_relieved();
     }
 
-    /// `owner` holds less than before: whoever waits for that may go on.
-    fn relieve(&mut self, owner: Option<Owner>) {
-        for id in self.cx.take_relieved(owner) {
+    /// Owners may have their share no longer: who was held back by that goes on.
+    fn tell_relieved(&mut self) {
+        for id in core::mem::take(&mut self.cx.holdings.relieved) {
+            if let Some(socket) = self.sockets.get_mut(id) {
+                socket.account.enlisted = false;
+                if let Kind::Connection(connection) = &mut socket.kind {
+                    connection.relieve(&self.cx);
+                }
+            }
             self.settle(id);
         }
     }

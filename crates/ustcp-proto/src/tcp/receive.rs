@@ -46,7 +46,7 @@ pub(crate) struct Receive {
     /// Our window's shift; 0 when not negotiated.
     pub(crate) scale: u8,
     pub(crate) ring: Pages,
-    /// How much more the owner of the socket may hold, in all of them.
+    /// How much more the owner of the socket may hold, in all of them, as last heeded.
     pub(crate) share_left: usize,
     /// `TCP_WINDOW_CLAMP`.
     clamp: usize,
@@ -159,10 +159,10 @@ impl Receive {
         }
     }
 
-    /// It has no room for another segment, and would have if its owner had not its share.
-    pub(crate) fn is_held_back(&self) -> bool {
-        let fits = |capacity: usize| capacity >= self.ring.len() + self.mss;
-        fits(self.ring.limit()) && !fits(self.capacity())
+    /// It has no room for another segment if its owner has its share, and otherwise has.
+    pub(crate) fn lives_by_its_share(&self) -> bool {
+        let wanted = self.ring.len() + self.mss;
+        self.ring.limit() >= wanted && self.floor() < wanted
     }
 
     /// The sequence number of the next byte to be read.

@@ -34,11 +34,16 @@ impl Connection {
 
     /// How many more bytes there may be in the send buffer.
     pub(super) fn send_space(&self, cx: &Context) -> usize {
-        let granted = FLOOR.max(self.snd.mss).saturating_sub(self.snd.ring.len());
         match cx.has_its_share(self.options.owner) {
-            true => self.snd.ring.space().min(granted),
+            true => self.granted_space(),
             false => self.snd.ring.space(),
         }
+    }
+
+    /// The same where its owner has its share.
+    fn granted_space(&self) -> usize {
+        let granted = FLOOR.max(self.snd.mss).saturating_sub(self.snd.ring.len());
+        self.snd.ring.space().min(granted)
     }
 
     fn append(&mut self, cx: &Context, data: &[u8], framing: Framing) -> Result<usize, Error> {
@@ -153,15 +158,21 @@ impl Connection {
         let before = core::mem::replace(&mut self.rcv.share_left, left);
         if before == 0 && left > 0 {
             self.update_window();
-            self.notify = true;
         }
     }
 
-    /// It would take more, of its user or its peer, if its owner had not its share.
-    pub(crate) fn is_held_back(&self, cx: &Context) -> bool {
-        let sending =
-            self.snd.is_worth_writing(self.snd.ring.space()) && !self.snd.is_worth_writing(self.send_space(cx));
-        sending || self.rcv.is_held_back()
+    /// Its owner has its share no longer: what it says to its user and its peer has changed, whatever it has heeded since.
+    pub(crate) fn relieve(&mut self, cx: &Context) {
+        self.rcv.share_left = cx.share_left(self.options.owner);
+        self.update_window();
+        self.notify = true;
+    }
+
+    /// It takes no more, of its user or its peer, if its owner has its share, and otherwise would.
+    pub(crate) fn lives_by_its_share(&self) -> bool {
+        let space = self.snd.ring.space();
+        let sending = self.snd.is_worth_writing(space) && !self.snd.is_worth_writing(self.granted_space());
+        sending || self.rcv.lives_by_its_share()
     }
 
     /// CLOSE of one or both halves, RFC 9293 §3.10.4.

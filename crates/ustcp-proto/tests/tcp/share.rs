@@ -53,11 +53,11 @@ fn beside<T>(w: &mut Wire, other: (Ports, SocketId), act: impl FnOnce(&mut Wire)
 
 /// Two connections that are not read take all that there is: the first of them.
 fn fill_up(w: &mut Wire) -> (Ports, SocketId) {
-    fill_up_by(w, [1, 1])
+    fill_up_by(w, [1, 1])[0]
 }
 
-/// The same of two processes.
-fn fill_up_by(w: &mut Wire, processes: [u32; 2]) -> (Ports, SocketId) {
+/// The same of two processes: both of them.
+fn fill_up_by(w: &mut Wire, processes: [u32; 2]) -> [(Ports, SocketId); 2] {
     let here = (w.ports, w.id());
     let both = [(1001, processes[0]), (1002, processes[1])].map(|(port, process)| {
         accept_from(w, port);
@@ -72,7 +72,14 @@ fn fill_up_by(w: &mut Wire, processes: [u32; 2]) -> (Ports, SocketId) {
     }
     turn_to(w, here);
     told(w);
-    both[0]
+    both
+}
+
+/// The peer takes nothing, and the user has written what he was allowed to.
+fn write_all_that_is_granted(w: &mut Wire) {
+    w.peer(". 1:1(0) ack 1 win 0");
+    assert_eq!(w.try_write(50_000), Ok(FLOOR));
+    w.drain();
 }
 
 /// Whom pollers are told of now.
@@ -232,9 +239,7 @@ fn poll_says_what_send_takes() {
 fn a_writer_is_told_when_another_makes_room() {
     let mut w = server(limited());
     let other = fill_up(&mut w);
-    w.peer(". 1:1(0) ack 1 win 0");
-    assert_eq!(w.try_write(50_000), Ok(FLOOR));
-    w.drain();
+    write_all_that_is_granted(&mut w);
     told(&mut w);
     assert_eq!(beside(&mut w, other, |w| w.read(1000)), Ok(1000));
     assert!(!told(&mut w).contains(&w.id()) && !w.readiness().writable);
@@ -248,9 +253,7 @@ fn a_writer_is_told_when_another_makes_room() {
 fn a_writer_is_told_when_another_ends() {
     let mut w = server(limited());
     let other = fill_up(&mut w);
-    w.peer(". 1:1(0) ack 1 win 0");
-    assert_eq!(w.try_write(50_000), Ok(FLOOR));
-    w.drain();
+    write_all_that_is_granted(&mut w);
     told(&mut w);
     beside(&mut w, other, Wire::close);
     assert!(told(&mut w).contains(&w.id()) && w.readiness().writable);
@@ -275,11 +278,54 @@ fn a_user_is_told_across_its_processes() {
         memory_limit: 2 * SHARE,
         ..limited()
     });
-    let other = fill_up_by(&mut w, [2, 3]);
-    w.peer(". 1:1(0) ack 1 win 0");
-    assert_eq!(w.try_write(50_000), Ok(FLOOR));
-    w.drain();
+    let [other, _] = fill_up_by(&mut w, [2, 3]);
+    write_all_that_is_granted(&mut w);
     told(&mut w);
     assert_eq!(beside(&mut w, other, |w| w.read(99_999)), Ok(50_000));
     assert!(told(&mut w).contains(&w.id()));
+}
+
+/// A writer who wrote while there was memory, and heard nothing since, is told all the same when there is some again.
+#[test]
+fn a_writer_of_better_times_is_told_when_another_makes_room() {
+    let mut w = server(limited());
+    w.peer(". 1:1(0) ack 1 win 0");
+    let here = (w.ports, w.id());
+    let others = [1001, 1002].map(|port| {
+        accept_from(&mut w, port);
+        w.set(|options| options.owner = Some(Owner { process: 1, user: 7 }));
+        (w.ports, w.id())
+    });
+    turn_to(&mut w, here);
+    assert_eq!(w.try_write(40_000), Ok(40_000));
+    for other in others {
+        beside(&mut w, other, |w| w.peer(". 1:50001(50000) ack 1"));
+    }
+    w.drain();
+    told(&mut w);
+    assert!(!w.readiness().writable);
+    assert_eq!(beside(&mut w, others[0], |w| w.read(99_999)), Ok(50_000));
+    assert_eq!(beside(&mut w, others[1], |w| w.read(20_000)), Ok(20_000));
+    assert!(told(&mut w).contains(&w.id()) && w.readiness().writable);
+}
+
+/// Several wait, and one of them takes what little is given back: the others are told when there is more.
+#[test]
+fn who_comes_too_late_is_told_the_next_time() {
+    let mut w = server(limited());
+    let late = (w.ports, w.id());
+    accept_from(&mut w, 1003);
+    w.set(|options| options.owner = Some(Owner { process: 1, user: 7 }));
+    let [first, second] = fill_up_by(&mut w, [1, 1]);
+    write_all_that_is_granted(&mut w);
+    beside(&mut w, late, write_all_that_is_granted);
+    told(&mut w);
+    assert_eq!(beside(&mut w, first, |w| w.read(99_999)), Ok(50_000));
+    assert_eq!(beside(&mut w, second, |w| w.read(20_000)), Ok(20_000));
+    assert!(told(&mut w).contains(&late.1));
+    assert_eq!(w.try_write(40_000), Ok(40_000));
+    assert!(!beside(&mut w, late, |w| w.readiness().writable));
+    beside(&mut w, first, Wire::close);
+    beside(&mut w, second, Wire::close);
+    assert!(told(&mut w).contains(&late.1) && beside(&mut w, late, |w| w.readiness().writable));
 }
