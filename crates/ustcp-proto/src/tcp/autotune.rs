@@ -145,11 +145,11 @@ impl Connection {
         }
     }
 
-    /// Gives back what is empty and was not used since the last look. What is not empty is looked at again when
-    /// something moves.
+    /// Gives back what was not needed since the last look; of the send buffer only while it is empty. Where nothing is left
+    /// that could go, the next look is when something moves.
     pub(super) fn reclaim(&mut self, cx: &Context) {
         let sending = self.snd.ring.reclaim();
-        let receiving = self.rcv.reclaim();
+        let receiving = self.rcv.ring.reclaim();
         if sending || receiving {
             self.watch_memory(cx.now);
         }

@@ -135,18 +135,27 @@ impl Pages {
         self.spare = Vec::new();
     }
 
-    /// Gives back the memory that it has not needed since the last time. Nothing may be held beyond its end. Says whether
-    /// there is an empty one left to look at.
+    /// Gives back the memory that it has not needed since the last time. Says whether the next look may give back more.
     pub(crate) fn reclaim(&mut self) -> bool {
-        let in_use = self.held - self.spare.len();
+        let in_use = self.in_use();
         let peak = core::mem::replace(&mut self.peak, in_use);
-        if self.is_empty() && peak == 0 {
-            self.clear();
+        if peak == 0 {
+            self.clear(); // nothing is held, not beyond its end either
         }
-        let kept = peak.max(ALWAYS_KEPT).saturating_sub(in_use).min(self.spare.len());
+        self.keep(peak.max(ALWAYS_KEPT).saturating_sub(in_use));
+        self.spare.len() > ALWAYS_KEPT || self.is_empty() && self.allocated() > 0
+    }
+
+    fn in_use(&self) -> usize {
+        self.held - self.spare.len()
+    }
+
+    /// Keeps at most so many pages for later.
+    fn keep(&mut self, most: usize) {
+        let kept = most.min(self.spare.len());
         self.held -= self.spare.len() - kept;
         self.spare.truncate(kept);
-        self.is_empty() && self.allocated() > 0
+        self.spare.shrink_to(ALWAYS_KEPT);
     }
 
     /// Gives its memory back.

@@ -318,11 +318,6 @@ impl Receive {
         }
     }
 
-    /// Gives the ring's memory back if nothing is held and nothing was since the last time. Says whether some is left.
-    pub(crate) fn reclaim(&mut self) -> bool {
-        self.assembler.is_empty() && self.ring.reclaim()
-    }
-
     /// The stream up to the peer's FIN is complete and the FIN not yet counted.
     pub(crate) fn fin_is_next(&self) -> bool {
         !self.finished && self.fin == Some(self.nxt)

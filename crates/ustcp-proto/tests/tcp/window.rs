@@ -435,6 +435,24 @@ fn buffers_shrink_with_what_they_hold() {
     assert!(large >= 500_000 && small < 20_000, "{large}, then {small}");
 }
 
+/// So does one that has read all but a byte of it.
+#[test]
+fn buffers_shrink_around_an_unread_byte() {
+    let config = Config {
+        receive_buffer: 1 << 20,
+        ..config()
+    };
+    let mut w = Wire::connected_to(config, "win 65535 <mss 1000,ws 7>");
+    w.peer(". 1:60001(60000) ack 1");
+    assert_eq!(w.read(59_999), Ok(59_999));
+    let large = w.stack.census().buffer_bytes;
+    for _ in 0..3 {
+        w.elapse(ms(1000));
+    }
+    let small = w.stack.census().buffer_bytes;
+    assert!(large >= 60_000 && small < 20_000, "{large}, then {small}");
+}
+
 /// MAY-7: the window is taken back altogether: what was sent goes again nevertheless, which asks as well as a probe does.
 #[test]
 fn what_lies_beyond_a_shrunk_window_goes_again() {
