@@ -129,10 +129,9 @@ impl Pages {
         self.first = 0;
     }
 
-    /// Memory is short: keeps no pages for later.
+    /// Memory is short: keeps few pages for later, or none where as many are in use.
     pub(crate) fn trim(&mut self) {
-        self.held -= self.spare.len();
-        self.spare = Vec::new();
+        self.keep(ALWAYS_KEPT.saturating_sub(self.in_use()));
     }
 
     /// Gives back the memory that it has not needed since the last time. Says whether the next look may give back more.

@@ -164,6 +164,29 @@ fn pages_go_though_it_is_not_empty() {
     assert_eq!(pages.held, ALWAYS_KEPT);
 }
 
+/// Where memory is short what is needed from one segment to the next is kept, and no more.
+#[test]
+fn few_pages_are_kept_where_memory_is_short() {
+    let mut pages = Pages::new(1 << 20);
+    let pass = |pages: &mut Pages, count: usize| {
+        pages.write_at(0, &vec![1; count]).unwrap();
+        pages.extend(count);
+        pages.consume(count);
+        pages.relax();
+    };
+    pass(&mut pages, 100 * PAGE);
+    pages.trim();
+    assert_eq!(pages.held, ALWAYS_KEPT);
+    pages.write_at(0, &[1; 3 * PAGE]).unwrap();
+    pages.trim();
+    assert_eq!(pages.held, ALWAYS_KEPT);
+    pages.write_at(3 * PAGE, &[1; 3 * PAGE]).unwrap();
+    pages.extend(6 * PAGE);
+    pages.consume(PAGE);
+    pages.trim();
+    assert_eq!(pages.held, 5, "those that are in use");
+}
+
 #[test]
 fn a_smaller_limit_keeps_what_is_there() {
     let mut pages = Pages::new(100);
