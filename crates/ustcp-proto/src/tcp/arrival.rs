@@ -507,8 +507,7 @@ impl Connection {
             cx.dropped(Some(self.flow), reason);
         }
         if self.rcv.share_left == 0 && admitted.len() < arrival.text.len() {
-            self.rcv.withdraw();
-            self.notify = true; // who waits for more than there is room for is to read what there is
+            self.notify |= self.rcv.withdraw(); // who waits for more than there is room for is to read what there is
         }
         if self.rcv.nxt != in_order {
             self.sizing.on_text(cx.now, self.rcv.nxt, self.rcv.window());

@@ -437,14 +437,16 @@ impl Receive {
 
     /// Something that the window had room for was refused, as the owner has its share: the peer hears at once how much there
     /// is. So the right edge moves left, against RFC 9293 SHLD-14: whatever else was sent up to it would be lost. As Linux,
-    /// where it cannot keep its word for want of memory.
-    pub(crate) fn withdraw(&mut self) {
+    /// where it cannot keep its word for want of memory. Says whether the edge has moved.
+    pub(crate) fn withdraw(&mut self) -> bool {
         let before = self.right;
         self.right = before.min(self.nxt + self.offerable());
-        if self.right != before {
+        let moved = self.right != before;
+        if moved {
             self.withdrawn.get_or_insert(before);
         }
         self.owe(AckDebt::Now);
+        moved
     }
 
     /// The most that the window field can say.

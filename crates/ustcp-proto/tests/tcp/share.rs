@@ -213,6 +213,38 @@ fn who_waits_for_much_is_told_that_there_is_no_room() {
     assert!(w.readiness().readable && told(&mut w).contains(&w.id()));
 }
 
+/// Of what is refused again and again, because there is no memory in the whole stack, the user hears once.
+#[test]
+fn a_user_is_told_once_that_there_is_no_room() {
+    let mut w = server(limited());
+    let here = (w.ports, w.id());
+    let others: Vec<_> = (1001..1009)
+        .map(|port| {
+            accept_from(&mut w, port);
+            let number = u32::from(port % 4) + 1;
+            w.set(|options| {
+                options.owner = Some(Owner {
+                    process: number,
+                    user: number + 6,
+                });
+            });
+            (w.ports, w.id())
+        })
+        .collect();
+    for other in others {
+        turn_to(&mut w, other);
+        w.peer(". 1:50001(50000) ack 1");
+    }
+    turn_to(&mut w, here);
+    for hears in [true, false] {
+        w.drain();
+        told(&mut w);
+        w.peer(". 2001:3001(1000) ack 1");
+        w.sees(". 1:1(0) ack 1 win 16384 <>");
+        assert_eq!(told(&mut w).contains(&w.id()), hears);
+    }
+}
+
 /// poll says that there is room where send takes something, and not where it does not.
 #[test]
 fn poll_says_what_send_takes() {
