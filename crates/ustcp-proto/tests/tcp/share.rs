@@ -87,7 +87,7 @@ fn told(w: &mut Wire) -> Vec<SocketId> {
     core::iter::from_fn(|| w.stack.poll_ready()).collect()
 }
 
-/// What was promised when there was memory cannot be kept: the peer hears at once how much there is, and at once when it has
+/// SHLD-14, where it gives way: what was promised when there was memory cannot be kept. The peer hears at once how much there is, and at once when it has
 /// been read.
 #[test]
 fn what_is_refused_shuts_the_window_and_reading_opens_it() {
