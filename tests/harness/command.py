@@ -195,14 +195,13 @@ class Host:
 
     def is_up(self) -> bool:
         """Whether an engine holds the lock."""
-        lock = self.directory / "engine/lock"
-        if not lock.exists():
-            return False
-        with lock.open() as file:
-            try:
+        try:
+            with (self.directory / "engine/lock").open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+        except FileNotFoundError:  # it goes with the engine
+            return False
+        except BlockingIOError:
+            return True
         return False
 
     def wait_for_end(self) -> None:
