@@ -264,10 +264,8 @@ impl Engine {
         let _ = stack.close(self.ground.now, socket.id); // it fails for none
         socket.far().release();
         match socket.phase {
-            Phase::Listening(listening) => {
-                self.reset_all(listening.returned);
-                self.reset_offered(number);
-            }
+            // What the program has not taken yet goes with its descriptor, and is reset when that is seen.
+            Phase::Listening(listening) => self.reset_all(listening.returned),
             Phase::Connecting { waiting, .. } => {
                 for control in waiting {
                     self.answer(control, Err(Errno(libc::ECONNABORTED)));

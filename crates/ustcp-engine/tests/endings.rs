@@ -323,6 +323,8 @@ fn a_descriptor_that_was_taken_outlives_its_listener() {
     let mut peer = TcpStream::connect(at(STACK, port)).unwrap();
     let (accepted, _) = listener.take_arrival();
     drop(listener);
+    let refused = TcpStream::connect(at(STACK, port)).unwrap_err(); // the engine has seen it
+    assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
     accepted.confirm();
     accepted.write(b"mine");
     let mut got = [0; 4];
