@@ -77,13 +77,10 @@ impl Marks {
         self.0.iter().all(|(name, value)| {
             let mut entries = environment.split(|byte| *byte == 0);
             entries.any(|entry| {
-                let value_of = |entry: &[u8]| {
-                    entry
-                        .strip_prefix(name.as_bytes())?
-                        .strip_prefix(b"=")
-                        .map(<[u8]>::to_vec)
-                };
-                value_of(entry).is_some_and(|found| found == value.as_bytes())
+                let found = entry
+                    .strip_prefix(name.as_bytes())
+                    .and_then(|rest| rest.strip_prefix(b"="));
+                found == Some(value.as_bytes())
             })
         })
     }

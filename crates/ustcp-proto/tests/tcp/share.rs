@@ -29,12 +29,7 @@ fn server(config: Config) -> Wire {
 
 /// One more connection, from the peer's `port`.
 fn accept_from(w: &mut Wire, port: u16) {
-    w.ports = Ports(SERVER, port);
-    w.peer("S 0:0(0) win 65535 <mss 1000,sackOK,ws 3>");
-    w.drain();
-    w.peer(". 1:1(0) ack 1");
-    w.accept();
-    w.drain();
+    w.accept_from(port, "win 65535 <mss 1000,sackOK,ws 3>");
 }
 
 fn turn_to(w: &mut Wire, (ports, id): (Ports, SocketId)) {

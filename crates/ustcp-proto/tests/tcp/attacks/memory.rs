@@ -5,6 +5,9 @@ use ustcp_proto::{Config, DropReason, Error, Owner};
 use super::figure;
 use crate::wire::*;
 
+/// What its SYN says.
+const PEER_WITH_SACK: &str = "win 65535 <mss 1000,sackOK>";
+
 /// ATTACK-17, CVE-2018-5390: a byte here and a byte there, never the first: bounded in ranges and in memory.
 #[test]
 fn a_hundred_thousand_islands() {
@@ -175,12 +178,7 @@ fn the_memory_of_one_owner() {
     ];
     let mut ids = Vec::new();
     for (port, (process, _)) in (1..).zip(expected) {
-        w.ports = Ports(SERVER, port);
-        w.peer("S 0:0(0) win 65535 <mss 1000,sackOK>");
-        w.drain();
-        w.peer(". 1:1(0) ack 1");
-        w.accept();
-        w.drain();
+        w.accept_from(port, PEER_WITH_SACK);
         owned_by(&mut w, process); // at first it is the listener's
         ids.push(w.id());
     }
@@ -215,12 +213,7 @@ fn the_memory_of_one_owner() {
     // Somebody else.
     w.use_socket(w.listener());
     w.set(|options| options.owner = Some(Owner { process: 4, user: 8 }));
-    w.ports = Ports(SERVER, 7);
-    w.peer("S 0:0(0) win 65535 <mss 1000,sackOK>");
-    w.drain();
-    w.peer(". 1:1(0) ack 1");
-    w.accept();
-    w.drain();
+    w.accept_from(7, PEER_WITH_SACK);
     w.peer(". 1:40001(40000) ack 1");
     assert_eq!(
         (w.stack.queued_in(w.id()), w.try_write(50_000)),
@@ -240,20 +233,12 @@ fn a_host_that_takes_nothing_starves_nobody_else() {
     let mut w = Wire::listening(config, 100);
     w.use_socket(w.listener());
     w.set(|options| options.owner = Some(Owner { process: 1, user: 7 }));
-    let accept_from = |w: &mut Wire, port| {
-        w.ports = Ports(SERVER, port);
-        w.peer("S 0:0(0) win 65535 <mss 1000,sackOK>");
-        w.drain();
-        w.peer(". 1:1(0) ack 1");
-        w.accept();
-        w.drain();
-    };
     for port in 1..=64 {
-        accept_from(&mut w, port);
+        w.accept_from(port, PEER_WITH_SACK);
         w.peer(". 1:1(0) ack 1 win 0");
         assert_eq!(w.try_write(1 << 20), Ok(256 * 1024), "port {port}");
     }
-    accept_from(&mut w, 100);
+    w.accept_from(100, PEER_WITH_SACK);
     let (mut sent, mut received) = (1, 1);
     for _ in 0..100 {
         assert_eq!(w.try_write(1 << 20), Ok(16 * 1024));

@@ -230,6 +230,16 @@ impl Wire {
         self.socket = Some(id);
     }
 
+    /// One more connection, from the peer's `port`, whose SYN has these options besides the window: the story's socket.
+    pub(crate) fn accept_from(&mut self, port: u16, syn: &str) {
+        self.ports = Ports(SERVER, port);
+        self.peer(&format!("S 0:0(0) {syn}"));
+        self.drain();
+        self.peer(". 1:1(0) ack 1");
+        self.accept();
+        self.drain();
+    }
+
     pub(crate) fn id(&self) -> SocketId {
         self.socket.expect("a socket")
     }
