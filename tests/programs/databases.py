@@ -40,7 +40,7 @@ def redis(stage: Stage) -> None:
 
 @MEMCACHED.scenario(SERVER, CLIENT, BOTH)
 def memcached(stage: Stage) -> None:
-    server = stage.server.start("memcached", "-u", "memcache", "-t", 2, "-p", 11211, "-U", 0, "-vv", ready="server listening")
+    server = stage.server.start("memcached", "-u", "memcache", "-t", 2, "-p", 11211, "-U", 0, "-vv").says("server listening", 2)  # for IPv6 too, perhaps first
     servers = f"--servers={stage.server.host}:11211"
 
     def store(number: int) -> None:
