@@ -37,6 +37,20 @@ s = socket.create_connection(("{PEER}", {PORT}))
 signal.pause()
 """
 
+# It writes more than its connection takes, and is killed with the rest in its descriptor.
+FILLER = f"""
+import os, signal, socket
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+s.connect(("{PEER}", {PORT}))
+s.setblocking(False)
+try:
+    while True:
+        s.send(bytes(1 << 16))
+except BlockingIOError:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 
 def listener(engine: Engine) -> socket.socket:
     def listen() -> socket.socket:
@@ -115,6 +129,23 @@ def fill(connection: socket.socket) -> None:
         while True:
             connection.sendall(bytes(1 << 16))
     connection.settimeout(20)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections whose program has gone probe a closed window once and no more."""
+    monkeypatch.setenv("USTCP_SYSCTL", "tcp_orphan_retries=1")
+
+
+def test_a_peer_that_takes_nothing_does_not_hold_what_was_left_for_it(impatient: None, engine: Engine):
+    """Sockstress: it answers each probe of its closed window, and the program has gone."""
+    descriptors = engine.descriptors_at_work()
+    with listener(engine) as server:
+        process, connection = connected(engine, server, FILLER)
+        with connection:
+            assert process.wait(20) == -signal.SIGKILL
+            engine.is_empty()
+            until(lambda: engine.descriptors() == descriptors, lambda: f"{engine.descriptors()} descriptors, not {descriptors}")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
 use libc::{c_int, c_ulong};
-use rustix::net::sockopt::{set_socket_linger, socket_error, socket_linger};
+use rustix::net::sockopt::{set_socket_linger, set_tcp_user_timeout, socket_error, socket_linger, tcp_user_timeout};
 use ustcp_proto::{Shutdown, SocketId, State};
 use ustcp_runtime::{Errno, kernel};
 
@@ -148,6 +148,21 @@ impl Far<'_> {
             Far::Kernel(fd) => socket_linger(fd).ok().flatten(),
         };
         linger.is_some_and(|time| time.is_zero())
+    }
+
+    /// Its program has gone, and what that left is still on its way: the peer has as long to take it as Linux gives to
+    /// connections that are closed.
+    pub(crate) fn abandon(self, on: &mut Ground) {
+        match self {
+            Far::Stack(id) => drop(on.machine.stack().abandon(id)), // it fails for none
+            Far::Kernel(fd) => {
+                let patience = on.machine.stack().config().orphan_patience().as_millis();
+                let limit = u32::try_from(patience).unwrap_or(u32::MAX);
+                if tcp_user_timeout(fd) == Ok(0) {
+                    let _ = set_tcp_user_timeout(fd, limit); // what it fails of would end it anyway
+                }
+            }
+        }
     }
 
     /// It is about to be closed: what is unsent goes on its way, and nobody waits for that. `SO_LINGER` of some time is the

@@ -96,6 +96,15 @@ impl Stack {
         if over { self.remove(id) } else { self.settle(id) }
     }
 
+    /// The user has gone and what it left is still handed in; then comes `close`. The peer has no more time for that than it
+    /// has with a connection that is closed.
+    pub fn abandon(&mut self, id: SocketId) -> Result<(), Error> {
+        if let Kind::Connection(connection) = &mut self.sockets.held_mut(id)?.kind {
+            connection.orphan = true;
+        }
+        Ok(())
+    }
+
     /// ABORT, RFC 9293 §3.10.5: RST to the peer; whoever waits on the socket gets `ConnectionAborted`.
     pub fn abort(&mut self, now: Instant, id: SocketId) -> Result<(), Error> {
         self.cx.now = now;

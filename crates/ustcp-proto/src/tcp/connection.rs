@@ -69,7 +69,7 @@ pub(crate) struct Connection {
     pub(crate) soft_error: Option<Error>,
     /// What ICMP said about the attempt to connect, for `MSG_ERRQUEUE`.
     pub(crate) reports: Reports,
-    /// Its user has closed it.
+    /// Its user has closed it, or gone and will.
     pub(crate) orphan: bool,
     /// shutdown(SHUT_RD).
     pub(crate) read_shut: bool,

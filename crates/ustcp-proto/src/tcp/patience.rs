@@ -12,6 +12,14 @@ const THIN_SEGMENTS: usize = 4;
 /// And doubles its timeout after so many (`TCP_THIN_LINEAR_RETRIES`).
 const THIN_TIMEOUTS: u8 = 6;
 
+impl Config {
+    /// How long a peer may be silent whose connection has no user any more (`orphan_retries`).
+    #[must_use]
+    pub fn orphan_patience(&self) -> Duration {
+        patience(self.orphan_retries, self.rto_min, self.rto_max)
+    }
+}
+
 impl Connection {
     /// R2 for text, a SYN or a FIN that is sent again and again: in time rather than counts, as Linux has it.
     pub(super) fn has_waited_long_enough(&self, cx: &Context) -> bool {
@@ -51,12 +59,11 @@ impl Connection {
     }
 
     fn r2(&self, config: &Config) -> Duration {
-        let retries = if self.orphan {
-            config.orphan_retries
+        if self.orphan {
+            config.orphan_patience()
         } else {
-            config.retries
-        };
-        patience(retries, config.rto_min, config.rto_max)
+            patience(config.retries, config.rto_min, config.rto_max)
+        }
     }
 
     /// Since when what was sent again has brought no answer.
