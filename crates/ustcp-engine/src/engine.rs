@@ -44,7 +44,6 @@ const ROUNDS: usize = 16;
 
 /// The stack, its device, and everybody's sockets.
 pub struct Engine {
-    pub(crate) site: Site,
     pub(crate) options: Options,
     pub(crate) ground: Ground,
     pub(crate) routes: Routes,
@@ -77,6 +76,8 @@ pub struct Engine {
     pub(crate) pasts: Pasts,
     /// What it was told, for whoever asks.
     pub(crate) variables: serde_json::Value,
+    /// It goes last, and its lock with it: whoever has waited for that may have the device.
+    pub(crate) site: Site,
 }
 
 impl fmt::Debug for Engine {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use common::{Running, at, engine, engine_with, settings, uid};
 use rustix::event::PollFlags;
+use rustix::fs::{FlockOperation, flock};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{SendFlags, send};
 use ustcp_client::protocol::Operation;
@@ -113,20 +114,31 @@ fn one_that_stays_for_time_wait_alone_makes_way_and_no_other_does() {
 
 #[test]
 fn one_that_is_told_to_end_now_takes_no_program() {
-    let change = |settings: &mut Settings, _: &mut Options| {
-        settings.time_wait = Duration::from_secs(1);
-        settings.exit_wait = ExitWait::Closed;
-    };
+    let change = |settings: &mut Settings, _: &mut Options| settings.exit_wait = ExitWait::Closed;
     let Some(mut engine) = engine_with(change) else { return };
     let (program, mut peer) = engine.connected_to_kernel();
     drop(program);
-    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
-    drop(peer);
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0); // it is waited for until it closes as well
     let late = engine.control();
     late.ask(Operation::Hello, 0, 0, 0, &[]).unwrap();
     engine.ask(Operation::Stop, 0, 1, 0, &[]).unwrap();
     assert_eq!(late.ask(Operation::Lease, 0, 0, 0, &[]), Err(libc::ECONNABORTED));
+    drop(peer);
     engine.ended();
+}
+
+/// Whoever has waited for the lock may have the device.
+#[test]
+fn its_device_goes_before_its_lock() {
+    let Some(mut engine) = engine() else { return };
+    let lock = fs::File::open(engine.directory.join("lock")).unwrap();
+    let devices = std::thread::spawn(move || {
+        flock(&lock, FlockOperation::LockShared).unwrap();
+        fs::read_to_string("/proc/thread-self/net/dev").unwrap()
+    });
+    engine.stop();
+    let devices = devices.join().unwrap();
+    assert!(!devices.contains(&settings().tun), "{devices}");
 }
 
 #[test]
