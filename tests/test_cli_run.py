@@ -10,6 +10,8 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -282,14 +284,23 @@ class Terminal:
         os.waitpid(self.pid, 0)
 
 
-@WAYS
-def test_job_control_is_as_without_us(up: Host, way: list[str], tmp_path: Path) -> None:
-    program = tmp_path / "traps.py"
+@contextmanager
+def traps_on_a_terminal(up: Host, way: list[str], directory: Path) -> Iterator[Terminal]:
+    """The program that tells its signals, in the foreground; the shell goes with it, whatever happened."""
+    program = directory / "traps.py"
     program.write_text(TRAPS)
     terminal = Terminal(up)
     try:
-        terminal.type(" ".join([USTCP, "run", *way, "--", PYTHON, str(program), "; echo status=$?\n"]))
+        terminal.type(" ".join([USTCP, "run", *way, "--", PYTHON, str(program), "\n"]))
         terminal.expect("ready")
+        yield terminal
+    finally:
+        terminal.close()
+
+
+@WAYS
+def test_job_control_is_as_without_us(up: Host, way: list[str], tmp_path: Path) -> None:
+    with traps_on_a_terminal(up, way, tmp_path) as terminal:
         terminal.type("\x03")
         terminal.expect("SIGINT")
         terminal.type("\x1a")
@@ -306,26 +317,17 @@ def test_job_control_is_as_without_us(up: Host, way: list[str], tmp_path: Path) 
         terminal.type("kill %1; wait %1; echo ended=$?\n")
         terminal.expect("SIGTERM")
         terminal.expect("ended=5")
-    finally:
-        terminal.close()
 
 
 @WAYS
 def test_a_signal_of_the_terminal_hides_none_that_comes_later(up: Host, way: list[str], tmp_path: Path) -> None:
-    program = tmp_path / "traps.py"
-    program.write_text(TRAPS)
-    terminal = Terminal(up)
-    try:
-        terminal.type(" ".join([USTCP, "run", *way, "--", PYTHON, str(program), "\n"]))
-        terminal.expect("ready")
+    with traps_on_a_terminal(up, way, tmp_path) as terminal:
         terminal.type("\x03")
         terminal.expect("SIGINT")
         leader = os.tcgetpgrp(terminal.fd)
         wait_until(lambda: not is_pending(leader))  # two at once are one
         os.kill(leader, signal.SIGINT)
         terminal.expect("SIGINT")
-    finally:
-        terminal.close()
 
 
 def test_the_environment_lets_it_in_and_keeps_what_was_there(up: Host) -> None:
