@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ COMMANDS = {
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("USTCP_SECRET", "none")  # tests leave no keys on the machine
+    # Ignored where a shell has started us in the background; programs would inherit that, and Python's would not be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in (
         f"stacks(*groups): who plays our side, of the groups {', '.join(GROUPS)}; default ours and kernel",
         "environment(**variables): USTCP_ variables of our side",
