@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -209,34 +210,53 @@ print('up', flush=True); os.read(0, 1)"
             assert down.wait(30) == 0
 
 
+@contextmanager
+def a_peer_that_does_not_close(host: Host) -> Iterator[socket.socket]:
+    """Its program has ended: what waits for the end of all connections waits for this peer."""
+    with host.net.inside(lambda: socket.create_server((PEER, 80))) as listener:
+        connect = f"import socket; socket.create_connection(('{PEER}', 80))"
+        assert host.run("--", PYTHON, "-c", connect).returncode == 0
+        listener.settimeout(20)
+        with listener.accept()[0] as peer:
+            yield peer
+
+
 def test_a_run_that_finds_one_as_it_closes_waits_for_its_end(host: Host) -> None:
     """It has read the file just before that was taken away."""
-    environment = {"USTCP_EXIT_WAIT": "closed", "USTCP_TIME_WAIT": "3"}
-    host.up("--time-wait", "3", **environment)
+    host.up(USTCP_EXIT_WAIT="closed")
     file = host.directory / "engine/engine"
     found = file.read_bytes()
-    with Teller(host.net, "0.0.0.0"):
-        assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
-    with host.popen("down", "--now") as down:
+    with a_peer_that_does_not_close(host) as peer, host.popen("down", "--now") as down:
         wait_until(lambda: not file.exists())
         file.touch(0o600)
         file.write_bytes(found)
-        done = host.run("--", "true")
-        assert (done.returncode, down.wait(30)) == (0, 0), done.stderr
+        with host.popen("run", "--", "true") as run:
+            assert "waiting: " in next_line(run)
+            peer.close()
+            assert (run.wait(30), down.wait(30)) == (0, 0), run.stderr.read()
     host.wait_for_end()
 
 
 def test_a_second_down_waits_with_the_first(host: Host) -> None:
     """With what is closing: an engine that waits for its peers hears nobody."""
-    assert host.ustcp("up", "--detach", "--time-wait", "5", USTCP_EXIT_WAIT="closed").returncode == 0
-    with Teller(host.net, PEER):
-        assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
-    with host.popen("down", "--now") as first:
+    host.up(USTCP_EXIT_WAIT="closed")
+    with a_peer_that_does_not_close(host) as peer, host.popen("down", "--now") as first:
         wait_until(lambda: (host.directory / "engine/ending").exists())
-        second = host.ustcp("down", "--now")
-        assert (second.returncode, second.stderr) == (0, "")
-        assert first.wait(30) == 0
+        with host.popen("down", "--now") as second:
+            wait_until(lambda: looks_at_a_process(second.pid))
+            assert first.poll() is None
+            peer.close()
+            assert (second.wait(30), second.stderr.read()) == (0, "")
+            assert first.wait(30) == 0
     assert not host.is_up()
+
+
+def looks_at_a_process(pid: int) -> bool:
+    """By a pidfd: when that one ends, this one knows."""
+    try:
+        return any("pidfd" in os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:  # one that it has just closed
+        return False
 
 
 def next_line(process: subprocess.Popen) -> str:
