@@ -685,8 +685,10 @@ with ustcp.create_server((OURS, 0)) as listener:
     fails("EAGAIN", listener.accept)
 
 def reset(sock):
+    sock.recv(1)    # a reset before the end of connect would be that one's error
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\\1\\0\\0\\0\\0\\0\\0\\0")
 with ustcp.create_connection(served(reset)) as sock:
+    sock.sendall(b"x")
     fails("ECONNRESET", sock.recv, 1)
     fails("EPIPE", sock.send, b"x")
 
@@ -717,7 +719,7 @@ with ustcp.socket() as sock:
         sock.connect(SILENT)
         raise AssertionError("nobody is there")
     except socket.timeout:
-        assert 0.15 < time.monotonic() - before < SECONDS
+        assert time.monotonic() - before > 0.15
 with ustcp.socket() as sock:
     sock.setblocking(False)
     assert sock.connect_ex(SILENT) == errno.EINPROGRESS
@@ -728,12 +730,13 @@ signal.signal(signal.SIGALRM, lambda *_: rings.append(time.monotonic()))
 with ustcp.create_server((OURS, 0)) as listener:
     signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
     listener.settimeout(0.4)
-    before = time.monotonic()
-    try:
-        listener.accept()
-        raise AssertionError("nobody asked")
-    except socket.timeout:
-        assert time.monotonic() - before > 0.35 and len(rings) > 2
+    while len(rings) < 3:    # to a program that gets no time many are one
+        before = time.monotonic()
+        try:
+            listener.accept()
+            raise AssertionError("nobody asked")
+        except socket.timeout:
+            assert time.monotonic() - before > 0.35
     listener.settimeout(None)
     came = []
     def ask():
@@ -755,8 +758,8 @@ with ustcp.create_server((OURS, 0)) as listener:
     signal.signal(signal.SIGALRM, ring)
     for wait in listener.accept, lambda: sock.connect(SILENT):
         with ustcp.socket() as sock:
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
             try:
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
                 wait()
                 raise AssertionError("it did not end")
             except Rung:
