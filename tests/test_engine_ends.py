@@ -154,7 +154,7 @@ def host(network: None, tmp_path: Path):
 @pytest.mark.parametrize("how", ["killed", "without its device"])
 def test_run_says_that_the_engine_ended_first(host: Host, how: str):
     command = ("run", "--explain", "--", sys.executable, "-c", READS_ON)
-    with Teller(host.net, "0.0.0.0"), host.popen(*command) as run:
+    with Teller(host.net, "0.0.0.0") as teller, host.popen(*command) as run:
         assert OURS in run.stdout.readline()
         if how == "killed":
             pid = int((host.directory / "engine/engine").read_text().split()[4])
@@ -163,6 +163,7 @@ def test_run_says_that_the_engine_ended_first(host: Host, how: str):
             host.net.ip("link", "delete", "ustcp0")
         said = run.stderr.read()
         assert run.wait(30) == 125
+        teller.let_go()
     assert "ConnectionResetError" in said
     assert said.splitlines()[-1].startswith("ustcp: the engine ended before the program"), said
 

@@ -114,6 +114,7 @@ class Teller:
             return listener
 
         self._listener = net.inside(listen)
+        self._clients: list[socket.socket] = []
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -125,17 +126,23 @@ class Teller:
         self._thread.join(10)
         self._listener.close()
 
+    def let_go(self) -> None:
+        """Ends the connections itself: of an engine that is no more there comes no end."""
+        for client in self._clients:
+            client.shutdown(socket.SHUT_RDWR)
+
     def _serve(self) -> None:
-        clients = []
+        threads = []
         while True:
             try:
                 client, address = self._listener.accept()
             except OSError:
                 break
+            self._clients.append(client)
             thread = threading.Thread(target=self._tell, args=(client, address[0]))
             thread.start()
-            clients.append(thread)
-        for thread in clients:
+            threads.append(thread)
+        for thread in threads:
             thread.join(10)
 
     @staticmethod
