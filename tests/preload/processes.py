@@ -6,6 +6,7 @@ here knows of ustcp.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import resource
@@ -145,23 +146,21 @@ def exhausts(count: str) -> None:
     def work() -> None:
         nonlocal full
         while True:
-            with lock:
-                if len(seen) + len(held) >= int(count):
-                    return
             try:
                 connection, _ = listener.accept()
-            except TimeoutError:
-                return
             except OSError as error:
-                assert error.errno == 24, error  # EMFILE
+                if error.errno == errno.EINVAL:  # the other has the last one
+                    return
+                assert error.errno == errno.EMFILE, error
                 with lock:
                     full += 1
                     let_go()
                 continue
             with lock:
                 held.append(connection)
+                if len(seen) + len(held) == int(count):
+                    listener.shutdown(socket.SHUT_RD)
 
-    listener.settimeout(5)
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
