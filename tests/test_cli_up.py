@@ -297,15 +297,14 @@ def test_a_failure_in_the_background_is_told_in_the_foreground(host: Host, optio
     assert "ustcp0 is not a TUN device" in done.stderr
 
 
-def test_captures_and_logs_are_where_they_were_named(host: Host, tmp_path: Path) -> None:
+def test_captures_and_logs_are_where_they_were_named(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     host.up("--pcap", "packets", "--log", "events")
     with Teller(host.net, PEER):
         host.run("--", PYTHON, "-c", ASK, PEER)
     host.ustcp("down")
     for name in ("packets", "events"):
-        file = Path(name)
-        assert file.stat().st_size > 0
-        file.unlink()
+        assert (tmp_path / name).stat().st_size > 0
 
 
 def test_a_file_that_cannot_be_written_is_told_before_anything_starts(host: Host, tmp_path: Path) -> None:

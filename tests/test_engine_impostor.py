@@ -13,7 +13,7 @@ import pytest
 
 from conftest import COMMANDS
 from harness import impostor
-from harness.command import ustcp
+from harness.command import USTCP, ustcp
 from harness.netns import PEER
 from harness.puppet import Puppet
 from harness.shim import Engine
@@ -118,12 +118,15 @@ def test_one_whose_queue_is_full_holds_nobody_up(engine):
     waits, never_waits = ours.socket(), ours.socket()
     never_waits.call("nonblock", 1)
     with taken(engine, NOBODY, "full"):
+        command = subprocess.Popen(
+            engine.net.command(USTCP, "ss", "--engine", str(engine.directory)), stderr=subprocess.PIPE, text=True
+        )
         for attempt in [sock.start("connect", PEER, 80) for sock in (waits, never_waits)]:
             with pytest.raises(OSError) as error:
                 attempt.result()
             assert error.value.errno == errno.ENETDOWN
-        done = ustcp("ss", net=engine.net, USTCP_ENGINE=str(engine.directory))
-        assert (done.returncode, done.stderr) == (1, f"ustcp: no engine runs in {engine.directory}\n")
+        assert command.communicate(timeout=30)[1] == f"ustcp: no engine runs in {engine.directory}\n"
+        assert command.returncode == 1
     assert ours.close() == 0
 
 
