@@ -72,6 +72,11 @@ def test_a_static_program_is_named_and_its_table_says_why(host: Host, tmp_path: 
         "subprocess.run(['program'])",
         "os.system({0!r})",
         "ctypes.CDLL(None).execvp(b'program', (ctypes.c_char_p * 2)(b'x', None))",
+        "ctypes.CDLL(None).execl({0!r}.encode(), b'x', None)",
+        "ctypes.CDLL(None).execle({0!r}.encode(), b'x', None, None)",
+        "ctypes.CDLL(None).execlp(b'program', b'x', None)",
+        "os.execve(os.open({0!r}, os.O_RDONLY), ['x'], {{}})",
+        "ctypes.CDLL(None).execveat(os.open({0!r}, os.O_PATH), b'', (ctypes.c_char_p * 2)(b'x', None), None, 0x1000)",
     ],
 )
 def test_a_static_child_is_named(host: Host, tmp_path: Path, start: str) -> None:

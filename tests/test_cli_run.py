@@ -18,6 +18,7 @@ import pytest
 
 from harness.command import ASK, ROOT, USTCP, Host, Teller, wait_until
 from harness.netns import OURS, PEER
+from harness.shim import PRELOAD
 
 PYTHON = sys.executable
 # In the program's place, and as its parent.
@@ -48,18 +49,35 @@ def test_the_program_is_on_our_tcp_and_so_are_its_children(up: Host, way: list[s
         assert (done.returncode, done.stdout) == (0, f"{PEER}\n"), done.stderr
 
 
-CLEARED = {
-    "execvpe": f"import os, sys; os.environ.clear(); os.execvp({PYTHON!r}, [{PYTHON!r}, '-c', *sys.argv[1:]])",
-    "execve": f"import os, sys; os.execve({PYTHON!r}, [{PYTHON!r}, '-c', *sys.argv[1:]], {{'OTHER': '1'}})",
-    "vfork": f"import subprocess, sys; subprocess.run([{PYTHON!r}, '-c', *sys.argv[1:]], env={{}}, check=True)",
-    "posix_spawn": f"import os, sys; os.waitpid(os.posix_spawn({PYTHON!r}, [{PYTHON!r}, '-c', *sys.argv[1:]], {{}}), 0)",
-}
+STARTS = (PYTHON, str(ROOT / "tests/preload/starts.py"))
+# What tests/preload/starts.py has.
+FUNCTIONS = [
+    "execve", "execv", "execvp", "execvpe", "execl", "execle", "execlp", "found", "fexecve", "fexecve of a path", "execveat",
+    "execveat of a descriptor", "posix_spawn", "posix_spawnp",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("how", CLEARED)
-def test_a_child_with_an_environment_of_its_own_is_on_our_tcp(up: Host, how: str) -> None:
+@pytest.mark.parametrize("how", FUNCTIONS)
+def test_a_child_without_an_environment_is_on_our_tcp(up: Host, how: str) -> None:
     with Teller(up.net, PEER):
-        done = up.run("--", PYTHON, "-c", CLEARED[how], ASK, PEER)
+        # As few words as registers hold, and more.
+        for options in ((), ("-E", "-B", "-u", "-s", "-I")):
+            done = up.run("--", *STARTS, how, PYTHON, *options, "-c", ASK, PEER)
+            assert (done.returncode, done.stdout) == (0, f"{OURS}\n"), done.stderr
+        # Outside of a run nothing is put in.
+        done = up.net.inside(lambda: subprocess.run([*STARTS, how, "/usr/bin/env"], env=preloaded(up), capture_output=True, text=True))
+        assert (done.returncode, done.stdout) == (0, "PATH=/usr/bin\n" if how == "found" else ""), done.stderr
+
+
+def preloaded(host: Host) -> dict[str, str]:
+    """The environment of a program that has the library, and no run."""
+    return {**os.environ, **host.environment, "LD_PRELOAD": str(PRELOAD)}
+
+
+def test_a_child_of_vfork_with_an_environment_of_its_own_is_on_our_tcp(up: Host) -> None:
+    script = f"import subprocess, sys; subprocess.run([{PYTHON!r}, '-c', *sys.argv[1:]], env={{'OTHER': '1'}}, check=True)"
+    with Teller(up.net, PEER):
+        done = up.run("--", PYTHON, "-c", script, ASK, PEER)
         assert (done.returncode, done.stdout) == (0, f"{OURS}\n"), done.stderr
 
 

@@ -25,11 +25,11 @@ const MOST: usize = 1000;
 static KEPT: OnceLock<Option<[Text; KEPT_MAX]>> = OnceLock::new();
 const KEPT_MAX: usize = 4;
 
-/// `NAME=VALUE` with the zero behind it.
-struct Text([u8; 1024]);
+/// Text with the zero behind it: `NAME=VALUE`, or a path.
+pub(crate) struct Text([u8; 1024]);
 
 impl Text {
-    fn of(pieces: &[&[u8]]) -> Option<Text> {
+    pub(crate) fn of(pieces: &[&[u8]]) -> Option<Text> {
         let mut bytes = [0; 1024];
         let mut used = 0;
         for piece in pieces {
@@ -44,7 +44,7 @@ impl Text {
         self.0.get(..end.unwrap_or_default()).unwrap_or_default()
     }
 
-    fn pointer(&self) -> *const c_char {
+    pub(crate) fn pointer(&self) -> *const c_char {
         self.0.as_ptr().cast()
     }
 }

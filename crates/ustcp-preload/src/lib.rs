@@ -15,6 +15,7 @@ pub mod data;
 mod environment;
 mod hook;
 pub mod libraries;
+pub mod lists;
 pub mod messages;
 mod next;
 pub mod programs;

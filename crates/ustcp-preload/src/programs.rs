@@ -1,16 +1,15 @@
 //! Hooks of the calls that start programs: one that is linked statically will have sockets of the kernel's, and
 //! `ustcp run` is to know, which may be asked (`--explain`, `--strict`); any other finds in its environment what puts it on
 //! ustcp. Outside of a run they are their namesakes.
-//!
-//! execl(3), execle(3) and execlp(3) have lists of arguments that cannot be handed on, and are not here.
 
 use core::ffi::CStr;
 
 use libc::{c_char, c_int, c_void, pid_t};
+use rustix::path::DecInt;
 use ustcp_client::protocol::PassedBy;
-use ustcp_client::sys::{self, program};
+use ustcp_client::sys::{self, Source, program};
 
-use crate::environment::{Words, completed};
+use crate::environment::{Text, Words, completed};
 use crate::hook::pass;
 use crate::next::Next;
 use crate::start::engine;
@@ -18,12 +17,13 @@ use crate::start::engine;
 type Spawn = unsafe extern "C" fn(*mut pid_t, *const c_char, *const c_void, *const c_void, Words, Words) -> c_int;
 
 static EXECVPE: Next = Next::new(c"execvpe");
+static FEXECVE: Next = Next::new(c"fexecve");
 static SPAWN: Next = Next::new(c"posix_spawn");
 static SPAWNP: Next = Next::new(c"posix_spawnp");
 
 /// Finds the C library's own before there is a child of vfork or a second thread.
 pub(crate) fn find_next() {
-    for next in [&EXECVPE, &SPAWN, &SPAWNP] {
+    for next in [&EXECVPE, &FEXECVE, &SPAWN, &SPAWNP] {
         let _ = next.get();
     }
 }
@@ -60,7 +60,10 @@ pub unsafe extern "C" fn execveat(
     environment: Words,
     flags: c_int,
 ) -> c_int {
-    look_at(directory, path);
+    match flags & libc::AT_EMPTY_PATH != 0 && is_empty(path) {
+        true => look_at_descriptor(directory),
+        false => look_at(directory, path),
+    }
     let start = |environment: Words| {
         let arguments = [
             directory as usize,
@@ -112,6 +115,27 @@ pub unsafe extern "C" fn execvpe(name: *const c_char, words: Words, environment:
     next.map_or(-1, |next| unsafe {
         completed(environment, |environment| next(name, words, environment))
     })
+}
+
+/// fexecve(3).
+///
+/// # Safety
+/// As of fexecve(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fexecve(fd: c_int, words: Words, environment: Words) -> c_int {
+    look_at_descriptor(fd);
+    // SAFETY: it is what the C library has under that name.
+    let next: Option<unsafe extern "C" fn(c_int, Words, Words) -> c_int> =
+        unsafe { core::mem::transmute(FEXECVE.get()) };
+    let start = |environment: Words| {
+        // SAFETY: the caller's promise.
+        next.map_or(-1, |next| unsafe { next(fd, words, environment) })
+    };
+    match environment.is_null() {
+        true => start(environment), // it is refused here, and an empty one to execve(2)
+        // SAFETY: the caller's promise.
+        false => unsafe { completed(environment, start) },
+    }
 }
 
 /// posix_spawn(3).
@@ -167,15 +191,42 @@ fn spawner(next: &Next) -> Option<Spawn> {
 
 /// Tells the engine of a program that will be on the kernel's TCP, in a run.
 fn look_at(directory: c_int, path: *const c_char) {
+    // SAFETY: the kernel has read it to its zero.
+    tell_of_program(directory, path, |tell| tell(unsafe { CStr::from_ptr(path) }.to_bytes()));
+}
+
+/// The same of one that is open.
+fn look_at_descriptor(fd: c_int) {
+    let Some(link) = Text::of(&[b"/proc/self/fd/", DecInt::new(fd).as_bytes()]) else {
+        return;
+    };
+    tell_of_program(libc::AT_FDCWD, link.pointer(), |tell| {
+        let mut path = [0; libc::PATH_MAX as usize];
+        let (to, room) = (path.as_mut_ptr() as usize, path.len());
+        let arguments = [libc::AT_FDCWD as usize, link.pointer() as usize, to, room, 0, 0];
+        // SAFETY: the link ends with a zero, and `path` has so much room.
+        let len = unsafe { sys::call(libc::SYS_readlinkat, arguments) }.unwrap_or_default();
+        tell(path.get(..len).unwrap_or_default());
+    });
+}
+
+/// `name` hands the path on by which the program is told of.
+fn tell_of_program(directory: c_int, path: *const c_char, name: impl FnOnce(&dyn Fn(&[u8]))) {
     sys::without_errno(|| {
         if let Some(engine) = engine().filter(|engine| engine.is_of_run())
             && let Some(why) = passes_by(directory, path)
         {
-            // SAFETY: the kernel has read it to its zero.
-            let path = unsafe { CStr::from_ptr(path) };
-            engine.passed_by_file(why, path.to_bytes());
+            name(&|path| engine.passed_by_file(why, path));
         }
     });
+}
+
+/// Whether it is the text of no bytes.
+fn is_empty(path: *const c_char) -> bool {
+    let mut first = [1];
+    // SAFETY: only the kernel reads there.
+    let read = unsafe { Source::new(path.cast(), first.len()) }.read(&mut first);
+    read.is_ok() && first == [0]
 }
 
 fn passes_by(directory: c_int, path: *const c_char) -> Option<PassedBy> {
