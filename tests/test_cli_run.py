@@ -81,6 +81,18 @@ def test_a_child_of_vfork_with_an_environment_of_its_own_is_on_our_tcp(up: Host)
         assert (done.returncode, done.stdout) == (0, f"{OURS}\n"), done.stderr
 
 
+def test_what_cannot_be_started_fails_as_without_us(up: Host, tmp_path: Path) -> None:
+    denied = tmp_path / "denied"
+    denied.write_text("")
+    for how in FUNCTIONS:
+        for path in (denied, tmp_path) if how.startswith("fexecve") or "descriptor" in how else (denied, tmp_path / "none"):
+            words = [*STARTS, how, str(path)]
+            ours = up.run("--", *words)
+            theirs = subprocess.run(words, capture_output=True, text=True)
+            assert (ours.returncode, ours.stderr) == (theirs.returncode, theirs.stderr), (how, path)
+            assert ours.returncode == 1
+
+
 def test_another_library_of_a_childs_own_stands_behind_ours(up: Host) -> None:
     with Teller(up.net, PEER):
         script = f"{ASK}\nimport os; print(*os.environ['LD_PRELOAD'].split(':')[1:])"
@@ -124,6 +136,19 @@ def test_a_program_that_cannot_be_run_says_why(up: Host, tmp_path: Path) -> None
         done = up.run("--", program)
         assert (done.returncode, done.stderr.count("\n")) == (status, 1), done.stderr
         assert done.stderr.startswith(f"ustcp: cannot run {program}: {why}"), done.stderr
+
+
+@WAYS
+def test_the_program_is_the_first_word_that_is_no_option(up: Host, way: list[str]) -> None:
+    """As it is for env, sudo and strace; and all that follows is the program's."""
+    words = ["%s ", "--", "--nat", "-h", "--engine=none"]
+    for before in ([], ["--"]):
+        done = up.run(*way, *before, "printf", *words)
+        assert (done.returncode, done.stdout) == (0, "-- --nat -h --engine=none "), done.stderr
+    done = up.run(*way, "--no-such-option", "true")
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    # Two dashes that are meant stay: the first end our options.
+    assert up.run(*way, "--", "--", "true").returncode == (125 if way else 127)
 
 
 def test_in_its_place_it_has_nothing_that_it_would_not_have(up: Host) -> None:

@@ -169,9 +169,13 @@ def test_what_is_not_asked_for_is_not_shown(sockets: list, tmp_path: Path) -> No
         assert states("-l") == ["LISTEN", "UNCONN"]
         assert states("-4") == ["ESTAB"] and states("-6") == ["ESTAB"]
         everything = ustcp("ss", "-a", "--json", "--engine", str(tmp_path / "engine"))
+        with_processes = ustcp("ss", "-ap", "--json", "--engine", str(tmp_path / "engine"))
     objects = json.loads(everything.stdout)
     assert [each["place"] for each in objects] == ["ustcp"] * 5 + ["relay"]
     assert objects[1]["tcp_info"]["bytes_sent"] == 10000
+    # Nobody has looked for them, which is not to find none.
+    assert "processes" not in objects[1]
+    assert all(each["processes"] == [] for each in json.loads(with_processes.stdout))
     assert objects[1]["local"] == text(sockets[1].getsockname())
 
 

@@ -75,11 +75,12 @@ def test_one_of_a_run_is_no_permanent_one(host: Host) -> None:
     with host.popen("run", "--", PYTHON, "-c", hold, stdin=subprocess.PIPE) as program:
         assert program.stdout.readline() == "up\n"
         pid = (host.directory / "engine/engine").read_text().split()[4]
+        name = Path(f"/proc/{program.pid}/comm").read_text().strip()
         assert_refused(
             host,
             f"ustcp: the engine {host.directory}/engine (pid {pid}) is one that ustcp run has started, and ends by itself when "
-            f"its programs and connections are gone; ustcp down --engine {host.directory}/engine --now ends it at once, "
-            "--engine NAME starts another\n",
+            f"its programs and connections are gone: {name} (pid {program.pid}); ustcp down --engine {host.directory}/engine "
+            "--now ends it at once, --engine NAME starts another\n",
         )
         program.stdin.close()
 
@@ -92,7 +93,7 @@ def test_one_of_a_run_that_lingers_for_time_wait_makes_way(host: Host) -> None:
     host.up("--mtu", "1400")
     assert (host.directory / "engine/engine").read_text().split()[4] != pid
     assert host.ustcp("down").returncode == 0
-    assert set(os.listdir(host.directory / "engine")) == {"log"}
+    assert os.listdir(host.directory / "engine") == []
 
 
 @pytest.mark.parametrize("how", [[], ["--detach"]], ids=["in the foreground", "in the background"])
@@ -104,6 +105,60 @@ def test_it_does_not_make_way_for_one_that_cannot_be(host: Host, how: list[str])
     assert done.returncode == 2 and "/nonexistent/file" in done.stderr
     assert "TIME-WAIT" in host.ustcp("ss", "-tan").stdout
     assert host.ustcp("down", "--now").returncode == 0
+
+
+def test_whoever_keeps_one_of_a_run_is_named(host: Host) -> None:
+    """A process that its program has left behind, and one that has a socket of it by another way."""
+    script = """
+import os, socket, subprocess, sys
+held = socket.create_server(('10.77.0.2', 8080))
+taken = subprocess.Popen(['env', '-u', 'USTCP_TOKEN', 'sleep', '600'], pass_fds=[held.fileno()])
+left = subprocess.Popen(['tail', '-f', '/dev/null'])
+print(taken.pid, left.pid, flush=True)
+"""
+    done = host.popen("run", "--", PYTHON, "-c", script)
+    taken, left = map(int, done.stdout.readline().split())
+    try:
+        assert done.wait(60) == 0
+        refused = host.ustcp("up")
+        assert refused.returncode == 1
+        assert f" connections are gone: sleep (pid {taken}), tail (pid {left}); ustcp down " in refused.stderr, refused.stderr
+    finally:
+        for pid in (taken, left):
+            os.kill(pid, signal.SIGKILL)
+        done.communicate()
+    host.wait_for_end()
+
+
+def test_a_log_without_a_word_goes_with_its_engine(host: Host) -> None:
+    log = host.directory / "engine/log"
+    host.up()
+    assert log.exists()
+    assert host.ustcp("down").returncode == 0
+    assert not log.exists()
+    # One that has something to say is kept, and so is that of one that was killed.
+    host.up(USTCP_PCAP="/nonexistent/packets")
+    said = log.read_text()
+    assert host.ustcp("down").returncode == 0
+    assert said and log.read_text() == said
+    log.unlink()
+    host.up()
+    os.kill(int((host.directory / "engine/engine").read_text().split()[4]), signal.SIGKILL)
+    host.wait_for_end()
+    assert log.exists()
+
+
+def test_what_an_engine_says_is_in_the_log_that_is_there(host: Host, tmp_path: Path) -> None:
+    """The one that it was started with has been taken away by another that ended just then."""
+    directory, taken = host.directory / "engine", tmp_path / "taken"
+    with taken.open("w") as stderr, host.popen("up", "--report", "--engine", str(directory), stderr=stderr) as engine:
+        taken.unlink()
+        assert engine.stdout.readline() == "ready\n"
+        assert os.readlink(f"/proc/{engine.pid}/fd/2") == str(directory / "log")
+        # Its last word too, which comes when an empty log has gone.
+        host.net.ip("link", "del", "ustcp0")
+        assert engine.wait(30) == 1
+    assert "its device is gone" in (directory / "log").read_text()
 
 
 def test_ps_shows_what_it_is_and_which(host: Host) -> None:

@@ -6,6 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use rustix::fs::fstat;
+use rustix::stdio::dup2_stderr;
 use ustcp_client::place::Place;
 use ustcp_engine::Lifetime;
 
@@ -93,6 +95,16 @@ fn log(place: &Place) -> io::Result<(File, u64)> {
     let log = options.open(path)?;
     let before = log.metadata()?.len();
     Ok((log, before))
+}
+
+/// What this process says from now on goes to the log that is there: one that has just ended may have taken away an empty
+/// one, with which we were started.
+pub(crate) fn keep_log(place: &Place) -> io::Result<()> {
+    if fstat(io::stderr())?.st_nlink == 0 {
+        let (log, _) = log(place)?;
+        dup2_stderr(&log)?;
+    }
+    Ok(())
 }
 
 fn said_since(place: &Place, before: u64) -> io::Result<Vec<u8>> {

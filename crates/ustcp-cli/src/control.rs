@@ -19,7 +19,7 @@ use ustcp_client::protocol::{Operation, PAYLOAD_MAX, Reply, Request};
 use ustcp_client::sys::Peer;
 use ustcp_client::whereabouts::{Listener, Whereabouts};
 
-use crate::Failure;
+use crate::{Failure, WRONG_USAGE};
 
 /// How long an engine may take to answer: it does nothing that takes time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,6 +28,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// The place of the engine that is meant: the option, else `USTCP_ENGINE`, else this user's `default`.
 pub(crate) fn place(named: Option<&OsStr>) -> Result<Place, Failure> {
+    let unusable = |message: String| Failure::new(message).with_status(WRONG_USAGE);
+    if named.is_some_and(OsStr::is_empty) {
+        return Err(unusable("--engine is empty, and names none".to_owned())); // a script's variable was, perhaps
+    }
     let from_environment = std::env::var_os("USTCP_ENGINE");
     let name = named.or(from_environment.as_deref()).unwrap_or_default();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR");
@@ -35,7 +39,7 @@ pub(crate) fn place(named: Option<&OsStr>) -> Result<Place, Failure> {
         uid: uid(),
         runtime_directory: runtime.as_deref().map(OsStrExt::as_bytes),
     };
-    Place::of(Some(name.as_bytes()), seeker).map_err(|error| Failure::new(format!("{}: {error}", name.display())))
+    Place::of(Some(name.as_bytes()), seeker).map_err(|error| unusable(format!("{}: {error}", name.display())))
 }
 
 /// This user, as far as engines are concerned.

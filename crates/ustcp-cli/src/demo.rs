@@ -76,7 +76,7 @@ pub(crate) struct Options {
     ascii: bool,
 
     /// Program to run instead of the built-in client, linked to libustcp; it should fetch http://10.77.0.1/
-    #[arg(last = true, value_name = "PROGRAM", conflicts_with = "in_memory")]
+    #[arg(trailing_var_arg = true, value_name = "PROGRAM", conflicts_with = "in_memory")]
     pub(crate) program: Vec<OsString>,
 }
 

@@ -81,7 +81,7 @@ fn tell_what_is_waited_for(place: &Place, control: &Control) {
 }
 
 /// `1 listener, 2 connections, 1 in TIME-WAIT`.
-fn what_is_left(sockets: &[Socket]) -> String {
+pub(crate) fn what_is_left(sockets: &[Socket]) -> String {
     let [mut listeners, mut connections, mut waits, mut unused] = [0; 4];
     for socket in sockets {
         match socket.state {

@@ -14,6 +14,7 @@ mod http;
 mod in_memory;
 mod inferred;
 mod join;
+mod keepers;
 mod listing;
 mod marks;
 mod nat;
@@ -34,6 +35,7 @@ mod supervise;
 mod sys;
 mod unmet;
 mod up;
+mod users;
 
 use std::fmt;
 use std::io::{self, Write};

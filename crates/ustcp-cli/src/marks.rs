@@ -1,7 +1,7 @@
 //! What the processes of a run are known by: the variables that they were given, and have still.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -60,34 +60,45 @@ impl Marks {
     }
 
     fn anybody_at_a_look(&self) -> Option<OwnedFd> {
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter(|pid| self.are_on(*pid)).find_map(|pid| {
-            let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        processes().filter(|pid| self.are_on(*pid)).find_map(|pid| {
+            let process = pidfd_open(Pid::from_raw(pid.cast_signed())?, PidfdFlags::empty()).ok()?;
             // The number may have become another's before it was held.
             self.are_on(pid).then_some(process)
         })
     }
 
-    fn are_on(&self, pid: i32) -> bool {
+    fn are_on(&self, pid: u32) -> bool {
         self.are_in(&environment(pid))
     }
 
     fn are_in(&self, environment: &[u8]) -> bool {
-        self.0.iter().all(|(name, value)| {
-            let mut entries = environment.split(|byte| *byte == 0);
-            entries.any(|entry| {
-                let found = entry
-                    .strip_prefix(name.as_bytes())
-                    .and_then(|rest| rest.strip_prefix(b"="));
-                found == Some(value.as_bytes())
-            })
-        })
+        self.0.iter().all(|(name, value)| is_in(environment, name, value))
     }
 }
 
+/// The processes of all runs on the engine of this token.
+pub(crate) fn processes_with(token: OsString) -> impl Iterator<Item = u32> {
+    let [name_of_token, _] = NAMES;
+    processes().filter(move |pid| is_in(&environment(*pid), name_of_token, &token))
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn is_in(environment: &[u8], name: &str, value: &OsStr) -> bool {
+    let mut entries = environment.split(|byte| *byte == 0);
+    entries.any(|entry| {
+        let found = entry
+            .strip_prefix(name.as_bytes())
+            .and_then(|rest| rest.strip_prefix(b"="));
+        found == Some(value.as_bytes())
+    })
+}
+
 /// Empty for a zombie; in exec(2) it is so for a moment, which is waited for.
-fn environment(pid: i32) -> Vec<u8> {
+fn environment(pid: u32) -> Vec<u8> {
     let file = |name| format!("/proc/{pid}/{name}");
     for _ in 0..LOOKS_AT_EXEC {
         let found = fs::read(file("environ")).unwrap_or_default();

@@ -41,9 +41,6 @@ pub(crate) struct Options {
     #[command(flatten)]
     named: Named,
 
-    #[command(flatten)]
-    engine: EngineOptions,
-
     /// Say before the start what of the program will be on ustcp and what not, and why; after its end, where each of its
     /// TCP sockets was. On standard error
     #[arg(long)]
@@ -61,9 +58,13 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "nat")]
     rootless: bool,
 
-    /// The program and its arguments
-    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    /// The program and its arguments: from the first word on that is no option, or after --
+    #[arg(trailing_var_arg = true, required = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
+
+    // Last, as its heading would be that of all that follows.
+    #[command(flatten)]
+    engine: EngineOptions,
 }
 
 /// Becomes the program, or, where there is something to say after it, its parent.

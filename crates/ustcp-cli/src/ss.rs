@@ -5,7 +5,6 @@ mod detail;
 mod json;
 mod services;
 mod timer;
-mod users;
 
 use std::io::{self, Write};
 
@@ -15,9 +14,9 @@ use crate::Failure;
 use crate::control::{self, Control};
 use crate::listing::{Listing, Place, Socket};
 use crate::options::Named;
+use crate::users::Users;
 use columns::Row;
 use services::Services;
-use users::Users;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,16 +90,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         .into_iter()
         .filter(|socket| options.wants(socket))
         .collect();
-    let users = if options.processes {
-        Users::find()?
-    } else {
-        Users::default()
-    };
+    let users = options.processes.then(Users::find).transpose()?;
     let mut out = io::stdout().lock();
     if options.json {
-        json::write(&mut out, &sockets, &users)?;
+        json::write(&mut out, &sockets, users.as_ref())?;
     } else {
-        columns::write(&mut out, &options.rows(&sockets, &users))?;
+        columns::write(&mut out, &options.rows(&sockets, users.as_ref()))?;
     }
     Ok(out.flush()?)
 }
@@ -129,7 +124,7 @@ impl Options {
         }
     }
 
-    fn rows(&self, sockets: &[Socket], users: &Users) -> Vec<Row> {
+    fn rows(&self, sockets: &[Socket], users: Option<&Users>) -> Vec<Row> {
         let services = if self.numeric {
             Services::default()
         } else {
@@ -141,8 +136,10 @@ impl Options {
             .collect()
     }
 
-    fn row(&self, socket: &Socket, users: &Users, services: &Services) -> Row {
-        let holders = users.of(socket).map(|holders| holders.to_string());
+    fn row(&self, socket: &Socket, users: Option<&Users>, services: &Services) -> Row {
+        let holders = users
+            .and_then(|users| users.of(socket))
+            .map(|holders| holders.to_string());
         let timer = socket.timer.as_ref().filter(|_| self.options).map(timer::text);
         Row {
             state: state_name(socket.state),

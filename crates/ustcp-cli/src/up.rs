@@ -13,7 +13,8 @@ use ustcp_engine::Lifetime;
 
 use crate::control::{self, Control};
 use crate::handshake::{self, NotStarted};
-use crate::listing::{self, Listing};
+use crate::keepers::Keepers;
+use crate::listing::{self, Listing, Socket};
 use crate::options::{EngineOptions, Named, tell_of_misspelt_variables};
 use crate::{Failure, background, down, nat, say, serve};
 
@@ -46,9 +47,6 @@ pub(crate) struct Options {
     #[command(flatten)]
     named: Named,
 
-    #[command(flatten)]
-    engine: EngineOptions,
-
     /// Return when the engine is ready and leave it in the background, in a session of its own; what it has to say goes to
     /// the file `log` in its directory
     #[arg(long)]
@@ -65,6 +63,10 @@ pub(crate) struct Options {
     /// End with the last lease and connection
     #[arg(long, hide = true)]
     until_idle: bool,
+
+    // Last, as its heading would be that of all that follows.
+    #[command(flatten)]
+    engine: EngineOptions,
 }
 
 /// Runs the engine, or has it run.
@@ -118,14 +120,24 @@ fn serve_reporting(options: &Options) -> u8 {
     let is_reported = Cell::new(false);
     let report = |outcome: Result<(), &NotStarted>| {
         is_reported.set(outcome.is_err());
+        if outcome.is_ok() {
+            keep_log(options); // the place is ours, and nobody takes it away any more
+        }
         handshake::report(outcome);
     };
     serve_in_background(options, report).unwrap_or_else(|failure| {
         if !is_reported.get() {
+            keep_log(options); // with the engine an empty one went
             say(&failure);
         }
         failure.status()
     })
+}
+
+fn keep_log(options: &Options) {
+    if let Ok(place) = control::place(options.named.engine.as_deref()) {
+        let _ = background::keep_log(&place); // where there can be none nobody is to be told
+    }
 }
 
 fn serve_in_background(options: &Options, report: impl Fn(Result<(), &NotStarted>)) -> Result<u8, Failure> {
@@ -165,11 +177,11 @@ fn refuse_second(place: &Place) -> Result<(), Failure> {
     let (directory, option) = (place.directory().display(), place.option());
     if let Ok(control) = Control::open(place) {
         let pid = control.whereabouts.pid.unwrap_or(0);
-        let lifetime = Listing::of(&control, u32::MAX).map(|listing| listing.engine.lifetime);
-        return Err(Failure::new(match lifetime {
-            Ok(listing::Lifetime::Idle) => format!(
+        return Err(Failure::new(match Listing::of(&control, 0) {
+            Ok(Listing { engine, sockets }) if engine.lifetime == listing::Lifetime::Idle => format!(
                 "the engine {directory} (pid {pid}) is one that ustcp run has started, and ends by itself when its programs \
-                 and connections are gone; ustcp down{option} --now ends it at once, --engine NAME starts another"
+                 and connections are gone{}; ustcp down{option} --now ends it at once, --engine NAME starts another",
+                kept_by(&control, &sockets)
             ),
             _ => format!(
                 "the engine {directory} is up already (pid {pid}); ustcp down{option} ends it, --engine NAME starts another"
@@ -180,4 +192,13 @@ fn refuse_second(place: &Place) -> Result<(), Failure> {
         return Err(Failure::new(control.ending(place)));
     }
     Ok(())
+}
+
+/// `: sleep (pid 12)`: whose end is waited for; where nobody's is to be seen, what is left.
+fn kept_by(control: &Control, sockets: &[Socket]) -> String {
+    match Keepers::of(control, sockets) {
+        Some(keepers) => format!(": {keepers}"),
+        None if sockets.is_empty() => String::new(),
+        None => format!(": {}", down::what_is_left(sockets)),
+    }
 }

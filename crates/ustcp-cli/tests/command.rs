@@ -380,6 +380,28 @@ fn the_commands_of_the_engine_explain_themselves() {
     assert_eq!(ustcp(&["run"]).status.code(), Some(2));
 }
 
+/// What is not of the engine does not stand among what is.
+#[test]
+fn help_has_its_headings() {
+    let engine = "\nThe engine, where it is started:\n";
+    for (command, options) in [
+        ("up", &["--engine ", "--detach"][..]),
+        ("run", &["--engine ", "--explain", "--strict", "--rootless"]),
+    ] {
+        let help = stdout(&ustcp(&[command, "--help"]));
+        let (before, after) = help.split_once(engine).unwrap();
+        for option in options {
+            let row = format!("      {option}");
+            assert!(before.contains(&row) && !after.contains(&row), "{option} in\n{help}");
+        }
+    }
+    assert_in_order(
+        &stdout(&ustcp(&["run", "--help"])),
+        &["[OPTIONS] <PROGRAM>...", "\nArguments:\n", "<PROGRAM>..."],
+    );
+    assert_in_order(&stdout(&ustcp(&["demo", "--help"])), &["[OPTIONS] [PROGRAM]..."]);
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_panic() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ustcp"));

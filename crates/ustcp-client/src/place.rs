@@ -25,8 +25,10 @@ pub const DIRECTORY_MAX: usize = 108 - 1 - "/streams".len();
 pub struct Place {
     bytes: [u8; DIRECTORY_MAX],
     len: u8,
-    /// How much of it is the directory in which engines of this user are, where we have chosen that.
+    /// How much of it is the directory in which engines of this user are; `None` where it is none of these.
     parent: Option<u8>,
+    /// Whether it was named.
+    said: bool,
 }
 
 /// Who looks for an engine.
@@ -45,12 +47,14 @@ pub enum PlaceError {
     Name,
     /// The directory has more than [`DIRECTORY_MAX`] bytes: its sockets would have no address.
     TooLong,
-    /// It is not a directory: a symbolic link, for one.
-    NotADirectory,
-    /// It belongs to another user, so what it says is that user's word.
-    Foreign,
-    /// Others than its owner may look into it.
-    Open,
+    /// This one on the way to it, or itself, is not a directory: a symbolic link, for one.
+    NotADirectory(Place),
+    /// This one belongs to another user, so what it says is that user's word.
+    Foreign(Place),
+    /// Others than its owner may look into this one.
+    Open(Place),
+    /// This one can be neither made nor looked into.
+    Closed(Place, Errno),
     /// No engine runs there.
     NoEngine(Place),
     /// Its `engine` file is none of this version.
@@ -66,11 +70,11 @@ impl PlaceError {
         match self {
             PlaceError::Name => Errno::INVAL,
             PlaceError::TooLong => Errno::NAMETOOLONG,
-            PlaceError::NotADirectory => Errno::NOTDIR,
-            PlaceError::Foreign | PlaceError::Open => Errno::ACCESS,
+            PlaceError::NotADirectory(_) => Errno::NOTDIR,
+            PlaceError::Foreign(_) | PlaceError::Open(_) => Errno::ACCESS,
             PlaceError::NoEngine(_) => Errno::NETDOWN,
             PlaceError::Malformed => Errno::PROTO,
-            PlaceError::System(errno) => *errno,
+            PlaceError::Closed(_, errno) | PlaceError::System(errno) => *errno,
         }
     }
 }
@@ -83,9 +87,18 @@ impl fmt::Display for PlaceError {
                 f,
                 "an engine's directory may have {DIRECTORY_MAX} bytes, for its sockets' sake"
             ),
-            PlaceError::NotADirectory => f.write_str("not a directory (a symbolic link will not do)"),
-            PlaceError::Foreign => f.write_str("the directory belongs to another user"),
-            PlaceError::Open => f.write_str("the directory is open to others: its mode must be 0700"),
+            PlaceError::NotADirectory(place) => write!(f, "{place} is no directory (a symbolic link will not do)"),
+            PlaceError::Foreign(place) => {
+                write!(
+                    f,
+                    "{place} belongs to another user; --engine or USTCP_ENGINE may name a directory elsewhere"
+                )
+            }
+            PlaceError::Open(place) => write!(
+                f,
+                "{place} is open to others; if it is for engines alone, chmod 700 closes it"
+            ),
+            PlaceError::Closed(place, errno) => write!(f, "{place}: {errno}"),
             PlaceError::NoEngine(place) => write!(f, "no engine runs there; ustcp up{} starts one", place.option()),
             PlaceError::Malformed => f.write_str("its engine is of another version of ustcp"),
             PlaceError::System(errno) => errno.fmt(f),
@@ -97,24 +110,30 @@ impl std::error::Error for PlaceError {}
 
 impl From<Errno> for PlaceError {
     fn from(errno: Errno) -> PlaceError {
-        match errno {
-            // O_NOFOLLOW of a link, O_DIRECTORY of anything else.
-            Errno::LOOP | Errno::NOTDIR => PlaceError::NotADirectory,
-            other => PlaceError::System(other),
-        }
+        PlaceError::System(errno)
     }
 }
 
 impl Place {
     /// The place of the engine called `name` (`USTCP_ENGINE`, `--engine`): a name with a `/` in it is the directory itself,
-    /// and must be absolute; any other is one of this user's engines.
+    /// and must be absolute; any other is one of this user's engines. The directory of one of these is that engine too.
     pub fn of(name: Option<&[u8]>, seeker: Seeker<'_>) -> Result<Place, PlaceError> {
-        let name = name.filter(|name| !name.is_empty()).unwrap_or(DEFAULT);
-        if name.contains(&0) || name == b"." || name == b".." {
+        let said = name.filter(|name| !name.is_empty());
+        let name = said.unwrap_or(DEFAULT);
+        if name.contains(&0) {
             return Err(PlaceError::Name);
         }
-        if name.contains(&b'/') {
-            return Place::by_directory(name);
+        let place = match name.contains(&b'/') {
+            true => Place::by_directory(name, seeker)?,
+            false => Place::by_name(name, seeker)?,
+        };
+        let said = said.is_some();
+        Ok(Place { said, ..place })
+    }
+
+    fn by_name(name: &[u8], seeker: Seeker<'_>) -> Result<Place, PlaceError> {
+        if matches!(name, b"" | b"." | b"..") {
+            return Err(PlaceError::Name);
         }
         let mut digits = [0; 10];
         let runtime = seeker.runtime_directory.filter(|directory| directory.starts_with(b"/"));
@@ -125,11 +144,16 @@ impl Place {
         }
     }
 
-    fn by_directory(name: &[u8]) -> Result<Place, PlaceError> {
+    fn by_directory(directory: &[u8], seeker: Seeker<'_>) -> Result<Place, PlaceError> {
         let mut place = Place::empty();
-        name.starts_with(b"/").then_some(()).ok_or(PlaceError::Name)?;
-        place.push(name)?;
-        Ok(place)
+        directory.starts_with(b"/").then_some(()).ok_or(PlaceError::Name)?;
+        place.push(directory)?;
+        let name = directory.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let named = Place::by_name(name, seeker);
+        Ok(named
+            .ok()
+            .filter(|named| named.directory() == place.directory())
+            .unwrap_or(place))
     }
 
     fn below(parent: &[&[u8]], name: &[u8]) -> Result<Place, PlaceError> {
@@ -146,6 +170,7 @@ impl Place {
             bytes: [0; DIRECTORY_MAX],
             len: 0,
             parent: None,
+            said: false,
         }
     }
 
@@ -168,7 +193,7 @@ impl Place {
         self.prefix(self.len)
     }
 
-    /// What the commands are told so that they mean this engine: nothing for a user's default, else ` --engine` and its name.
+    /// What the commands are told so that they mean this engine: nothing where it was not named, else ` --engine` and its name.
     #[must_use]
     pub fn option(&self) -> EngineOption<'_> {
         EngineOption(self)
@@ -198,7 +223,7 @@ impl Place {
         for len in self.parent.into_iter().chain([self.len]) {
             match mkdirat(CWD, self.prefix(len), Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => drop(self.opened(len, uid)?),
-                Err(errno) => return Err(errno.into()),
+                Err(errno) => return Err(PlaceError::Closed(self.shortened(len), errno)),
             }
         }
         Ok(())
@@ -216,7 +241,7 @@ impl Place {
 
     fn read(&self, uid: u32, name: &str) -> Result<Whereabouts, PlaceError> {
         self.look(uid, name).map_err(|error| match error {
-            PlaceError::System(Errno::NOENT) => PlaceError::NoEngine(*self),
+            PlaceError::Closed(_, Errno::NOENT) | PlaceError::System(Errno::NOENT) => PlaceError::NoEngine(*self),
             other => other,
         })
     }
@@ -235,15 +260,41 @@ impl Place {
     /// A directory on the way, if nobody but its owner has a say in it, who is this user or root.
     fn opened(&self, len: u8, uid: u32) -> Result<OwnedFd, PlaceError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = openat(CWD, self.prefix(len), flags, Mode::empty())?;
-        safe(&fstat(&directory)?, uid)?;
+        let this = self.shortened(len);
+        let directory = openat(CWD, this.directory(), flags, Mode::empty()).map_err(|errno| match errno {
+            Errno::LOOP | Errno::NOTDIR => PlaceError::NotADirectory(this), // O_NOFOLLOW of a link, O_DIRECTORY of anything else
+            other => PlaceError::Closed(this, other),
+        })?;
+        this.judged(&fstat(&directory)?, uid)?;
         Ok(directory)
+    }
+
+    /// A directory that this one is in.
+    fn shortened(&self, len: u8) -> Place {
+        Place { len, ..*self }
+    }
+
+    fn judged(self, directory: &Stat, uid: u32) -> Result<(), PlaceError> {
+        if directory.st_uid != uid && directory.st_uid != 0 {
+            return Err(PlaceError::Foreign(self));
+        }
+        let others = Mode::RWXG | Mode::RWXO;
+        if Mode::from_raw_mode(directory.st_mode).intersects(others) {
+            return Err(PlaceError::Open(self));
+        }
+        Ok(())
     }
 }
 
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.directory().fmt(f)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.directory().display().fmt(f)
     }
 }
 
@@ -258,22 +309,11 @@ impl fmt::Display for EngineOption<'_> {
             Some(_) => place.directory().file_name().unwrap_or_default(),
             None => place.directory().as_os_str(),
         };
-        match place.parent.is_some() && name.as_bytes() == DEFAULT {
-            true => Ok(()),
-            false => write!(f, " --engine {}", name.display()),
+        match place.said {
+            true => write!(f, " --engine {}", name.display()),
+            false => Ok(()),
         }
     }
-}
-
-fn safe(directory: &Stat, uid: u32) -> Result<(), PlaceError> {
-    if directory.st_uid != uid && directory.st_uid != 0 {
-        return Err(PlaceError::Foreign);
-    }
-    let others = Mode::RWXG | Mode::RWXO;
-    if Mode::from_raw_mode(directory.st_mode).intersects(others) {
-        return Err(PlaceError::Open);
-    }
-    Ok(())
 }
 
 fn decimal(number: u32, digits: &mut [u8; 10]) -> &[u8] {
@@ -323,12 +363,16 @@ mod tests {
     #[test]
     fn what_names_an_engine_to_the_commands() {
         let option = |name, uid| Place::of(name, seeker(uid, None)).unwrap().option().to_string();
-        assert_eq!(
-            (option(None, 0), option(Some(b"default"), 7)),
-            (String::new(), String::new())
-        );
+        assert_eq!((option(None, 0), option(Some(b""), 7)), (String::new(), String::new()));
         assert_eq!(option(Some(b"web"), 7), " --engine web");
-        assert_eq!(option(Some(b"/run/ustcp/default"), 0), " --engine /run/ustcp/default");
+        // Or it would be another's that the environment names.
+        assert_eq!(option(Some(b"default"), 7), " --engine default");
+        // As `ustcp run` has it for its programs.
+        assert_eq!(option(Some(b"/run/ustcp/web"), 0), " --engine web");
+        assert_eq!(option(Some(b"/tmp/ustcp-7/web"), 7), " --engine web");
+        for other in ["/run/ustcp/web", "/tmp/ustcp-7/..", "/tmp/ustcp-7/", "/srv/web"] {
+            assert_eq!(option(Some(other.as_bytes()), 7), format!(" --engine {other}"));
+        }
         let place = Place::of(Some(b"web"), seeker(0, None)).unwrap();
         assert_eq!(
             PlaceError::NoEngine(place).to_string(),
@@ -404,27 +448,51 @@ mod tests {
         let place = scratch.place("open");
         place.create(this_user()).unwrap();
         fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o750)).unwrap();
-        assert_eq!(place.create(this_user()), Err(PlaceError::Open));
-        assert_eq!(place.whereabouts(this_user()), Err(PlaceError::Open));
+        assert_eq!(place.create(this_user()), Err(PlaceError::Open(place)));
+        assert_eq!(place.whereabouts(this_user()), Err(PlaceError::Open(place)));
 
         symlink("/", scratch.0.join("link")).unwrap();
+        let place = scratch.place("link");
+        assert_eq!(place.create(this_user()), Err(PlaceError::NotADirectory(place)));
+    }
+
+    #[test]
+    fn the_directory_that_is_wrong_is_named() {
+        let scratch = Scratch::new("wrong");
+        let runtime = scratch.0.as_os_str().as_bytes();
+        let place = Place::of(Some(b"web"), seeker(7, Some(runtime))).unwrap();
+        let told = |result: Result<(), PlaceError>| result.unwrap_err().to_string();
+        place.create(this_user()).unwrap();
+        let parent = scratch.0.join("ustcp");
+        fs::set_permissions(&parent, fs::Permissions::from_mode(0o755)).unwrap();
+        let open = format!(
+            "{} is open to others; if it is for engines alone, chmod 700 closes it",
+            parent.display()
+        );
+        assert_eq!(told(place.create(this_user())), open);
+        assert_eq!(told(place.whereabouts(this_user()).map(drop)), open);
+
+        let nowhere = scratch.0.join("none");
+        let place = Place::of(None, seeker(7, Some(nowhere.as_os_str().as_bytes()))).unwrap();
+        let parent = nowhere.join("ustcp");
         assert_eq!(
-            scratch.place("link").create(this_user()),
-            Err(PlaceError::NotADirectory)
+            told(place.create(this_user())),
+            format!("{}: {}", parent.display(), Errno::NOENT)
         );
     }
 
     #[test]
     fn a_directory_of_another_user_is_refused_and_one_of_roots_is_not() {
+        let place = Place::of(Some(b"/srv/e"), seeker(1000, None)).unwrap();
         let of = |st_uid, st_mode| {
             let mut stat = fstat(fs::File::open("/").unwrap()).unwrap();
             (stat.st_uid, stat.st_mode) = (st_uid, st_mode);
-            safe(&stat, 1000)
+            place.judged(&stat, 1000)
         };
         assert_eq!(of(1000, 0o40700), Ok(()));
         assert_eq!(of(0, 0o40700), Ok(()));
-        assert_eq!(of(1001, 0o40700), Err(PlaceError::Foreign));
-        assert_eq!(of(1000, 0o40710), Err(PlaceError::Open));
-        assert_eq!(of(1000, 0o40704), Err(PlaceError::Open));
+        assert_eq!(of(1001, 0o40700), Err(PlaceError::Foreign(place)));
+        assert_eq!(of(1000, 0o40710), Err(PlaceError::Open(place)));
+        assert_eq!(of(1000, 0o40704), Err(PlaceError::Open(place)));
     }
 }

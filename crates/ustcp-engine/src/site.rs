@@ -90,7 +90,9 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         // Whoever comes next clears what could not be cleared now. The lock goes last, while it is held.
-        let _ = clear(&self.place).and_then(|()| remove(&self.place, "lock"));
+        let _ = clear(&self.place)
+            .and_then(|()| remove_empty_log(&self.place))
+            .and_then(|()| remove(&self.place, "lock"));
     }
 }
 
@@ -151,6 +153,15 @@ fn clear(place: &Place) -> io::Result<()> {
         Listener::Control.file(),
     ];
     files.iter().try_for_each(|name| remove(place, name))
+}
+
+/// What was said in it is kept: why an engine died, perhaps.
+fn remove_empty_log(place: &Place) -> io::Result<()> {
+    let is_empty = |log: fs::Metadata| log.is_file() && log.len() == 0;
+    match fs::symlink_metadata(place.file("log")).is_ok_and(is_empty) {
+        true => remove(place, "log"),
+        false => Ok(()),
+    }
 }
 
 /// Has no such file there.

@@ -8,18 +8,24 @@ use serde_json::{Map, Value, json};
 
 use super::detail::Info;
 use super::state_name;
-use super::users::{Holder, Users};
 use crate::listing::{Place, Socket};
+use crate::users::{Holder, Users};
 
-pub(super) fn write(out: &mut impl Write, sockets: &[Socket], users: &Users) -> io::Result<()> {
-    let all: Vec<Value> = sockets.iter().map(|socket| object(socket, users)).collect();
+/// Without `users` nobody has looked who holds them, and the key is not there: none would look as if there were none.
+pub(super) fn write(out: &mut impl Write, sockets: &[Socket], users: Option<&Users>) -> io::Result<()> {
+    let with_users = |socket| {
+        let mut object = object(socket);
+        if let (Some(users), Some(keys)) = (users, object.as_object_mut()) {
+            keys.insert("processes".to_owned(), processes(socket, users));
+        }
+        object
+    };
+    let all: Vec<Value> = sockets.iter().map(with_users).collect();
     serde_json::to_writer_pretty(&mut *out, &all)?;
     writeln!(out)
 }
 
-fn object(socket: &Socket, users: &Users) -> Value {
-    let holders = users.of(socket);
-    let processes = holders.into_iter().flat_map(|holders| holders.0.iter().map(process));
+fn object(socket: &Socket) -> Value {
     json!({
         "place": place(socket.place),
         "why": socket.why,
@@ -28,7 +34,6 @@ fn object(socket: &Socket, users: &Users) -> Value {
         "send_q": socket.send_q,
         "local": socket.local,
         "peer": socket.peer,
-        "processes": processes.collect::<Vec<Value>>(),
         "timer": socket.timer.as_ref().map(|timer| {
             json!({"name": timer.name, "milliseconds": timer.milliseconds, "count": timer.count})
         }),
@@ -43,6 +48,14 @@ fn place(place: Place) -> &'static str {
         Place::Relay => "relay",
         Place::PassedBy => "passed by",
     }
+}
+
+fn processes(socket: &Socket, users: &Users) -> Value {
+    let holders = users.of(socket);
+    holders
+        .into_iter()
+        .flat_map(|holders| holders.0.iter().map(process))
+        .collect()
 }
 
 fn process(Holder { name, pid, fd }: &Holder) -> Value {

@@ -23,8 +23,7 @@ const ANSWER: usize = 16;
 const ATTRIBUTE: usize = 4;
 
 /// The processes of this machine that may be looked at, by the sockets that they hold.
-#[derive(Default)]
-pub(super) struct Users {
+pub(crate) struct Users {
     /// From an inode to that of its peer.
     peers: HashMap<u64, u64>,
     holders: HashMap<u64, BTreeSet<Holder>>,
@@ -32,18 +31,18 @@ pub(super) struct Users {
 
 /// One descriptor of one process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Holder {
-    pub(super) name: String,
-    pub(super) pid: u32,
-    pub(super) fd: u32,
+pub(crate) struct Holder {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    pub(crate) fd: u32,
 }
 
 /// As ss writes them: `users:(("nginx",pid=12,fd=5),("nginx",pid=13,fd=5))`.
-pub(super) struct Holders<'a>(pub(super) &'a BTreeSet<Holder>);
+pub(crate) struct Holders<'a>(pub(crate) &'a BTreeSet<Holder>);
 
 impl Users {
     /// Looks at all of them.
-    pub(super) fn find() -> io::Result<Users> {
+    pub(crate) fn find() -> io::Result<Users> {
         Ok(Users {
             peers: peers()?,
             holders: holders(),
@@ -51,7 +50,7 @@ impl Users {
     }
 
     /// Those of a socket.
-    pub(super) fn of(&self, socket: &Socket) -> Option<Holders<'_>> {
+    pub(crate) fn of(&self, socket: &Socket) -> Option<Holders<'_>> {
         let peer = self.peers.get(&socket.inode?)?;
         self.holders.get(peer).map(Holders)
     }
