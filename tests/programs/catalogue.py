@@ -29,7 +29,6 @@ class Scenario:
     play: Callable[[Stage], None]
     # What escapes the shim by its nature runs without it as well: there is no run that must fail.
     falls_through: bool = False
-    seconds: float = 30
 
 
 @dataclass

@@ -40,12 +40,12 @@ def sshd(stage: Stage) -> tuple[Running, list[object]]:
     server = stage.server.start("/usr/sbin/sshd", "-D", "-e", "-f", configuration, ready="Server listening on 0.0.0.0")
     options = [
         "-F", "none", "-i", key, "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={stage.directory}/known",
-        "-o", "BatchMode=yes", "-o", "ConnectTimeout=20",
+        "-o", "BatchMode=yes", "-o", "ConnectTimeout=100",
     ]  # fmt: skip
     return server, options
 
 
-@SSH.scenario(SERVER, CLIENT, BOTH, seconds=60)
+@SSH.scenario(SERVER, CLIENT, BOTH)
 def ssh(stage: Stage) -> None:
     server, options = sshd(stage)
     there = f"root@{stage.server.host}"
@@ -61,7 +61,7 @@ def ssh(stage: Stage) -> None:
     server.stop()
 
 
-@TUNNELS.scenario(BOTH, seconds=60)
+@TUNNELS.scenario(BOTH)
 def tunnels(stage: Stage) -> None:
     upstream = behind(stage, stage.server)
     server, options = sshd(stage)

@@ -47,14 +47,15 @@ def gunicorn(stage: Stage) -> None:
         stage.client.answers(8080, server)
         return server
 
-    server = begun("gunicorn", "-k", "gevent", "-w", 2, "-b", "0.0.0.0:8080", "--log-level=info", "web_app:wsgi", ready="Booting worker")
+    words = ("-c", SCRIPTS / "gunicorn_settings.py", "-k", "gevent", "-w", 2, "-b", "0.0.0.0:8080", "--log-level=info")
+    server = begun("gunicorn", *words, "web_app:wsgi", ready="Worker handles signals")
     exercised(stage)
     server.signal(signal.SIGHUP)
-    server.says("Booting worker", 4)
+    server.says("Worker handles signals", 4)
     downloads(stage, stage.client, 10)
     server.stop()
-    words = ("--loop", "uvloop", "--http", "httptools", "--workers", 2, "--host", "0.0.0.0", "--port", 8080)
-    server = begun(PYTHON, "-m", "uvicorn", *words, "web_app:asgi", ready="Application startup complete|Started server process")
+    words = ("--loop", "uvloop", "--http", "httptools", "--timeout-keep-alive", 100, "--workers", 2, "--host", "0.0.0.0", "--port", 8080)
+    server = begun(PYTHON, "-m", "uvicorn", *words, "web_app:asgi", ready="Application startup complete")
     exercised(stage)
     server.stop()
 

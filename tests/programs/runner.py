@@ -19,7 +19,7 @@ from .catalogue import KERNEL, Scenario
 
 SAMPLES = (1, 2, 8, 100)
 # Longer than any wait of a scenario: what it ends is the harness gone astray.
-LIMIT = 150
+LIMIT = 400
 
 
 @dataclass

@@ -98,7 +98,7 @@ def bash(stage: Stage) -> None:
 @GO.scenario(BOTH)
 def go(stage: Stage) -> None:
     server = nginx.start(stage, stage.server)
-    done = stage.client.run("hey", "-n", 200, "-c", 5, url(stage, "small"), explain=True)
+    done = stage.client.run("hey", "-t", 0, "-n", 200, "-c", 5, url(stage, "small"), explain=True)
     stage.holds(re.search(r"\[200\]\s+200 responses", done.text), done.text)
     if stage.client.shimmed:
         stage.holds(re.search(r"\bGo\b", done.err.decode()), f"--explain says that it is a Go program: {done.err.decode()}")

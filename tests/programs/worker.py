@@ -24,8 +24,6 @@ from programs.catalogue import BOTH, CLIENT, KERNEL, SERVER, scenarios  # noqa: 
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = ROOT / "build/prefix"
-# Seconds in which what a program leaves behind must have ended.
-PATIENCE = 20
 UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
@@ -54,7 +52,7 @@ class Engine:
 
     def ustcp(self, *words: str) -> str:
         done = subprocess.run(
-            [self.command, *words], env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=30, check=False
+            [self.command, *words], env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=stage.HANGS, check=False
         )
         if done.returncode != 0:
             raise stage.Failed(f"ustcp {' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}")
@@ -62,7 +60,7 @@ class Engine:
 
     def is_idle(self) -> None:
         """Soon nothing of the programs is left in the engine but what waits out its time; then it ends at our word."""
-        limit = time.monotonic() + PATIENCE
+        limit = time.monotonic() + stage.HANGS
         while left := [line for line in self.ustcp("ss", "-tan").splitlines()[1:] if not line.startswith("TIME-WAIT")]:
             if time.monotonic() > limit:
                 raise stage.Failed("left in the engine:\n" + "\n".join(left))
@@ -105,7 +103,7 @@ def connect_gives_up_soon() -> None:
 
 def play(name: str, placement: str, directory: Path, shared: Path, with_shim: bool) -> dict:
     scenario = scenarios()[name]
-    place = stage.Stage(directory, shared, patience=scenario.seconds if with_shim else 8)
+    place = stage.Stage(directory, shared, patience=stage.HANGS if with_shim else 8)
     verdict: dict[str, object] = {"facts": place.facts}
     try:
         private_places(directory)

@@ -26,9 +26,9 @@ async def serve(host: str, port: int) -> None:
         await writer.wait_closed()
 
     server = await asyncio.start_server(answer, host, port, backlog=256)
-    print("serving", flush=True)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    print("serving", flush=True)
     await ended.wait()
     server.close()
     await server.wait_closed()

@@ -12,5 +12,6 @@ const server = http.createServer((request, response) => {
   file.on('error', () => { response.statusCode = 404; response.end(); });
   file.pipe(response);
 });
+server.keepAliveTimeout = 0;  // a client on a busy machine takes its time
 server.listen(port, () => console.log('serving'));
 process.on('SIGTERM', () => { server.close(() => process.exit(0)); server.closeIdleConnections(); });
