@@ -168,6 +168,9 @@ def test_what_is_not_asked_for_is_not_shown(sockets: list, tmp_path: Path) -> No
         assert states("-a") == ["LISTEN", "ESTAB", "TIME-WAIT", "UNCONN", "ESTAB"]
         assert states("-l") == ["LISTEN", "UNCONN"]
         assert states("-4") == ["ESTAB"] and states("-6") == ["ESTAB"]
+        # As ss has it: of these two the last counts, of those both, and once is as good as twice.
+        assert states("-al") == states("-l") and states("-la") == states("-a")
+        assert states("-46") == states() and states("-tt") == states()
         everything = ustcp("ss", "-a", "--json", "--engine", str(tmp_path / "engine"))
         with_processes = ustcp("ss", "-ap", "--json", "--engine", str(tmp_path / "engine"))
     objects = json.loads(everything.stdout)

@@ -33,17 +33,17 @@ Examples:
 /// accept, and Send-Q how many may; of the others they are bytes that the program has not read, and that the peer has not
 /// acknowledged. What an engine relays to the kernel's TCP is a connection of the engine's process in ss(8).
 #[derive(clap::Args)]
-#[command(after_long_help = EXAMPLES, disable_help_flag = false)]
+#[command(after_long_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct Options {
     #[command(flatten)]
     named: Named,
 
     /// All sockets
-    #[arg(short, long)]
+    #[arg(short, long, overrides_with = "listening")]
     all: bool,
 
     /// Listeners only
-    #[arg(short, long, conflicts_with = "all")]
+    #[arg(short, long, overrides_with = "all")]
     listening: bool,
 
     /// What TCP knows of each connection, in a second line: times in milliseconds, rates in bits per second
@@ -67,7 +67,7 @@ pub(crate) struct Options {
     numeric: bool,
 
     /// Sockets of IPv4 only
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    #[arg(short = '4', long)]
     ipv4: bool,
 
     /// Sockets of IPv6 only
@@ -103,8 +103,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 impl Options {
     fn wants(&self, socket: &Socket) -> bool {
         let of_family = match socket.family {
-            4 => !self.ipv6,
-            _ => !self.ipv4,
+            4 => self.ipv4 || !self.ipv6,
+            _ => self.ipv6 || !self.ipv4,
         };
         of_family && (self.json || socket.place == Place::Ustcp) && self.wants_state(socket.state)
     }
