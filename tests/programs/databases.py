@@ -18,6 +18,11 @@ POSTGRES = program(
 )  # fmt: skip
 MOSQUITTO = program("mosquitto", "mosquitto mosquitto-clients", "mosquitto -h", "4 subscribers, 500 messages of quality 1")
 
+ZOOKEEPER = program(
+    "zookeeper (Java)", "zookeeper openjdk-17-jre-headless", "dpkg-query -W zookeeper",
+    "NIO of both sides, and the threads of a JVM: 4 clients at once put 100 KB each and take it back",
+)  # fmt: skip
+
 
 @REDIS.scenario(SERVER, CLIENT, BOTH)
 def redis(stage: Stage) -> None:
@@ -101,4 +106,20 @@ def mosquitto(stage: Stage) -> None:
     for subscriber in subscribers:
         subscriber.ends()
         stage.holds(subscriber.lines == messages, f"all messages in order, not {subscriber.lines[:3]}")
+    server.stop()
+
+
+@ZOOKEEPER.scenario(SERVER, BOTH, seconds=60)
+def zookeeper(stage: Stage) -> None:
+    java = ("java", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Dzookeeper.admin.enableServer=false", "-cp", "/usr/share/java/zookeeper.jar")
+    server = stage.server.start(*java, "org.apache.zookeeper.server.ZooKeeperServerMain", 2181, stage.directory / "data")
+    stage.client.answers(2181, server)
+    shell = (*java, "org.apache.zookeeper.ZooKeeperMain", "-server", f"{stage.server.host}:2181")
+
+    def store(number: int) -> None:
+        text = stage.sample(1).read_bytes()[number : 50_000 + number].hex()
+        told = stage.client.run(*shell, input=f"create /{number} {text}\nget /{number}\n".encode()).text
+        stage.holds(text in told.splitlines(), "what was put comes back")
+
+    stage.together(store, 4)
     server.stop()
