@@ -109,7 +109,7 @@ def mosquitto(stage: Stage) -> None:
     server.stop()
 
 
-@ZOOKEEPER.scenario(SERVER, BOTH, seconds=60)
+@ZOOKEEPER.scenario(SERVER, BOTH)
 def zookeeper(stage: Stage) -> None:
     java = ("java", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Dzookeeper.admin.enableServer=false", "-cp", "/usr/share/java/zookeeper.jar")
     server = stage.server.start(*java, "org.apache.zookeeper.server.ZooKeeperServerMain", 2181, stage.directory / "data")
