@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.command import ASK, Host, Teller, wait_until
+from harness.command import ASK, USTCP, Host, Teller, read_until, wait_until
 from harness.netns import Namespace, run
 
 PYTHON = sys.executable
@@ -39,6 +40,23 @@ def host(internet: Namespace, tmp_path: Path):
             each.ip("link", "set", "eth0", "up")
         net.sysctl("net.ipv4.ip_forward", 0)
         yield host
+
+
+def test_a_terminal_that_hangs_up_ends_it(host: Host) -> None:
+    """The kernel tells the leader of its session alone."""
+    leader, fd = pty.fork()
+    if leader == 0:
+        command = host.net.command(USTCP, "up", "--nat")
+        os.execvpe(command[0], command, {**os.environ, **host.environment})
+    try:
+        read_until(fd, b"is up")
+        os.close(fd)
+        wait_until(lambda: not host.is_up() and is_clean(host))
+    finally:
+        if host.is_up():
+            os.kill(leader, signal.SIGTERM)
+        _, status = os.waitpid(leader, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def forwards(host: Host) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.command import ASK, ROOT, USTCP, Host, Teller, wait_until
+from harness.command import ASK, ROOT, USTCP, Host, Teller, read_until, wait_until
 from harness.netns import OURS, PEER
 from harness.shim import PRELOAD
 
@@ -371,6 +371,23 @@ def test_a_signal_of_the_terminal_hides_none_that_comes_later(up: Host, way: lis
         wait_until(lambda: not is_pending(leader))  # two at once are one
         os.kill(leader, signal.SIGINT)
         terminal.expect("SIGINT")
+
+
+@WAYS
+def test_a_terminal_that_hangs_up_ends_the_program(up: Host, way: list[str]) -> None:
+    """The kernel tells the leader of its session alone, which is us where nobody else has the terminal."""
+    leader, fd = pty.fork()
+    if leader == 0:
+        command = up.net.command(USTCP, "run", *way, "--", "sh", "-c", "echo ready; exec sleep 600")
+        os.execvpe(command[0], command, {**os.environ, **up.environment})
+    try:
+        read_until(fd, b"ready")
+        os.close(fd)
+        wait_until(lambda: state_of(leader) == "Z")
+    finally:
+        os.kill(leader, signal.SIGKILL)
+        _, status = os.waitpid(leader, 0)
+    assert os.waitstatus_to_exitcode(status) == (128 + signal.SIGHUP if way else -signal.SIGHUP)
 
 
 def test_the_environment_lets_it_in_and_keeps_what_was_there(up: Host) -> None:

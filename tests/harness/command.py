@@ -224,3 +224,10 @@ def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it does not come"
         time.sleep(0.01)
+
+
+def read_until(fd: int, word: bytes) -> None:
+    """A terminal may hand a line on in pieces."""
+    text = b""
+    while word not in text:
+        text += os.read(fd, 1000)

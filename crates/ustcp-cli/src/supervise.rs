@@ -44,12 +44,13 @@ pub(crate) fn run(become_it: impl FnOnce() -> u8) -> io::Result<u8> {
 }
 
 /// What the kernel sends it sends to the whole group, and so may a process.
-fn hand_on(Arrived { signal, is_kernels }: Arrived, child: Pid, witness: &mut Witness) -> io::Result<()> {
+fn hand_on(arrived: Arrived, child: Pid, witness: &mut Witness) -> io::Result<()> {
+    let signal = arrived.signal;
     let is_for_us_alone = match signal {
         // Of a witness the next stop would take it away again; but it is there to wake, and that can be seen.
         libc::SIGCONT => witness::is_stopped_still(child)?,
         // Of the kernel's too it is asked, or the next that is for us alone would seem to be the one that it has seen.
-        _ => !witness.has_seen(signal)? && !is_kernels,
+        _ => !witness.has_seen(signal)? && !arrived.is_the_groups(),
     };
     if is_for_us_alone {
         sys::send(child, signal);

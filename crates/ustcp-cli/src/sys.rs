@@ -12,7 +12,7 @@ use std::ptr;
 use libc::c_int;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, getsid, waitpid};
 
 /// A child that does `body` and ends with the status it returns. For processes of one thread: in the child of another,
 /// locks may be held by threads that are not there.
@@ -99,6 +99,15 @@ pub(crate) struct Arrived {
     pub(crate) signal: c_int,
     /// By the kernel: of a terminal, to its whole foreground process group. Else by a process, to this one.
     pub(crate) is_kernels: bool,
+}
+
+impl Arrived {
+    /// Whether the whole process group has been sent it, too. Of a terminal that hangs up the leader of its session alone is
+    /// told.
+    pub(crate) fn is_the_groups(&self) -> bool {
+        let is_hangup = self.signal == libc::SIGHUP && getsid(None) == Ok(getpid());
+        self.is_kernels && !is_hangup
+    }
 }
 
 impl Signals {

@@ -85,7 +85,7 @@ fn watch(engine: Pid, signals: &Signals) -> io::Result<u8> {
         }
         let arrived = signals.next();
         // What a terminal sends the engine gets itself.
-        if arrived.signal != libc::SIGCHLD && !arrived.is_kernels {
+        if arrived.signal != libc::SIGCHLD && !arrived.is_the_groups() {
             sys::send(engine, arrived.signal);
         }
     }
