@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
-use parking_lot::{FairMutex, FairMutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 use ustcp_proto::{Instant, SocketId};
 
 use crate::alarm::Alarm;
@@ -65,7 +65,7 @@ pub(crate) struct Blocking<'a> {
 /// The stack behind its lock, and what threads need to know without it.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
-    core: FairMutex<Core>,
+    core: Mutex<Core>,
     generation: u32,
     driver_bell: Bell,
     pub(crate) background_bell: Bell,
@@ -86,7 +86,7 @@ impl Shared {
         let core = Core::new(machine, mirror_key, Arc::clone(&alarm))?;
         Ok(Shared {
             clock,
-            core: FairMutex::new(core),
+            core: Mutex::new(core),
             generation: fork::generation(),
             driver_bell: Bell::new()?,
             background_bell: Bell::new()?,
@@ -117,7 +117,7 @@ impl Shared {
     }
 
     /// Runs `body`, fetches what was missed meanwhile, and lets the lock go.
-    fn hold<R>(&self, mut core: FairMutexGuard<'_, Core>, body: impl FnOnce(&mut Core) -> R) -> Result<R, Errno> {
+    fn hold<R>(&self, mut core: MutexGuard<'_, Core>, body: impl FnOnce(&mut Core) -> R) -> Result<R, Errno> {
         let result = panics::caught(|| {
             let result = body(&mut core);
             if self.missed.load(Ordering::SeqCst) {
