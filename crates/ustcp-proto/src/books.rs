@@ -75,7 +75,7 @@ impl Stack {
         let Kind::Connection(connection) = &socket.kind else {
             return;
         };
-        let Some((due, _)) = connection.timers.next() else {
+        let Some(due) = connection.timers.due() else {
             return;
         };
         if socket.scheduled.is_some_and(|at| at <= due) {

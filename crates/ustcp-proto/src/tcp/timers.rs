@@ -2,6 +2,8 @@
 
 use crate::{Instant, Timer};
 
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
+
 /// When each goes off, if it is armed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timers {
@@ -20,6 +22,22 @@ pub(crate) struct Timers {
 impl Timers {
     /// The one that goes off first.
     pub(crate) fn next(&self) -> Option<(Instant, Timer)> {
+        let due = self.due()?;
+        let (_, timer) = self.all().into_iter().find(|(at, _)| *at == Some(due))?;
+        Some((due, timer))
+    }
+
+    /// When it does.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        // Asked several times for each packet, and so without branches: what is not armed goes off at the end of time.
+        let first = self
+            .all()
+            .iter()
+            .fold(NEVER, |first, (at, _)| first.min(at.unwrap_or(NEVER)));
+        (first != NEVER).then_some(first)
+    }
+
+    fn all(&self) -> [(Option<Instant>, Timer); 9] {
         [
             (self.reordering, Timer::Reordering), // before the retransmission timer, which they make needless
             (self.loss_probe, Timer::LossProbe),
@@ -31,9 +49,6 @@ impl Timers {
             (self.pacing, Timer::Pacing),
             (self.reclaim, Timer::Reclaim),
         ]
-        .into_iter()
-        .filter_map(|(at, timer)| Some((at?, timer)))
-        .min_by_key(|(at, _)| *at)
     }
 
     /// Disarms and returns one that is due.
@@ -51,5 +66,32 @@ impl Timers {
             Timer::Reclaim => self.reclaim = None,
         }
         Some(timer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_goes_off_when_none_is_armed() {
+        assert_eq!(Timers::default().next(), None);
+        assert_eq!(Timers::default().due(), None);
+    }
+
+    #[test]
+    fn the_first_is_named_and_of_two_at_once_the_one_that_makes_the_other_needless() {
+        let [soon, later] = [5, 9].map(Instant::from_nanos);
+        let mut timers = Timers {
+            retransmission: Some(soon),
+            reordering: Some(soon),
+            keepalive: Some(later),
+            ..Timers::default()
+        };
+        assert_eq!(timers.due(), Some(soon));
+        assert_eq!(timers.take_due(soon), Some(Timer::Reordering));
+        assert_eq!(timers.take_due(soon), Some(Timer::Retransmission));
+        assert_eq!(timers.take_due(soon), None);
+        assert_eq!(timers.next(), Some((later, Timer::Keepalive)));
     }
 }
