@@ -18,6 +18,12 @@ impl SocketId {
         index: u32::MAX,
         generation: 0,
     };
+
+    /// A small number that no other socket has which is there at the same time: a place in a table.
+    #[must_use]
+    pub fn place(self) -> usize {
+        self.index as usize
+    }
 }
 
 /// Address family of a socket.

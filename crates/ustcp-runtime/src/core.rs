@@ -1,6 +1,5 @@
 //! What the lock protects: the stack, its device, its sockets' mirrors and the threads that wait for them.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use ustcp_proto::{Instant, Readiness, SocketId};
 
 use crate::Errno;
 use crate::alarm::Alarm;
+use crate::entries::Entries;
 use crate::machine::{Held, Machine};
 use crate::mirror::{Mirror, Sinks};
 use crate::waiter::{Interest, Waiter};
@@ -59,7 +59,7 @@ pub(crate) struct Core {
     pub(crate) stopping: bool,
     pub(crate) errands: Errands,
     alarm: Arc<Alarm>,
-    entries: HashMap<SocketId, Entry>,
+    entries: Entries<Entry>,
     /// Sockets whose mirrors could not show the truth for want of memory or descriptors.
     behind: Vec<SocketId>,
     sinks: Sinks,
@@ -77,7 +77,7 @@ impl Core {
             stopping: false,
             errands: Errands::default(),
             alarm,
-            entries: HashMap::new(),
+            entries: Entries::new(),
             behind: Vec::new(),
             sinks: Sinks::new(mirror_key)?,
             driver: None,
@@ -105,7 +105,7 @@ impl Core {
 
     /// The stack, for a call on a socket: `EBADF` once the socket is closed, `ENETDOWN` once the stack is being stopped.
     pub(crate) fn stack_for(&mut self, id: SocketId) -> Result<&mut Machine, Errno> {
-        if !self.entries.contains_key(&id) {
+        if self.entries.get(id).is_none() {
             return Err(Errno(libc::EBADF));
         }
         let live = self.live.as_mut().filter(|_| !self.stopping);
@@ -114,7 +114,7 @@ impl Core {
 
     /// Takes a socket out, wakes whoever waits on it, and hands out its descriptor.
     pub(crate) fn remove_socket(&mut self, id: SocketId) -> Option<OwnedFd> {
-        let entry = self.entries.remove(&id)?;
+        let entry = self.entries.remove(id)?;
         for (waiter, _) in &entry.waiters {
             self.wake(waiter, None);
         }
@@ -126,8 +126,8 @@ impl Core {
     pub(crate) fn close_all(&mut self, now: Instant) {
         self.stopping = true;
         if let Some(live) = &mut self.live {
-            for id in self.entries.keys() {
-                let _ = live.stack.close(now, *id); // there is nobody left to tell
+            for (id, _) in self.entries.iter_mut() {
+                let _ = live.stack.close(now, id); // there is nobody left to tell
             }
         }
         self.wake_all();
@@ -176,26 +176,32 @@ impl Core {
     /// Wakes those who waited for what this socket can do now, and shows it.
     pub(crate) fn show(&mut self, id: SocketId, me: Option<&Arc<Waiter>>) {
         let Some(readiness) = self.readiness(id) else { return };
-        let Some(entry) = self.entries.get(&id) else { return };
+        let Some(entry) = self.entries.get(id) else { return };
         for (waiter, interest) in &entry.waiters {
             let met = interest.is_met(&readiness);
             if met && waiter.mark() && me.is_none_or(|me| !Arc::ptr_eq(me, waiter)) {
                 rouse(waiter, self.driver.as_ref(), &mut self.errands);
             }
         }
-        self.reflect(id);
+        self.mirror(id, &readiness);
     }
 
-    /// The mirror shows what this socket can do now, unless a waiter that was woken has yet to look: it may take what
-    /// is there, and settles the mirror when it leaves or goes back to sleep.
+    /// The mirror shows what this socket can do now.
     pub(crate) fn reflect(&mut self, id: SocketId) {
-        let Some(readiness) = self.readiness(id) else { return };
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if let Some(readiness) = self.readiness(id) {
+            self.mirror(id, &readiness);
+        }
+    }
+
+    /// The mirror shows this, unless a waiter that was woken has yet to look: it may take what is there, and settles the
+    /// mirror when it leaves or goes back to sleep.
+    fn mirror(&mut self, id: SocketId, readiness: &Readiness) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
         let awaited = entry.waiters.iter().any(|(waiter, interest)| {
-            *interest == Interest::Connect || (waiter.is_woken() && interest.is_met(&readiness))
+            *interest == Interest::Connect || (waiter.is_woken() && interest.is_met(readiness))
         });
         if !awaited {
-            let shown = entry.mirror.show(&readiness, &mut self.sinks);
+            let shown = entry.mirror.show(readiness, &mut self.sinks);
             if shown.is_err() && !self.behind.contains(&id) {
                 self.behind.push(id);
             }
@@ -226,7 +232,7 @@ impl Core {
     /// Enlists a waiter for `interests`.
     pub(crate) fn enlist(&mut self, waiter: &Arc<Waiter>, interests: &[(SocketId, Interest)]) {
         for (id, interest) in interests {
-            if let Some(entry) = self.entries.get_mut(id) {
+            if let Some(entry) = self.entries.get_mut(*id) {
                 entry.waiters.push((Arc::clone(waiter), *interest));
             }
         }
@@ -236,7 +242,7 @@ impl Core {
     /// Ends what `enlist` began; the drive, if it had it, is nobody's then. `true`: it had.
     pub(crate) fn dismiss(&mut self, waiter: &Arc<Waiter>, interests: &[(SocketId, Interest)]) -> bool {
         for (id, _) in interests {
-            if let Some(entry) = self.entries.get_mut(id) {
+            if let Some(entry) = self.entries.get_mut(*id) {
                 entry.waiters.retain(|(other, _)| !Arc::ptr_eq(other, waiter));
             }
         }
@@ -296,7 +302,7 @@ impl Core {
 
     /// Every mirror shows a broken connection.
     pub(crate) fn break_mirrors(&mut self) {
-        for entry in self.entries.values_mut() {
+        for (_, entry) in self.entries.iter_mut() {
             entry.mirror.show_broken(&mut self.sinks);
         }
     }

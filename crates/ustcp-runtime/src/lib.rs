@@ -10,6 +10,7 @@ mod clock;
 mod core;
 mod device;
 mod drive;
+mod entries;
 mod errno;
 mod flags;
 mod identity;
