@@ -273,6 +273,28 @@ def test_a_signal_for_the_process_beside_us_is_the_programs_too(up: Host) -> Non
     assert child.returncode == 5
 
 
+def test_a_signal_for_the_whole_group_comes_once_on_a_machine_that_stands_still(up: Host) -> None:
+    """As long as the one beside us takes to see that nobody asks it."""
+    with up.popen("run", "--strict", "--", PYTHON, "-c", TRAPS, process_group=0) as child:
+        assert child.stdout.readline() == "ready\n"
+        beside = witness_of(child.pid)
+        child.send_signal(signal.SIGSTOP)
+        os.killpg(child.pid, signal.SIGHUP)
+        assert child.stdout.readline() == "SIGHUP\n"
+        os.kill(beside, signal.SIGUSR1)
+        wait_until(lambda: signal.SIGUSR1 in pending(child.pid))  # it has looked, at the one before too
+        child.send_signal(signal.SIGCONT)
+        assert child.stdout.readline() == "SIGUSR1\n"
+        os.killpg(child.pid, signal.SIGTERM)
+        assert child.stdout.read() == "SIGTERM\n"
+    assert child.returncode == 5
+
+
+def pending(pid: int) -> set[int]:
+    [mask] = re.findall(r"ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}
+
+
 def witness_of(pid: int) -> int:
     children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
     [witness] = [child for child in children if b"--strict" in Path(f"/proc/{child}/cmdline").read_bytes()]
@@ -285,12 +307,6 @@ def test_whoever_kills_us_kills_the_program(up: Host) -> None:
         child.kill()
         child.wait(20)
         wait_until(lambda: not Path(f"/proc/{program}").exists() or state_of(program) == "Z")
-
-
-def is_pending(pid: int) -> bool:
-    """Whether any signal is, for the process."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return any(line.startswith("ShdPnd:") and int(line.split()[1], 16) for line in lines)
 
 
 def state_of(pid: int) -> str:
@@ -369,7 +385,7 @@ def test_a_signal_of_the_terminal_hides_none_that_comes_later(up: Host, way: lis
         terminal.type("\x03")
         terminal.expect("SIGINT")
         leader = os.tcgetpgrp(terminal.fd)
-        wait_until(lambda: not is_pending(leader))  # two at once are one
+        wait_until(lambda: not pending(leader))  # two at once are one
         os.kill(leader, signal.SIGINT)
         terminal.expect("SIGINT")
 

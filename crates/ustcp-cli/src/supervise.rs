@@ -10,7 +10,7 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_parent_process_death_signal, waitpid};
 
-use crate::sys::{self, Arrived, Signals};
+use crate::sys::{self, Arrived, Sender, Signals};
 use witness::Witness;
 
 /// Runs a program that `become_it` turns the child into. The exit status, as a shell has it.
@@ -50,7 +50,10 @@ fn hand_on(arrived: Arrived, child: Pid, witness: &mut Witness) -> io::Result<()
         // Of a witness the next stop would take it away again; but it is there to wake, and that can be seen.
         libc::SIGCONT => witness::is_stopped_still(child)?,
         // Of the kernel's too it is asked, or the next that is for us alone would seem to be the one that it has seen.
-        _ => !witness.has_seen(signal)? && !arrived.is_the_groups(),
+        _ => match (arrived.by, witness.has_seen(signal)?) {
+            (Sender::Child, is_there) => is_there, // else we have asked since it was shown to us
+            (_, is_there) => !is_there && !arrived.is_the_groups(),
+        },
     };
     if is_for_us_alone {
         sys::send(child, signal);

@@ -97,8 +97,17 @@ pub(crate) struct Signals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arrived {
     pub(crate) signal: c_int,
-    /// By the kernel: of a terminal, to its whole foreground process group. Else by a process, to this one.
-    pub(crate) is_kernels: bool,
+    pub(crate) by: Sender,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// The kernel: of a terminal, to its whole foreground process group.
+    Kernel,
+    /// A child of ours, by [`show`].
+    Child,
+    /// Some process, to this one or to its whole process group.
+    Process,
 }
 
 impl Arrived {
@@ -106,7 +115,7 @@ impl Arrived {
     /// told.
     pub(crate) fn is_the_groups(&self) -> bool {
         let is_hangup = self.signal == libc::SIGHUP && getsid(None) == Ok(getpid());
-        self.is_kernels && !is_hangup
+        self.by == Sender::Kernel && !is_hangup
     }
 }
 
@@ -135,7 +144,7 @@ impl Signals {
             if signal > 0 {
                 return Arrived {
                     signal,
-                    is_kernels: info.si_code == libc::SI_KERNEL,
+                    by: sender(&info),
                 };
             }
         }
@@ -146,6 +155,36 @@ impl Signals {
         // SAFETY: the set lives across the call; the mask before is not asked for.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, ptr::null_mut()) };
     }
+}
+
+fn sender(info: &libc::siginfo_t) -> Sender {
+    match info.si_code {
+        libc::SI_KERNEL => Sender::Kernel,
+        // SAFETY: one that was queued has a value.
+        libc::SI_QUEUE if unsafe { info.si_value() }.sival_ptr == mark() => Sender::Child,
+        _ => Sender::Process,
+    }
+}
+
+/// What tells a child's signals from those of strangers: an address that it has from us.
+fn mark() -> *mut libc::c_void {
+    static MARK: u8 = 0;
+    (&raw const MARK).cast_mut().cast()
+}
+
+/// Sends the process that we are a child of a signal that says so.
+pub(crate) fn show(parent: Pid, signal: c_int) {
+    unsafe extern "C" {
+        fn sigqueue(process: libc::pid_t, signal: c_int, value: libc::sigval) -> c_int;
+    }
+    // SAFETY: as sigqueue(3) declares it; the value is only compared.
+    unsafe {
+        sigqueue(
+            parent.as_raw_nonzero().get(),
+            signal,
+            libc::sigval { sival_ptr: mark() },
+        )
+    };
 }
 
 /// No signal is held by this thread any more, whoever held it.
@@ -230,7 +269,7 @@ mod tests {
             arrived,
             Arrived {
                 signal: libc::SIGUSR2,
-                is_kernels: false
+                by: Sender::Process
             }
         );
         signals.release();
