@@ -395,6 +395,7 @@ def test_a_terminal_that_hangs_up_ends_the_program(up: Host, way: list[str]) -> 
     """The kernel tells the leader of its session alone, which is us where nobody else has the terminal."""
     leader, fd = pty.fork()
     if leader == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where nohup has started us
         command = up.net.command(USTCP, "run", *way, "--", "sh", "-c", "echo ready; exec sleep 600")
         os.execvpe(command[0], command, {**os.environ, **up.environment})
     try:

@@ -32,12 +32,16 @@ pub(crate) fn start(place: &Place, options: &EngineOptions, lifetime: Lifetime) 
     let (log, before) = log(place).map_err(|error| unusable(&error))?;
     let (reader, writer) = io::pipe()?;
     let mut command = command(place, options, lifetime);
-    command.arg("--away").stdin(Stdio::null()).stdout(writer).stderr(log);
+    command
+        .arg("--away")
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(log.try_clone()?);
     // It is the child of a child: the program that we are about to become would not know what to do with one.
     command.status()?;
     drop(command); // and with it the pipe's end, which would keep it open
     let outcome = handshake::hear(reader);
-    if let Ok(said) = said_since(place, before) {
+    if let Ok(said) = said_since(log, before) {
         let _ = io::stderr().write_all(&said); // nobody is there to be told otherwise
     }
     outcome
@@ -88,6 +92,7 @@ fn log(place: &Place) -> io::Result<(File, u64)> {
     }
     let mut options = File::options();
     options
+        .read(true)
         .append(true)
         .create(true)
         .mode(0o600)
@@ -107,8 +112,8 @@ pub(crate) fn keep_log(place: &Place) -> io::Result<()> {
     Ok(())
 }
 
-fn said_since(place: &Place, before: u64) -> io::Result<Vec<u8>> {
-    let mut log = File::open(place.file("log"))?;
+/// Of the log itself, which may have been taken away.
+fn said_since(mut log: File, before: u64) -> io::Result<Vec<u8>> {
     log.seek(SeekFrom::Start(before))?;
     let mut said = Vec::new();
     log.read_to_end(&mut said)?;

@@ -20,7 +20,7 @@ impl Keepers {
     pub(crate) fn of(control: &Control, sockets: &[Socket]) -> Option<Keepers> {
         let token = control.variable().ok();
         let of_runs = token.into_iter().flat_map(|token| marks::processes_with(token.into()));
-        let of_runs = of_runs.map(|pid| (pid, fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()));
+        let of_runs = of_runs.filter_map(|pid| Some((pid, fs::read_to_string(format!("/proc/{pid}/comm")).ok()?)));
         let users = Users::find().ok();
         let holders = sockets.iter().filter_map(|socket| users.as_ref()?.of(socket));
         let of_sockets =

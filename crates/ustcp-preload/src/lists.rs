@@ -8,6 +8,9 @@ use libc::{c_char, c_int};
 use crate::environment::Words;
 use crate::programs::{execv, execve, execvp};
 
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("how a list of arguments is passed is written down for x86_64 and aarch64 only");
+
 /// `$name` hands its first argument and the array on to `$by`.
 macro_rules! list {
     ($(#[$comment:meta])* $name:ident by $by:path) => {

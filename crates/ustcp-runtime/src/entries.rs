@@ -20,6 +20,10 @@ impl<T> Entries<T> {
             self.places.resize_with(place + 1, || None);
         }
         if let Some(free) = self.places.get_mut(place) {
+            debug_assert!(
+                free.is_none(),
+                "a socket is taken out here before the stack lets go of its place"
+            );
             *free = Some((id, entry));
         }
     }
@@ -41,5 +45,29 @@ impl<T> Entries<T> {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (SocketId, &mut T)> {
         self.places.iter_mut().flatten().map(|(id, entry)| (*id, entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ustcp_proto::{Config, Family, Instant, Stack};
+
+    use super::*;
+
+    #[test]
+    fn an_old_id_finds_nothing_at_the_place_of_a_new_one() {
+        let mut stack = Stack::new(Config::default());
+        let mut entries = Entries::new();
+        let old = stack.socket(Family::V4).unwrap();
+        entries.insert(old, "old");
+        assert_eq!(entries.remove(old), Some("old"));
+        stack.close(Instant::ZERO, old).unwrap();
+        let new = stack.socket(Family::V4).unwrap();
+        assert_eq!((old.place(), old == new), (new.place(), false));
+        entries.insert(new, "new");
+        assert_eq!(entries.get(old), None);
+        assert_eq!(entries.get_mut(old), None);
+        assert_eq!(entries.remove(old), None);
+        assert_eq!(entries.get(new), Some(&"new"));
     }
 }
