@@ -290,6 +290,18 @@ def test_a_signal_for_the_whole_group_comes_once_on_a_machine_that_stands_still(
     assert child.returncode == 5
 
 
+def test_a_signal_for_our_group_comes_to_a_program_with_one_of_its_own(up: Host) -> None:
+    """timeout(1) makes itself one, and whoever interrupts what is in the foreground means it too."""
+    with up.popen("run", "--strict", "--", PYTHON, "-c", "import os; os.setpgid(0, 0)\n" + TRAPS, process_group=0) as child:
+        assert child.stdout.readline() == "ready\n"
+        for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR1):
+            os.killpg(child.pid, number)
+            assert child.stdout.readline() == f"{number.name}\n"
+        os.killpg(child.pid, signal.SIGTERM)
+        assert child.stdout.read() == "SIGTERM\n"
+    assert child.returncode == 5
+
+
 def pending(pid: int) -> set[int]:
     [mask] = re.findall(r"ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
     return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}

@@ -120,6 +120,7 @@ print(taken.pid, left.pid, flush=True)
     taken, left = map(int, done.stdout.readline().split())
     try:
         assert done.wait(60) == 0
+        wait_until(lambda: Path(f"/proc/{taken}/comm").read_text() == "sleep\n")  # and env no more
         refused = host.ustcp("up")
         assert refused.returncode == 1
         assert f" connections are gone: sleep (pid {taken}), tail (pid {left}); ustcp down " in refused.stderr, refused.stderr

@@ -8,7 +8,9 @@ mod witness;
 use std::io;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_parent_process_death_signal, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpgid, getpgrp, getpid, kill_process, set_parent_process_death_signal, waitpid,
+};
 
 use crate::sys::{self, Arrived, Sender, Signals};
 use witness::Witness;
@@ -52,13 +54,18 @@ fn hand_on(arrived: Arrived, child: Pid, witness: &mut Witness) -> io::Result<()
         // Of the kernel's too it is asked, or the next that is for us alone would seem to be the one that it has seen.
         _ => match (arrived.by, witness.has_seen(signal)?) {
             (Sender::Child, is_there) => is_there, // else we have asked since it was shown to us
-            (_, is_there) => !is_there && !arrived.is_the_groups(),
+            (_, is_there) => has_left_us(child) || !is_there && !arrived.is_the_groups(),
         },
     };
     if is_for_us_alone {
         sys::send(child, signal);
     }
     Ok(())
+}
+
+/// Whether the program has a process group of its own (setpgid(2), setsid(2)): what is sent to ours does not come to it.
+fn has_left_us(child: Pid) -> bool {
+    getpgid(Some(child)).is_ok_and(|group| group != getpgrp())
 }
 
 /// Its exit status, if it has ended.

@@ -174,17 +174,9 @@ fn mark() -> *mut libc::c_void {
 
 /// Sends the process that we are a child of a signal that says so.
 pub(crate) fn show(parent: Pid, signal: c_int) {
-    unsafe extern "C" {
-        fn sigqueue(process: libc::pid_t, signal: c_int, value: libc::sigval) -> c_int;
-    }
-    // SAFETY: as sigqueue(3) declares it; the value is only compared.
-    unsafe {
-        sigqueue(
-            parent.as_raw_nonzero().get(),
-            signal,
-            libc::sigval { sival_ptr: mark() },
-        )
-    };
+    let value = libc::sigval { sival_ptr: mark() };
+    // SAFETY: takes numbers, and an address that is only compared.
+    unsafe { libc::sigqueue(parent.as_raw_nonzero().get(), signal, value) };
 }
 
 /// No signal is held by this thread any more, whoever held it.
@@ -196,13 +188,16 @@ pub(crate) fn release_all_signals() {
     }
 }
 
-/// Waits until signals that this thread holds are pending for this process, and leaves them so: which they are.
-pub(crate) fn await_pending() -> io::Result<Vec<c_int>> {
+/// Waits until signals that this thread holds, but for these, are pending for this process, and leaves them so: which they are.
+pub(crate) fn await_pending(but_for: &[c_int]) -> io::Result<Vec<c_int>> {
     // SAFETY: all-zero is a valid sigset_t, and empty.
     let (mut held, mut pending): (libc::sigset_t, libc::sigset_t) = unsafe { (mem::zeroed(), mem::zeroed()) };
-    // SAFETY: the set lives across both calls; nothing is blocked by none.
+    // SAFETY: the set lives across the calls, which check the numbers; nothing is blocked by none.
     let shows = unsafe {
         libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &raw mut held);
+        for signal in but_for {
+            libc::sigdelset(&raw mut held, *signal);
+        }
         libc::signalfd(-1, &raw const held, libc::SFD_CLOEXEC)
     };
     if shows == -1 {
@@ -215,7 +210,8 @@ pub(crate) fn await_pending() -> io::Result<Vec<c_int>> {
     unsafe { libc::sigpending(&raw mut pending) };
     // SAFETY: the set lives across the calls, which check the number.
     let is_pending = |signal: &c_int| unsafe { libc::sigismember(&raw const pending, *signal) == 1 };
-    Ok((1..=libc::SIGRTMAX()).filter(is_pending).collect())
+    let looked_for = (1..=libc::SIGRTMAX()).filter(|signal| !but_for.contains(signal));
+    Ok(looked_for.filter(is_pending).collect())
 }
 
 /// Sends any signal, those of real time too.
@@ -279,9 +275,11 @@ mod tests {
     fn what_is_pending_is_told_and_stays() {
         let child = fork(|| {
             let signals = Signals::hold([libc::SIGUSR1, libc::SIGUSR2]);
-            send(rustix::process::getpid(), libc::SIGUSR2);
-            let both = [await_pending(), await_pending()].map(Result::unwrap);
-            u8::from(both == [[libc::SIGUSR2]; 2] && signals.next().signal == libc::SIGUSR2)
+            send(getpid(), libc::SIGUSR1);
+            send(getpid(), libc::SIGUSR2);
+            let but_for = [libc::SIGUSR1];
+            let both = [await_pending(&but_for), await_pending(&but_for)].map(Result::unwrap);
+            u8::from(both == [[libc::SIGUSR2]; 2] && signals.next().signal == libc::SIGUSR1)
         });
         assert_eq!(wait(child.unwrap()).unwrap().exit_status(), Some(1));
     }

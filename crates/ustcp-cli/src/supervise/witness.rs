@@ -35,13 +35,11 @@ impl Witness {
             sys::close_all();
             let _ = fs::write("/proc/self/comm", NAME); // else it is called as we are
             let mut shown = OF_JOBS.to_vec();
-            while let Ok(pending) = sys::await_pending() {
+            while let Ok(pending) = sys::await_pending(&shown) {
                 thread::sleep(PATIENCE);
                 for signal in pending {
-                    if !shown.contains(&signal) {
-                        sys::show(ours, signal);
-                        shown.push(signal);
-                    }
+                    sys::show(ours, signal);
+                    shown.push(signal);
                 }
             }
             loop {
