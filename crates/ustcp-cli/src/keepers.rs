@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 
 use crate::control::Control;
 use crate::listing::Socket;
 use crate::marks;
+use crate::processes;
 use crate::users::{Holder, Users};
 
 /// How many are named.
@@ -20,7 +20,7 @@ impl Keepers {
     pub(crate) fn of(control: &Control, sockets: &[Socket]) -> Option<Keepers> {
         let token = control.variable().ok();
         let of_runs = token.into_iter().flat_map(|token| marks::processes_with(token.into()));
-        let of_runs = of_runs.filter_map(|pid| Some((pid, fs::read_to_string(format!("/proc/{pid}/comm")).ok()?)));
+        let of_runs = of_runs.filter_map(|pid| Some((pid, processes::name(pid)?)));
         let users = Users::find().ok();
         let holders = sockets.iter().filter_map(|socket| users.as_ref()?.of(socket));
         let of_sockets =
@@ -35,7 +35,7 @@ impl Keepers {
 impl fmt::Display for Keepers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Keepers(all) = self;
-        let one = |(pid, name): (&u32, &String)| format!("{} (pid {pid})", name.trim_end());
+        let one = |(pid, name): (&u32, &String)| format!("{name} (pid {pid})");
         let named: Vec<String> = all.iter().take(NAMED).map(one).collect();
         f.write_str(&named.join(", "))?;
         match all.len().checked_sub(NAMED) {
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_first_are_named_and_the_others_counted() {
-        let of = |count: u32| Keepers((1..=count).map(|pid| (pid, format!("p{pid}\n"))).collect()).to_string();
+        let of = |count: u32| Keepers((1..=count).map(|pid| (pid, format!("p{pid}"))).collect()).to_string();
         assert_eq!(of(1), "p1 (pid 1)");
         assert_eq!(of(3), "p1 (pid 1), p2 (pid 2), p3 (pid 3)");
         assert_eq!(of(5), "p1 (pid 1), p2 (pid 2), p3 (pid 3) and 2 more");

@@ -20,6 +20,7 @@ mod marks;
 mod nat;
 mod options;
 mod preload;
+mod processes;
 mod program;
 mod relay;
 mod rootless;

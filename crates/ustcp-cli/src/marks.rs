@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::join::Joined;
+use crate::processes;
 
 /// The names of the variables.
 pub(crate) const NAMES: [&str; 2] = ["USTCP_TOKEN", "USTCP_RUN"];
@@ -60,7 +61,7 @@ impl Marks {
     }
 
     fn anybody_at_a_look(&self) -> Option<OwnedFd> {
-        processes().filter(|pid| self.are_on(*pid)).find_map(|pid| {
+        processes::all().filter(|pid| self.are_on(*pid)).find_map(|pid| {
             let process = pidfd_open(Pid::from_raw(pid.cast_signed())?, PidfdFlags::empty()).ok()?;
             // The number may have become another's before it was held.
             self.are_on(pid).then_some(process)
@@ -79,12 +80,7 @@ impl Marks {
 /// The processes of all runs on the engine of this token.
 pub(crate) fn processes_with(token: OsString) -> impl Iterator<Item = u32> {
     let [name_of_token, _] = NAMES;
-    processes().filter(move |pid| is_in(&environment(*pid), name_of_token, &token))
-}
-
-fn processes() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    processes::all().filter(move |pid| is_in(&environment(*pid), name_of_token, &token))
 }
 
 fn is_in(environment: &[u8], name: &str, value: &OsStr) -> bool {

@@ -9,6 +9,7 @@ use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
 use crate::listing::Socket;
+use crate::processes;
 
 /// SOCK_DIAG_BY_FAMILY and the rest of what linux/sock_diag.h, linux/unix_diag.h and linux/netlink.h say.
 const BY_FAMILY: u16 = 20;
@@ -143,11 +144,10 @@ fn half(bytes: &[u8], at: usize) -> u16 {
 /// proc(5). A process that ends meanwhile, or may not be looked at, has none.
 fn holders() -> HashMap<u64, BTreeSet<Holder>> {
     let mut found: HashMap<u64, BTreeSet<Holder>> = HashMap::new();
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    for pid in processes::all() {
+        let name = processes::name(pid).unwrap_or_default();
         for (fd, inode) in sockets_of(pid) {
-            let name = name.trim_end().to_owned();
+            let name = name.clone();
             found.entry(inode).or_default().insert(Holder { name, pid, fd });
         }
     }
