@@ -147,7 +147,7 @@ impl Engine {
             self.end_broken(number);
         } else if all_taken {
             self.conclude(number);
-        } else if socket.program_gone && !std::mem::replace(&mut socket.abandoned, true) {
+        } else if socket.program_gone {
             socket.far().abandon(&mut self.ground);
         }
     }

@@ -101,8 +101,6 @@ pub(crate) struct Socket {
     pub(crate) program_shut: bool,
     /// The program has let it go (HUP).
     pub(crate) program_gone: bool,
-    /// The connection has been told so, while it had not room for all that was written.
-    pub(crate) abandoned: bool,
     /// It takes no more bytes: it has let it go, or reads no more.
     pub(crate) program_deaf: bool,
     /// It has let it go with bytes unread.
@@ -158,7 +156,6 @@ impl Socket {
             watches_room: false,
             program_shut: false,
             program_gone: false,
-            abandoned: false,
             program_deaf: false,
             left_unread: false,
             has_shut: [false; 2],
