@@ -232,9 +232,18 @@ def test_whoever_stops_us_stops_the_program(up: Host, way: list[str]) -> None:
     assert child.returncode == 5
 
 
-@WAYS
-def test_a_signal_for_the_whole_group_comes_once(up: Host, way: list[str]) -> None:
-    with up.popen("run", *way, "--", PYTHON, "-c", TRAPS, process_group=0) as child:
+@pytest.mark.parametrize(
+    ("way", "program"),
+    [
+        ([], TRAPS),
+        (["--strict"], TRAPS),
+        # timeout(1) makes itself a group of its own, and whoever interrupts what is in the foreground means it too.
+        (["--strict"], "import os; os.setpgid(0, 0)\n" + TRAPS),
+    ],
+    ids=["in place", "watched", "watched, with a group of its own"],
+)
+def test_a_signal_for_the_whole_group_comes_once(up: Host, way: list[str], program: str) -> None:
+    with up.popen("run", *way, "--", PYTHON, "-c", program, process_group=0) as child:
         assert child.stdout.readline() == "ready\n"
         for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR1):
             os.killpg(child.pid, number)
@@ -282,7 +291,7 @@ def test_a_signal_for_the_whole_group_comes_once_on_a_machine_that_stands_still(
         os.killpg(child.pid, signal.SIGHUP)
         assert child.stdout.readline() == "SIGHUP\n"
         os.kill(beside, signal.SIGUSR1)
-        wait_until(lambda: signal.SIGUSR1 in pending(child.pid))  # it has looked, at the one before too
+        wait_until(lambda: signal.SIGUSR1 in signals(child.pid, "ShdPnd"))  # it has looked, at the one before too
         child.send_signal(signal.SIGCONT)
         assert child.stdout.readline() == "SIGUSR1\n"
         os.killpg(child.pid, signal.SIGTERM)
@@ -290,20 +299,9 @@ def test_a_signal_for_the_whole_group_comes_once_on_a_machine_that_stands_still(
     assert child.returncode == 5
 
 
-def test_a_signal_for_our_group_comes_to_a_program_with_one_of_its_own(up: Host) -> None:
-    """timeout(1) makes itself one, and whoever interrupts what is in the foreground means it too."""
-    with up.popen("run", "--strict", "--", PYTHON, "-c", "import os; os.setpgid(0, 0)\n" + TRAPS, process_group=0) as child:
-        assert child.stdout.readline() == "ready\n"
-        for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR1):
-            os.killpg(child.pid, number)
-            assert child.stdout.readline() == f"{number.name}\n"
-        os.killpg(child.pid, signal.SIGTERM)
-        assert child.stdout.read() == "SIGTERM\n"
-    assert child.returncode == 5
-
-
-def pending(pid: int) -> set[int]:
-    [mask] = re.findall(r"ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+def signals(pid: int, which: str) -> set[int]:
+    """A mask of proc(5): ShdPnd, those that are pending for the process; SigBlk, those that its first thread holds."""
+    [mask] = re.findall(rf"{which}:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
     return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}
 
 
@@ -397,7 +395,7 @@ def test_a_signal_of_the_terminal_hides_none_that_comes_later(up: Host, way: lis
         terminal.type("\x03")
         terminal.expect("SIGINT")
         leader = os.tcgetpgrp(terminal.fd)
-        wait_until(lambda: not pending(leader))  # two at once are one
+        wait_until(lambda: not signals(leader, "ShdPnd"))  # two at once are one
         os.kill(leader, signal.SIGINT)
         terminal.expect("SIGINT")
 
@@ -542,7 +540,7 @@ def test_the_lease_of_what_is_left_behind_is_held_by_one_that_a_signal_ends(host
         assert child.wait(60) == 5
         wait_until(lambda: len(holders(host)) == 1)
         [holder] = holders(host)
-        wait_until(lambda: re.search(r"^SigBlk:\t0+$", (holder / "status").read_text(), re.MULTILINE))  # it has just been born
+        wait_until(lambda: not signals(int(holder.name), "SigBlk"))  # it has just been born
         os.kill(int(holder.name), signal.SIGTERM)
         wait_until(lambda: not holders(host))
         child.stdin.close()

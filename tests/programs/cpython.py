@@ -21,6 +21,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from programs import worker
 from programs.catalogue import PATH
+from programs.runner import LIMIT
 from programs.stage import SCRIPTS, Failed
 
 EXCLUSIONS = Path(__file__).resolve().parent / "cpython.txt"
@@ -30,7 +31,6 @@ SUITES = (
     *(f"test_asyncio.test_{name}" for name in (
         "events", "sendfile", "server", "sock_lowlevel", "ssl", "streams", "buffered_proto", "base_events", "unix_events", "sslproto")),
 )  # fmt: skip
-LIMIT = 400
 KERNEL, USTCP, BESIDE = "kernel", "ustcp", "beside"
 
 
