@@ -114,6 +114,9 @@ def zookeeper(stage: Stage) -> None:
     java = ("java", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Dzookeeper.admin.enableServer=false", "-cp", "/usr/share/java/zookeeper.jar")
     server = stage.server.start(*java, "org.apache.zookeeper.server.ZooKeeperServerMain", 2181, stage.directory / "data")
     stage.client.answers(2181, server)
+    asked = ("nc", "-w", 2, stage.server.host, 2181)
+    # It accepts, and turns away whom it accepted, before it serves.
+    stage.until(lambda: "Mode: standalone" in stage.client.run(*asked, input=b"srvr", code=None, fact=False).text, "it serves")
     shell = (*java, "org.apache.zookeeper.ZooKeeperMain", "-server", f"{stage.server.host}:2181")
 
     def store(number: int) -> None:
