@@ -17,6 +17,8 @@ KERNEL, SERVER, CLIENT, BOTH = "kernel", "server", "client", "both"
 
 # Debian's programs, not what else this machine may have under their names.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+# What any scenario may ask whether a server accepts: `Side.answers`.
+PROBE = "netcat-openbsd"
 
 
 @dataclass
@@ -71,7 +73,8 @@ def scenarios() -> dict[str, Scenario]:
 
 def packages(wanted: list[Scenario], with_suites: bool) -> list[str]:
     """Debian's names."""
-    return sorted({package for scenario in wanted for package in scenario.program.packages} | ({suites()} if with_suites else set()))
+    programs = {package for scenario in wanted for package in (*scenario.program.packages, PROBE)}
+    return sorted(programs | ({suites()} if with_suites else set()))
 
 
 def suites() -> str:

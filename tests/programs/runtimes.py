@@ -14,7 +14,7 @@ PYTHON = "/usr/bin/python3"
 
 HTTP_SERVER = program("python3 http.server, urllib", "python3 curl", f"{PYTHON} --version", "10 downloads of 2 MiB at once from http.server; urllib as the client; a refused port")
 ASYNCIO = program("python3 asyncio", "python3", f"{PYTHON} --version", "a server with 200 connections open at once; 200 KB up each, half-close, the sum down")
-NODE = program("node http", "nodejs", "node --version", "20 downloads at once over 8 connections that are kept, 8 MiB up")
+NODE = program("node http", "nodejs curl", "node --version", "20 downloads at once over 8 connections that are kept, 8 MiB up")
 CLUSTER = program("node cluster", "nodejs curl", "node --version", "2 workers that share a port: connections handed out by the primary, and accepted by the workers")
 PERL = program("perl", "perl", "perl --version", "IO::Socket: fork for each of 10 clients at once; 2 MiB up through buffered output, half-close, the sum down; a refused port")
 BASH = program("bash, cat", "bash nginx-light", "bash --version", "2 MiB over /dev/tcp: the connection as a redirection, inherited by `cat`; a refused port")

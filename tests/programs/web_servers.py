@@ -19,7 +19,7 @@ NGINX = program(
 APACHE = program("apache2", "apache2 curl apache2-utils", "apache2 -v", "2 forked processes of threads as www-data: 20 downloads in parallel, keep-alive, graceful restart under load")
 LIGHTTPD = program("lighttpd", "lighttpd curl apache2-utils", "lighttpd -v", "20 downloads in parallel, keep-alive, graceful end")
 HAPROXY = program("haproxy", "haproxy curl apache2-utils", "haproxy -v", "master and worker with 2 threads between curl and a server of the kernel's side: 20 downloads in parallel, reloaded under load")
-STUNNEL = program("stunnel", "stunnel4 curl", "stunnel -version", "TLS before a server of the kernel's side: 10 downloads in parallel")
+STUNNEL = program("stunnel", "stunnel4 openssl curl", "stunnel -version", "TLS before a server of the kernel's side: 10 downloads in parallel")
 
 SQUID = program(
     "squid", "squid curl", "squid --version", "between curl and a server of the kernel's side: 10 downloads in parallel, twice, the second time from its cache; a refused server",
