@@ -178,7 +178,7 @@ impl Engine {
         let Some(socket) = self.sockets.get(number).filter(|socket| socket.program_gone) else {
             return false;
         };
-        socket.is_thrown_away() || (!socket.end_told && socket.far().lingers_not(&mut self.ground))
+        socket.is_thrown_away() || socket.far().lingers_not(&mut self.ground)
     }
 
     /// Whether the connection has received what the program can still be given.

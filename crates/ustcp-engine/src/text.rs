@@ -66,6 +66,9 @@ impl Far<'_> {
 
     fn give_copied(self, on: &mut Ground, stream: &OwnedFd, chunk: &mut [u8]) -> Result<Given, Errno> {
         let of = self.peek(on, 0, chunk)?;
+        if of == 0 {
+            return Ok(Given::Some { count: 0, of }); // who reads no more has the end, too
+        }
         let Ok(count) = stream::give(stream, chunk.get(..of).unwrap_or_default()) else {
             return Ok(Given::Deaf);
         };

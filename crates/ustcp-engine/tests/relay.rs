@@ -135,6 +135,37 @@ fn what_a_program_wrote_before_it_went_is_relayed() {
     last_words_arrive(program, peer);
 }
 
+/// As Linux: no abort looks like the end of a whole stream.
+#[test]
+fn a_program_that_wants_no_lingering_resets_a_peer_whose_end_it_has_read() {
+    let Some(engine) = engine() else { return };
+    let at_once = [1_i32.to_ne_bytes(), 0_i32.to_ne_bytes()].concat();
+    for reads_no_more in [false, true] {
+        let (program, mut peer) = relayed(&engine);
+        program.write(b"so far");
+        peer.read_exact(&mut [0; 6]).unwrap();
+        match reads_no_more {
+            true => drop(program.ask(Operation::Shutdown, libc::SHUT_RD, &[]).unwrap()),
+            false => peer.shutdown(std::net::Shutdown::Write).unwrap(),
+        }
+        program.await_events(PollFlags::RDHUP);
+        program.set_option(libc::SOL_SOCKET, libc::SO_LINGER, &at_once).unwrap();
+        drop(program);
+        let error = peer.read(&mut [0]).map_err(|error| error.raw_os_error());
+        assert_eq!(error, Err(Some(libc::ECONNRESET)), "reads no more: {reads_no_more}");
+    }
+}
+
+/// Nothing came that it could have left unread, whichever of its two calls the engine hears of first.
+#[test]
+fn what_a_program_wrote_that_reads_no_more_is_relayed() {
+    let Some(engine) = engine() else { return };
+    let (program, peer) = relayed(&engine);
+    program.stream.shutdown(std::net::Shutdown::Read).unwrap();
+    program.ask(Operation::Shutdown, libc::SHUT_RD, &[]).unwrap();
+    last_words_arrive(program, peer);
+}
+
 /// The engine would be held up by a close that waits for a peer who does not read.
 #[test]
 fn a_close_that_lingers_holds_nobody_up() {
