@@ -43,8 +43,9 @@ COMMANDS = {
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("USTCP_SECRET", "none")  # tests leave no keys on the machine
-    # Ignored where a shell has started us in the background; programs would inherit that, and Python's would not be interrupted.
+    # Ignored where a shell has started us in the background, or nohup; programs would inherit that, and not be interrupted.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for line in (
         f"stacks(*groups): who plays our side, of the groups {', '.join(GROUPS)}; default ours and kernel",
         "environment(**variables): USTCP_ variables of our side",

@@ -175,6 +175,21 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]); os.execvp(sys.argv[1
     assert seen(USTCP, "run", "--") == seen()
 
 
+@WAYS
+def test_what_is_ignored_and_closed_from_the_start_stays_so(up: Host, way: list[str]) -> None:
+    """An ignored SIGCHLD leaves no child to wait for, an ignored SIGPIPE and closed descriptors are mended by Rust's runtime."""
+    start = "import os, signal, sys; os.close(0); \
+[signal.signal(each, signal.SIG_IGN) for each in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGHUP)]; os.execvp(sys.argv[1], sys.argv[1:])"
+    look = 'grep -E "Sig(Blk|Ign|Cgt)" /proc/self/status; ls -l /proc/self/fd/0 2> /dev/null | grep null; exit 3'
+
+    def seen(*before: str) -> tuple[int, str, str]:
+        command = up.net.command(PYTHON, "-c", start, *before, "sh", "-c", look)
+        done = subprocess.run(command, env={**os.environ, **up.environment}, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    assert seen(USTCP, "run", *way, "--") == seen()
+
+
 def test_the_end_of_its_output_is_seen_while_it_goes_on(up: Host) -> None:
     """Nobody of ours holds the program's descriptors: whoever waits for its output to end waits for it alone."""
     child = up.popen("run", "--", PYTHON, "-c", "import os, time; os.close(1); os.close(2); os.read(0, 1)", stdin=subprocess.PIPE)
@@ -405,7 +420,6 @@ def test_a_terminal_that_hangs_up_ends_the_program(up: Host, way: list[str]) -> 
     """The kernel tells the leader of its session alone, which is us where nobody else has the terminal."""
     leader, fd = pty.fork()
     if leader == 0:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where nohup has started us
         command = up.net.command(USTCP, "run", *way, "--", "sh", "-c", "echo ready; exec sleep 600")
         os.execvpe(command[0], command, {**os.environ, **up.environment})
     try:

@@ -38,6 +38,31 @@ def test_in_the_foreground_until_a_signal(host: Host) -> None:
         assert not host.is_up()
 
 
+@pytest.mark.parametrize("nat", [[], ["--nat"]], ids=["alone", "with-nat"])
+def test_a_signal_that_was_ignored_at_its_start_does_not_end_it(host: Host, nat: list[str]) -> None:
+    """As by nohup(1), and by a shell for what it starts in the background."""
+    ignored = (signal.SIGHUP, signal.SIGINT)
+
+    def ignore() -> None:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+
+    with host.popen("up", *nat, preexec_fn=ignore) as engine:
+        assert engine.stderr.readline().endswith("is up; Ctrl-C ends it\n")
+        for number in ignored:
+            engine.send_signal(number)
+        assert host.run("--", "true").returncode == 0
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait(30) == 0
+
+
+def test_an_engine_in_the_background_starts_where_children_are_not_waited_for(host: Host) -> None:
+    with host.popen("up", "--detach", preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)) as starter:
+        assert starter.communicate(timeout=60) == ("", "") and starter.returncode == 0
+    assert host.is_up()
+    assert host.ustcp("down").returncode == 0
+
+
 def test_in_the_background_it_is_ready_and_of_its_own_session(host: Host) -> None:
     done = host.ustcp("up", "--detach")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -12,10 +12,13 @@ use crate::Failure;
 use crate::control::Control;
 use crate::handshake::NotStarted;
 use crate::options::{EngineOptions, by_options};
-use crate::sys::Signals;
+use crate::sys::{Signals, inherited};
 
-/// What ends an engine in order.
-pub(crate) const ENDING: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+/// What ends an engine in order: those signals that whoever started us does not have ignored.
+pub(crate) fn ending() -> impl Iterator<Item = libc::c_int> {
+    let all = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+    all.into_iter().filter(|signal| !inherited::is_ignored(*signal))
+}
 
 /// Is an engine at `place`. `ready` is called once programs find it.
 pub(crate) fn serve(
@@ -25,7 +28,7 @@ pub(crate) fn serve(
     ready: impl FnOnce(Result<(), &NotStarted>),
 ) -> Result<(), Failure> {
     // Before there is a second thread, so that no thread takes one for itself.
-    let signals = Signals::hold(ENDING);
+    let signals = Signals::hold(ending());
     let settings = options.settings()?;
     let engine = match started(&settings, &options.engine(place, lifetime)) {
         Ok(engine) => engine,

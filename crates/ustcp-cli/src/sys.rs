@@ -1,6 +1,8 @@
 //! The system calls of this command that need `unsafe`: fork, exec, and signals waited for.
 #![allow(unsafe_code, reason = "the syscall file: each block says why it is sound")]
 
+pub(crate) mod inherited;
+
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::mem;
@@ -51,7 +53,7 @@ pub(crate) fn as_a_shell_has_it(status: WaitStatus) -> Option<u8> {
 }
 
 /// Becomes `program`, looked for in PATH as a shell looks for it, with the environment given. Returns only where that
-/// fails. The mask of signals stays as it is; SIGPIPE, which Rust ignores, is the program's again.
+/// fails. Signals, and standard descriptors that were closed, are as this process had them when it was started.
 pub(crate) fn execute(program: &OsStr, arguments: &[OsString], environment: Vec<(OsString, OsString)>) -> io::Error {
     let words = std::iter::once(program).chain(arguments.iter().map(OsString::as_os_str));
     let entries = environment.into_iter().map(|(mut name, value)| {
@@ -76,14 +78,11 @@ pub(crate) fn execute(program: &OsStr, arguments: &[OsString], environment: Vec<
     let Some(file) = arguments.first() else {
         return io::Error::from_raw_os_error(libc::ENOENT);
     };
-    // SAFETY: SIG_DFL is no handler; both vectors end with null and live as long as the strings they point to.
-    unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        libc::execvpe(file.as_ptr(), argv.as_ptr(), envp.as_ptr());
-    }
+    let take_back = inherited::put_back();
+    // SAFETY: both vectors end with null and live as long as the strings they point to.
+    unsafe { libc::execvpe(file.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
     let error = io::Error::last_os_error();
-    // SAFETY: SIG_IGN is no handler. Whoever is told of the failure may have closed our standard error.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    take_back();
     error
 }
 

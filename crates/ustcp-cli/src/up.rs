@@ -27,7 +27,8 @@ const EXAMPLES: &str = "\
 What no option says of the stack the environment variable of that name says, USTCP_TUN for --tun.
 
 Signals: the first SIGINT, SIGTERM or SIGHUP closes listeners and connections as the end of a process does; the second
-does not wait for that. `ustcp down` does the same from elsewhere.
+does not wait for that. SIGINT and SIGHUP do nothing where they are ignored from the start, as by nohup. `ustcp down` does
+the same from elsewhere.
 
 Exit status: 0 when the engine has ended as it was told to (with --detach: is ready), 1 when it cannot be, 2 for wrong usage
 and for a file that cannot be written.

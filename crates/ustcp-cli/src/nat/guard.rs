@@ -13,7 +13,7 @@ use crate::Failure;
 use crate::background;
 use crate::handshake::{self, NotStarted};
 use crate::options::EngineOptions;
-use crate::serve::ENDING;
+use crate::serve::ending;
 use crate::sys::{self, Signals};
 
 /// Has an engine as a child, and forwards for it until it ends. The engine's exit status: why it ended it has told itself.
@@ -23,7 +23,7 @@ pub(crate) fn serve(
     lifetime: Lifetime,
     ready: impl FnOnce(Result<(), &NotStarted>),
 ) -> Result<u8, Failure> {
-    let signals = Signals::hold(ENDING.into_iter().chain([libc::SIGCHLD]));
+    let signals = Signals::hold(ending().chain([libc::SIGCHLD]));
     let (engine, started) = match start(place, options, lifetime, &signals) {
         Ok(started) => started,
         Err(why) => {
