@@ -8,6 +8,7 @@ import resource
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,8 @@ def send_round(engine: Engine, innocents: Innocents, seed: int, base: int) -> in
     return engine.resident_kib()
 
 
-def test_descriptors_that_nobody_asked_for_are_closed(engine):
+def test_descriptors_that_nobody_asked_for_are_not_kept(engine):
+    """The kernel refuses them (Linux 6.16), or the engine closes them."""
     for kind, words in (
         (hostile.STREAM, hostile.greeting(engine.token, 7)),
         (hostile.STREAM, b"no greeting"),
@@ -110,7 +112,8 @@ def test_descriptors_that_nobody_asked_for_are_closed(engine):
     ):
         reader, writer = os.pipe()
         client = hostile.Hostile(str(engine.directory), engine.token, 0).connect(kind)
-        socket.send_fds(client, [words], [writer])
+        with suppress(PermissionError):
+            socket.send_fds(client, [words], [writer])
         os.close(writer)
         client.close()
         assert os.read(reader, 1) == b"", "the engine has the other end"

@@ -12,6 +12,8 @@ use ustcp_client::place::Place;
 use ustcp_client::whereabouts::{Listener, Whereabouts};
 use ustcp_runtime::StartError;
 
+use crate::stream::refuse_descriptors;
+
 /// Connections that may wait to be taken in, each a program in `connect`.
 pub(crate) const BACKLOG: i32 = 4096;
 
@@ -139,6 +141,7 @@ fn is_at(file: &OwnedFd, path: &Path) -> Result<bool, Errno> {
 fn listener(kind: SocketType, address: &SocketAddrUnix) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let listener = socket_with(AddressFamily::UNIX, kind, flags, None)?;
+    refuse_descriptors(&listener);
     bind(&listener, address)?;
     listen(&listener, BACKLOG)?;
     Ok(listener)

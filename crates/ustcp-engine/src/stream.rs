@@ -3,11 +3,13 @@
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
+use libc::c_int;
 use rustix::io::{Errno, Result, ioctl_fionread};
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
     recv, send, sendmsg, shutdown, socketpair,
 };
+use ustcp_runtime::kernel;
 
 /// Pieces given in one go: 256 KiB in pages, which is more than a stream takes.
 const PIECES: usize = 64;
@@ -78,11 +80,22 @@ pub(crate) fn take_no_more(e: impl AsFd) {
     let _ = shutdown(e, Shutdown::Read);
 }
 
+/// `SO_PASSRIGHTS` of <asm-generic/socket.h>.
+const SO_PASSRIGHTS: c_int = 83;
+
+/// Has the kernel refuse descriptors beside what is said to this socket, or to the connections of this listener: `EPERM` for
+/// who sends them. They would be closed in this thread, and a close may wait (`SO_LINGER`).
+pub(crate) fn refuse_descriptors(of: impl AsFd) {
+    // Linux before 6.16 does not know it.
+    let _ = kernel::set_option(of.as_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, &0_i32.to_ne_bytes());
+}
+
 /// A stream with both its ends: the engine's and the program's.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::io::ioctl_fionbio(&ours, true)?;
+    refuse_descriptors(&ours);
     Ok((ours, theirs))
 }
 
