@@ -180,6 +180,60 @@ def test_down_leaves_alone_what_the_next_engine_has_set_up(host: Host) -> None:
     assert is_clean(host)
 
 
+def test_the_next_engine_takes_it_back_and_has_none_itself(host: Host) -> None:
+    kill_both(host)
+    with host.popen("up") as engine:
+        assert engine.stderr.readline() == "ustcp: the forwarding that an engine before has left behind is taken back\n"
+        assert "is up" in engine.stderr.readline()
+        assert is_clean(host)
+        done = host.run("--nat", "--", "true")
+        assert done.returncode == 125 and "without --nat" in done.stderr, done.stderr
+        engine.terminate()
+
+
+def tools(tmp_path: Path, nft: str) -> tuple[str, Path]:
+    """A PATH with iproute2 and what stands for nft; and what there is once nft is not to work."""
+    directory, broken = tmp_path / "tools", tmp_path / "broken"
+    directory.mkdir()
+    (directory / "ip").symlink_to(shutil.which("ip"))
+    script = directory / "nft"
+    script.write_text(f"#!/bin/sh\n[ -e {broken} ] && {{ echo broken >&2; exit 1; }}\nexec {nft} \"$@\"\n")
+    script.chmod(0o755)
+    return str(directory), broken
+
+
+def test_where_rules_cannot_be_added_forwarding_goes_off_again(host: Host, tmp_path: Path) -> None:
+    path, broken = tools(tmp_path, shutil.which("nft"))
+    broken.touch()
+    done = host.ustcp("up", "--detach", "--nat", PATH=path)
+    assert (done.returncode, done.stderr) == (1, "ustcp: --nat: nft: broken\n")
+    wait_until(lambda: is_clean(host) and not host.is_up())
+
+
+def test_iptables_where_nft_does_not_work(host: Host, tmp_path: Path) -> None:
+    path, broken = tools(tmp_path, shutil.which("nft"))
+    (Path(path) / "iptables").symlink_to(shutil.which("iptables"))
+    broken.touch()
+    host.up("--nat", PATH=path)
+    assert "-j MASQUERADE" in run(*host.net.command("iptables", "-t", "nat", "-S", "POSTROUTING"))
+    assert host.ustcp("down", PATH=path).returncode == 0
+    wait_until(lambda: not forwards(host))
+
+
+def test_rules_that_cannot_be_removed_keep_no_forwarding_and_are_tried_again(host: Host, tmp_path: Path) -> None:
+    path, broken = tools(tmp_path, shutil.which("nft"))
+    host.up("--nat", PATH=path)
+    broken.touch()
+    os.kill(pid(host), signal.SIGKILL)
+    host.wait_for_end()
+    wait_until(lambda: not forwards(host))
+    assert masquerades(host) and (host.directory / "engine/nat").exists()
+    # What is switched on meanwhile is not ours any more.
+    host.net.sysctl("net.ipv4.ip_forward", 1)
+    assert host.ustcp("down").returncode == 0
+    assert forwards(host) and not masquerades(host)
+
+
 def test_forwarding_that_was_on_stays_on(host: Host) -> None:
     host.net.sysctl("net.ipv4.ip_forward", 1)
     host.up("--nat")

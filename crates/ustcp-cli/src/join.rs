@@ -12,7 +12,7 @@ use crate::control::{self, Control, NoControl};
 use crate::handshake::NotStarted;
 use crate::listing::{Engine, Listing};
 use crate::options::EngineOptions;
-use crate::{Failure, say};
+use crate::{Failure, nat, say};
 
 /// How long an engine that is ending may take: it waits for its last connections.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -38,6 +38,7 @@ pub(crate) fn join(place: &Place, options: &EngineOptions) -> Result<Joined, Not
         if let Some(joined) = enter(place, options)? {
             return Ok(joined);
         }
+        nat::take_back_remains(place);
         let why = match background::start(place, options, Lifetime::UntilIdle) {
             Ok(()) => continue,
             Err(why) => why,

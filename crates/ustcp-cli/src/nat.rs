@@ -6,7 +6,7 @@
 mod guard;
 mod rules;
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +17,7 @@ use ustcp_client::place::Place;
 use ustcp_proto::Cidr;
 use ustcp_runtime::Settings;
 
-use crate::Failure;
+use crate::{Failure, say};
 use rules::Rules;
 
 pub(crate) use guard::serve;
@@ -63,22 +63,37 @@ fn set_up(place: &Place, settings: &Settings) -> Result<File, Failure> {
     note.write_all(text.as_bytes())?;
     let done = fs::write(FORWARDING, "1").map_err(|error| Failure::new(format!("{FORWARDING}: {error}")));
     done.and_then(|()| record.rules.add()).inspect_err(|_| {
-        let _ = take_back(place, &note); // the first failure is the one to tell
+        // The first failure is the one to tell; and where no rules could be added, there may be none to remove.
+        let _ = take_back(place, &note);
+        let _ = fs::remove_file(file(place));
     })?;
     Ok(note)
 }
 
-/// Takes back what the note of this place says, which the caller holds locked.
+/// Takes back what the note of this place says, which the caller holds locked. Where the rules cannot be removed the note
+/// stays for another try, and says so much less.
 fn take_back(place: &Place, note: &File) -> Result<(), Failure> {
     let Some(before) = record(note)? else { return Ok(()) };
-    before.rules.remove()?;
-    fs::remove_file(file(place))?;
+    let removed = before.rules.remove();
+    if removed.is_ok() {
+        fs::remove_file(file(place))?;
+    }
     // Until then another may have handed over to it.
     let last = record(note)?.unwrap_or(before);
     if last.forwarding_was_off && !hand_over(place)? {
         fs::write(FORWARDING, "0")?;
     }
-    Ok(())
+    if removed.is_err() {
+        let forwarding_was_off = false;
+        write_over(
+            note,
+            &Record {
+                forwarding_was_off,
+                ..last
+            },
+        )?;
+    }
+    removed
 }
 
 /// Another engine of this user that wants forwarding takes over that it was off before all of them.
@@ -90,20 +105,19 @@ fn hand_over(place: &Place) -> io::Result<bool> {
         .transpose()?
         .into_iter()
         .flatten();
-    for path in siblings.flatten().map(|entry| entry.path().join(FILE)) {
-        let Ok(mut note) = File::options().read(true).write(true).open(&path) else {
-            continue;
-        };
+    let own = file(place);
+    let notes = siblings.flatten().map(|entry| entry.path().join(FILE));
+    for path in notes.filter(|path| *path != own) {
+        let Ok(note) = opened(&path) else { continue };
         let Ok(Some(record)) = record(&note) else { continue };
-        let heir = Record {
-            forwarding_was_off: true,
-            ..record
-        };
-        // Over what it says, and not less of it: its owner holds the lock, and may read at any time.
-        let len = usize::try_from(note.metadata()?.len()).unwrap_or(0);
-        let text = serde_json::to_string(&heir)?;
-        note.rewind()?;
-        note.write_all(format!("{text:len$}").as_bytes())?;
+        let forwarding_was_off = true;
+        write_over(
+            &note,
+            &Record {
+                forwarding_was_off,
+                ..record
+            },
+        )?;
         if is_at(&note, &path)? {
             return Ok(true);
         }
@@ -111,13 +125,25 @@ fn hand_over(place: &Place) -> io::Result<bool> {
     Ok(false)
 }
 
+fn opened(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).open(path)
+}
+
+/// Over what the note says, and not less of it: who holds its lock may read at any time.
+fn write_over(mut note: &File, record: &Record) -> io::Result<()> {
+    let len = usize::try_from(note.metadata()?.len()).unwrap_or(0);
+    let text = serde_json::to_string(record)?;
+    note.rewind()?;
+    note.write_all(format!("{text:len$}").as_bytes())
+}
+
 fn forwarding() -> Result<String, Failure> {
     fs::read_to_string(FORWARDING).map_err(|error| Failure::new(format!("{FORWARDING}: {error}")))
 }
 
-/// Whether an engine's packets are forwarded.
+/// Whether an engine's packets are forwarded: somebody holds the note.
 pub(crate) fn is_set_up(place: &Place) -> bool {
-    file(place).exists()
+    File::open(file(place)).is_ok_and(|note| matches!(note.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// What is reached by a stack with these settings whose packets are forwarded: everything.
@@ -152,18 +178,37 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Before an engine's start: what one before it has left, which was killed and so was who would have taken it back.
+pub(crate) fn take_back_remains(place: &Place) {
+    let Ok(note) = opened(&file(place)) else { return };
+    if note.try_lock().is_err() {
+        return; // somebody is at it
+    }
+    match take_back_held(place, &note) {
+        Ok(()) => say("the forwarding that an engine before has left behind is taken back"),
+        Err(failure) => say(format_args!(
+            "the forwarding that an engine before has left behind is not taken back: {failure}"
+        )),
+    }
+}
+
 /// After an engine's end: waits for whoever takes it back, and does so itself where that was killed. Whether there was
 /// anything.
 pub(crate) fn ensure_taken_back(place: &Place) -> Result<bool, Failure> {
-    let note = match File::open(file(place)) {
+    let note = match opened(&file(place)) {
         Ok(note) => note,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error.into()),
     };
     note.lock()?;
-    // Who held it may have taken it back, and a note that is there now is that of the next engine.
-    if is_at(&note, &file(place))? {
-        take_back(place, &note)?;
-    }
+    take_back_held(place, &note)?;
     Ok(true)
+}
+
+/// Who held the note before us may have taken all back, and a note that is there now is that of the next engine.
+fn take_back_held(place: &Place, note: &File) -> Result<(), Failure> {
+    match is_at(note, &file(place))? {
+        true => take_back(place, note),
+        false => Ok(()),
+    }
 }

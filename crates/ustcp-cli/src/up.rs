@@ -87,6 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let place = control::place(options.named.engine.as_deref())?;
     take_over(&place)?;
     refuse_second(&place)?;
+    nat::take_back_remains(&place);
     if options.detach {
         background::start(&place, &options.engine, Lifetime::UntilStopped)?;
         return Ok(ExitCode::SUCCESS);

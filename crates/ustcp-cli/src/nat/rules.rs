@@ -22,19 +22,18 @@ enum Tool {
 }
 
 impl Rules {
-    /// Of the tool that this host has.
+    /// By the tool that works on this host; where neither does, what it says is to be told.
     pub(super) fn new(device: &str, networks: Vec<String>) -> Result<Rules, Failure> {
-        let has = |program: &str| {
-            Command::new(program)
-                .arg("--version")
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
+        let works = |program: &str, look: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(look).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().ok().map(|status| status.success())
         };
-        let tool = match (has("nft"), has("iptables")) {
-            (Ok(_), _) => Tool::Nft,
-            (Err(_), Ok(_)) => Tool::Iptables,
-            (Err(_), Err(_)) => {
+        let nft = works("nft", &["list", "tables"]);
+        let tool = match (nft, works("iptables", &["-w", "-t", "nat", "-S", "POSTROUTING"])) {
+            (Some(true), _) | (Some(false), None | Some(false)) => Tool::Nft,
+            (_, Some(_)) => Tool::Iptables,
+            (None, None) => {
                 let message = "--nat needs nft or iptables, and neither is here: sudo apt-get install nftables";
                 return Err(Failure::new(message));
             }
