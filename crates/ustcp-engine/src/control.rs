@@ -7,7 +7,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno as SystemErrno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use ustcp_client::protocol::{Address, Malformed, Operation, PATH_MAX, PAYLOAD_MAX, PassedBy, Reply, Request, Tag};
-use ustcp_client::sys::{Peer, is_one_user};
+use ustcp_client::sys::Peer;
 use ustcp_proto::{Family, State};
 use ustcp_runtime::Errno;
 
@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::key::Key;
 use crate::list::Lines;
 use crate::past::Past;
+use crate::rights::is_trusted;
 use crate::site::BACKLOG;
 use crate::stranger;
 
@@ -190,12 +191,10 @@ impl Engine {
         }
     }
 
-    /// Whether root asks, or the engine's own user: whoever has the token may be another.
-    pub(crate) fn is_trusted(&self, control: u64) -> bool {
-        let trusted = [0, rustix::process::geteuid().as_raw()];
-        self.controls.get(&control).is_some_and(|Control { client, .. }| {
-            trusted.contains(&client.user) && is_one_user(client.user) == Ok(true)
-        })
+    /// Whether root asks, or the engine's own user.
+    fn is_trusted(&self, control: u64) -> bool {
+        let control = self.controls.get(&control);
+        control.is_some_and(|control| is_trusted(control.client))
     }
 
     pub(crate) fn forget_control(&mut self, number: u64) {

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::far::Far;
 use crate::ground::Ground;
 use crate::kernel::{kernel_socket, system};
+use crate::rights::may_have_port;
 use crate::route::{Way, Why};
 use crate::socket::{Kernel, Phase, Socket};
 
@@ -48,6 +49,12 @@ impl Engine {
         if socket.kernel.is_some() {
             return Ok(());
         }
+        if socket
+            .bound
+            .is_some_and(|bound| !may_have_port(socket.client, bound.port()))
+        {
+            return Err(Errno(libc::EACCES));
+        }
         if !self.has_room_for(socket.client) {
             return Err(Errno(libc::EMFILE));
         }
@@ -61,6 +68,24 @@ impl Engine {
         system(self.watch_far(number, which, &descriptor))?;
         let socket = self.sockets.known_mut(number)?;
         socket.kernel = Some(Kernel { descriptor, why });
+        Ok(())
+    }
+
+    /// A socket is connected nowhere any more, or could not be: where it goes next is yet to be said, unless its address is the
+    /// kernel's.
+    pub(crate) fn come_back(&mut self, number: u64) -> Result<(), Errno> {
+        let socket = self.sockets.known(number)?;
+        if socket.kernel.is_none() {
+            return Ok(());
+        }
+        let comes_back = match socket.bound {
+            None => true,
+            Some(bound) if matches!(self.way_at(bound.ip()), Way::Kernel(_)) => false,
+            Some(bound) => self.ground.machine.stack().bind(socket.id, bound).is_ok(), // or its port is another's by now
+        };
+        if comes_back {
+            self.sockets.known_mut(number)?.kernel = None;
+        }
         Ok(())
     }
 

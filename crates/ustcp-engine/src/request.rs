@@ -12,15 +12,13 @@ use crate::departed::Departed;
 use crate::engine::Engine;
 use crate::far::Far;
 use crate::ground::Ground;
+use crate::rights::may_have_port;
 use crate::route::Way;
 use crate::socket::{Listening, Phase, Refusal};
 use crate::stream;
 
 /// Connections that are offered to a program at once, at most.
 const OFFERED_MAX: usize = 64;
-
-/// Ports below this are root's in the kernel.
-const PRIVILEGED_END: u16 = 1024;
 
 impl Engine {
     /// `None`: it is answered when the attempt to connect is over.
@@ -88,20 +86,15 @@ impl Engine {
         }
     }
 
-    /// Whether who asks may have that address. A port of the kernel's below 1024 is for root, or the engine's own user where
-    /// that has the right: the engine does not lend out its rights to whoever has the token.
+    /// Whether who asks may have that address. The wildcard may come to be the kernel's by a connect, which is another question.
     fn may_bind(&self, control: u64, payload: &[u8]) -> bool {
         let Ok(to) = address(payload) else {
             return true; // which is another error
         };
-        if !(1..PRIVILEGED_END).contains(&to.port()) {
-            return true;
-        }
-        if self.is_trusted(control) {
-            return true;
-        }
+        let client = self.controls.get(&control).map(|control| control.client);
         let is_published = self.options.publish && to.ip().is_unspecified();
-        !is_published && !matches!(self.way_at(to.ip()), Way::Kernel(_))
+        let is_kernels = is_published || matches!(self.way_at(to.ip()), Way::Kernel(_));
+        !is_kernels || client.is_some_and(|client| may_have_port(client, to.port()))
     }
 
     fn bind(&mut self, number: u64, to: SocketAddr) -> Result<(), Errno> {
@@ -205,26 +198,26 @@ impl Engine {
         if std::mem::take(&mut socket.connect_untold) {
             return Ok(()); // as Linux, the first time after success
         }
-        if matches!(socket.phase, Phase::Idle) {
-            if socket.bound.is_none() {
-                socket.kernel = None; // of an attempt before this, which was answered at once
-            }
+        let begins = matches!(socket.phase, Phase::Idle);
+        if begins {
             let way = self.way_towards(number, to);
             self.go(number, way, libc::ECONNREFUSED)?;
         }
-        self.sockets.known(number)?.far().connect(&mut self.ground, to)?;
-        self.connected(number);
-        Ok(())
+        let begun = self.sockets.known(number)?.far().connect(&mut self.ground, to);
+        match begun {
+            Ok(()) => self.connected(number),
+            Err(Errno(errno)) if begins && errno != libc::EINPROGRESS => self.come_back(number)?,
+            Err(_) => {}
+        }
+        begun
     }
 
     /// connect with AF_UNSPEC. The stream is spent: the program attaches a fresh one.
     fn disconnect(&mut self, number: u64) -> Result<(), Errno> {
         let socket = self.sockets.known_mut(number)?;
         socket.far().disconnect(&mut self.ground)?;
-        if socket.bound.is_none() {
-            socket.kernel = None; // where it goes next is yet to be said
-        }
         socket.published = None;
+        self.come_back(number)?;
         self.leave_attempt(number, libc::ECONNABORTED);
         Ok(())
     }

@@ -11,6 +11,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use common::{
@@ -20,6 +21,8 @@ use common::{
 use rustix::event::PollFlags;
 use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::process::Uid;
+use rustix::thread::set_thread_res_uid;
 use ustcp_client::protocol::{Address, Operation};
 use ustcp_engine::{Loopback, Options};
 
@@ -349,6 +352,74 @@ fn a_port_is_free_as_soon_as_its_socket_is_closed() {
             address = listener.address(Operation::LocalAddress).unwrap();
         }
     }
+}
+
+/// What another user's program does that has the token.
+fn by_another_user<T: Send>(does: impl FnOnce() -> T + Send) -> T {
+    let nobody = Uid::from_raw(65534);
+    let become_nobody = || set_thread_res_uid(nobody, nobody, nobody).unwrap(); // of this thread alone
+    thread::scope(|scope| scope.spawn(|| (become_nobody(), does()).1).join().unwrap())
+}
+
+/// The engine may have the kernel's ports below 1024, and does not lend them.
+#[test]
+fn a_connect_takes_a_low_port_along_for_who_may_have_it() {
+    let Some(engine) = engine() else { return };
+    let listener = TcpListener::bind(loopback(0)).unwrap();
+    let to = listener.local_addr().unwrap();
+    let goes_from = |port| {
+        let program = engine.socket();
+        let address = Address(at("0.0.0.0", port)).to_bytes();
+        program.ask(Operation::Bind, 0, &address).unwrap();
+        program.connect(to)
+    };
+    assert_eq!(by_another_user(|| goes_from(80)), Err(libc::EACCES));
+    assert_eq!(goes_from(81), Ok(()));
+    assert_eq!(listener.accept().unwrap().1, loopback(81));
+}
+
+/// The attempt was the kernel's; what comes next goes its own way, whoever's the port is there.
+#[test]
+fn who_could_not_connect_listens_on_the_stack() {
+    let Some(engine) = engine() else { return };
+    let binds = |listener: &Program, port| {
+        let address = Address(at("0.0.0.0", port)).to_bytes();
+        by_another_user(|| listener.ask(Operation::Bind, 0, &address)).unwrap();
+    };
+    for (before, after) in [(None, Some(80)), (Some(7000), None), (None, None)] {
+        let listener = engine.socket();
+        before.inspect(|port| binds(&listener, *port));
+        assert_eq!(listener.connect(at("198.51.100.1", 80)), Err(libc::ENETUNREACH));
+        after.inspect(|port| binds(&listener, *port));
+        listens_on_the_stack(&listener, before.or(after));
+    }
+}
+
+#[test]
+fn who_disconnects_listens_on_the_stack() {
+    let Some(engine) = engine() else { return };
+    let kernels = TcpListener::bind(loopback(0)).unwrap();
+    for port in [Some(7000), None] {
+        let program = engine.socket();
+        if let Some(port) = port {
+            let address = Address(at("0.0.0.0", port)).to_bytes();
+            program.ask(Operation::Bind, 0, &address).unwrap();
+        }
+        program.connect(kernels.local_addr().unwrap()).unwrap();
+        program.ask(Operation::Disconnect, 0, &[]).unwrap();
+        listens_on_the_stack(&program.renewed(), port);
+    }
+}
+
+/// At that port, if it is said, and not on the kernel.
+fn listens_on_the_stack(listener: &Program, bound: Option<u16>) {
+    listener.ask(Operation::Listen, 8, &[]).unwrap();
+    let port = listener.address(Operation::LocalAddress).unwrap().port();
+    assert_eq!(port, bound.unwrap_or(port));
+    let refused = TcpStream::connect(loopback(port)).map_err(|error| error.raw_os_error());
+    assert_eq!(refused.unwrap_err(), Some(libc::ECONNREFUSED), "{bound:?}");
+    let peer = TcpStream::connect(at(STACK, port)).unwrap();
+    assert_eq!(listener.accept().1.peer, Address(peer.local_addr().unwrap()));
 }
 
 #[test]
