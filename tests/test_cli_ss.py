@@ -148,6 +148,28 @@ def test_timers_and_processes_as_ss_has_them(net: Namespace, sockets: list, tmp_
     assert shown.stdout.splitlines()[1].split() == expected.split()
 
 
+@pytest.mark.parametrize(
+    ("name", "shown_as"),
+    [(b"\x1b[2Jcleared\n", "\ufffd[2Jcleared\ufffd"), (b"f\xc3\xbcnf\x9b zehn\xc3", "fünf\ufffd zehn\ufffd")],
+    ids=("what a terminal obeys", "no UTF-8"),
+)
+def test_a_process_says_nothing_to_the_terminal_by_its_name(name: bytes, shown_as: str, tmp_path: Path) -> None:
+    """It gives itself one, of 15 bytes at most."""
+    own = Path("/proc/self/comm")
+    before = own.read_bytes()
+    engines, programs = socket.socketpair()
+    with engines, programs, socket.create_server(("127.0.0.1", 0)) as listener:
+        said, holder = line(listener, inode=os.fstat(engines.fileno()).st_ino), programs.fileno()
+        own.write_bytes(name)
+        try:
+            with Puppet(tmp_path / "engine", [ENGINE, said]):
+                shown = ustcp("ss", "-lp", "--engine", str(tmp_path / "engine"))
+        finally:
+            own.write_bytes(before)
+    assert shown.returncode == 0, shown.stderr
+    assert f'users:(("{shown_as}",pid={os.getpid()},fd={holder}))' in shown.stdout
+
+
 def test_what_is_not_asked_for_is_not_shown(sockets: list, tmp_path: Path) -> None:
     said = [
         line(sockets[0]),
