@@ -26,7 +26,7 @@ BOTH = f'(LD_PRELOAD= {PYTHON} -c "{SERVE}" | (read up; {PYTHON} -c "{CLIENT}" {
 class Nobody:
     """A user without rights, in a network namespace and a mount namespace of its own."""
 
-    def __init__(self, open_tun: bool) -> None:
+    def __init__(self, open_tun: bool, user: int = USER) -> None:
         self.net = Namespace("rootless")
         self.net.create()
         self.net.ip("link", "set", "lo", "up")
@@ -37,8 +37,8 @@ class Nobody:
                 shutil.copy(name, self.home)
         self.own = self.home / "own"
         self.own.mkdir(0o700)
-        os.chown(self.own, USER, USER)
-        self.open_tun = open_tun
+        os.chown(self.own, user, user)
+        self.open_tun, self.user = open_tun, user
 
     def ustcp(self, *arguments: str, how: str = "") -> subprocess.CompletedProcess:
         tun = self.home / "tun"
@@ -46,7 +46,7 @@ class Nobody:
         prepare = f"{how}\nrm -f {tun}; mknod {tun} c 10 200 && chmod {mode} {tun} && mount --bind {tun} /dev/net/tun && exec \"$@\""
         command = self.net.command(
             "unshare", "--mount", "sh", "-c", prepare, "sh",
-            "setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", f"{self.home}/ustcp", *arguments,
+            "setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups", f"{self.home}/ustcp", *arguments,
         )  # fmt: skip
         environment = {
             "PATH": os.environ["PATH"],
@@ -105,6 +105,19 @@ def test_it_is_done_without_being_asked_where_there_is_no_other_way(nobody: Nobo
     assert lines[1] == f"sudo ip tuntap add dev ustcp0 mode tun user {USER} vnet_hdr"
     assert lines[2] == f"sudo sh -c 'ip addr add {PEER}/24 dev ustcp0 && ip link set ustcp0 txqueuelen 5000 up'"
     assert lines[3] == "ustcp: until then it runs in a network namespace of its own, as by --rootless"
+
+
+def test_a_user_that_cannot_be_told_from_others_there_has_none(nobody: Nobody) -> None:
+    """65534 is whoever has no number in a user namespace: no program could tell the engine from an impostor."""
+    other = Nobody(open_tun=True, user=65534)
+    try:
+        done = other.ustcp("run", "--rootless", "--", "true")
+        why = "no network namespace of this user's own can be had: in one, user 65534 is whoever has no number there"
+        assert (done.returncode, done.stdout, done.stderr) == (125, "", f"ustcp: {why}\n")
+        done = other.ustcp("run", "--", "true")
+        assert done.returncode == 125 and "tun user 65534 vnet_hdr\n" in done.stderr and "until then" not in done.stderr
+    finally:
+        other.remove()
 
 
 def test_a_prepared_device_needs_no_namespace(nobody: Nobody) -> None:

@@ -208,3 +208,14 @@ def test_where_no_engine_is_one_line_says_so(tmp_path: Path) -> None:
     shown = ustcp("ss", "--engine", str(tmp_path / "nowhere"))
     assert (shown.returncode, shown.stdout) == (1, "")
     assert shown.stderr == f"ustcp: no engine runs in {tmp_path}/nowhere\n"
+
+
+def test_an_engine_that_ends_before_it_answers_is_none(tmp_path: Path) -> None:
+    class Ending(Puppet):
+        def _answer(self, connection: socket.socket, packet: bytes) -> None:
+            connection.shutdown(socket.SHUT_RDWR)
+
+    with Ending(tmp_path / "engine", []):
+        shown = ustcp("ss", "--engine", str(tmp_path / "engine"))
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr == f"ustcp: no engine runs in {tmp_path}/engine\n"

@@ -121,6 +121,39 @@ def test_one_of_a_run_that_lingers_for_time_wait_makes_way(host: Host) -> None:
     assert os.listdir(host.directory / "engine") == []
 
 
+def test_one_of_a_run_that_lingers_for_time_wait_makes_way_for_a_run_with_other_options(host: Host) -> None:
+    with Teller(host.net, "0.0.0.0"):
+        for seconds in ("600", "500"):
+            done = host.run("--time-wait", seconds, "--", PYTHON, "-c", ASK, PEER)
+            assert (done.returncode, done.stdout, done.stderr) == (0, f"{OURS}\n", "")
+        # With the same ones, or none, it is joined.
+        for options in (["--time-wait", "500"], []):
+            pid = (host.directory / "engine/engine").read_text().split()[4]
+            assert host.run(*options, "--", "true").returncode == 0
+            assert (host.directory / "engine/engine").read_text().split()[4] == pid
+        # For one that cannot be it stays.
+        done = host.run("--pcap", "/nonexistent/file", "--", "true")
+        assert done.returncode == 125 and "/nonexistent/file" in done.stderr
+        assert "TIME-WAIT" in host.ustcp("ss", "-tan").stdout
+    assert host.ustcp("down", "--now").returncode == 0
+
+
+def test_one_of_a_run_that_is_used_makes_no_way_for_a_run_with_other_options(host: Host) -> None:
+    hold = "import os; print('up', flush=True); os.read(0, 1)"
+    with host.popen("run", "--", PYTHON, "-c", hold, stdin=subprocess.PIPE) as program:
+        assert program.stdout.readline() == "up\n"
+        done = host.run("--time-wait", "7", "--", "true")
+        assert done.returncode == 125 and "runs with --time-wait 0.1, not 7: end it" in done.stderr
+        program.stdin.close()
+
+
+def test_one_of_a_run_that_is_just_ending_is_waited_for(host: Host) -> None:
+    for _ in range(15):
+        assert host.run("--", "true").returncode == 0
+        host.up()
+        assert host.ustcp("down").returncode == 0
+
+
 @pytest.mark.parametrize("how", [[], ["--detach"]], ids=["in the foreground", "in the background"])
 def test_it_does_not_make_way_for_one_that_cannot_be(host: Host, how: list[str]) -> None:
     with Teller(host.net, "0.0.0.0"):
@@ -354,6 +387,12 @@ def ended_after(program: subprocess.Popen) -> Iterator[None]:
         yield
     finally:
         program.stdin.close()
+
+
+def test_a_directory_that_cannot_be_made_is_named_once(host: Host) -> None:
+    for command in (["up"], ["up", "--detach"], ["run", "--", "true"]):
+        done = host.ustcp(command[0], "--engine", "/nonexistent/engine", *command[1:])
+        assert done.stderr == "ustcp: /nonexistent/engine: No such file or directory (os error 2)\n"
 
 
 def test_down_where_nobody_is(host: Host) -> None:

@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::fstat;
 use rustix::stdio::dup2_stderr;
-use ustcp_client::place::Place;
+use ustcp_client::place::{Place, PlaceError};
 use ustcp_engine::Lifetime;
 
+use crate::Failure;
 use crate::control;
 use crate::handshake::{self, NotStarted};
 use crate::marks;
@@ -28,7 +29,8 @@ pub(crate) fn start(place: &Place, options: &EngineOptions, lifetime: Lifetime) 
         errno: 0,
         message: at(error),
     };
-    place.create(control::uid()).map_err(|error| unusable(&error))?;
+    let closed = |error: PlaceError| NotStarted::from(Failure::new(error.to_string())); // it names the directory
+    place.create(control::uid()).map_err(closed)?;
     let (log, before) = log(place).map_err(|error| unusable(&error))?;
     let (reader, writer) = io::pipe()?;
     let mut command = command(place, options, lifetime);

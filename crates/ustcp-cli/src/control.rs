@@ -236,6 +236,16 @@ pub(crate) fn unusable(place: &Place, why: impl std::fmt::Display) -> NoControl 
 pub(crate) fn unanswered(place: &Place, error: &io::Error) -> NoControl {
     match error.kind() {
         io::ErrorKind::WouldBlock => unusable(place, "it does not answer"), // for PATIENCE
+        _ if has_ended(error) => NoControl::NoEngine,
         _ => unusable(place, error),
     }
+}
+
+/// It may end between two words of ours; then it is as if it had not been there.
+pub(crate) fn has_ended(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NetworkDown, NotConnected};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | NetworkDown | NotConnected
+    )
 }

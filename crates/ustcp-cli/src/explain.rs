@@ -11,7 +11,7 @@ use std::path::Path;
 use elf::Elf;
 use resolve::Step;
 
-pub(crate) use table::write as write_table;
+pub(crate) use table::{write as write_table, write_escaped};
 
 /// What is known before a program starts.
 pub(crate) struct Explanation {

@@ -12,7 +12,7 @@ use crate::control::{self, Control, NoControl};
 use crate::handshake::NotStarted;
 use crate::listing::{Engine, Listing};
 use crate::options::EngineOptions;
-use crate::{Failure, nat, say};
+use crate::{Failure, nat, say, way};
 
 /// How long an engine that is ending may take: it waits for its last connections.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -48,18 +48,23 @@ pub(crate) fn join(place: &Place, options: &EngineOptions) -> Result<Joined, Not
             libc::EBUSY => DEVICE_PATIENCE,
             _ => return Err(why),
         };
+        let ending = Control::open_ending(place).ok();
+        let message = ending.as_ref().map_or(why.message, |control| control.ending(place));
         if begun.elapsed() > patience {
-            return Err(why);
+            return Err(NotStarted { message, ..why });
         }
         if begun.elapsed() > SILENCE && !std::mem::replace(&mut told, true) {
-            let ending = Control::open_ending(place).map(|control| control.ending(place));
-            say(format_args!("waiting: {}", ending.unwrap_or(why.message)));
+            say(format_args!("waiting: {message}"));
         }
-        thread::sleep(PAUSE);
+        match ending {
+            Some(control) => _ = control.ends_within(SILENCE),
+            None => thread::sleep(PAUSE),
+        }
     }
 }
 
-/// A lease of the engine that is there; `None` where none is, or none any more.
+/// A lease of the engine that is there; `None` where none is, or none any more. One that nobody needs makes way for one with
+/// other options.
 pub(crate) fn enter(place: &Place, options: &EngineOptions) -> Result<Option<Joined>, NotStarted> {
     let control = match Control::open(place) {
         Ok(control) => control,
@@ -68,8 +73,15 @@ pub(crate) fn enter(place: &Place, options: &EngineOptions) -> Result<Option<Joi
     };
     match take_place(place, options, &control) {
         Ok((run, None)) => Ok(Some(Joined { control, run })),
-        Ok((_, Some(disagreement))) => Err(disagreement.into()),
-        Err(error) if has_ended(&error) => Ok(None),
+        Ok((_, Some(disagreement))) => {
+            drop(control); // and with it the lease
+            options.settings()?; // nobody makes way for one that cannot be
+            match way::make(place)? {
+                true => Ok(None),
+                false => Err(disagreement.into()),
+            }
+        }
+        Err(error) if control::has_ended(&error) => Ok(None),
         Err(error) => Err(control::unanswered(place, &error).into_failure(place).into()),
     }
 }
@@ -90,13 +102,4 @@ fn disagreement(place: &Place, engine: &Engine, what: &str) -> Failure {
     Failure::new(format!(
         "the engine {directory} (pid {pid}) runs {what}: end it (ustcp down{option}), or name another (--engine NAME)"
     ))
-}
-
-/// It may end between two words of ours; then it is as if it had not been there.
-pub(crate) fn has_ended(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NetworkDown, NotConnected};
-    matches!(
-        error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionReset | NetworkDown | NotConnected
-    )
 }

@@ -37,6 +37,7 @@ mod sys;
 mod unmet;
 mod up;
 mod users;
+mod way;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -3,6 +3,7 @@
 use std::io;
 
 use rustix::process::{getegid, geteuid};
+use ustcp_client::sys::is_one_user;
 use ustcp_runtime::namespace::{self, Privilege};
 
 /// Who we were before we were root in a namespace.
@@ -24,6 +25,11 @@ impl Rootless {
             .open("/dev/net/tun")
             .map_err(|error| io::Error::new(error.kind(), format!("/dev/net/tun: {error}")))?;
         let privilege = namespace::unshare_network()?;
+        if matches!(privilege, Privilege::UserNamespace) && is_one_user(user) != Ok(true) {
+            // No program could tell the engine from an impostor, and none would speak to it.
+            let why = format!("in one, user {user} is whoever has no number there");
+            return Err(io::Error::other(why));
+        }
         Ok(Rootless { user, group, privilege })
     }
 

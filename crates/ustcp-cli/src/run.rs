@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use ustcp_client::place::Place;
 
 use crate::explain::{self, Explanation};
-use crate::join::{Joined, enter, has_ended, join};
+use crate::join::{Joined, enter, join};
 use crate::listing::{self, Listing, Socket};
 use crate::marks::Marks;
 use crate::options::{EngineOptions, Named, tell_of_misspelt_variables};
@@ -18,7 +18,7 @@ use crate::{Failure, control, holder, preload, say, supervise, sys};
 const NOTES: &str = "\
 The engine: the one that --engine or USTCP_ENGINE names, else this user's `default`. Where it is not up it is started in the
 background and stays until its last program and connection are gone and TIME-WAIT has passed; where it is up, the options
-above must agree with it.
+above must agree with it, or it stays for TIME-WAIT alone and makes way.
 
 What is on our TCP: TCP sockets, IPv4 and IPv6, of dynamically linked programs of glibc and all their children. What is not:
 statically linked programs, those of Go, and set-user-ID programs that change the user; they run unharmed on the kernel's TCP.
@@ -124,19 +124,22 @@ impl Options {
 
     fn after(&self, place: &Place, joined: &Joined, explanation: &Explanation) -> Result<(), Failure> {
         let listing = Listing::of(&joined.control, joined.run).map_err(|error| untold(place, &error))?;
+        // Where nobody can be told, the exit status is what it is all the same.
         if self.explain {
-            // Where nobody can be told, the exit status is the program's all the same.
             let _ = explain::write_table(&mut io::stderr(), &listing.sockets, explanation.obstacle.as_deref());
         }
-        let escaped = listing.sockets.iter().filter(|socket| self.has_escaped(socket));
-        match escaped.count() {
-            0 => Ok(()),
-            count if self.strict => Err(Failure::new(format!(
-                "--strict: TCP sockets, or programs and libraries that have their own, that were passed by, or relayed \
-                 unasked: {count}"
-            ))),
-            _ => Ok(()),
+        let sockets = listing.sockets.into_iter();
+        let escaped: Vec<Socket> = sockets.filter(|socket| self.has_escaped(socket)).collect();
+        if !self.strict || escaped.is_empty() {
+            return Ok(());
         }
+        if !self.explain {
+            let _ = explain::write_escaped(&mut io::stderr(), &escaped);
+        }
+        let count = escaped.len();
+        Err(Failure::new(format!(
+            "--strict: passed by, or relayed unasked: {count}"
+        )))
     }
 
     /// Whether it was on the kernel's TCP, and nobody had asked for that.
@@ -205,7 +208,7 @@ fn environment(library: &Path, place: &Place, marks: &Marks) -> Vec<(OsString, O
 /// What became of the program's sockets is not to be had.
 fn untold(place: &Place, error: &io::Error) -> Failure {
     let place = place.directory().display();
-    Failure::new(match has_ended(error) {
+    Failure::new(match control::has_ended(error) {
         true => format!("the engine ended before the program; its connections were broken. {place}/log may say why"),
         false => format!("what became of its sockets the engine does not say: {error}"),
     })

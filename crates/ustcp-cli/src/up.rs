@@ -3,12 +3,7 @@
 use std::cell::Cell;
 use std::process::ExitCode;
 
-use std::thread;
-use std::time::{Duration, Instant};
-
-use rustix::io::Errno;
 use ustcp_client::place::Place;
-use ustcp_client::protocol::Operation;
 use ustcp_engine::Lifetime;
 
 use crate::control::{self, Control};
@@ -16,12 +11,7 @@ use crate::handshake::{self, NotStarted};
 use crate::keepers::Keepers;
 use crate::listing::{self, Listing, Socket};
 use crate::options::{EngineOptions, Named, tell_of_misspelt_variables};
-use crate::{Failure, background, down, nat, say, serve};
-
-/// How long the programs and connections of another engine may take to be gone.
-const MOMENT: Duration = Duration::from_secs(1);
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(20);
+use crate::{Failure, background, down, nat, say, serve, way};
 
 const EXAMPLES: &str = "\
 What no option says of the stack the environment variable of that name says, USTCP_TUN for --tun.
@@ -85,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     tell_of_misspelt_variables();
     options.engine.settings()?; // nobody makes way for one that cannot be
     let place = control::place(options.named.engine.as_deref())?;
-    take_over(&place)?;
+    way::make(&place)?;
     refuse_second(&place)?;
     nat::take_back_remains(&place);
     if options.detach {
@@ -158,23 +148,7 @@ fn serve_in_background(options: &Options, report: impl Fn(Result<(), &NotStarted
     serve(&place, &options.engine, lifetime, &report)
 }
 
-/// One of `ustcp run` that stays for TIME-WAIT alone ends now. What has just ended there is given a moment.
-fn take_over(place: &Place) -> Result<(), Failure> {
-    let Ok(control) = Control::open(place) else {
-        return Ok(());
-    };
-    let (process, begun) = (control.process(), Instant::now());
-    loop {
-        match control.ask(Operation::MakeWay, 0) {
-            Ok(_) => return down::see_out(place, &control, process),
-            Err(Errno::BUSY) if begun.elapsed() < MOMENT => thread::sleep(PAUSE),
-            Err(Errno::AGAIN) => return Err(control::unanswered(place, &Errno::AGAIN.into()).into_failure(place)),
-            Err(_) => return Ok(()), // whoever starts the other is told why
-        }
-    }
-}
-
-/// The lock would refuse it too, but without saying who holds it.
+/// The lock would refuse it too, but without saying who holds it. One that is ending by itself is waited for.
 fn refuse_second(place: &Place) -> Result<(), Failure> {
     let (directory, option) = (place.directory().display(), place.option());
     if let Ok(control) = Control::open(place) {
@@ -190,10 +164,14 @@ fn refuse_second(place: &Place) -> Result<(), Failure> {
             ),
         }));
     }
-    if let Ok(control) = Control::open_ending(place) {
-        return Err(Failure::new(control.ending(place)));
+    let Ok(control) = Control::open_ending(place) else {
+        return Ok(());
+    };
+    let process = control.process();
+    match control.ends_within(way::MOMENT) {
+        true => down::see_out(place, &control, process),
+        false => Err(Failure::new(control.ending(place))),
     }
-    Ok(())
 }
 
 /// `: sleep (pid 12)`: whose end is waited for; where nobody's is to be seen, what is left.

@@ -36,7 +36,7 @@ impl Site {
         let at = |what: &str| format!("{}: {what}", place.directory().display());
         place
             .create(uid)
-            .map_err(|error| failed(libc::EACCES, at(&error.to_string())))?;
+            .map_err(|error| failed(libc::EACCES, error.to_string()))?;
         let lock = lock(&place)?;
         let opened = Site::open(place, lock);
         opened.map_err(|error| {

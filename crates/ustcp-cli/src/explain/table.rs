@@ -14,6 +14,16 @@ pub(crate) fn write(out: &mut impl Write, sockets: &[Socket], obstacle: Option<&
         return writeln!(out, "ustcp: no TCP socket of it came to ustcp: {reason}");
     }
     writeln!(out, "ustcp: its TCP sockets:")?;
+    write_lines(out, sockets)
+}
+
+/// Those that were on the kernel's TCP.
+pub(crate) fn write_escaped(out: &mut impl Write, sockets: &[Socket]) -> io::Result<()> {
+    writeln!(out, "ustcp: not on ustcp:")?;
+    write_lines(out, sockets)
+}
+
+fn write_lines(out: &mut impl Write, sockets: &[Socket]) -> io::Result<()> {
     let lines: Vec<[String; 4]> = sockets.iter().map(line).collect();
     let widest = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(String::len).max();
     let widths: Vec<usize> = (0..3).map(|column| widest(column).unwrap_or(0)).collect();

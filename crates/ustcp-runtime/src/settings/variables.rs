@@ -113,7 +113,8 @@ pub(crate) fn addresses(value: &str) -> Result<Vec<Cidr>, String> {
         .map(cidr)
         .collect::<Option<_>>()
         .ok_or_else(|| {
-            "addresses of hosts are written with the length of their prefix, as 10.77.0.2/24, several with commas"
+            "addresses of hosts, not of networks, broadcast, multicast or loopback, with the length of their prefix, as \
+             10.77.0.2/24, several with commas"
                 .to_owned()
         })?;
     if addresses.len() > ADDRESSES {
