@@ -43,6 +43,8 @@ def main() -> None:
         with client as here, here.create_connection(("server", "80"), 5.0) as sock:
             sock.sendall(b"hello")
             assert sock.recv(100) == b"hello"
+            state: int = sock.state  # type: ignore[assignment]
+            del state
         total: int = task.join()
         word: str = told.join(timeout=1)
         named.join()

@@ -1,4 +1,4 @@
-"""TCP sockets over a TCP/IP stack inside this process, on a TUN device, or over an engine's (USTCP_ENGINE).
+r"""TCP sockets over a TCP/IP stack inside this process, on a TUN device, or over an engine's (USTCP_ENGINE).
 
     import ustcp
 

@@ -241,7 +241,7 @@ class socket(_ustcp.Socket):
         """What `settimeout` set, in seconds."""
         return self.gettimeout()
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: _Kind, value: BaseException | None, traceback: TracebackType | None) -> None:

@@ -78,7 +78,7 @@ def fini() -> None:
 
 
 class Stack:
-    """A further stack in this process, on a TUN device of its own; the keywords are those of `init`.
+    r"""A further stack in this process, on a TUN device of its own; the keywords are those of `init`.
 
         with ustcp.Stack("10.9.0.2/24", tun="ust0") as stack, stack.create_connection(("10.9.0.1", 80)) as sock:
             sock.sendall(b"GET / HTTP/1.0\r\n\r\n")

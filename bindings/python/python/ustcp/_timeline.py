@@ -20,31 +20,42 @@ _WHOLE = 1 << 32
 class NetworkPacket:
     """A packet that a host sent."""
 
-    __slots__ = (
-        "ack", "arrivals", "corrupted", "data", "destination", "destination_port", "duplicated", "flags", "kinds", "length",
-        "lost", "number", "reordered", "retransmission", "seq", "source", "source_port", "state", "time", "window",
-    )  # fmt: skip
+    __slots__ = {
+        "number": "Counted from 1 over the whole network.",
+        "time": "Seconds, when it was sent.",
+        "source": "The host that sent it.",
+        "destination": "The host that its address is of; `None` where there is none.",
+        "data": "The IP header and all that follows; of a packet that a hook changed, what the hook made of it.",
+        "state": "The state of the connection that sent it, by its name in RFC 9293.",
+        "retransmission": "Whether it had been sent before.",
+        "lost": 'Why it never arrived: "chance", "script", "full queue", "partition", "hook", "no route".',
+        "duplicated": "Whether the link made two of it.",
+        "corrupted": "Whether the link flipped a bit of it.",
+        "reordered": "Whether the link held it back behind later ones.",
+        "arrivals": "Each time that it came; one that was duplicated came twice.",
+        "source_port": "0 of what is no TCP.",
+        "destination_port": "0 of what is no TCP.",
+        "flags": "Control bits as on the wire: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.",
+        "window": "In bytes, as on the wire, not scaled.",
+        "length": "Bytes of text.",
+        "seq": "Sequence number of the wire; `Timeline.relative` tells it from 0 on.",
+        "ack": "Acknowledgement number of the wire; `Timeline.relative` tells it from 0 on.",
+        "kinds": "The names under which `Network.drop` finds it.",
+    }
 
     def __init__(self, number: int, time: float, source: Host, destination: Host | None, data: bytes) -> None:
         self.number = number
-        """Counted from 1 over the whole network."""
         self.time = time
-        """Seconds, when it was sent."""
         self.source, self.destination = source, destination
         self.data = data
-        """The IP header and all that follows; of a packet that a hook changed, what the hook made of it."""
         self.state: str | None = None
-        """The state of the connection that sent it, by its name in RFC 9293."""
         self.retransmission = False
         self.lost: str | None = None
-        """Why it never arrived: "chance", "script", "full queue", "partition", "hook", "no route"."""
         self.duplicated = self.corrupted = self.reordered = False
         self.arrivals: list[Arrival] = []
         self.source_port = self.destination_port = self.flags = self.window = self.length = 0
         self.seq = self.ack = 0
-        """Sequence and acknowledgement number of the wire; `Timeline.relative` tells those from 0 on."""
         self.kinds: list[str] = []
-        """The names under which `Network.drop` finds it."""
         self._parse()
 
     def _parse(self) -> None:
@@ -66,18 +77,20 @@ class NetworkPacket:
 class Arrival:
     """A packet comes to its destination; one that was duplicated comes twice."""
 
-    __slots__ = ("after", "before", "dropped", "packet", "time")
+    __slots__ = {
+        "time": "Seconds.",
+        "packet": "What came.",
+        "before": "The state that it found the connection in.",
+        "after": "And the state that it left it in.",
+        "dropped": "Why the stack dropped it.",
+    }
 
     def __init__(self, time: float, packet: NetworkPacket) -> None:
         self.time = time
-        """Seconds."""
         self.packet = packet
         self.before: str | None = None
-        """The state that it found the connection in."""
         self.after: str | None = None
-        """And the state that it left it in."""
         self.dropped: str | None = None
-        """Why the stack dropped it."""
 
 
 class Entry(NamedTuple):
