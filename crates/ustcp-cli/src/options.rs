@@ -58,7 +58,8 @@ pub(crate) struct EngineOptions {
     #[arg(long, value_name = "NAME=VALUE", value_parser = of("USTCP_SYSCTL"))]
     sysctl: Vec<OsString>,
 
-    /// Faults around the device, such as loss=3%,delay=10ms,seed=7 [default: none]
+    /// Faults around the device, such as loss=3%,delay=10ms,seed=7 or drop=in:FIN#1; what stays within the stack, or is
+    /// relayed, meets none [default: none]
     #[arg(long, value_name = "SPEC", value_parser = of("USTCP_WEATHER"))]
     weather: Option<OsString>,
 
@@ -66,7 +67,8 @@ pub(crate) struct EngineOptions {
     #[arg(long, value_name = "FILE", value_parser = of("USTCP_PCAP"))]
     pcap: Option<OsString>,
 
-    /// Events into a file of JSON lines; - is text on standard error [default: none]
+    /// Events into a file of JSON lines; - is text on standard error, which in the background is the file `log` in the
+    /// engine's directory [default: none]
     #[arg(long, value_name = "FILE", value_parser = of("USTCP_LOG"))]
     log: Option<OsString>,
 
