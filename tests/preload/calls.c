@@ -358,9 +358,205 @@ static void test_peek_all(void)
     close(pair[1]);
 }
 
-/* ---- what recvmsg says beside the bytes ---- */
+/* ---- several messages of one call ---- */
 
 static const struct msghdr untouched = { .msg_namelen = 77, .msg_controllen = 48, .msg_flags = 0x5555 };
+
+#define MESSAGE 100000
+
+/* A message that is taken in part is the last one, so that no hole is in the stream. */
+static void test_part_of_a_message(void)
+{
+    static char bytes[MESSAGE];
+    int pair[2];
+    struct iovec pieces[2] = { { bytes, sizeof bytes }, { (void *)8, 8 } }, more = { "x", 1 };
+    struct mmsghdr messages[2] = { { .msg_hdr = { .msg_iov = pieces, .msg_iovlen = 2 } },
+                                   { .msg_hdr = { .msg_iov = &more, .msg_iovlen = 1 } } };
+    pthread_t thread;
+
+    make_pair(pair);
+    struct reading reading = { .fd = pair[1] };
+    NEEDS(pthread_create(&thread, NULL, read_to_the_end, &reading) == 0);
+    GIVES(sendmmsg(pair[0], messages, 2, 0), 1);
+    HOLDS(messages[0].msg_len > 0 && messages[0].msg_len <= MESSAGE);
+    NEEDS(shutdown(pair[0], SHUT_WR) == 0);
+    NEEDS(pthread_join(thread, NULL) == 0);
+    GIVES(reading.total, messages[0].msg_len);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void reset(int fd)
+{
+    struct linger none = { .l_onoff = 1 };
+
+    NEEDS(setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none) == 0);
+    close(fd);
+}
+
+static void *write_and_reset(void *argument)
+{
+    struct writer *w = argument;
+
+    await_sleep(w->reader);
+    NEEDS(send(w->fd, "abc", 3, 0) == 3);
+    await_acknowledgement(w->fd);
+    await_sleep(w->reader);
+    reset(w->fd);
+    return NULL;
+}
+
+static int receive_several(int fd, unsigned lengths[2], int flags, struct timespec *timeout)
+{
+    char bytes[2][8];
+    struct iovec pieces[2] = { { bytes[0], sizeof bytes[0] }, { bytes[1], sizeof bytes[1] } };
+    struct mmsghdr messages[2] = { { .msg_hdr = { .msg_iov = &pieces[0], .msg_iovlen = 1 } },
+                                   { .msg_hdr = { .msg_iov = &pieces[1], .msg_iovlen = 1 } } };
+    int result = recvmmsg(fd, messages, 2, flags, timeout);
+
+    for (int i = 0; i < 2; i++)
+        lengths[i] = messages[i].msg_len;
+    return result;
+}
+
+/* A reset is told, whatever came before it. */
+static void test_messages_before_a_reset(void)
+{
+    int pair[2];
+    unsigned lengths[2];
+    pthread_t thread;
+
+    make_pair(pair);
+    NEEDS(send(pair[1], "abc", 3, 0) == 3);
+    await(pair[0], POLLIN);
+    reset(pair[1]);
+    await(pair[0], POLLHUP);
+    FAILS(receive_several(pair[0], lengths, 0, NULL), ECONNRESET);
+    GIVES(receive_several(pair[0], lengths, 0, NULL), 2);
+    HOLDS(lengths[0] == 3 && lengths[1] == 0);
+    close(pair[0]);
+
+    make_pair(pair);
+    struct writer writer = { .fd = pair[1], .reader = gettid() };
+    NEEDS(pthread_create(&thread, NULL, write_and_reset, &writer) == 0);
+    GIVES(receive_several(pair[0], lengths, 0, NULL), 1);
+    GIVES(lengths[0], 3);
+    NEEDS(pthread_join(thread, NULL) == 0);
+    FAILS(receive_several(pair[0], lengths, 0, NULL), ECONNRESET);
+    close(pair[0]);
+}
+
+static ssize_t all_by_recv(int fd, void *bytes, size_t length)
+{
+    return recv(fd, bytes, length, MSG_WAITALL);
+}
+
+static ssize_t all_by_recvmsg(int fd, void *bytes, size_t length)
+{
+    struct iovec piece = { bytes, length };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+
+    return recvmsg(fd, &message, MSG_WAITALL);
+}
+
+/* A read that waits for more has what came, and the next says why there is no more. */
+static void test_all_before_a_reset(ssize_t (*all)(int fd, void *bytes, size_t length))
+{
+    int pair[2];
+    char bytes[8];
+    pthread_t thread;
+
+    make_pair(pair);
+    struct writer writer = { .fd = pair[1], .reader = gettid() };
+    NEEDS(pthread_create(&thread, NULL, write_and_reset, &writer) == 0);
+    GIVES(all(pair[0], bytes, sizeof bytes), 3);
+    NEEDS(pthread_join(thread, NULL) == 0);
+    FAILS(all(pair[0], bytes, sizeof bytes), ECONNRESET);
+    GIVES(all(pair[0], bytes, sizeof bytes), 0);
+    close(pair[0]);
+}
+
+static void *write_in_pieces(void *argument)
+{
+    struct writer *w = argument;
+
+    NEEDS(send(w->fd, "abc", 3, 0) == 3);
+    await_sleep(w->reader);
+    NEEDS(send(w->fd, "defg", 4, 0) == 4);
+    return NULL;
+}
+
+/* What is waited for goes into the pieces one after the other. */
+static void test_all_of_a_message(void)
+{
+    int pair[2];
+    char bytes[7];
+    struct iovec pieces[] = { { bytes, 2 }, { NULL, 0 }, { bytes + 2, 3 }, { bytes + 5, 2 } };
+    struct msghdr message = { .msg_iov = pieces, .msg_iovlen = 4 };
+    pthread_t thread;
+
+    make_pair(pair);
+    struct writer writer = { .fd = pair[1], .reader = gettid() };
+    NEEDS(pthread_create(&thread, NULL, write_in_pieces, &writer) == 0);
+    GIVES(recvmsg(pair[0], &message, MSG_WAITALL), 7);
+    HOLDS(memcmp(bytes, "abcdefg", 7) == 0);
+    NEEDS(pthread_join(thread, NULL) == 0);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void *write_much(void *argument)
+{
+    static const char much[(3 << 20) + 100005];
+
+    NEEDS(send(*(int *)argument, much, sizeof much, 0) == sizeof much);
+    return NULL;
+}
+
+/* What nobody wants to see is dropped, and needs no room. */
+static void test_dropped(void)
+{
+    int pair[2];
+    struct iovec pieces[2] = { { NULL, 1 << 20 }, { NULL, 100000 } };
+    struct msghdr message = untouched;
+    pthread_t thread;
+
+    make_pair(pair);
+    NEEDS(pthread_create(&thread, NULL, write_much, &pair[1]) == 0);
+    GIVES(recv(pair[0], NULL, 2 << 20, MSG_TRUNC | MSG_WAITALL), 2 << 20);
+    message.msg_iov = pieces;
+    message.msg_iovlen = 2;
+    GIVES(recvmsg(pair[0], &message, MSG_TRUNC | MSG_WAITALL), (1 << 20) + 100000);
+    HOLDS(message.msg_namelen == 77 && message.msg_controllen == 0 && message.msg_flags == 0);
+    await(pair[0], POLLIN);
+    message.msg_iovlen = 1;
+    NEEDS(pthread_join(thread, NULL) == 0);
+    GIVES(recvmsg(pair[0], &message, MSG_TRUNC), 5);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* How long recvmmsg may take is looked at after each message. */
+static void test_time_of_several_messages(void)
+{
+    int pair[2];
+    unsigned lengths[2];
+    struct timespec none = { 0 }, some = { .tv_sec = 1000 }, bad = { .tv_nsec = 1000000000 };
+
+    make_pair(pair);
+    NEEDS(send(pair[1], "abc", 3, 0) == 3);
+    await(pair[0], POLLIN);
+    FAILS(receive_several(pair[0], lengths, 0, &bad), EINVAL);
+    FAILS(receive_several(pair[0], lengths, 0, (struct timespec *)8), EFAULT);
+    GIVES(receive_several(pair[0], lengths, MSG_PEEK | MSG_WAITFORONE, &some), 2);
+    HOLDS(some.tv_sec == 999 && some.tv_nsec > 0);
+    GIVES(receive_several(pair[0], lengths, 0, &none), 1);
+    GIVES(lengths[0], 3);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* ---- what recvmsg says beside the bytes ---- */
 
 /* recvmsg into a header as the one above, and whether what is in it afterwards is `after`'s. */
 static ssize_t receive(int fd, bool named, int flags, const struct msghdr *after)
@@ -608,6 +804,13 @@ int main(int count, char **words)
     test_pipe(by_sendmsg);
     test_pipe(by_sendmmsg);
     test_peek_all();
+    test_part_of_a_message();
+    test_messages_before_a_reset();
+    test_time_of_several_messages();
+    test_all_before_a_reset(all_by_recv);
+    test_all_before_a_reset(all_by_recvmsg);
+    test_all_of_a_message();
+    test_dropped();
     test_header();
     test_no_urgent_byte();
     test_interfaces(AF_INET);

@@ -21,6 +21,6 @@ pub use faults::{Direction, fault};
 pub use life::{Kind, kind};
 pub use numbers::{ask_host, is_asked, is_of_host};
 pub use options::{is_native, is_told_whole};
-pub use receive::{is_otherwise as is_received_otherwise, receive};
+pub use receive::{is_otherwise as is_received_otherwise, next_is_there, receive};
 pub use reserved::bind_reserved;
 pub use send::OTHERWISE as SENT_OTHERWISE;

@@ -5,6 +5,7 @@ use libc::{c_int, c_void, iovec, size_t, sockaddr, socklen_t, ssize_t};
 use ustcp_client::calls::{self, Direction};
 
 use crate::hook::{address, address_room, move_bytes, moved_nothing, ours, sink, source};
+use crate::sandbox;
 use crate::start::engine;
 
 /// SIGPIPE is raised here: after a reset the stream would raise it, and TCP does not.
@@ -80,7 +81,8 @@ pub unsafe extern "C-unwind" fn recvfrom(
     name: *mut sockaddr,
     name_len: *mut socklen_t,
 ) -> ssize_t {
-    if (!name.is_null() || calls::is_received_otherwise(flags))
+    let waits_for_all = flags & libc::MSG_WAITALL != 0 && !sandbox::is_entered();
+    if (!name.is_null() || waits_for_all || calls::is_received_otherwise(flags))
         && let Some((_, socket)) = ours(fd)
     {
         let room = (!name.is_null()).then(|| address_room(name, name_len));
@@ -128,8 +130,8 @@ pub unsafe extern "C-unwind" fn sendto(
         );
     }
     let silent = match engine() {
-        Some(_) => flags | libc::MSG_NOSIGNAL,
-        None => flags,
+        Some(_) if !sandbox::is_entered() => flags | libc::MSG_NOSIGNAL,
+        _ => flags,
     };
     let arguments = [buffer as usize, len, silent as usize, name as usize, name_len as usize];
     // SAFETY: the caller's promise; nothing is to be dropped.

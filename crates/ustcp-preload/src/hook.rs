@@ -6,12 +6,18 @@ use ustcp_client::calls::{AddressRoom, Direction, fault};
 use ustcp_client::engine::Engine;
 use ustcp_client::sys::{self, Sink, Socket, Source};
 
+use crate::sandbox;
 use crate::start::engine;
 
 /// The socket of ours behind a descriptor, and its engine.
 pub(crate) fn ours(fd: c_int) -> Option<(&'static Engine, Socket)> {
     let engine = engine()?;
     sys::without_errno(|| Socket::of(fd)).map(|socket| (engine, socket))
+}
+
+/// The same for a call that is right natively too, but for its errors: in a sandbox that is all it is.
+pub(crate) fn ours_outside_sandbox(fd: c_int) -> Option<(&'static Engine, Socket)> {
+    if sandbox::is_entered() { None } else { ours(fd) }
 }
 
 /// Runs what a call of ours becomes: 0 or a number, or -1 and errno. Errno stays as it was where nothing failed.
@@ -59,6 +65,7 @@ pub(crate) unsafe fn move_bytes(
     // SAFETY: the caller's promise.
     match unsafe { sys::wait_in(number, [fd as usize, b, c, d, e, f]) } {
         Ok(result) => result as ssize_t,
+        Err(_) if sandbox::is_entered() => -1,
         Err(native) => moved_nothing(fd, native, direction),
     }
 }

@@ -1,6 +1,6 @@
 //! libustcp_preload.so: what LD_PRELOAD puts before the C library, so that an unchanged program's TCP is ustcp's.
 //!
-//! It keeps no state but who the engine is. A socket of ours is a tagged descriptor, which every hook recognises by itself;
+//! It keeps no state but who the engine is, and whether the program is in a sandbox. A socket of ours is a tagged descriptor, which every hook recognises by itself;
 //! on any other descriptor a hook is the system call and nothing more. No hook allocates or locks: they run in children of
 //! vfork, in signal handlers and between threads. What each call becomes is `ustcp-client`'s to know; what is not hooked
 //! (close, dup, poll, epoll, fork, exec, sendfile, ...) is right as it is, because the descriptor is a stream of the
@@ -19,4 +19,5 @@ pub mod lists;
 pub mod messages;
 mod next;
 pub mod programs;
+pub mod sandbox;
 mod start;

@@ -6,7 +6,7 @@ use rustix::net::sockopt::{set_socket_oobinline, socket_error};
 
 use crate::engine::{Engine, Question};
 use crate::protocol::{Operation, Request};
-use crate::sys::{Sink, Socket, Source};
+use crate::sys::{self, Sink, Socket, Source};
 
 /// No option's value is longer than this; of a longer one the beginning is looked at, as in Linux.
 const LONGEST_VALUE: usize = 256;
@@ -73,7 +73,21 @@ impl Engine {
 
     /// `SO_ERROR`: the engine's word where it has one; the descriptor's is taken too, so that its mask changes with it.
     pub(super) fn take_error(&self, socket: &Socket) -> i32 {
-        let native = native_error(socket);
+        self.translated(socket, native_error(socket))
+    }
+
+    /// Fails with the error that the descriptor has, which is told by that.
+    pub fn check_error(&self, socket: &Socket) -> Result<(), Errno> {
+        match native_error(socket) {
+            0 => Ok(()),
+            native => match self.translated(socket, native) {
+                0 => Ok(()),
+                number => Err(sys::checked(number)),
+            },
+        }
+    }
+
+    fn translated(&self, socket: &Socket, native: i32) -> i32 {
         if !socket.is_attached() {
             return native;
         }

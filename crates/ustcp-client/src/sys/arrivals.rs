@@ -26,6 +26,24 @@ pub(crate) fn look_again(
     })
 }
 
+/// Waits until there is something to read, or the end. `false`: neither came in time, or an error did. A cancellation point.
+pub(crate) fn wait_for_some(socket: &Socket, patience: Option<Duration>) -> bool {
+    let mut asked = libc::pollfd {
+        fd: socket.number(),
+        events: libc::POLLIN | libc::POLLRDHUP,
+        revents: 0,
+    };
+    let patience = patience.map(|time| libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    });
+    let patience = patience.as_ref().map_or(0, |time| core::ptr::from_ref(time) as usize);
+    let arguments = [&raw mut asked as usize, 1, patience, 0, 0, 0];
+    // SAFETY: both live across the call; nothing is to be dropped.
+    let told = unsafe { wait_in(libc::SYS_ppoll, arguments) };
+    told == Ok(1) && asked.revents & libc::POLLERR == 0
+}
+
 /// An epoll of one socket, which tells of each arrival once.
 fn arrivals(socket: &Socket) -> Result<Transient, Errno> {
     // SAFETY: no pointers.

@@ -113,6 +113,16 @@ impl Sink {
         Sink { len, ..self }
     }
 
+    /// The same, without its first bytes.
+    #[must_use]
+    pub(crate) fn after(self, len: usize) -> Sink {
+        let len = self.len.min(len);
+        Sink {
+            start: self.start.wrapping_add(len),
+            len: self.len - len,
+        }
+    }
+
     /// How many bytes.
     pub(crate) fn len(&self) -> usize {
         self.len

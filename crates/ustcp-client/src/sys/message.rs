@@ -51,19 +51,36 @@ impl Message {
 
     /// One of its pieces. `EFAULT`.
     pub fn piece(&self, index: usize) -> Result<Source, Errno> {
+        let piece = self.vector(index)?;
+        // SAFETY: what a piece points to is the call's to read.
+        Ok(unsafe { Source::new(piece.iov_base, piece.iov_len) })
+    }
+
+    fn vector(&self, index: usize) -> Result<iovec, Errno> {
         let mut bytes = [0; size_of::<iovec>()];
         // SAFETY: what the header points to is the call's to read.
         unsafe { Source::new(self.header.msg_iov.wrapping_add(index).cast(), bytes.len()) }.read(&mut bytes)?;
         // SAFETY: of one size, and any bytes are a pointer and a number.
-        let piece: iovec = unsafe { core::mem::transmute(bytes) };
-        // SAFETY: what a piece points to is the call's to read.
-        Ok(unsafe { Source::new(piece.iov_base, piece.iov_len) })
+        Ok(unsafe { core::mem::transmute::<[u8; size_of::<iovec>()], iovec>(bytes) })
     }
 
     /// How many bytes its pieces have room for. `EFAULT`.
     pub fn room(&self) -> Result<usize, Errno> {
         (0..self.len.min(libc::UIO_MAXIOV as usize))
             .try_fold(0_usize, |room, index| Ok(room.saturating_add(self.piece(index)?.len())))
+    }
+
+    /// The rest of the piece that the bytes after the first `taken` begin in. `EFAULT`.
+    pub(crate) fn room_after(&self, mut taken: usize) -> Result<Sink, Errno> {
+        for index in 0..self.len.min(libc::UIO_MAXIOV as usize) {
+            let piece = self.vector(index)?;
+            if taken < piece.iov_len {
+                // SAFETY: what a piece points to is the call's to write.
+                return Ok(unsafe { Sink::new(piece.iov_base, piece.iov_len) }.after(taken));
+            }
+            taken -= piece.iov_len;
+        }
+        Ok(Sink::of(&mut []))
     }
 
     /// sendmsg(2) of its pieces alone. A cancellation point.
