@@ -22,7 +22,9 @@ pub(crate) const BACKLOG: i32 = 4096;
 pub(crate) struct Site {
     place: Place,
     /// Held as long as the engine lives.
-    _lock: OwnedFd,
+    lock: OwnedFd,
+    /// Locked as well: those who clean up /tmp pass it by, tmpfiles.d(5).
+    _directory: OwnedFd,
     pub(crate) whereabouts: Whereabouts,
     /// By abstract name, then by path.
     pub(crate) streams: [OwnedFd; 2],
@@ -52,6 +54,7 @@ impl Site {
             user: rustix::process::geteuid().as_raw(),
             pid: Some(std::process::id()),
         };
+        let directory = kept(place.directory())?;
         clear(&place)?; // what one that was killed has left
         let listeners = |which, kind| -> io::Result<[OwnedFd; 2]> {
             let by_name = listener(kind, &whereabouts.address(which)?)?;
@@ -63,13 +66,21 @@ impl Site {
             streams: listeners(Listener::Streams, SocketType::STREAM)?,
             controls: listeners(Listener::Control, SocketType::SEQPACKET)?,
             place,
-            _lock: lock,
+            lock,
+            _directory: directory,
             whereabouts,
         })
     }
 
     /// Programs find it from now on.
     pub(crate) fn announce(&self) -> Result<(), StartError> {
+        if !self.is_ours() {
+            let gone = "its files were taken away";
+            return Err(failed(
+                libc::ENOENT,
+                format!("{}: {gone}", self.place.directory().display()),
+            ));
+        }
         let write = || -> io::Result<()> {
             let new = self.place.file("engine.new");
             write_private(&new, &self.whereabouts.line().to_string())?;
@@ -84,13 +95,23 @@ impl Site {
 
     /// Programs that look for it find it no longer; those that know it still reach it, and those that ask who is ending.
     pub(crate) fn withdraw(&self) {
-        // Fails where it was withdrawn before.
-        let _ = fs::rename(self.place.file("engine"), self.place.file("ending"));
+        if self.is_ours() {
+            // Fails where it was withdrawn before.
+            let _ = fs::rename(self.place.file("engine"), self.place.file("ending"));
+        }
+    }
+
+    /// Whether its files are there still. Who takes them away, as cleaners of /tmp do, leaves the place to whoever comes next.
+    fn is_ours(&self) -> bool {
+        is_at(&self.lock, &self.place.file("lock")) == Ok(true)
     }
 }
 
 impl Drop for Site {
     fn drop(&mut self) {
+        if !self.is_ours() {
+            return;
+        }
         // Whoever comes next clears what could not be cleared now. The lock goes last, while it is held.
         let _ = clear(&self.place)
             .and_then(|()| remove_empty_log(&self.place))
@@ -126,6 +147,14 @@ fn lock(place: &Place) -> Result<OwnedFd, StartError> {
             return Ok(lock);
         }
     }
+}
+
+/// That directory, with a lock that others may hold too; and without, should one who cleans up be there just now.
+fn kept(directory: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let directory = openat(CWD, directory, flags, Mode::empty())?;
+    let _ = flock(&directory, FlockOperation::NonBlockingLockShared);
+    Ok(directory)
 }
 
 /// Whether that file is the one of this path, still.

@@ -14,9 +14,10 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use common::{Running, at, engine, engine_with, settings, uid};
+use common::{Running, at, engine, engine_with, place, settings, uid};
 use rustix::event::PollFlags;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{SendFlags, send};
 use ustcp_client::protocol::Operation;
@@ -41,6 +42,46 @@ fn it_ends_with_its_last_lease_and_connection_and_its_file_goes_before() {
     engine.ended(); // TIME-WAIT has passed
     assert!(!engine.directory.join("engine").exists());
     assert!(!engine.directory.join("control").exists());
+}
+
+/// systemd-tmpfiles takes such a lock of a directory before it looks into it, and passes by where it gets none.
+#[test]
+fn its_directory_is_locked_against_those_who_clean_up() {
+    let Some(mut engine) = engine() else { return };
+    let directory = fs::File::open(&engine.directory).unwrap();
+    let locked = flock(&directory, FlockOperation::NonBlockingLockExclusive);
+    assert_eq!(locked, Err(Errno::WOULDBLOCK));
+    engine.stop();
+    flock(&directory, FlockOperation::LockExclusive).unwrap();
+}
+
+/// Cleaners of /tmp take what is old, a logout the whole directory; and the place is free for another engine.
+#[test]
+fn one_whose_place_is_another_s_leaves_it_alone() {
+    for is_whole in [true, false] {
+        let Some(mut first) = engine() else { return };
+        for file in fs::read_dir(&first.directory).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
+        if is_whole {
+            fs::remove_dir(&first.directory).unwrap();
+        }
+        let (here, control) = (place(&first.directory), first.control());
+        let second = engine_with(|_, options| options.place = here).unwrap(); // in another network
+        control.ask(Operation::Stop, 0, 1, 0, &[]).unwrap();
+        first.ended();
+        let found = here.whereabouts(uid()).map(|whereabouts| whereabouts.id);
+        assert_eq!(
+            found.ok(),
+            Some(second.whereabouts.id),
+            "the whole directory: {is_whole}"
+        );
+        for (file, holds) in [("lock", true), ("streams", true), ("control", true), ("ending", false)] {
+            assert_eq!(first.directory.join(file).exists(), holds, "{file}");
+        }
+        drop(second);
+        fs::create_dir(&first.directory).unwrap(); // which it takes away itself
+    }
 }
 
 #[test]

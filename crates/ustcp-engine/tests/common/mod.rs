@@ -93,6 +93,7 @@ fn start(
     let directory = std::env::temp_dir().join(name);
     let (mut settings, mut options) = (settings(), Options::at(place(&directory)));
     change(&mut settings, &mut options);
+    let directory = options.place.directory().to_owned();
     let engine = Engine::start(&settings, &options).unwrap_or_else(|error| panic!("{}", error.message));
     let whereabouts = options.place.whereabouts(uid()).unwrap();
     Some(Running {
