@@ -148,7 +148,10 @@ impl Engine {
         let is_new = matches!(socket.phase, Phase::Idle) && (address.is_none() || socket.bound.is_none());
         match *outcome {
             Ok(()) => socket.refusal = None,
-            Err(Errno(errno)) if is_new => socket.refusal = Some(Refusal { errno, address }),
+            Err(Errno(errno)) if is_new => {
+                let why = socket.kernel.as_ref().map(|kernel| kernel.why);
+                socket.refusal = Some(Refusal { errno, address, why });
+            }
             Err(_) => {}
         }
     }
@@ -185,9 +188,11 @@ impl Engine {
                 None
             }
             Err(Errno(errno)) => {
-                let address = None;
-                socket.refusal = Some(Refusal { errno, address });
-                Some(Err(Errno(errno)))
+                let (address, why) = (None, socket.kernel.as_ref().map(|kernel| kernel.why));
+                socket.refusal = Some(Refusal { errno, address, why });
+                let is_idle = matches!(socket.phase, Phase::Idle);
+                let back = if is_idle { self.come_back(number) } else { Ok(()) };
+                Some(Err(back.err().unwrap_or(Errno(errno))))
             }
         }
     }
@@ -198,18 +203,13 @@ impl Engine {
         if std::mem::take(&mut socket.connect_untold) {
             return Ok(()); // as Linux, the first time after success
         }
-        let begins = matches!(socket.phase, Phase::Idle);
-        if begins {
+        if matches!(socket.phase, Phase::Idle) {
             let way = self.way_towards(number, to);
             self.go(number, way, libc::ECONNREFUSED)?;
         }
-        let begun = self.sockets.known(number)?.far().connect(&mut self.ground, to);
-        match begun {
-            Ok(()) => self.connected(number),
-            Err(Errno(errno)) if begins && errno != libc::EINPROGRESS => self.come_back(number)?,
-            Err(_) => {}
-        }
-        begun
+        self.sockets.known(number)?.far().connect(&mut self.ground, to)?;
+        self.connected(number);
+        Ok(())
     }
 
     /// connect with AF_UNSPEC. The stream is spent: the program attaches a fresh one.

@@ -131,6 +131,8 @@ pub(crate) struct Refusal {
     pub(crate) errno: i32,
     /// The address that it was to have.
     pub(crate) address: Option<SocketAddr>,
+    /// Why it was the kernel that refused it.
+    pub(crate) why: Option<Why>,
 }
 
 impl Socket {
@@ -209,15 +211,20 @@ impl Socket {
 
     /// By whose TCP it is, as `ustcp ss` shows it.
     pub(crate) fn place(&self) -> &'static str {
-        match self.kernel {
+        match self.why() {
             None => "ustcp",
             Some(_) => "relay",
         }
     }
 
-    /// Why it is the kernel's.
+    /// Why it is the kernel's, or was at its last attempt.
     pub(crate) fn why(&self) -> Option<&'static str> {
-        self.kernel.as_ref().map(|kernel| kernel.why.name())
+        let was = || self.refusal.and_then(|refusal| refusal.why);
+        self.kernel
+            .as_ref()
+            .map(|kernel| kernel.why)
+            .or_else(was)
+            .map(Why::name)
     }
 
     /// Who keeps an option: its connection, or the stack in any case.
