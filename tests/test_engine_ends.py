@@ -197,6 +197,28 @@ def test_of_one_that_stands_still_it_is_said_that_it_does_not_answer(host: Host)
     host.wait_for_end()  # it has read what it was told
 
 
+# Its number among the system calls.
+RECVFROM = {"x86_64": "45", "aarch64": "207"}[os.uname().machine]
+
+
+@pytest.mark.parametrize("words", [["ss"], ["run", "--", "true"], ["run", "--explain", "--", "true"], ["down"]], ids=" ".join)
+def test_a_command_that_is_stopped_while_it_waits_goes_on(host: Host, words: list[str]):
+    """Linux ends a wait that has a limit with EINTR where its process is stopped and goes on, though no handler has run."""
+    host.up()
+    engine = int((host.directory / "engine/engine").read_text().split()[4])
+    os.kill(engine, signal.SIGSTOP)
+    with host.popen(*words) as command:
+        place = Path(f"/proc/{command.pid}")
+        wait_until(lambda: place.joinpath("syscall").read_text().split()[0] == RECVFROM)
+        command.send_signal(signal.SIGSTOP)
+        wait_until(lambda: "State:\tT" in place.joinpath("status").read_text())
+        command.send_signal(signal.SIGCONT)
+        wait_until(lambda: "State:\tT" not in place.joinpath("status").read_text())
+        os.kill(engine, signal.SIGCONT)
+        said = command.communicate(timeout=60)[1]
+    assert command.returncode == 0, said
+
+
 def test_down_waits_for_the_engine_and_not_for_whoever_has_its_number_here(network: None, tmp_path: Path):
     """In its own process namespace the engine is process 1, which outside never ends."""
     net = Namespace("numbers")

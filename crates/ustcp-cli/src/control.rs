@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send, socket_with,
@@ -183,12 +183,12 @@ impl Control {
             a,
             b: 0,
         };
-        send(&self.socket, &request.to_bytes(), SendFlags::NOSIGNAL).map(drop)
+        retry_on_intr(|| send(&self.socket, &request.to_bytes(), SendFlags::NOSIGNAL)).map(drop)
     }
 
     fn answer(&self) -> Result<Vec<u8>, Errno> {
         let mut packet = vec![0; Reply::LEN + PAYLOAD_MAX];
-        let (len, _) = recv(&self.socket, packet.as_mut_slice(), RecvFlags::empty())?;
+        let (len, _) = retry_on_intr(|| recv(&self.socket, packet.as_mut_slice(), RecvFlags::empty()))?;
         packet.truncate(len);
         let reply = Reply::from_bytes(&packet).ok_or(Errno::CONNRESET)?;
         match reply.errno {
@@ -215,11 +215,13 @@ fn dial(place: &Place, whereabouts: &Whereabouts) -> Result<OwnedFd, Errno> {
 }
 
 /// `ECONNREFUSED` too where somebody else is there, who has taken the name after the engine's end.
+///
+/// Its waits have a limit, and such a wait ends with `EINTR` also where this process is stopped and goes on: signal(7).
 fn dial_at(address: &SocketAddrUnix, whereabouts: &Whereabouts) -> Result<OwnedFd, Errno> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
     set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?; // connect waits while the queue is full
-    connect(&socket, address)?;
+    retry_on_intr(|| connect(&socket, address))?;
     let may_be_of = whereabouts.judge()?;
     match may_be_of(Peer::of(&socket)?.user) {
         true => Ok(socket),
