@@ -117,7 +117,7 @@ def zookeeper(stage: Stage) -> None:
     asked = ("nc", "-w", 2, stage.server.host, 2181)
     # It accepts, and turns away whom it accepted, before it serves.
     stage.until(lambda: "Mode: standalone" in stage.client.run(*asked, input=b"srvr", code=None, fact=False).text, "it serves")
-    shell = (*java, "org.apache.zookeeper.ZooKeeperMain", "-server", f"{stage.server.host}:2181")
+    shell = (*java, "org.apache.zookeeper.ZooKeeperMain", "-server", f"{stage.server.host}:2181", "-timeout", 60_000)
 
     def store(number: int) -> None:
         text = stage.sample(1).read_bytes()[number : 50_000 + number].hex()

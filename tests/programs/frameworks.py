@@ -63,7 +63,7 @@ def gunicorn(stage: Stage) -> None:
 @PUMA.scenario(SERVER, BOTH)
 def puma(stage: Stage) -> None:
     stage.here("cp", SCRIPTS / "config.ru", stage.directory)
-    words = ("puma", "-w", 2, "-t", "2:2", "-b", "tcp://0.0.0.0:8080", "-e", "production", "config.ru")
+    words = ("puma", "-C", SCRIPTS / "puma_settings.rb", "-w", 2, "-t", "2:2", "-b", "tcp://0.0.0.0:8080", "-e", "production", "config.ru")
     server = stage.server.start(*words, env={"SHARED": str(stage.shared)}).says("Worker . .*booted", 2)
     exercised(stage)
     server.stop()

@@ -79,8 +79,8 @@ User www-data
 Group www-data
 StartServers 2
 ServerLimit 2
-ThreadsPerChild 20
-MaxRequestWorkers 40
+ThreadsPerChild 50
+MaxRequestWorkers 100
 KeepAliveTimeout 100
 ErrorLog /dev/stderr
 LogLevel notice

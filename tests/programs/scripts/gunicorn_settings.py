@@ -2,8 +2,8 @@
 
 # Seconds in which a request must have come: 2, as it is otherwise, are few on a busy machine.
 keepalive = 100
-# A worker that does not end hangs and is not killed.
-graceful_timeout = 1000
+# A worker that shows no sign of life, or does not end, hangs and is not killed.
+timeout = graceful_timeout = 1000
 
 
 def post_worker_init(worker):

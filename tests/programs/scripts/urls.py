@@ -5,5 +5,5 @@ import sys
 import urllib.request
 
 for url in sys.argv[1:]:
-    with urllib.request.urlopen(url, timeout=30) as response:
+    with urllib.request.urlopen(url, timeout=100) as response:
         print(hashlib.sha256(response.read()).hexdigest())
