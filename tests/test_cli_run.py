@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import BUILD
 from harness.command import ASK, ROOT, USTCP, Host, Teller, read_until, wait_until
 from harness.netns import OURS, PEER
 from harness.shim import PRELOAD
@@ -73,6 +74,13 @@ def test_a_child_without_an_environment_is_on_our_tcp(up: Host, how: str) -> Non
 def preloaded(host: Host) -> dict[str, str]:
     """The environment of a program that has the library, and no run."""
     return {**os.environ, **host.environment, "LD_PRELOAD": str(PRELOAD)}
+
+
+@pytest.mark.parametrize("how", ["execve", "execvp"])
+def test_a_program_is_started_by_a_handler_on_a_small_stack(up: Host, how: str) -> None:
+    with Teller(up.net, PEER):
+        done = up.run("--", str(BUILD / "preload/frugal"), how, PYTHON, "-c", ASK, PEER)
+        assert (done.returncode, done.stdout) == (0, f"{OURS}\n"), done.stderr
 
 
 def test_a_child_of_vfork_with_an_environment_of_its_own_is_on_our_tcp(up: Host) -> None:

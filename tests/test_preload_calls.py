@@ -72,6 +72,11 @@ def test_no_call_allocates(engine):
     assert (done.returncode, done.stdout) == (0, "0 allocations\n"), done.stderr
 
 
+def test_a_handler_on_a_small_stack_connects(engine):
+    done = engine.run(f"{PROGRAM}/frugal", "connect", OURS)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def test_other_sockets_stay_the_kernels(engine):
     """UDP and AF_UNIX pass by: the kernel answers 10.77.0.1, which an engine's socket of UDP could not bind."""
     script = f"""

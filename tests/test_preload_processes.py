@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -52,6 +54,18 @@ def test_no_connection_is_lost_when_descriptors_run_out(engine):
     assert (program.returncode, said) == (0, f"True {count}\n"), errors
     for client in clients:
         client.close()
+
+
+def test_an_engine_that_is_stopped_holds_no_program_up_that_makes_no_socket(engine):
+    """Programs of a run, which are told its token."""
+    words = (engine.directory / "engine").read_text().split()
+    token = f"USTCP_TOKEN={words[2]}:{words[3]}:{os.geteuid()}"
+    engine.process.send_signal(signal.SIGSTOP)
+    try:
+        done = engine.run(token, "echo", "on its way")
+    finally:
+        engine.process.send_signal(signal.SIGCONT)
+    assert (done.returncode, done.stdout) == (0, "on its way\n"), done.stderr
 
 
 def start(engine, *words):

@@ -3,6 +3,7 @@
  *
  *   calls HOST      HOST is ours to listen on */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
@@ -104,6 +105,61 @@ static void test_connect_again(void)
     close(epoll);
     close(fd);
     close(other);
+}
+
+/* Which arrival of `fd` a signal told of; 0: there is none. */
+static int told_by_signal(int fd, const struct timespec *patience)
+{
+    siginfo_t told;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    if (sigtimedwait(&set, &told, patience) == -1)
+        return 0;
+    HOLDS(told.si_fd == fd);
+    return (int)told.si_band;
+}
+
+/* What the descriptor was told before, it knows in the next attempt too. */
+static void test_settings_of_an_attempt(void)
+{
+    static const struct timespec none = { 0 };
+    struct sockaddr_in name;
+    int listener = bound(&name), fd = tcp(SOCK_NONBLOCK), peer;
+    char bytes[4];
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    NEEDS(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+    NEEDS(fcntl(fd, F_SETOWN, getpid()) == 0 && fcntl(fd, F_SETSIG, SIGRTMIN) == 0);
+    NEEDS(fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC) == 0);
+    NEEDS(setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int)) == 0);
+    FAILS(connect_to(fd, &name), EINPROGRESS);
+    await(fd, POLLOUT);
+    FAILS(connect_to(fd, &name), ECONNREFUSED);
+    NEEDS(listen(listener, 8) == 0);
+    FAILS(connect_to(fd, &name), EINPROGRESS);
+    await(fd, POLLOUT);
+    GIVES(connect_to(fd, &name), 0);
+    GIVES(fcntl(fd, F_GETFL) & (O_ASYNC | O_NONBLOCK), O_ASYNC | O_NONBLOCK);
+    GIVES(fcntl(fd, F_GETOWN), getpid());
+    GIVES(fcntl(fd, F_GETSIG), SIGRTMIN);
+    while (told_by_signal(fd, &none) != 0)
+        ;
+    peer = accept(listener, NULL, NULL);
+    NEEDS(peer >= 0 && send(peer, "abc", 3, 0) == 3);
+    while ((told_by_signal(fd, NULL) & POLLIN) == 0)
+        ;
+    NEEDS(fcntl(fd, F_SETFL, 0) == 0);
+    NEEDS(send(peer, "d", 1, MSG_OOB) == 1);
+    GIVES(recv(fd, bytes, 3, 0), 3);
+    GIVES(recv(fd, bytes, 1, 0), 1); /* the urgent byte, in its place */
+    HOLDS(bytes[0] == 'd');
+    close(fd);
+    close(peer);
+    close(listener);
 }
 
 static void *connect_again_alone(void *argument)
@@ -783,6 +839,66 @@ static void test_in_sandbox(int error)
     HOLDS(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* A sandbox that leaves calls on descriptors that are open, and kills for any other. */
+static void allow_little(void)
+{
+    static const unsigned allowed[] = { SYS_read, SYS_write, SYS_sendto, SYS_sendmsg, SYS_recvfrom, SYS_recvmsg, SYS_exit_group };
+    enum { ALLOWED = sizeof allowed / sizeof allowed[0] };
+    struct sock_filter filter[2 * ALLOWED + 2];
+    struct sock_fprog program = { .filter = filter };
+
+    filter[program.len++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    for (int i = 0; i < ALLOWED; i++) {
+        filter[program.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], 0, 1);
+        filter[program.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    }
+    filter[program.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    NEEDS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    FAILS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL), EFAULT); /* how one asks whether there is such a thing */
+    NEEDS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+/* As sshd's child before authentication: it reads and writes, and hears of errors. */
+static void test_in_sandbox_that_kills(void)
+{
+    int status, quiet[2], reset_by_peer[2], local[2];
+    pid_t child;
+
+    make_pair(quiet);
+    make_pair(reset_by_peer);
+    reset(reset_by_peer[1]);
+    await(reset_by_peer[0], POLLHUP);
+    NEEDS(fcntl(quiet[0], F_SETFL, O_NONBLOCK) == 0);
+    NEEDS(socketpair(AF_UNIX, SOCK_STREAM, 0, local) == 0);
+    child = fork();
+    NEEDS(child >= 0);
+    if (child == 0) {
+        char bytes[8];
+        struct iovec piece = { bytes, sizeof bytes };
+        struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+
+        NEEDS(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+        allow_little();
+        bool good = read(quiet[0], bytes, 1) == -1 && errno == EAGAIN;
+        good = good && recv(quiet[0], bytes, 1, MSG_WAITALL) == -1 && errno == EAGAIN;
+        good = good && recvmsg(quiet[0], &message, 0) == -1 && errno == EAGAIN;
+        good = good && sendmsg(quiet[0], &message, 0) == sizeof bytes;
+        good = good && sendmsg(local[0], &message, 0) == sizeof bytes && recvmsg(local[1], &message, 0) == sizeof bytes;
+        good = good && read(reset_by_peer[0], bytes, 1) == -1 && errno == ECONNRESET;
+        good = good && write(reset_by_peer[0], bytes, 1) == -1 && errno == EPIPE;
+        good = good && send(reset_by_peer[0], bytes, 1, 0) == -1 && errno == EPIPE;
+        _exit(good ? 0 : 1);
+    }
+    NEEDS(waitpid(child, &status, 0) == child);
+    if (!HOLDS(WIFEXITED(status) && WEXITSTATUS(status) == 0))
+        printf("# %s %d\n", WIFSIGNALED(status) ? "killed by" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    for (int i = 0; i < 2; i++) {
+        close(quiet[i]);
+        close(local[i]);
+    }
+    close(reset_by_peer[0]);
+}
+
 int main(int count, char **words)
 {
     NEEDS(count == 2);
@@ -792,6 +908,7 @@ int main(int count, char **words)
     alarm(60); /* a call that hangs is a failure, not a wait */
     test_connect_again();
     test_connect_again_without_main_thread();
+    test_settings_of_an_attempt();
     test_shutdown_of_an_attempt(SHUT_RD);
     test_shutdown_of_an_attempt(SHUT_WR);
     test_shutdown_of_an_attempt(SHUT_RDWR);
@@ -819,5 +936,6 @@ int main(int count, char **words)
     test_reserved_ports();
     test_in_sandbox(EPERM);
     test_in_sandbox(EACCES);
+    test_in_sandbox_that_kills();
     return tap_end();
 }

@@ -36,7 +36,7 @@ pub struct Question {
     pub b: u32,
 }
 
-/// How long a listener's queue may be full.
+/// How long a listener's queue may be full, and an engine that is looked for silent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Room for an answer's payload: no option's value and no address is longer.
@@ -64,7 +64,7 @@ impl Answer {
 }
 
 impl Engine {
-    /// The engine that the environment names: that of `USTCP_TOKEN`, or, where it does not answer, the one that its
+    /// The engine that the environment names: that of `USTCP_TOKEN`, or, where it is not there, the one that its
     /// directory names now, and somebody must answer there. Of a program that was given a token nothing goes by the kernel's
     /// TCP unasked: where neither answers, every socket of it is `ENETDOWN`.
     pub fn from_environment() -> Result<Engine, PlaceError> {
@@ -73,8 +73,8 @@ impl Engine {
 
     /// The same, if it answers.
     pub fn answering_in_environment() -> Result<Engine, PlaceError> {
-        if let Some(engine) = Engine::told().and_then(|engine| engine.answering().ok()) {
-            return Ok(engine);
+        if let Some(engine) = Engine::told().filter(|engine| engine.control().is_ok()) {
+            return Ok(engine); // not asked: each program of a run would wait for one that is stopped
         }
         // The lease that the program belonged to was the other engine's.
         Engine::answering_at(Engine::named_place()?, geteuid().as_raw())
@@ -111,9 +111,14 @@ impl Engine {
         })
     }
 
-    /// The same, if it answers.
+    /// The same, if it answers before long.
     fn answering(self) -> Result<Engine, Errno> {
-        self.ask(Question::of_none(Operation::Hello), &[]).map(|_| self)
+        let control = self.put(Question::of_none(Operation::Hello), Source::of(&[]))?;
+        set_socket_timeout(&control, Timeout::Recv, Some(PATIENCE))?;
+        match answer(control, Wait::Short) {
+            Err(Errno::AGAIN) => Err(Errno::NETDOWN),
+            answer => answer.map(|_| self),
+        }
     }
 
     /// The engine of that place.
@@ -206,17 +211,23 @@ impl Engine {
             a,
             b,
         };
-        let control = Transient::socket(libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC)?;
-        self.reach(Listener::Control, &control, |to, patience| {
-            set_socket_timeout(&control, Timeout::Send, Some(patience))?;
-            rustix::net::connect(&control, to)
-        })?;
+        let control = self.control()?;
         match sys::send(control.as_fd(), &[Source::of(&head.to_bytes()), payload], 0) {
             // One that is closed already may hold the answer why.
             Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(control),
             Err(errno @ (Errno::FAULT | Errno::NOBUFS | Errno::NOMEM)) => Err(errno),
             Err(_) => Err(Errno::NETDOWN),
         }
+    }
+
+    /// A connection for one question. `ENETDOWN`: the engine is not there.
+    fn control(&self) -> Result<Transient, Errno> {
+        let control = Transient::socket(libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC)?;
+        self.reach(Listener::Control, &control, |to, patience| {
+            set_socket_timeout(&control, Timeout::Send, Some(patience))?;
+            rustix::net::connect(&control, to)
+        })?;
+        Ok(control)
     }
 
     /// Connects to a listener, and makes sure that it is the engine's: its name is anybody's once the engine has ended.

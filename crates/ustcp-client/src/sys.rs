@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use libc::{c_int, c_long, c_void, iovec, msghdr, socklen_t};
 use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_oobinline, socket_oobinline};
 
 use crate::protocol::{Standing, Tag};
 
@@ -230,6 +231,32 @@ impl Socket {
         let value = (&raw const bytes as usize, size_of::<c_int>());
         // SAFETY: an int is read from `bytes`, which lives across the call.
         unsafe { call(libc::SYS_setsockopt, option(self.fd, libc::SO_RCVLOWAT, value)) }.map(drop)
+    }
+
+    /// Sets what `other` has set of the descriptor's own beside its times: whom a signal goes to, and which, and how it reads.
+    pub(crate) fn set_as(&self, other: &Socket) -> Result<(), Errno> {
+        const F_GETSIG: c_int = 11;
+        const F_SETSIG: c_int = 10;
+        const F_GETOWN_EX: c_int = 16;
+        const F_SETOWN_EX: c_int = 15;
+        let mut owner: [c_int; 2] = [0; 2]; // struct f_owner_ex
+        let mut low: c_int = 0;
+        let mut len = size_of::<c_int>() as socklen_t;
+        let control = |fd: c_int, what: c_int, argument: usize| [fd as usize, what as usize, argument, 0, 0, 0];
+        // SAFETY: the kernel writes to `owner`, `low` and `len` what it has room for there, and reads it again.
+        unsafe {
+            call(
+                libc::SYS_fcntl,
+                control(other.fd, F_GETOWN_EX, owner.as_mut_ptr() as usize),
+            )?;
+            call(libc::SYS_fcntl, control(self.fd, F_SETOWN_EX, owner.as_ptr() as usize))?;
+            let signal = call(libc::SYS_fcntl, control(other.fd, F_GETSIG, 0))?;
+            call(libc::SYS_fcntl, control(self.fd, F_SETSIG, signal))?;
+            let told = (&raw mut low as usize, &raw mut len as usize);
+            call(libc::SYS_getsockopt, option(other.fd, libc::SO_RCVLOWAT, told))?;
+        }
+        self.set_low(low)?;
+        set_socket_oobinline(self, socket_oobinline(other)?)
     }
 
     /// Whether it is attached, or was: it has a peer, even one that has gone.

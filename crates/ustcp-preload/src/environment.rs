@@ -7,7 +7,7 @@
 use core::ffi::CStr;
 use std::sync::OnceLock;
 
-use libc::c_char;
+use libc::{c_char, c_int};
 use ustcp_client::sys::{self, Source};
 
 /// Words or an environment, as execve(2) has them.
@@ -29,14 +29,19 @@ const KEPT_MAX: usize = 4;
 pub(crate) struct Text([u8; 1024]);
 
 impl Text {
-    pub(crate) fn of(pieces: &[&[u8]]) -> Option<Text> {
-        let mut bytes = [0; 1024];
-        let mut used = 0;
-        for piece in pieces {
-            bytes.get_mut(used..used + piece.len())?.copy_from_slice(piece);
-            used += piece.len();
-        }
-        (used < bytes.len()).then_some(Text(bytes))
+    pub(crate) const EMPTY: Text = Text([0; 1024]);
+
+    /// Makes it the pieces, if there is room for them. In its place: to hand it on would be a copy on a stack that may be small.
+    pub(crate) fn put(&mut self, pieces: &[&[u8]]) -> bool {
+        let len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let text = pieces.iter().copied().flatten().chain(&[0]);
+        self.0.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+        len < self.0.len()
+    }
+
+    fn of(pieces: &[&[u8]]) -> Option<Text> {
+        let mut text = Text::EMPTY;
+        text.put(pieces).then_some(text)
     }
 
     fn bytes(&self) -> &[u8] {
@@ -72,31 +77,46 @@ fn named(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 ///
 /// # Safety
 /// As of execve(2).
-pub(crate) unsafe fn completed<T>(environment: Words, start: impl FnOnce(Words) -> T) -> T {
+pub(crate) unsafe fn completed(environment: Words, start: &dyn Fn(Words) -> c_int) -> c_int {
     let kept = KEPT.get().and_then(Option::as_ref);
     // SAFETY: the caller's promise.
     let Some((kept, variables)) = kept.and_then(|kept| Some((kept, unsafe { Variables::of(environment) }?))) else {
         return start(environment);
     };
-    let libraries = variables.value(PRELOAD);
-    if is_meant(libraries, &variables) {
+    if is_meant(variables.value(PRELOAD), &variables) {
         return start(environment);
     }
+    // On the stack of a handler, perhaps, so it is no larger than it must be.
+    match variables.1 {
+        ..60 => with_copy::<{ 60 + KEPT_MAX }>(kept, &variables, start),
+        60..250 => with_copy::<{ 250 + KEPT_MAX }>(kept, &variables, start),
+        _ => with_copy::<{ MOST + 1 + KEPT_MAX }>(kept, &variables, start),
+    }
+}
+
+/// With a copy that has room for `ROOM` pointers, the last of which is null.
+#[inline(never)]
+fn with_copy<const ROOM: usize>(
+    kept: &[Text; KEPT_MAX],
+    variables: &Variables,
+    start: &dyn Fn(Words) -> c_int,
+) -> c_int {
     let [library, others @ ..] = kept;
-    let both = match libraries {
-        Some(theirs) => Text::of(&[library.bytes(), b":", theirs]),
-        None => Text::of(&[library.bytes()]),
+    let mut both = Text::EMPTY;
+    let fits = match variables.value(PRELOAD) {
+        Some(theirs) => both.put(&[library.bytes(), b":", theirs]),
+        None => both.put(&[library.bytes()]),
     };
-    let Some(both) = both else {
-        return start(environment);
-    };
+    if !fits {
+        return start(variables.0);
+    }
     let lacking = others.iter().filter(|text| !variables.has_name_of(text.bytes()));
     let theirs = variables.all().filter(|text| !text.to_bytes().starts_with(PRELOAD));
     let whole = theirs
         .map(CStr::as_ptr)
         .chain(lacking.map(Text::pointer))
         .chain([both.pointer()]);
-    let mut copy = [core::ptr::null(); MOST + KEPT_MAX + 1];
+    let mut copy = [core::ptr::null(); ROOM];
     copy.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
     start(copy.as_ptr())
 }

@@ -6,7 +6,7 @@ use core::ffi::CStr;
 
 use libc::{c_char, c_int, c_void, pid_t};
 use rustix::path::DecInt;
-use ustcp_client::protocol::PassedBy;
+use ustcp_client::protocol::{PATH_MAX, PassedBy};
 use ustcp_client::sys::{self, Source, program};
 
 use crate::environment::{Text, Words, completed};
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn execve(path: *const c_char, words: Words, environment: 
         unsafe { pass(libc::SYS_execve, arguments) as c_int }
     };
     // SAFETY: the caller's promise.
-    unsafe { completed(environment, start) }
+    unsafe { completed(environment, &start) }
 }
 
 /// execveat(2).
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn execveat(
         unsafe { pass(libc::SYS_execveat, arguments) as c_int }
     };
     // SAFETY: the caller's promise.
-    unsafe { completed(environment, start) }
+    unsafe { completed(environment, &start) }
 }
 
 /// execv(3).
@@ -113,7 +113,7 @@ pub unsafe extern "C" fn execvpe(name: *const c_char, words: Words, environment:
         unsafe { core::mem::transmute(EXECVPE.get()) };
     // SAFETY: the caller's promise.
     next.map_or(-1, |next| unsafe {
-        completed(environment, |environment| next(name, words, environment))
+        completed(environment, &|environment| next(name, words, environment))
     })
 }
 
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn fexecve(fd: c_int, words: Words, environment: Words) ->
     match environment.is_null() {
         true => start(environment), // it is refused here, and an empty one to execve(2)
         // SAFETY: the caller's promise.
-        false => unsafe { completed(environment, start) },
+        false => unsafe { completed(environment, &start) },
     }
 }
 
@@ -154,7 +154,7 @@ pub unsafe extern "C" fn posix_spawn(
     look_at(libc::AT_FDCWD, path);
     // SAFETY: the caller's promise.
     spawner(&SPAWN).map_or(libc::ENOSYS, |next| unsafe {
-        completed(environment, |environment| {
+        completed(environment, &|environment| {
             next(child, path, actions, attributes, words, environment)
         })
     })
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn posix_spawnp(
     unsafe { search(name) };
     // SAFETY: the caller's promise.
     spawner(&SPAWNP).map_or(libc::ENOSYS, |next| unsafe {
-        completed(environment, |environment| {
+        completed(environment, &|environment| {
             next(child, name, actions, attributes, words, environment)
         })
     })
@@ -196,12 +196,12 @@ fn look_at(directory: c_int, path: *const c_char) {
 }
 
 /// The same of one that is open.
+#[inline(never)]
 fn look_at_descriptor(fd: c_int) {
-    let Some(link) = Text::of(&[b"/proc/self/fd/", DecInt::new(fd).as_bytes()]) else {
-        return;
-    };
+    let mut link = Text::EMPTY;
+    link.put(&[b"/proc/self/fd/", DecInt::new(fd).as_bytes()]);
     tell_of_program(libc::AT_FDCWD, link.pointer(), |tell| {
-        let mut path = [0; libc::PATH_MAX as usize];
+        let mut path = [0; PATH_MAX];
         let (to, room) = (path.as_mut_ptr() as usize, path.len());
         let arguments = [libc::AT_FDCWD as usize, link.pointer() as usize, to, room, 0, 0];
         // SAFETY: the link ends with a zero, and `path` has so much room.
@@ -260,17 +260,11 @@ unsafe fn search(name: *const c_char) {
         return look_at(libc::AT_FDCWD, name);
     }
     let path = sys::variable(c"PATH").unwrap_or(b"/bin:/usr/bin");
+    let mut candidate = Text::EMPTY;
     for directory in path.split(|byte| *byte == b':') {
-        let mut candidate = [0; libc::PATH_MAX as usize];
         let separator: &[u8] = if directory.is_empty() { b"" } else { b"/" };
-        let whole = [directory, separator, bytes];
-        if whole.iter().map(|part| part.len()).sum::<usize>() < candidate.len() {
-            let text = whole.into_iter().flatten();
-            candidate.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
-            let path = candidate.as_ptr().cast();
-            if program::may_execute(libc::AT_FDCWD, path) {
-                return look_at(libc::AT_FDCWD, path);
-            }
+        if candidate.put(&[directory, separator, bytes]) && program::may_execute(libc::AT_FDCWD, candidate.pointer()) {
+            return look_at(libc::AT_FDCWD, candidate.pointer());
         }
     }
 }

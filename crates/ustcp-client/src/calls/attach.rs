@@ -50,8 +50,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts a fresh socket under the number of one whose stream is spent, with its number at the engine, its flags and its
-    /// times, and in every epoll of this process where it was. The file is another one, which other numbers of the former do
+    /// Puts a fresh socket under the number of one whose stream is spent, with its number at the engine, all that is set on
+    /// the descriptor, and in every epoll of this process where it was. The file is another one, which other numbers of the former do
     /// not have. Nothing else would do, as a stream of AF_UNIX is connected once.
     pub(super) fn renew(&self, socket: &Socket) -> Result<(), Errno> {
         let flags = fcntl_getfl(socket)?;
@@ -62,12 +62,14 @@ impl Engine {
             set_socket_timeout(renewed, time, socket_timeout(socket, time)?)?;
         }
         self.attach(&renewed)?;
-        fcntl_setfl(renewed, flags & OFlags::NONBLOCK)?;
+        renewed.set_as(socket)?;
         let close_on_exec = fcntl_getfd(socket)?.contains(FdFlags::CLOEXEC);
         let registrations = Registrations::take(socket.number());
         let replaced = fresh.replace(socket.number(), close_on_exec);
         registrations.put(socket.number());
-        replaced
+        replaced?;
+        // Only now, as a signal says which number it is about.
+        fcntl_setfl(socket, flags)
     }
 }
 

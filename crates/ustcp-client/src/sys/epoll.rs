@@ -93,7 +93,7 @@ fn each_number(directory: &Transient, mut visit: impl FnMut(c_int)) {
     /// Where `d_reclen` and `d_name` are in `struct linux_dirent64`.
     const LENGTH: usize = 16;
     const NAME: usize = 19;
-    let mut buffer = [0; 2048];
+    let mut buffer = [0; 256];
     loop {
         let filled = fill(libc::SYS_getdents64, directory.0 as usize, 0, &mut buffer);
         let mut rest = buffer.get(..filled).unwrap_or_default();
@@ -129,7 +129,7 @@ fn registered(epoll: c_int, fd: c_int) -> Option<(u32, u64)> {
     let path = Path::of(b"/proc/thread-self/fdinfo/", epoll);
     let file = open(path.text(), 0).ok()?;
     let inode = inode(fd)?;
-    let mut buffer = [0; 1024];
+    let mut buffer = [0; 256]; // more than a line
     let mut kept = 0;
     loop {
         let filled = fill(libc::SYS_read, file.0 as usize, 0, buffer.get_mut(kept..)?);
