@@ -53,6 +53,15 @@ impl Engine {
         self.settle();
     }
 
+    /// Its device is gone, and relayed connections do without: whose program has written no more than can be taken ends, as at the
+    /// end of a process, and no peer of the others takes what it has got for all.
+    pub(crate) fn give_up(&mut self) {
+        for number in self.sockets.numbers() {
+            self.let_go(number);
+        }
+        self.break_off();
+    }
+
     /// Peers that would wait for what they do not get now are told.
     fn break_off(&mut self) {
         for number in self.sockets.numbers() {

@@ -264,7 +264,6 @@ impl Engine {
             self.departed.enter(number, departed);
         }
         let _ = stack.close(self.ground.now, socket.id); // it fails for none
-        socket.far().release();
         match socket.phase {
             // What the program has not taken yet goes with its descriptor, and is reset when that is seen.
             Phase::Listening(listening) => self.reset_all(listening.returned),

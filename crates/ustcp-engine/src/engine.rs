@@ -178,7 +178,10 @@ impl Engine {
         self.turn(events);
         match self.ground.machine.fd() {
             Some(_) => Ok(true),
-            None => Err(io::Error::new(io::ErrorKind::NetworkDown, "its device is gone")),
+            None => {
+                self.give_up();
+                Err(io::Error::new(io::ErrorKind::NetworkDown, "its device is gone"))
+            }
         }
     }
 

@@ -165,16 +165,6 @@ impl Far<'_> {
         }
     }
 
-    /// It is about to be closed: what is unsent goes on its way, and nobody waits for that. `SO_LINGER` of some time is the
-    /// patience of a program, not of the engine.
-    pub(crate) fn release(self) {
-        if let Far::Kernel(fd) = self
-            && socket_linger(fd).is_ok_and(|linger| linger.is_some_and(|time| !time.is_zero()))
-        {
-            let _ = set_socket_linger(fd, None); // it has had such an option
-        }
-    }
-
     /// RST to the peer, at the latest when it is closed.
     pub(crate) fn abort(self, on: &mut Ground) {
         // Both fail where there is no such connection any more.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use libc::c_int;
+use rustix::net::sockopt::{set_socket_linger, socket_linger};
 use ustcp_client::sys::Peer;
 use ustcp_proto::{Family, SocketId};
 use ustcp_runtime::Errno;
@@ -59,6 +60,16 @@ pub(crate) struct Arrived {
 pub(crate) struct Kernel {
     pub(crate) descriptor: OwnedFd,
     pub(crate) why: Why,
+}
+
+/// What is unsent goes on its way, and nobody waits for that: `SO_LINGER` of some time is the patience of a program, not of the
+/// engine.
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        if socket_linger(&self.descriptor).is_ok_and(|linger| linger.is_some_and(|time| !time.is_zero())) {
+            let _ = set_socket_linger(&self.descriptor, None); // it has had such an option
+        }
+    }
 }
 
 /// A socket of a program. Its flags only ever go from `false` to `true`.

@@ -4,11 +4,13 @@
 mod common;
 
 use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{KERNEL, STACK, at, engine, engine_with, pattern};
 use rustix::event::PollFlags;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use ustcp_client::protocol::{Address, Operation};
 use ustcp_runtime::ExitWait;
 
@@ -104,6 +106,37 @@ fn without_its_device_every_program_is_told_and_the_engine_says_why() {
         assert_eq!(program.read_to_end(), Err(libc::ECONNRESET));
     }
     assert!(!engine.directory.join("engine").exists());
+}
+
+/// They do without the device. What their programs wrote goes on its way, though the engine does not wait for that as a program
+/// with `SO_LINGER` would; and of whom less than that arrives, no peer takes it for all.
+#[test]
+fn without_its_device_relayed_connections_are_whole_or_reset() {
+    let Some(mut engine) = engine() else { return };
+    let [(whole, whole_peer), (cut_off, cut_off_peer)] = [1 << 20, 4096].map(|buffer: i32| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        set_socket_recv_buffer_size(&listener, 4096).unwrap();
+        let program = engine.socket();
+        let linger = [1_i32.to_ne_bytes(), 600_i32.to_ne_bytes()].concat();
+        for (name, value) in [(libc::SO_SNDBUF, &buffer.to_ne_bytes()[..]), (libc::SO_LINGER, &linger)] {
+            program.set_option(libc::SOL_SOCKET, name, value).unwrap();
+        }
+        program.connect(listener.local_addr().unwrap()).unwrap();
+        program.write(&pattern(100_000));
+        (program, listener.accept().unwrap().0)
+    });
+    common::delete_device();
+    assert_eq!(engine.outcome().unwrap_err().kind(), std::io::ErrorKind::NetworkDown);
+    for program in [&whole, &cut_off] {
+        assert_eq!(program.read_to_end(), Err(libc::ECONNRESET));
+    }
+    let all_of = |mut peer: TcpStream| {
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).map(|_| got)
+    };
+    assert!(all_of(whole_peer).unwrap() == pattern(100_000));
+    let error = all_of(cut_off_peer).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ECONNRESET));
 }
 
 #[test]
