@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -54,6 +55,31 @@ def test_a_signal_that_was_ignored_at_its_start_does_not_end_it(host: Host, nat:
         assert host.run("--", "true").returncode == 0
         engine.send_signal(signal.SIGTERM)
         assert engine.wait(30) == 0
+
+
+def test_a_file_that_may_not_grow_ends_the_capture_alone(host: Host, tmp_path: Path) -> None:
+    capture, limit = tmp_path / "capture.pcapng", 4096
+    engine = host.popen("up", "--pcap", str(capture), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    try:
+        assert "is up" in engine.stderr.readline()
+        with Teller(host.net, PEER):
+            while capture.stat().st_size < limit:
+                assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
+            assert engine.stderr.readline() == f"ustcp: {capture} ends here: File too large (os error 27)\n"
+            assert host.run("--", PYTHON, "-c", ASK, PEER).stdout == f"{OURS}\n"
+    finally:
+        engine.terminate()
+        engine.communicate(timeout=30)
+    assert engine.returncode == 0
+
+
+def test_an_engine_in_the_background_holds_no_directory_of_its_starter(host: Host, tmp_path: Path) -> None:
+    done = host.popen("up", "--detach", "--pcap", "capture.pcapng", cwd=tmp_path)
+    assert done.communicate(timeout=60) == ("", "")
+    pid = int((host.directory / "engine/engine").read_text().split()[4])
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    assert host.ustcp("down").returncode == 0
+    assert (tmp_path / "capture.pcapng").stat().st_size > 0
 
 
 def test_an_engine_in_the_background_starts_where_children_are_not_waited_for(host: Host) -> None:

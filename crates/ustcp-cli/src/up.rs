@@ -1,6 +1,7 @@
 //! `ustcp up`: an engine that stays until it is told to end.
 
 use std::cell::Cell;
+use std::env;
 use std::process::ExitCode;
 
 use ustcp_client::place::Place;
@@ -28,7 +29,7 @@ Examples:
           On ustcp0 with 10.77.0.2/24, until Ctrl-C
   ustcp up --detach --engine web --tun web0 --address 10.78.0.2/24
           A second one in the background, for ustcp run --engine web
-  ustcp up --weather loss=1%,delay=20ms --pcap /tmp/engine.pcapng
+  ustcp up --weather loss=1%,delay=20ms --pcap engine.pcapng
           On a bad line, with a capture";
 
 /// Start the engine: the stack as a process of its own, which programs started by `ustcp run` share.
@@ -114,6 +115,7 @@ fn serve_reporting(options: &Options) -> u8 {
         is_reported.set(outcome.is_err());
         if outcome.is_ok() {
             keep_log(options); // the place is ours, and nobody takes it away any more
+            let _ = env::set_current_dir("/"); // whose file system may be taken away now that all files are open
         }
         handshake::report(outcome);
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ustcp_proto::Instant;
 
 use crate::stderr::{Lines, complain};
-use crate::sys::credentials;
+use crate::sys::{credentials, signal};
 
 /// Bytes that are kept back at most.
 const BUFFER: usize = 64 * 1024;
@@ -27,8 +27,8 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// A file, emptied first and readable by its owner alone: it holds what was said on the network. Pipes and sockets
-    /// are refused, for a reader that goes away would end the host program by SIGPIPE.
+    /// A file, emptied first; a new one is readable by its owner alone, for it holds what was said on the network. Pipes
+    /// and sockets are refused, for a slow reader would hold up the stack.
     pub(crate) fn create(path: &Path) -> io::Result<Sink> {
         refuse_pipe(path)?;
         let file = to_write().create(true).truncate(true).open(path)?;
@@ -89,7 +89,7 @@ impl Sink {
             self.target = None;
         }
         let Some(target) = &mut self.target else { return };
-        if let Err(error) = target.write_all(&bytes) {
+        if let Err(error) = signal::writing(|| target.write_all(&bytes)) {
             self.target = None;
             complain(&format!("{} ends here: {error}", self.name));
             return;

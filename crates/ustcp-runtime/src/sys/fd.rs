@@ -103,7 +103,7 @@ pub(crate) fn drop_datagram(fd: BorrowedFd<'_>) -> io::Result<()> {
     check(got as c_int).map(drop)
 }
 
-/// Writes what there is room for now, without SIGPIPE; `WouldBlock` when there is none.
+/// Writes what there is room for now, without a signal; `WouldBlock` when there is none.
 pub(crate) fn write_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     let mut room = [PollFd {
         fd,
@@ -113,7 +113,7 @@ pub(crate) fn write_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     if wait::poll(&mut room, Some(Duration::ZERO))? == 0 {
         return Err(io::ErrorKind::WouldBlock.into());
     }
-    signal::without_sigpipe(|| {
+    signal::writing(|| {
         // SAFETY: `bytes` are readable for as many as said.
         let written = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
         usize::try_from(written).map_err(|_| io::Error::last_os_error())

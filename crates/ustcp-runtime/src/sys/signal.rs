@@ -1,4 +1,4 @@
-//! Signals: a thread without any, SIGPIPE, and what EINTR means.
+//! Signals: a thread without any, those of writing, and what EINTR means.
 
 use std::mem;
 use std::ptr;
@@ -30,22 +30,26 @@ fn empty() -> libc::sigset_t {
     unsafe { mem::zeroed() }
 }
 
-/// Runs `body`, whose SIGPIPE the program does not get. One that was pending before stays.
-pub(crate) fn without_sigpipe<R>(body: impl FnOnce() -> R) -> R {
-    let (mut sigpipe, mut pending) = (empty(), empty());
-    // SAFETY: the sets live across the calls.
-    let was_pending = unsafe {
-        libc::sigaddset(&raw mut sigpipe, libc::SIGPIPE);
+/// What write(2) itself sends: where nobody reads a pipe any more, and where a file has grown to RLIMIT_FSIZE.
+const OF_WRITING: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+
+/// Runs `body`, which writes, and of whose signals the program gets none. One that was pending before stays.
+pub(crate) fn writing<R>(body: impl FnOnce() -> R) -> R {
+    let (mut fresh, mut pending) = (empty(), empty());
+    // SAFETY: the sets live across the calls, which check the numbers.
+    unsafe {
         libc::sigpending(&raw mut pending);
-        libc::sigismember(&raw const pending, libc::SIGPIPE) == 1
-    };
-    let _blocked = Blocked::these(&sigpipe);
-    let result = body();
-    if !was_pending {
-        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: set and time live across the call; nothing is asked about the signal.
-        unsafe { libc::sigtimedwait(&raw const sigpipe, ptr::null_mut(), &raw const at_once) };
+        for signal in OF_WRITING {
+            if libc::sigismember(&raw const pending, signal) == 0 {
+                libc::sigaddset(&raw mut fresh, signal);
+            }
+        }
     }
+    let _blocked = Blocked::these(&fresh);
+    let result = body();
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: set and time live across the call; nothing is asked about the signal.
+    unsafe { libc::sigtimedwait(&raw const fresh, ptr::null_mut(), &raw const at_once) };
     result
 }
 
