@@ -305,6 +305,14 @@ def test_a_variable_whose_name_is_nearly_ours_is_told(host: Host) -> None:
     assert (done.returncode, done.stderr) == (0, told)
 
 
+def test_a_variable_that_is_ignored_is_told_once(host: Host) -> None:
+    told = "ustcp: USTCP_MTU=9 is malformed: 128 to 65535 bytes; it is ignored\n"
+    for command in (["run", "--", "true"], ["up", "--detach"]):
+        done = host.ustcp(*command, USTCP_MTU="9")
+        assert (done.returncode, done.stderr) == (0, told)
+        host.ustcp("down", "--now")
+
+
 def test_down_waits_for_programs_and_now_does_not(host: Host) -> None:
     hold = "import socket, os; s = socket.create_connection(('10.77.0.1', 80)); print('up', flush=True); os.read(0, 1)"
     for now in (False, True):

@@ -75,7 +75,7 @@ pub(crate) fn enter(place: &Place, options: &EngineOptions) -> Result<Option<Joi
         Ok((run, None)) => Ok(Some(Joined { control, run })),
         Ok((_, Some(disagreement))) => {
             drop(control); // and with it the lease
-            options.settings()?; // nobody makes way for one that cannot be
+            options.check()?; // nobody makes way for one that cannot be
             match way::make(place)? {
                 true => Ok(None),
                 false => Err(disagreement.into()),

@@ -9,7 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use ustcp_client::place::Place;
 use ustcp_engine::Lifetime;
 use ustcp_proto::Cidr;
-use ustcp_runtime::Settings;
+use ustcp_runtime::{Settings, StartError};
 
 use crate::listing::Engine;
 use crate::nat;
@@ -103,10 +103,14 @@ impl EngineOptions {
         said.map(|(name, value)| (name.into(), absolute(name, value))).collect()
     }
 
-    /// The settings of an engine with these options in this environment.
+    /// Whether there can be settings of these options. What is ignored is not told.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        Settings::check(&self.given(), option_of).map_err(wrong)
+    }
+
+    /// The settings of an engine with these options in this environment. Tells what is ignored.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
-        let settings = Settings::over_environment(&self.given(), option_of);
-        settings.map_err(|error| Failure::new(error.message).with_status(WRONG_USAGE))
+        Settings::over_environment(&self.given(), option_of).map_err(wrong)
     }
 
     /// What an engine at `place` is told besides its settings.
@@ -174,6 +178,10 @@ impl EngineOptions {
             })
         })
     }
+}
+
+fn wrong(error: StartError) -> Failure {
+    Failure::new(error.message).with_status(WRONG_USAGE)
 }
 
 /// Tells of variables whose names are nearly ours, which nobody reads.

@@ -74,7 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         return Ok(serve_reporting(options).into());
     }
     tell_of_misspelt_variables();
-    options.engine.settings()?; // nobody makes way for one that cannot be
+    options.engine.check()?; // nobody makes way for one that cannot be
     let place = control::place(options.named.engine.as_deref())?;
     way::make(&place)?;
     refuse_second(&place)?;
@@ -146,7 +146,7 @@ fn serve_in_background(options: &Options, report: impl Fn(Result<(), &NotStarted
         Failure::from(why)
     };
     let place = control::place(options.named.engine.as_deref()).map_err(refused)?;
-    options.engine.settings().map_err(refused)?;
+    options.engine.check().map_err(refused)?;
     serve(&place, &options.engine, lifetime, &report)
 }
 

@@ -10,8 +10,8 @@ use ustcp_client::protocol::Operation;
 use crate::control::{self, Control, NoControl};
 use crate::{Failure, down};
 
-/// How long the programs and connections of another engine may take to be gone.
-pub(crate) const MOMENT: Duration = Duration::from_secs(1);
+/// How long the programs and connections of another engine may take to be gone, on a machine that has much to do.
+pub(crate) const MOMENT: Duration = Duration::from_secs(3);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -134,6 +134,15 @@ impl Settings {
         given: &[(OsString, OsString)],
         called: impl Fn(&str) -> String,
     ) -> Result<Settings, StartError> {
+        Settings::check(given, called)?;
+        let beneath = environment().filter(|(name, _)| given.iter().all(|(other, _)| other != name));
+        let (settings, complaints) = Settings::from_variables(beneath.chain(given.iter().cloned()));
+        complaints.iter().for_each(ignore);
+        Ok(settings)
+    }
+
+    /// What [`Settings::over_environment`] fails with.
+    pub fn check(given: &[(OsString, OsString)], called: impl Fn(&str) -> String) -> Result<(), StartError> {
         let (alone, complaints) = Settings::from_variables(given.iter().cloned());
         if let Some(malformed) = complaints.into_iter().next() {
             let name = called(&malformed.name);
@@ -142,11 +151,7 @@ impl Settings {
                 message: Malformed { name, ..malformed }.to_string(),
             });
         }
-        alone.probe_files(called)?;
-        let beneath = environment().filter(|(name, _)| given.iter().all(|(other, _)| other != name));
-        let (settings, complaints) = Settings::from_variables(beneath.chain(given.iter().cloned()));
-        complaints.iter().for_each(ignore);
-        Ok(settings)
+        alone.probe_files(called)
     }
 
     fn probe_files(&self, called: impl Fn(&str) -> String) -> Result<(), StartError> {
