@@ -12,6 +12,7 @@ use crate::departed::Departed;
 use crate::engine::Engine;
 use crate::far::Far;
 use crate::ground::Ground;
+use crate::passed::passes;
 use crate::rights::may_have_port;
 use crate::route::Way;
 use crate::socket::{Listening, Phase, Refusal};
@@ -127,7 +128,12 @@ impl Engine {
         let socket = self.sockets.known_mut(number)?;
         let limit = backlog.clamp(1, OFFERED_MAX);
         match &mut socket.phase {
-            Phase::Listening(listening) => listening.limit = limit,
+            Phase::Listening(listening) => {
+                listening.limit = limit;
+                if let Some(published) = socket.published() {
+                    published.listen(&mut self.ground, backlog)?;
+                }
+            }
             phase => {
                 *phase = Phase::Listening(Listening {
                     limit,
@@ -234,6 +240,9 @@ impl Engine {
         if let Far::Kernel(_) = far {
             // What is asked of it once it has ended, the stack's tells. It may know less.
             let _ = Far::Stack(socket.id).set_option(&mut self.ground, option, value);
+        }
+        if let Some(published) = socket.published().filter(|_| passes(option)) {
+            let _ = published.set_option(&mut self.ground, option, value); // what the kernel does not take it does without
         }
         if matches!(socket.phase, Phase::Idle | Phase::Connecting { .. }) {
             socket.asked.note(option, value);

@@ -197,6 +197,11 @@ impl Socket {
         self.program_gone && (self.left_unread || self.program_deaf && !self.has_shut_both())
     }
 
+    /// The listener of the kernel's that stands beside it.
+    pub(crate) fn published(&self) -> Option<Far<'_>> {
+        self.published.as_ref().map(|listener| Far::Kernel(listener.as_fd()))
+    }
+
     /// What a write tells, once.
     pub(crate) fn take_fault(&mut self) -> Option<i32> {
         match self.fault {

@@ -556,6 +556,40 @@ fn a_listener_that_is_published_takes_the_kernels_connections_too() {
     assert_eq!(refused.ask(Operation::Listen, 8, &[]), Err(libc::EADDRINUSE));
 }
 
+/// As one of the kernel's: who is accepted has the listener's options, and a backlog can be changed.
+#[test]
+fn what_is_said_to_a_listener_is_said_to_its_published_one_too() {
+    let Some(engine) = engine_with(|_, options| options.publish = true) else {
+        return;
+    };
+    let (listener, port) = engine.listener(8);
+    let options = [
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        (libc::IPPROTO_TCP, libc::TCP_NODELAY, 1),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 77),
+    ];
+    for (level, name, number) in options {
+        listener.set_option(level, name, &i32::to_ne_bytes(number)).unwrap();
+    }
+    for to in [loopback(port), at(STACK, port)] {
+        let _peer = TcpStream::connect(to).unwrap();
+        let (accepted, _) = listener.accept();
+        for (level, name, number) in options {
+            assert_eq!(accepted.option(level, name), Ok(number), "{name} of {to}");
+        }
+    }
+    assert_eq!(kernels_backlog(port), "8");
+    listener.ask(Operation::Listen, 16, &[]).unwrap();
+    assert_eq!(kernels_backlog(port), "16");
+}
+
+/// As ss(8) tells it.
+fn kernels_backlog(port: u16) -> String {
+    let words = ["-Htln", &format!("sport = :{port}")];
+    let told = String::from_utf8(Command::new("ss").args(words).output().unwrap().stdout).unwrap();
+    told.split_whitespace().nth(2).unwrap().to_owned()
+}
+
 #[test]
 fn a_program_of_ipv6_speaks_of_ipv4_in_its_own_way() {
     let Some(engine) = engine() else { return };
