@@ -15,6 +15,9 @@ from harness.puppet import until
 ALL = select.POLLIN | select.POLLOUT | select.POLLERR | select.POLLHUP | 0x2000
 # On a busy machine a side may wait long enough for its tail loss probe.
 BUSY = ("retransmission", "spurious_retransmission", "duplicate_ack", "out_of_order")
+# Where the peer does not read.
+FULL = ("window_full", "zero_window", "zero_window_probe", "zero_window_probe_ack", "keep_alive", "keep_alive_ack",
+        "retransmission")  # fmt: skip
 FIN_WAIT2, CLOSE_WAIT = 5, 8  # TCP_INFO's numbers
 
 
@@ -165,6 +168,29 @@ def test_data_for_a_closed_socket_is_answered_by_a_reset(stage, role):
     theirs.send(b"too late")
     talk.expect("< . 1:9(8) ack 2")
     until(lambda: any(s.has(RST) and s.source == OURS for s in talk.segments()), lambda: "\n".join(talk.lines()))
+    theirs.wait_poll(ALL)
+
+
+@pytest.mark.flags(*FULL)
+@pytest.mark.parametrize("then", ["stays", "closes"])
+def test_text_for_one_who_has_shut_both_halves_is_answered_by_a_reset(stage, then: str):
+    """Although what it has written is still on its way."""
+    listener = stage.peer.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    listener.bind(stage.peer_host, 7000)
+    listener.listen()
+    ours = stage.ours.socket()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    ours.connect(stage.peer_host, 7000)
+    theirs = listener.accept()
+    ours.call("nonblock", 1)
+    with pytest.raises(BlockingIOError):
+        while True:
+            ours.send(bytes(16384))
+    ours.shutdown(socket.SHUT_RDWR)
+    if then == "closes":
+        ours.close()
+    theirs.send(b"too late")
     theirs.wait_poll(ALL)
 
 

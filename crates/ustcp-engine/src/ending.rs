@@ -138,12 +138,12 @@ impl Engine {
         }
         let all_taken = self.pump_out(number) && self.send_waiting_urgent(number);
         self.pump_in(number);
-        let Some(socket) = self.sockets.get_mut(number) else {
-            return;
-        };
-        if socket.is_thrown_away() {
+        if self.is_thrown_away(number) {
             self.abort(number);
-        } else if socket.fault.is_some() {
+            return;
+        }
+        let Some(socket) = self.sockets.get(number) else { return };
+        if socket.fault.is_some() {
             self.end_broken(number);
         } else if all_taken {
             self.conclude(number);
@@ -178,7 +178,20 @@ impl Engine {
         let Some(socket) = self.sockets.get(number).filter(|socket| socket.program_gone) else {
             return false;
         };
-        socket.is_thrown_away() || socket.far().lingers_not(&mut self.ground)
+        socket.far().lingers_not(&mut self.ground) || self.is_thrown_away(number)
+    }
+
+    /// The program has let it go and has bytes unread, or some have come since. One that has shut both halves may be there
+    /// still; as Linux, what had come before that is no reason.
+    fn is_thrown_away(&mut self, number: u64) -> bool {
+        let Some(socket) = self.sockets.get(number).filter(|socket| socket.program_gone) else {
+            return false;
+        };
+        let unheard = match socket.has_shut_both() {
+            true => socket.far().unread(&mut self.ground) > 0,
+            false => socket.program_deaf,
+        };
+        unheard || socket.left_unread
     }
 
     /// Whether the connection has received what the program can still be given.
@@ -220,9 +233,6 @@ impl Engine {
             .filter(|socket| matches!(socket.phase, Phase::Connected))
         {
             let _ = stream::take(&socket.stream, &mut [0]); // the poison, or the program hears of a reset
-            if socket.has_shut_both() {
-                socket.far().throw_away(&mut self.ground, &mut self.chunk); // or the peer hears of one
-            }
         }
         self.part(number, Parting::Ended);
     }

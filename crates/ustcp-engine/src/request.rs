@@ -294,6 +294,9 @@ impl Engine {
         }
         socket.has_shut[0] |= how != Shutdown::Write;
         socket.has_shut[1] |= how != Shutdown::Read;
+        if connected && socket.has_shut_both() {
+            socket.far().throw_away(&mut self.ground, &mut self.chunk);
+        }
         if matches!(socket.phase, Phase::Connecting { .. }) {
             self.attempt_failed(number, Errno(libc::ECONNRESET)); // as Linux: it is undone
             return Ok(());

@@ -191,12 +191,6 @@ impl Socket {
         }
     }
 
-    /// Whether the program has let it go and has bytes unread, or some have come since. One that has shut both halves may be
-    /// there still, and what it said goes before what it did not want to hear.
-    pub(crate) fn is_thrown_away(&self) -> bool {
-        self.program_gone && (self.left_unread || self.program_deaf && !self.has_shut_both())
-    }
-
     /// The listener of the kernel's that stands beside it.
     pub(crate) fn published(&self) -> Option<Far<'_>> {
         self.published.as_ref().map(|listener| Far::Kernel(listener.as_fd()))

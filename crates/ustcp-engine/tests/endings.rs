@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use common::{KERNEL, Program, STACK, at, await_events, engine, engine_with, last_words_arrive, pattern};
+use common::{KERNEL, Program, STACK, STALLED, at, await_events, engine, engine_with, last_words_arrive, pattern};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_linger, set_socket_oobinline};
@@ -212,6 +212,37 @@ fn what_comes_for_a_program_that_has_gone_is_answered_by_a_reset() {
     await_events(&peer, PollFlags::empty()); // the error alone
     let error = peer.take_error().unwrap().unwrap();
     assert_eq!(error.raw_os_error(), Some(libc::EPIPE)); // what a reset is called in CLOSE-WAIT
+}
+
+/// As Linux, also where what the program wrote before is still on its way.
+#[test]
+fn what_comes_for_a_program_that_has_shut_both_halves_is_answered_by_a_reset() {
+    let Some(engine) = engine() else { return };
+    for address in [KERNEL, "127.0.0.1"] {
+        let (program, mut peer) = engine.stalled(address);
+        program.ask(Operation::Shutdown, libc::SHUT_RDWR, &[]).unwrap();
+        program.stream.shutdown(std::net::Shutdown::Both).unwrap();
+        peer.write_all(b"too late").unwrap();
+        assert_eq!(error_of(&mut peer), Some(libc::ECONNRESET), "{address}");
+    }
+}
+
+/// What had come before is nobody's business any more.
+#[test]
+fn what_a_program_wrote_before_it_shut_both_halves_arrives_whatever_has_come() {
+    let Some(engine) = engine() else { return };
+    for address in [KERNEL, "127.0.0.1"] {
+        let (program, mut peer) = engine.stalled(address);
+        peer.write_all(&pattern(240_000)).unwrap(); // more than a stream takes unread, less than the window besides
+        while outstanding(&peer) > 0 {
+            std::thread::yield_now();
+        }
+        program.ask(Operation::Shutdown, libc::SHUT_RDWR, &[]).unwrap();
+        program.stream.shutdown(std::net::Shutdown::Both).unwrap();
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).unwrap();
+        assert_eq!(got, pattern(STALLED), "{address}");
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType, connect,
     recv, recvmsg, send, socket_with,
@@ -236,6 +237,23 @@ impl Reach {
         let listener = TcpListener::bind((KERNEL, 0)).unwrap();
         let program = self.socket();
         program.connect(listener.local_addr().unwrap()).unwrap();
+        (program, listener.accept().unwrap().0)
+    }
+}
+
+/// What a program has written whose peer takes nothing: more than its connection takes and less than its stream does.
+pub(crate) const STALLED: usize = 128 << 10;
+
+impl Reach {
+    /// A program whose peer, of the kernel's at `address`, takes nothing of what it has written.
+    pub(crate) fn stalled(&self, address: &str) -> (Program, TcpStream) {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        set_socket_recv_buffer_size(&listener, 4096).unwrap();
+        let program = self.socket();
+        let room = 4096_i32.to_ne_bytes();
+        program.set_option(libc::SOL_SOCKET, libc::SO_SNDBUF, &room).unwrap();
+        program.connect(listener.local_addr().unwrap()).unwrap();
+        program.write(&pattern(STALLED));
         (program, listener.accept().unwrap().0)
     }
 }

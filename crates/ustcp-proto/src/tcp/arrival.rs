@@ -477,10 +477,10 @@ impl Connection {
         }
     }
 
-    /// New text has no reader: the user has closed, or the peer has.
+    /// New text has no reader: the user has gone, or has said all and hears no more, or the peer has said all.
     fn is_deaf(&self) -> bool {
         let ending = !matches!(self.state, State::SynReceived | State::Established);
-        ending && (self.orphan || self.read_shut || self.rcv.is_finished())
+        self.orphan || ending && (self.read_shut || self.rcv.is_finished())
     }
 
     /// Text and FIN, of which some are new.

@@ -246,6 +246,22 @@ fn text_after_close_is_reset() {
     }
 }
 
+/// FSM-8, SHLD-3: also where the FIN waits for what the user has left to be handed in.
+#[test]
+fn text_for_a_user_who_has_gone_is_reset() {
+    for order in ["P. 1:11(10) ack 1", "P. 11:21(10) ack 1"] {
+        let mut w = Wire::connected();
+        w.stack.abandon(w.id()).expect("it is held");
+        w.write(1); // it still goes out
+        w.sees("P. 1:2(1) ack 1");
+        w.peer(". 1:1(0) ack 2");
+        w.quiet();
+        w.peer(order);
+        w.sees("R 1:1(0)");
+        assert_eq!(w.state(), State::Closed, "{order}");
+    }
+}
+
 /// FSM-8: an old copy of text that was read before the close is no reason to reset.
 #[test]
 fn old_text_after_close_is_only_acknowledged() {
