@@ -37,18 +37,14 @@ s = socket.create_connection(("{PEER}", {PORT}))
 signal.pause()
 """
 
-# It writes more than its connection takes, and is killed with the rest in its descriptor.
+# It writes more than its connection and its peer take, and less than its descriptor does; it is killed with the rest in there.
 FILLER = f"""
 import os, signal, socket
 s = socket.socket()
 s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 s.connect(("{PEER}", {PORT}))
-s.setblocking(False)
-try:
-    while True:
-        s.send(bytes(1 << 16))
-except BlockingIOError:
-    os.kill(os.getpid(), signal.SIGKILL)
+s.sendall(bytes(1 << 17))
+os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -141,6 +137,7 @@ def test_a_peer_that_takes_nothing_does_not_hold_what_was_left_for_it(impatient:
     """Sockstress: it answers each probe of its closed window, and the program has gone."""
     descriptors = engine.descriptors_at_work()
     with listener(engine) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         process, connection = connected(engine, server, FILLER)
         with connection:
             assert process.wait(20) == -signal.SIGKILL

@@ -10,16 +10,12 @@ mod common;
 
 use std::fs;
 use std::io::Read;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use common::{Running, at, engine, engine_with, place, settings, uid};
-use rustix::event::PollFlags;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_recv_buffer_size;
-use rustix::net::{SendFlags, send};
 use ustcp_client::protocol::Operation;
 use ustcp_engine::{Engine, Lifetime, Options};
 use ustcp_runtime::{ExitWait, Settings};
@@ -105,16 +101,7 @@ fn what_is_relayed_for_a_program_that_has_gone_holds_it_as_long_as_the_stacks_ow
     let Some(mut engine) = engine_with(|settings, _| settings.sysctl = "tcp_orphan_retries=1".parse().unwrap()) else {
         return;
     };
-    let listener = TcpListener::bind(at("127.0.0.1", 0)).unwrap();
-    set_socket_recv_buffer_size(&listener, 4096).unwrap();
-    let program = engine.socket();
-    let room = 4096_i32.to_ne_bytes();
-    program.set_option(libc::SOL_SOCKET, libc::SO_SNDBUF, &room).unwrap();
-    program.connect(listener.local_addr().unwrap()).unwrap();
-    let _peer = listener.accept().unwrap();
-    while program.events().contains(PollFlags::OUT) {
-        let _ = send(&program.stream, &[0; 4096], SendFlags::DONTWAIT);
-    }
+    let (program, _peer) = engine.stalled("127.0.0.1");
     engine.ask(Operation::Stop, 0, 0, 0, &[]).unwrap();
     drop(program);
     engine.ended();
