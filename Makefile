@@ -7,6 +7,7 @@
 # make differential  records Linux's answers to the scripts of tests/differential (root), compares ours: docs/differential.md
 # make test-programs  real programs (curl, nginx, postgres, ...) with ustcp in place of the kernel's TCP; WRITE=1 writes docs/programs.md
 # make bench     speed, side by side with the kernel
+# make bench-programs  nginx, redis and iperf3 on an engine, side by side with the kernel's veth
 # make goodput   goodput over a lossy line of 100 Mbit/s, side by side with the kernel (25 minutes)
 # make flood     100,000 SYNs a second at a listener, while a flow runs and clients connect
 # make sim       100,000 seeds of the network simulation (USTCP_SIM_SEEDS=... for more), 64 MiB each way through each fault
@@ -34,7 +35,7 @@ APT_PROGRAMS := iproute2 python3 util-linux
 # although the loader ignores LD_PRELOAD where it has rights that its user has not.
 PRELOAD_TESTS := build/preload/calls build/preload/signals build/preload/frugal build/preload/linked
 
-.PHONY: demo test check check-python test-programs requirements check-requirements attacks mutations differential bench goodput flood sim clean
+.PHONY: demo test check check-python test-programs requirements check-requirements attacks mutations differential bench bench-programs goodput flood sim clean
 .PHONY: apt-demo apt-test rust-tests python-module pytest
 
 demo: apt-demo
@@ -97,6 +98,10 @@ bench: examples build/bench/load build/bench/server python-module
 	python3 tests/bench/run.py $(BENCH)
 	tests/programs/install iperf3 slirp4netns
 	python3 tests/bench/iperf3.py
+
+bench-programs: capi-prefix
+	tests/programs/install nginx redis-server redis-tools iperf3 wrk
+	python3 tests/bench/programs.py $(BENCH)
 
 goodput: capi-prefix build/bench/flow-kernel build/bench/flow-ustcp
 	python3 tests/bench/goodput.py $(GOODPUT)
