@@ -30,12 +30,10 @@ impl Engine {
     /// Where there is no descriptor left, nothing is taken: the engine offers again what was not confirmed.
     pub fn accept(&self, listener: &Socket, room: AddressRoom, flags: c_int) -> Result<c_int, Errno> {
         may_accept(listener, flags)?;
-        if !room.is_unwanted() {
-            room.room()?;
-        }
+        let len = if room.is_unwanted() { None } else { Some(room.room()?) };
         let (connection, peer) = self.next(listener, flags)?;
-        if !room.is_unwanted() {
-            room.write(peer)?;
+        if let Some(len) = len {
+            room.write_in(len, peer)?;
         }
         Ok(connection.keep())
     }

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use rustix::io::Errno;
 
-use crate::sys::{Sink, Source};
+use crate::sys::{Sink, Source, memory};
 
 /// Which call an address is for: bind takes `AF_UNSPEC` with the wildcard address as `AF_INET`, as Linux does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,21 +119,25 @@ impl AddressRoom {
 
     /// Writes as much of `address` as there is room for, and its full length.
     pub(crate) fn write(&self, address: SocketAddr) -> Result<(), Errno> {
-        let room = self.room()?;
+        self.write_in(self.room()?, address)
+    }
+
+    /// The same where it is known how long the room is.
+    pub(crate) fn write_in(&self, room: usize, address: SocketAddr) -> Result<(), Errno> {
         let (bytes, len) = bytes(address);
-        self.to.first(room).write(bytes.get(..len).unwrap_or_default())?;
-        self.write_length(len)
+        let name = (self.to.first(room), bytes.get(..len).unwrap_or_default());
+        memory::write_each([name, (self.length, &told(len))])
     }
 
     /// Says that there is no address.
     pub(crate) fn write_none(&self) -> Result<(), Errno> {
-        self.write_length(0)
+        self.length.write(&told(0)).map(drop)
     }
+}
 
-    fn write_length(&self, len: usize) -> Result<(), Errno> {
-        let length = u32::try_from(len).unwrap_or(u32::MAX);
-        self.length.write(&length.to_ne_bytes()).map(drop)
-    }
+/// A length as the program reads it.
+fn told(len: usize) -> [u8; 4] {
+    u32::try_from(len).unwrap_or(u32::MAX).to_ne_bytes()
 }
 
 /// An address as the bytes of a `struct sockaddr_in` or `struct sockaddr_in6`, and how many they are.

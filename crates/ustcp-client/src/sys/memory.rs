@@ -66,8 +66,8 @@ impl Source {
         let len = self.len.min(into.len());
         copy(
             libc::SYS_process_vm_readv,
-            vector(into.as_ptr(), len),
-            vector(self.start, len),
+            [vector(into.as_ptr(), len)],
+            [vector(self.start, len)],
         )?;
         Ok(len)
     }
@@ -154,11 +154,18 @@ impl Sink {
         let len = self.len.min(from.len);
         copy(
             libc::SYS_process_vm_writev,
-            vector(from.start, len),
-            vector(self.start, len),
+            [vector(from.start, len)],
+            [vector(self.start, len)],
         )?;
         Ok(len)
     }
+}
+
+/// Copies bytes out to several places, one after the other, to each as many as it has room for. `EFAULT`.
+pub(crate) fn write_each<const N: usize>(pieces: [(Sink, &[u8]); N]) -> Result<(), Errno> {
+    let pieces = pieces.map(|(to, bytes)| (to.first(bytes.len()), bytes));
+    let ours = pieces.map(|(to, bytes)| vector(bytes.as_ptr(), to.len));
+    copy(libc::SYS_process_vm_writev, ours, pieces.map(|(to, _)| to.vector()))
 }
 
 fn vector(start: *const u8, len: usize) -> iovec {
@@ -168,26 +175,30 @@ fn vector(start: *const u8, len: usize) -> iovec {
     }
 }
 
-/// process_vm_readv(2) or process_vm_writev(2) between `ours` and the program's, which are of one length.
-fn copy(number: c_long, ours: iovec, theirs: iovec) -> Result<(), Errno> {
-    if ours.iov_len == 0 {
+/// process_vm_readv(2) or process_vm_writev(2) between `ours` and the program's, each of which is as long as the other.
+fn copy<const N: usize>(number: c_long, ours: [iovec; N], theirs: [iovec; N]) -> Result<(), Errno> {
+    let len = ours.iter().map(|piece| piece.iov_len).sum::<usize>();
+    if len == 0 {
         return Ok(());
     }
-    let (ours_at, theirs_at) = (&raw const ours as usize, &raw const theirs as usize);
-    // SAFETY: `ours` is ours and so long; the kernel checks `theirs`, which the call may use.
+    let (ours_at, theirs_at) = (ours.as_ptr() as usize, theirs.as_ptr() as usize);
+    // SAFETY: `ours` are ours and so long; the kernel checks `theirs`, which the call may use.
     // By the thread: a process whose main thread has ended has no memory by its own number.
     let copied =
-        unsafe { call(libc::SYS_gettid, [0; 6]).and_then(|own| call(number, [own, ours_at, 1, theirs_at, 1, 0])) };
+        unsafe { call(libc::SYS_gettid, [0; 6]).and_then(|own| call(number, [own, ours_at, N, theirs_at, N, 0])) };
     match copied {
-        Ok(copied) if copied == ours.iov_len => Ok(()),
+        Ok(copied) if copied == len => Ok(()),
         Ok(_) | Err(Errno::FAULT) => Err(Errno::FAULT),
         // A sandbox answers what it likes.
-        Err(_) => copy_through_a_socket(number, &ours, &theirs),
+        Err(_) => (ours.iter().zip(&theirs)).try_for_each(|(ours, theirs)| copy_through_a_socket(number, ours, theirs)),
     }
 }
 
 /// The same where a sandbox forbids that call: through a pair of sockets.
 fn copy_through_a_socket(number: c_long, ours: &iovec, theirs: &iovec) -> Result<(), Errno> {
+    if ours.iov_len == 0 {
+        return Ok(());
+    }
     let [one, other] = Transient::pair()?;
     let (from, to) = if number == libc::SYS_process_vm_readv {
         (theirs, ours)
@@ -265,6 +276,23 @@ mod tests {
             assert_eq!(nowhere.read(&mut [0; 4]), Err(Errno::FAULT), "{start:#x}");
             assert_eq!(nowhere.first(0).read(&mut [0; 4]), Ok(0));
         }
+    }
+
+    #[test]
+    fn several_are_written_by_one_call_each_as_far_as_it_has_room() {
+        let pages = Pages::new();
+        let (name, length) = (pages.sink(16, 4), pages.sink(PAGE - 2, 2));
+        write_each([(name, b"ustcp"), (length, b"12")]).unwrap();
+        let (mut read, mut end) = ([0; 6], [0; 2]);
+        pages.sink(16, 6).read(&mut read).unwrap();
+        length.read(&mut end).unwrap();
+        assert_eq!((&read, &end), (b"ustc\0\0", b"12"));
+        assert_eq!(write_each([(name.first(0), b"x"), (length, b"34")]), Ok(()));
+        assert_eq!(
+            write_each([(name, b"x"), (pages.sink(PAGE - 1, 2), b"56")]),
+            Err(Errno::FAULT)
+        );
+        assert_eq!(write_each([(name.first(0), b""), (pages.sink(PAGE, 0), b"")]), Ok(()));
     }
 
     #[test]
