@@ -31,6 +31,7 @@ impl Engine {
         let Some(socket) = self.sockets.get_mut(number).filter(|socket| socket.which == which) else {
             return;
         };
+        socket.may_have_more = true;
         socket.program_shut |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP);
         socket.program_gone |= flags.contains(EventFlags::HUP);
         if flags.contains(EventFlags::ERR) && socket_error(&socket.stream) != Ok(Ok(())) {
@@ -136,7 +137,7 @@ impl Engine {
             self.abort(number);
             return;
         }
-        let all_taken = self.pump_out(number) && self.send_waiting_urgent(number);
+        let all_taken = self.pump_out_told(number) && self.send_waiting_urgent(number);
         self.pump_in(number);
         if self.is_thrown_away(number) {
             self.abort(number);

@@ -20,17 +20,59 @@ use crate::text::Given;
 /// Chunks that one socket moves in one turn, each way: nobody waits for a long queue of somebody else.
 const TURN: usize = 4;
 
+/// What is no longer is looked at whole and then taken: two calls, where it takes three to ask first how much there is.
+const SHORT: usize = 4096;
+
 impl Engine {
     /// From the program to the connection, as far as that takes it. `true`: the program has written no more than what was
     /// taken.
     pub(crate) fn pump_out(&mut self, number: u64) -> bool {
+        let is_open = |socket: &Socket| matches!(socket.phase, Phase::Connected) && socket.fault.is_none();
+        if !self.sockets.get(number).is_some_and(is_open) {
+            return true;
+        }
+        let all_taken = self.send_short(number).is_some() || self.send_all(number);
+        if let Some(socket) = self.sockets.get_mut(number) {
+            socket.may_have_more = !all_taken;
+        }
+        all_taken
+    }
+
+    /// The same, unless epoll has told of nothing since.
+    pub(crate) fn pump_out_told(&mut self, number: u64) -> bool {
+        match self.sockets.get(number) {
+            Some(socket) if socket.may_have_more => self.pump_out(number),
+            _ => true,
+        }
+    }
+
+    /// Sends all that is in the stream, where that is little. Behind the poison a look never comes to the stream's end, nor
+    /// takes its error.
+    fn send_short(&mut self, number: u64) -> Option<()> {
+        let socket = self.sockets.get_mut(number)?;
+        let room = self.ground.machine.stack().room(socket.id).unwrap_or(0);
+        if socket.kernel.is_some() || !socket.head_taken || room < SHORT {
+            return None;
+        }
+        let seen = stream::look(&socket.stream, self.chunk.get_mut(..=SHORT)?).ok()?;
+        let fresh = (1..seen).len();
+        if fresh == 0 {
+            return Some(());
+        }
+        if seen > SHORT || stream::take(&socket.stream, self.chunk.get_mut(..fresh)?) != Ok(fresh) {
+            return None;
+        }
+        if let Err(errno) = socket.far().send(&mut self.ground, self.chunk.get(1..seen)?, false) {
+            self.on_error(number, errno);
+        }
+        Some(())
+    }
+
+    fn send_all(&mut self, number: u64) -> bool {
         for _ in 0..TURN {
-            let Some(socket) = self.sockets.get_mut(number) else {
+            let Some(socket) = self.sockets.get_mut(number).filter(|socket| socket.fault.is_none()) else {
                 return true;
             };
-            if !matches!(socket.phase, Phase::Connected) || socket.fault.is_some() {
-                return true;
-            }
             let skip = usize::from(socket.head_taken);
             let fresh = stream::queued(&socket.stream).saturating_sub(skip);
             if fresh == 0 {
@@ -129,7 +171,9 @@ impl Engine {
             return;
         };
         if socket.fault.is_none() {
-            stream::end(&socket.stream);
+            if !socket.program_gone {
+                stream::end(&socket.stream);
+            }
             socket.end_told = true;
         }
     }

@@ -72,7 +72,7 @@ impl Drop for Kernel {
     }
 }
 
-/// A socket of a program. Its flags only ever go from `false` to `true`.
+/// A socket of a program. What it has heard and told only ever goes from `false` to `true`.
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) stream: OwnedFd,
@@ -106,6 +106,8 @@ pub(crate) struct Socket {
     /// The first byte in the stream's queue has been taken already: the poison, which stays there so that closing the stream
     /// tells the program of a reset.
     pub(crate) head_taken: bool,
+    /// There may be more in the stream than what was taken: it was never found empty, or epoll has told of it since.
+    pub(crate) may_have_more: bool,
     /// epoll tells when the stream takes more.
     pub(crate) watches_room: bool,
     /// The program writes no more (RDHUP).
@@ -166,6 +168,7 @@ impl Socket {
             phase: Phase::Idle,
             connect_untold: false,
             head_taken: false,
+            may_have_more: true,
             watches_room: false,
             program_shut: false,
             program_gone: false,

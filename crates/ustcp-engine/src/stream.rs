@@ -94,7 +94,6 @@ pub(crate) fn refuse_descriptors(of: impl AsFd) {
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::io::ioctl_fionbio(&ours, true)?;
     refuse_descriptors(&ours);
     Ok((ours, theirs))
 }

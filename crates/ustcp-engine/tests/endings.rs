@@ -34,6 +34,23 @@ fn await_broken(program: &Program) {
     }
 }
 
+#[test]
+fn after_a_message_of_any_length_the_peers_reset_is_heard() {
+    let Some(engine) = engine() else { return };
+    for len in [1, 2, 4095, 4096, 4097, 70_000] {
+        let (program, mut peer) = engine.connected_to_kernel();
+        for message in [pattern(len), vec![7], pattern(len)] {
+            program.write(&message);
+            let mut got = vec![0; message.len()];
+            peer.read_exact(&mut got).unwrap();
+            assert!(got == message, "{len} bytes");
+        }
+        reset(peer);
+        await_broken(&program);
+        assert_eq!(program.read_to_end(), Err(libc::ECONNRESET), "{len} bytes");
+    }
+}
+
 /// What the kernel's program reads in the end.
 fn error_of(peer: &mut TcpStream) -> Option<i32> {
     await_events(&*peer, PollFlags::RDHUP);

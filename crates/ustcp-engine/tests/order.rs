@@ -4,9 +4,13 @@
 
 mod common;
 
+use std::io::Read;
+use std::net::TcpStream;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use common::{at, engine, unix};
+use libc::{SO_KEEPALIVE, SOL_SOCKET};
 use rustix::net::{SendFlags, SocketType, connect, send};
 use ustcp_client::protocol::{Address, Greeting, Operation, Tag};
 use ustcp_client::sys;
@@ -86,7 +90,33 @@ fn a_listener_that_is_closed_takes_no_connection_from_elsewhere() {
         let control = running.control();
         control.send(Operation::Hello, 0, 0, 0, &[]);
         drop(listener);
-        let refused = std::net::TcpStream::connect(at(common::STACK, port)).unwrap_err();
+        let refused = TcpStream::connect(at(common::STACK, port)).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED), "at {number}");
+    }
+}
+
+#[test]
+fn text_that_came_with_the_confirmation_is_sent_although_a_request_came_too() {
+    let Some(running) = engine() else { return };
+    let (listener, port) = running.listener(4);
+    for number in 0..TIMES {
+        let mut peer = TcpStream::connect(at(common::STACK, port)).unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let (accepted, _) = listener.take_arrival();
+        let control = running.control();
+        // The engine is at this connection's requests when all of it comes, and hears of it at once.
+        control.send(Operation::Hello, 0, 0, 0, &[]);
+        accepted.confirm();
+        accepted.write(b"text");
+        control.send(
+            Operation::SetOption,
+            accepted.number,
+            SOL_SOCKET,
+            SO_KEEPALIVE,
+            &1_i32.to_ne_bytes(),
+        );
+        let mut text = [0; 4];
+        peer.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"text", "at {number}");
     }
 }
