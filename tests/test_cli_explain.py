@@ -125,6 +125,20 @@ int opens(int flags) { return dlopen("libinner.so", RTLD_NOW | flags) != 0; }
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_library_in_a_namespace_of_its_own_is_named(host: Host) -> None:
+    script = """
+import ctypes
+open_apart = ctypes.CDLL(None).dlmopen
+open_apart.argtypes, open_apart.restype = (ctypes.c_long, ctypes.c_char_p, ctypes.c_int), ctypes.c_void_p
+assert open_apart({}, b"libutil.so.1", 2)
+"""
+    done = host.run("--explain", "--", PYTHON, "-c", script.format(-1))
+    assert done.returncode == 0, done.stderr
+    assert "  passed by  *  -> *  dlmopen libutil.so.1\n" in done.stderr, done.stderr
+    done = host.run("--strict", "--", PYTHON, "-c", script.format(0))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_dynamic_child_and_what_is_none_are_not_named(host: Host, tmp_path: Path) -> None:
     script = "import os, subprocess\nsubprocess.run(['true'])\nos.system('true; nonexistent-program 2>/dev/null')"
     done = host.run("--strict", "--", PYTHON, "-c", script)

@@ -113,6 +113,20 @@ def test_another_library_of_a_childs_own_stands_behind_ours(up: Host) -> None:
         assert (done.returncode, done.stdout) == (0, f"{PEER}\n"), done.stderr
 
 
+@pytest.mark.parametrize("child", [[], ["env", "-i"]], ids=["the program", "a child"])
+def test_a_program_that_looks_after_its_addresses_has_its_library_first(up: Host, tmp_path: Path, child: list[str]) -> None:
+    """AddressSanitizer ends who preloads another before its own."""
+    program = tmp_path / "program"
+    source = '#include <stdio.h>\nint main(void) { puts("runs"); return 0; }'
+    subprocess.run(["cc", "-fsanitize=address", "-x", "c", "-", "-o", program], input=source, text=True, check=True, timeout=60)
+    library = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True, timeout=60)
+    word = f"LD_PRELOAD={os.path.realpath(library.stdout.strip())}"
+    words = ["env", word, str(USTCP), "run", "--"] if not child else [str(USTCP), "run", "--", *child, word]
+    ours = {**os.environ, **up.environment}
+    done = up.net.inside(lambda: subprocess.run([*words, str(program)], env=ours, capture_output=True, text=True, timeout=60))
+    assert (done.returncode, done.stdout) == (0, "runs\n"), done.stderr
+
+
 @WAYS
 def test_the_status_is_the_programs(up: Host, way: list[str]) -> None:
     def status(*program: str) -> int:

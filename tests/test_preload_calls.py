@@ -67,6 +67,33 @@ print(wrapped.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
+def test_options_outlast_those_of_thousands_of_others(engine):
+    """Of sockets that were never connected: the engine does not hear of their end."""
+    script = f"""
+import socket
+def made(count):
+    sock = socket.socket()
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count)
+    return sock
+first = made(7)
+for _ in range(8200):
+    made(8).close()
+last = made(9)
+for sock, count in (first, 7), (last, 9):
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == count
+try:
+    last.recv(1, socket.MSG_DONTWAIT)
+except OSError as error:
+    print(error.strerror)
+last.bind(("{OURS}", 0))
+last.listen()
+first.connect(last.getsockname())
+print(last.accept()[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT))
+"""
+    done = engine.run("python3", "-c", script)
+    assert (done.returncode, done.stdout) == (0, "Transport endpoint is not connected\n9\n"), done.stderr
+
+
 def test_no_call_allocates(engine):
     done = engine.run(f"{PROGRAM}/frugal", OURS)
     assert (done.returncode, done.stdout) == (0, "0 allocations\n"), done.stderr

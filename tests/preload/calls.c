@@ -752,6 +752,23 @@ static void test_interfaces(int family)
     close(other);
 }
 
+/* ---- a name that is longer than any address ---- */
+
+static void test_long_name(void)
+{
+    int pair[2];
+    char name[200] = { 0 };
+    struct iovec piece = { "x", 1 };
+    struct msghdr message = { .msg_name = name, .msg_namelen = sizeof name, .msg_iov = &piece, .msg_iovlen = 1 };
+
+    make_pair(pair);
+    GIVES(sendmsg(pair[0], &message, 0), 1);
+    message.msg_namelen = (socklen_t)-1;
+    FAILS(sendmsg(pair[0], &message, 0), EINVAL);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* ---- other names, other ways ---- */
 
 extern int __connect(int fd, const struct sockaddr *name, socklen_t length);
@@ -932,6 +949,7 @@ int main(int count, char **words)
     test_no_urgent_byte();
     test_interfaces(AF_INET);
     test_interfaces(AF_INET6);
+    test_long_name();
     test_other_names();
     test_reserved_ports();
     test_in_sandbox(EPERM);

@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use ustcp_client::libraries::has_a_first;
+
 use crate::Failure;
 
 const NAME: &str = "libustcp_preload.so";
@@ -63,14 +65,17 @@ fn candidates(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// `LD_PRELOAD` with the library before what is there.
+/// `LD_PRELOAD` with the library before what is there, unless that must be first.
 pub(crate) fn variable(library: &Path, before: Option<&OsStr>) -> OsString {
-    let mut value = library.as_os_str().to_owned();
-    if let Some(before) = before.filter(|before| !before.is_empty()) {
-        value.push(":");
-        value.push(before);
+    let library = library.as_os_str();
+    let Some(before) = before.filter(|before| !before.is_empty()) else {
+        return library.to_owned();
+    };
+    let mut both = [library, before];
+    if has_a_first(before.as_bytes()) {
+        both.reverse();
     }
-    value
+    both.join(OsStr::new(":"))
 }
 
 #[cfg(test)]
@@ -93,6 +98,10 @@ mod tests {
         assert_eq!(
             variable(library, Some(OsStr::new("/a.so /b.so"))),
             "/l/x.so:/a.so /b.so"
+        );
+        assert_eq!(
+            variable(library, Some(OsStr::new("/libasan.so.8"))),
+            "/libasan.so.8:/l/x.so"
         );
     }
 }

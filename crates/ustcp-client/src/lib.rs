@@ -7,6 +7,7 @@
 
 pub mod calls;
 pub mod engine;
+pub mod libraries;
 pub mod named;
 pub mod place;
 pub mod protocol;

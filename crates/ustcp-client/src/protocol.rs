@@ -123,6 +123,8 @@ pub enum PassedBy {
     /// They will be a program's that the kernel starts with other rights than its user's (set-user-ID, or who starts it has
     /// become another user by half): the dynamic linker takes no library from its environment.
     Rights = 4,
+    /// They will be a library's that was opened in a namespace of its own, which has its own C library (dlmopen).
+    Namespace = 5,
 }
 
 /// The first bytes of a stream that is attached.

@@ -219,6 +219,7 @@ impl Engine {
             why if why == PassedBy::Protocol as u32 => (Address::from_payload(payload), "protocol".into()),
             why if why == PassedBy::Static as u32 => (None, format!("static program {}", printable(payload)).into()),
             why if why == PassedBy::DeepBind as u32 => (None, format!("RTLD_DEEPBIND {}", printable(payload)).into()),
+            why if why == PassedBy::Namespace as u32 => (None, format!("dlmopen {}", printable(payload)).into()),
             why if why == PassedBy::Rights as u32 => (None, format!("other rights {}", printable(payload)).into()),
             _ => return Err(Errno(libc::EINVAL)),
         };

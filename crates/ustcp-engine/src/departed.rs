@@ -65,6 +65,11 @@ impl Departure {
         }
     }
 
+    /// Whether one more would have another go.
+    pub(crate) fn is_full(&self) -> bool {
+        self.by_number.len() >= self.limit
+    }
+
     pub(crate) fn enter(&mut self, number: u64, departed: Departed) {
         self.remove(number);
         self.in_order.entry(departed.user).or_default().push_back(number);

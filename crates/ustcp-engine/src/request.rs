@@ -379,6 +379,9 @@ impl Engine {
         if request.operation == Operation::SetOption
             && let Some(prepared) = prepared.take()
         {
+            if self.prepared.is_full() {
+                return Err(Errno(libc::ESTALE)); // with a stream it is kept as long as that is
+            }
             self.prepared.enter(request.socket, prepared);
         }
         let Some(departed) = prepared.as_mut().or_else(|| self.departed(request.socket)) else {

@@ -124,6 +124,26 @@ fn an_option_that_is_read_before_there_is_a_stream_keeps_nothing() {
     assert_eq!(ask(Operation::GetOption, 1, &[]), Ok(count(7)));
 }
 
+/// Nor does one more that sets something: it is to have a stream first.
+#[test]
+fn options_of_too_many_without_a_stream_are_refused_and_none_are_forgotten() {
+    let Some(engine) = engine_with(|_, options| options.quotas.departed = 2) else {
+        return;
+    };
+    let name = libc::TCP_KEEPCNT;
+    let ask = |operation, socket: u64, value: &[u8]| {
+        engine.ask(operation, socket | Request::UNATTACHED, libc::IPPROTO_TCP, name, value)
+    };
+    let count = |number: i32| number.to_ne_bytes().to_vec();
+    for number in [1, 2] {
+        assert_eq!(ask(Operation::SetOption, number, &count(7)), Ok(vec![]));
+    }
+    assert_eq!(ask(Operation::SetOption, 3, &count(7)), Err(libc::ESTALE));
+    assert_eq!(ask(Operation::SetOption, 2, &count(8)), Ok(vec![]));
+    assert_eq!(ask(Operation::GetOption, 1, &[]), Ok(count(7)));
+    assert_eq!(ask(Operation::GetOption, 2, &[]), Ok(count(8)));
+}
+
 /// Options ask for no stream.
 #[test]
 fn options_are_kept_for_a_stream_that_is_yet_to_come() {

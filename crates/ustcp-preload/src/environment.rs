@@ -8,6 +8,7 @@ use core::ffi::CStr;
 use std::sync::OnceLock;
 
 use libc::{c_char, c_int};
+use ustcp_client::libraries::{has_a_first, named};
 use ustcp_client::sys::{self, Source};
 
 /// Words or an environment, as execve(2) has them.
@@ -68,11 +69,6 @@ pub(crate) fn keep() {
     });
 }
 
-/// The libraries that a value of `LD_PRELOAD` names.
-fn named(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| matches!(byte, b':' | b' '))
-}
-
 /// Starts something with the environment that was handed in, or with a copy that has what it lacks.
 ///
 /// # Safety
@@ -104,6 +100,7 @@ fn with_copy<const ROOM: usize>(
     let [library, others @ ..] = kept;
     let mut both = Text::EMPTY;
     let fits = match variables.value(PRELOAD) {
+        Some(theirs) if has_a_first(theirs) => both.put(&[PRELOAD, theirs, b":", name(library)]),
         Some(theirs) => both.put(&[library.bytes(), b":", theirs]),
         None => both.put(&[library.bytes()]),
     };
@@ -119,6 +116,11 @@ fn with_copy<const ROOM: usize>(
     let mut copy = [core::ptr::null(); ROOM];
     copy.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
     start(copy.as_ptr())
+}
+
+/// What a variable's text says.
+fn name(variable: &Text) -> &[u8] {
+    variable.bytes().strip_prefix(PRELOAD).unwrap_or_default()
 }
 
 /// Whether a child is to have no library of ours, or has it.

@@ -237,11 +237,11 @@ fn passes_by(directory: c_int, path: *const c_char) -> Option<PassedBy> {
 }
 
 /// The same of a library that will not find this one first.
-pub(crate) fn tell_of_library(path: *const c_char) {
+pub(crate) fn tell_of_library(why: PassedBy, path: *const c_char) {
     sys::without_errno(|| {
         if let Some(engine) = engine().filter(|engine| engine.is_of_run()) {
             // SAFETY: dlopen(3) reads it to its zero.
-            engine.passed_by_file(PassedBy::DeepBind, unsafe { CStr::from_ptr(path) }.to_bytes());
+            engine.passed_by_file(why, unsafe { CStr::from_ptr(path) }.to_bytes());
         }
     });
 }

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_oobinline, socket_error};
 
 use crate::engine::{Engine, Question};
-use crate::protocol::{Operation, Request};
+use crate::protocol::{Operation, Request, Standing};
 use crate::sys::{self, Sink, Socket, Source};
 
 /// No option's value is longer than this; of a longer one the beginning is looked at, as in Linux.
@@ -37,10 +37,19 @@ impl Engine {
     ) -> Result<(), Errno> {
         // Linux reads the length as an int.
         let length = usize::try_from(length.cast_signed()).map_err(|_| Errno::INVAL)?;
-        self.ask_with(
-            question(socket, Operation::SetOption, level, name),
-            value.first(length.min(LONGEST_VALUE)),
-        )?;
+        let ask = || {
+            let question = question(socket, Operation::SetOption, level, name);
+            self.ask_with(question, value.first(length.min(LONGEST_VALUE)))
+        };
+        match ask() {
+            Err(Errno::STALE) => {
+                // Too many have options and no stream.
+                self.attach(socket)?;
+                socket.mark(Standing::Idle)?;
+                ask()?;
+            }
+            result => drop(result?),
+        }
         follow(socket, (level, name), value)
     }
 

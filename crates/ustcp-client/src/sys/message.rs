@@ -36,11 +36,17 @@ impl Message {
         Some(Message { header, len })
     }
 
-    /// Its name.
+    /// Its name. As Linux: of a longer one than any address is the beginning counts; a negative length stays what it is.
     #[must_use]
     pub fn name(&self) -> Source {
+        let len = self.header.msg_namelen as usize;
+        let longest = if self.header.msg_namelen.cast_signed() < 0 {
+            len
+        } else {
+            size_of::<libc::sockaddr_storage>()
+        };
         // SAFETY: what the header names is the call's to read.
-        unsafe { Source::new(self.header.msg_name, self.header.msg_namelen as usize) }
+        unsafe { Source::new(self.header.msg_name, len) }.first(longest)
     }
 
     /// How many pieces it has.
