@@ -218,8 +218,10 @@ impl Engine {
         }
     }
 
-    /// RST to the peer.
+    /// RST to the peer. As Linux, which sends what is written at once, so far as there is room: that has gone before.
     pub(crate) fn abort(&mut self, number: u64) {
+        self.pump_out(number);
+        self.ground.machine.transmit(self.ground.now);
         if let Some(socket) = self.sockets.get(number) {
             socket.far().abort(&mut self.ground);
         }

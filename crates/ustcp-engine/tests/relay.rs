@@ -159,6 +159,31 @@ fn a_program_that_wants_no_lingering_resets_a_peer_whose_end_it_has_read() {
     }
 }
 
+/// As Linux, which sends when a program writes: a server that answers and has not read all of the question.
+#[test]
+fn a_reset_by_a_program_comes_after_what_it_wrote() {
+    let Some(engine) = engine() else { return };
+    let at_once = [1_i32.to_ne_bytes(), 0_i32.to_ne_bytes()].concat();
+    for round in 0..200 {
+        let (program, mut peer) = match round % 2 {
+            0 => relayed(&engine),
+            _ => engine.connected_to_kernel(),
+        };
+        if round % 4 < 2 {
+            peer.write_all(b"a long question").unwrap();
+            program.await_events(PollFlags::IN);
+        } else {
+            program.set_option(libc::SOL_SOCKET, libc::SO_LINGER, &at_once).unwrap();
+        }
+        program.write(b"answer");
+        drop(program);
+        let mut got = Vec::new();
+        let error = peer.read_to_end(&mut got).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ECONNRESET), "round {round}");
+        assert_eq!(got, b"answer", "round {round}");
+    }
+}
+
 /// Nothing came that it could have left unread, whichever of its two calls the engine hears of first.
 #[test]
 fn what_a_program_wrote_that_reads_no_more_is_relayed() {
