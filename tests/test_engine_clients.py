@@ -348,15 +348,14 @@ def test_without_any_descriptor_it_waits_and_serves_later(small):
     resource.prlimit(small.process.pid, resource.RLIMIT_NOFILE, (5, 128))
     program = small.start(sys.executable, "-c", HOLDS, "bind", OURS, "0", "1", "0", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     command = subprocess.Popen(small.net.command(USTCP, "ss", "--engine", str(small.directory)), stdout=subprocess.DEVNULL)
-    name = f"ustcp-{(small.directory / 'engine').read_text().split()[2]}-control"
-    until(lambda: is_asked(small, name), lambda: "nobody has come")
+    until(lambda: is_asked(small), lambda: "nobody has come")
     sleeps(small)
     resource.prlimit(small.process.pid, resource.RLIMIT_NOFILE, (128, 128))
     assert command.wait(20) == 0
     assert program.communicate(timeout=20)[0] == "1\n"
 
 
-def is_asked(engine: Engine, name: str) -> bool:
+def is_asked(engine: Engine) -> bool:
     """Whether somebody waits to be taken in: Recv-Q of a listener."""
     listed = run(*engine.net.command("ss", "-xlH")).splitlines()
-    return any(f"@{name}" in line and int(line.split()[2]) > 0 for line in listed)
+    return any(f"{engine.directory}/control " in line and int(line.split()[2]) > 0 for line in listed)

@@ -19,6 +19,8 @@ pub struct Engine {
     whereabouts: Whereabouts,
     /// Its directory, for its listeners by path; `None` where it has no name that fits.
     place: Option<Place>,
+    /// Its file is there, and so are its listeners.
+    is_there: bool,
     /// The run this program belongs to; 0: none.
     run: u32,
 }
@@ -82,9 +84,13 @@ impl Engine {
 
     /// The engine of `USTCP_TOKEN`, which may have ended.
     fn told() -> Option<Engine> {
+        let whereabouts = sys::variable(c"USTCP_TOKEN").and_then(Whereabouts::from_variable)?;
+        let place = Engine::named_place().ok();
+        let file = place.and_then(|place| place.whereabouts(geteuid().as_raw()).ok());
         Some(Engine {
-            whereabouts: sys::variable(c"USTCP_TOKEN").and_then(Whereabouts::from_variable)?,
-            place: Engine::named_place().ok(),
+            whereabouts,
+            place,
+            is_there: file.is_some_and(|file| file.id == whereabouts.id),
             run: sys::variable(c"USTCP_RUN").and_then(number).unwrap_or(0),
         })
     }
@@ -128,6 +134,7 @@ impl Engine {
         Engine {
             whereabouts,
             place,
+            is_there: true,
             run,
         }
     }
@@ -251,8 +258,9 @@ impl Engine {
         }
     }
 
-    /// By its abstract name, which survives chroot, else by path, which reaches other network namespaces. Signals make
-    /// neither take longer.
+    /// By path, where nobody but its user comes, if that is known to be its own; by its abstract name, which survives chroot
+    /// and a change of user, and where anybody may crowd; and else by the path that it may have, which reaches other network
+    /// namespaces. Signals make neither take longer.
     fn dial(
         &self,
         listener: Listener,
@@ -271,18 +279,15 @@ impl Engine {
                 }
             }
         };
-        match connect(&self.whereabouts.address(listener)?) {
-            Err(Errno::CONNREFUSED | Errno::AGAIN) => {}
+        let name = self.whereabouts.address(listener);
+        let path = self.place.ok_or(Errno::NOENT).and_then(|place| place.address(listener));
+        let [first, then] = if self.is_there { [path, name] } else { [name, path] };
+        match first.and_then(|to| connect(&to)) {
+            Err(errno) if is_nobody(errno) => {}
             result => return result,
         }
-        let path = self
-            .place
-            .and_then(|place| place.address(listener).ok())
-            .ok_or(Errno::NETDOWN)?;
-        connect(&path).map_err(|errno| match errno {
-            Errno::ISCONN => errno,
-            _ => Errno::NETDOWN,
-        })
+        let reached = then.and_then(|to| connect(&to));
+        reached.map_err(|errno| if is_nobody(errno) { Errno::NETDOWN } else { errno })
     }
 }
 
@@ -309,6 +314,16 @@ impl Question {
     }
 }
 
+/// Whether that says that nobody is to be reached at an address: not there, or not by this program, or not now.
+fn is_nobody(errno: Errno) -> bool {
+    use Errno as E;
+    let unreachable = matches!(
+        errno,
+        E::NOENT | E::NOTDIR | E::LOOP | E::NAMETOOLONG | E::ACCESS | E::PERM
+    );
+    unreachable || matches!(errno, E::CONNREFUSED | E::AGAIN)
+}
+
 /// Waits for what comes back. `ENETDOWN` where that is the end of the connection, or no answer.
 fn answer(control: Transient, wait: Wait) -> Result<Answer, Errno> {
     let mut packet = [0; Reply::LEN + ANSWER_MAX];
@@ -326,4 +341,80 @@ fn answer(control: Transient, wait: Wait) -> Result<Answer, Errno> {
 
 fn number(text: &[u8]) -> Option<u32> {
     core::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::PathBuf;
+
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, accept, bind, connect, listen, socket_with};
+
+    use super::*;
+
+    fn unix(flags: SocketFlags) -> OwnedFd {
+        socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
+    }
+
+    /// A directory of this test alone, gone with it.
+    struct Scratch(PathBuf);
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_engine_is_reached_by_its_own_path_and_else_by_its_name() {
+        let directory = std::env::temp_dir().join(format!("ustcp-engine-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let scratch = Scratch(directory);
+        let uid = geteuid().as_raw();
+        let runtime_directory = None;
+        let place = Place::of(
+            Some(scratch.0.as_os_str().as_bytes()),
+            Seeker { uid, runtime_directory },
+        )
+        .unwrap();
+        let whereabouts = Whereabouts {
+            id: u128::from(std::process::id()).to_ne_bytes(),
+            token: [0; 16],
+            user: uid,
+            pid: None,
+        };
+        let listener = |address: &SocketAddrUnix| {
+            let listener = unix(SocketFlags::NONBLOCK);
+            bind(&listener, address).unwrap();
+            listen(&listener, 1).unwrap();
+            listener
+        };
+        let by_name = listener(&whereabouts.address(Listener::Control).unwrap());
+        let by_path = listener(&place.address(Listener::Control).unwrap());
+        let its_own = Engine::at(place, whereabouts, 0);
+        let perhaps = Engine {
+            is_there: false,
+            ..its_own
+        };
+        let reach = |engine: Engine| {
+            let stream = unix(SocketFlags::empty());
+            engine
+                .reach(Listener::Control, &stream, |to, _| connect(&stream, to))
+                .unwrap();
+            stream
+        };
+        for (engine, there, not_there) in [(its_own, &by_path, &by_name), (perhaps, &by_name, &by_path)] {
+            let _stream = reach(engine);
+            assert_eq!(accept(not_there).err(), Some(Errno::AGAIN));
+            accept(there).unwrap();
+        }
+        drop(by_path);
+        let _stream = reach(its_own);
+        accept(&by_name).unwrap();
+        drop(by_name);
+        let path = unix(SocketFlags::empty());
+        let reached = its_own.reach(Listener::Control, &path, |to, _| connect(&path, to));
+        assert_eq!(reached, Err(Errno::NETDOWN));
+    }
 }

@@ -12,11 +12,12 @@ use ustcp_proto::{Family, State};
 use ustcp_runtime::Errno;
 
 use crate::engine::Engine;
+use crate::greeting::Intake;
 use crate::key::Key;
 use crate::list::Lines;
 use crate::past::Past;
 use crate::rights::is_trusted;
-use crate::site::BACKLOG;
+use crate::site::BY_NAME;
 use crate::stranger;
 
 /// What a request is answered with: a payload, or why not.
@@ -27,6 +28,8 @@ pub(crate) type Answer = Result<Vec<u8>, Errno>;
 pub(crate) struct Control {
     pub(crate) stream: OwnedFd,
     pub(crate) client: Peer,
+    /// It came by the abstract name.
+    pub(crate) by_name: bool,
     /// The run that it keeps the engine for.
     pub(crate) lease: Option<u32>,
     /// Its request is answered later; the next one is not read before.
@@ -36,10 +39,11 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    fn new(stream: OwnedFd, client: Peer) -> Control {
+    fn new(stream: OwnedFd, client: Peer, by_name: bool) -> Control {
         Control {
             stream,
             client,
+            by_name,
             lease: None,
             waits: false,
             list: None,
@@ -54,17 +58,18 @@ const PACKET: usize = Request::LEN + PAYLOAD_MAX;
 const REQUESTS_IN_A_TURN: usize = 32;
 
 impl Engine {
-    /// Takes in every control connection that waits.
-    pub(crate) fn take_controls(&mut self) {
+    /// Takes in control connections that wait.
+    pub(crate) fn take_controls(&mut self, intake: Intake) {
         for index in 0..self.site.controls.len() {
-            for _ in 0..BACKLOG {
+            for _ in 0..intake.most(index) {
                 let Some(stream) = self.next_of(|site| site.controls.get(index)) else {
                     break;
                 };
                 let (number, client) = (self.new_number(), stranger::client(&stream));
                 match self.take_control(number, client, &stream) {
                     Ok(()) => {
-                        self.controls.insert(number, Control::new(stream, client));
+                        self.controls
+                            .insert(number, Control::new(stream, client, index == BY_NAME));
                         self.read_requests(number);
                     }
                     Err(errno) => refuse(&stream, errno),
@@ -180,7 +185,10 @@ impl Engine {
             Operation::MakeWay => Some(self.make_way()),
             Operation::Lease => Some(self.lease(control)),
             Operation::PassedBy => Some(self.passed_by(request, payload)),
-            Operation::List => self.list(control, request.a).err().map(Err),
+            Operation::List => {
+                self.take_greeted(control); // sockets whose greeting was written before
+                self.list(control, request.a).err().map(Err)
+            }
             _ => {
                 let answer = self.on_socket_request(control, request, payload);
                 if self.sockets.recount(request.socket & Tag::SOCKET_MASK) {

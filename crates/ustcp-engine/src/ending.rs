@@ -7,6 +7,7 @@ use ustcp_runtime::Errno;
 
 use crate::departed::Departed;
 use crate::engine::Engine;
+use crate::greeting::Intake;
 use crate::past::Past;
 use crate::socket::{Phase, Socket};
 use crate::stream;
@@ -26,7 +27,7 @@ impl Engine {
     /// Something has changed at a socket's stream.
     pub(crate) fn hear_stream(&mut self, number: u64, which: u8, flags: EventFlags) {
         if self.sockets.get(number).is_some_and(|socket| socket.spent) {
-            self.take_streams(); // the program may have brought a fresh one before it let this one go
+            self.take_streams(Intake::All); // the program may have brought a fresh one before it let this one go
         }
         let Some(socket) = self.sockets.get_mut(number).filter(|socket| socket.which == which) else {
             return;

@@ -19,7 +19,7 @@ use crate::control::Control;
 use crate::count::Counted;
 use crate::departed::Departure;
 use crate::descriptors::Descriptors;
-use crate::greeting::Greetings;
+use crate::greeting::{Greetings, Intake};
 use crate::ground::Ground;
 use crate::host::Host;
 use crate::key::Key;
@@ -114,7 +114,7 @@ impl Engine {
             sockets: Sockets::default(),
             departed: Departure::new(quotas.departed),
             prepared: Departure::new(quotas.departed),
-            greetings: Greetings::default(),
+            greetings: Greetings::none()?,
             strangers: Strangers::new(quotas),
             controls: HashMap::new(),
             controlled: Counted::default(),
@@ -159,6 +159,7 @@ impl Engine {
             watch(streams, Key::Streams(index))?;
             watch(controls, Key::Controls(index))?;
         }
+        watch(&self.greetings, Key::Greetings)?;
         Ok(())
     }
 
@@ -238,9 +239,9 @@ impl Engine {
 
     pub(crate) fn on_event(&mut self, key: Key, flags: EventFlags) {
         match key {
-            Key::Streams(_) => self.take_streams(),
-            Key::Controls(_) => self.take_controls(),
-            Key::Greeting(number) => self.hear_stranger(number, flags),
+            Key::Streams(_) => self.take_streams(Intake::Turn),
+            Key::Controls(_) => self.take_controls(Intake::Turn),
+            Key::Greetings => self.hear_strangers(),
             Key::Control(number) => self.hear_control(number, flags),
             Key::Socket(number, which) => self.hear_stream(number, which, flags),
             Key::Far(number, which) => self.hear_far(number, which),

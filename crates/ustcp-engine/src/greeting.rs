@@ -1,20 +1,23 @@
 //! Streams of programs on their way in: accepted, and not yet a socket.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::epoll::{self, EventFlags};
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::net::{SocketFlags, accept_with};
 use ustcp_client::protocol::{Greeting, Tag};
 use ustcp_client::sys::Peer;
 use ustcp_proto::{Family, Options, Owner, SocketId};
 
-use crate::engine::Engine;
+use crate::engine::{EVENTS, Engine};
 use crate::key::Key;
 use crate::passed::Asked;
 use crate::shortage::is_shortage;
-use crate::site::{BACKLOG, Site};
+use crate::site::{BACKLOG, BY_NAME, Site};
 use crate::socket::{Kernel, Socket};
 use crate::stranger;
 use crate::stream;
@@ -23,25 +26,79 @@ use crate::stream;
 pub(crate) const STREAM_EVENTS: EventFlags = EventFlags::IN.union(EventFlags::RDHUP);
 
 /// Streams whose greeting is not complete, with their clients.
-#[derive(Debug, Default)]
-pub(crate) struct Greetings(HashMap<u64, (OwnedFd, Peer)>);
+#[derive(Debug)]
+pub(crate) struct Greetings {
+    /// Tells which of them have news, so that nobody looks at the others.
+    epoll: OwnedFd,
+    by_number: HashMap<u64, (OwnedFd, Peer)>,
+}
 
 impl Greetings {
-    /// All that wait.
-    pub(crate) fn numbers(&self) -> Vec<u64> {
-        self.0.keys().copied().collect()
+    pub(crate) fn none() -> io::Result<Greetings> {
+        Ok(Greetings {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            by_number: HashMap::new(),
+        })
     }
 
-    pub(crate) fn remove(&mut self, number: u64) {
-        self.0.remove(&number);
+    /// Waits for a greeting.
+    fn insert(&mut self, number: u64, stream: OwnedFd, client: Peer) -> rustix::io::Result<()> {
+        let flags = STREAM_EVENTS | EventFlags::ET;
+        epoll::add(&self.epoll, &stream, EventData::new_u64(number), flags)?;
+        self.by_number.insert(number, (stream, client));
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, number: u64) -> Option<(OwnedFd, Peer)> {
+        let (stream, client) = self.by_number.remove(&number)?;
+        let _ = epoll::delete(&self.epoll, &stream); // it cannot fail: it was watched
+        Some((stream, client))
     }
 }
 
+impl AsFd for Greetings {
+    /// Readable while one of them has news.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+/// How many of those who wait at our listeners are taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intake {
+    /// Of those who came by an abstract name a few: any user of the host may come so, as fast as it likes.
+    Turn,
+    /// Everyone. More than the backlog have come since.
+    All,
+}
+
+/// Of those who came by an abstract name.
+const STRANGERS_IN_A_TURN: usize = 32;
+
+impl Intake {
+    /// How many at that listener.
+    pub(crate) fn most(self, listener: usize) -> usize {
+        match (self, listener) {
+            (Intake::Turn, BY_NAME) => STRANGERS_IN_A_TURN,
+            _ => BACKLOG,
+        }
+    }
+}
+
+/// What has come by a stream that is no socket's yet.
+enum Heard {
+    /// Nothing, or not all.
+    Part,
+    Greeting(Greeting),
+    /// No greeting, or not with our token; or its end.
+    Nonsense,
+}
+
 impl Engine {
-    /// Takes in every stream that waits. More than the backlog have come since.
-    pub(crate) fn take_streams(&mut self) {
+    /// Takes in streams that wait.
+    pub(crate) fn take_streams(&mut self, intake: Intake) {
         for index in 0..self.site.streams.len() {
-            for _ in 0..BACKLOG {
+            for _ in 0..intake.most(index) {
                 let Some(stream) = self.next_of(|site| site.streams.get(index)) else {
                     break;
                 };
@@ -66,55 +123,70 @@ impl Engine {
 
     /// Whom it turns away it closes: the request that comes next is told why.
     fn take_stream(&mut self, stream: OwnedFd) {
-        let (number, client) = (self.new_number(), stranger::client(&stream));
-        let is_taken = !self.is_closing()
-            && !self.descriptors.is_for_requests(&stream)
-            && self.strangers.enter(number, client, self.ground.now)
-            && self.watch(&stream, Key::Greeting(number), STREAM_EVENTS).is_ok();
-        if is_taken {
-            self.greetings.0.insert(number, (stream, client));
-            self.hear_greeting(number);
-        } else {
+        if self.is_closing() || self.descriptors.is_for_requests(&stream) {
+            return;
+        }
+        let client = stranger::client(&stream);
+        match self.greeting_of(&stream) {
+            Heard::Greeting(greeting) => self.attach(stream, client, &greeting),
+            Heard::Part => self.await_greeting(stream, client),
+            Heard::Nonsense => {}
+        }
+    }
+
+    fn await_greeting(&mut self, stream: OwnedFd, client: Peer) {
+        let number = self.new_number();
+        if self.strangers.enter(number, client, self.ground.now)
+            && self.greetings.insert(number, stream, client).is_err()
+        {
             self.strangers.leave(number);
         }
     }
 
-    /// Something has come by a stream that is no socket's yet, or its end.
-    pub(crate) fn hear_stranger(&mut self, number: u64, flags: EventFlags) {
-        self.hear_greeting(number);
-        if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR)
-            && self.greetings.0.remove(&number).is_some()
-        {
-            self.strangers.leave(number); // what it has said is no greeting, and no more comes
-        }
-    }
-
-    /// Something of a greeting has come.
-    pub(crate) fn hear_greeting(&mut self, number: u64) {
-        let Some((stream, _)) = self.greetings.0.get(&number) else {
-            return;
-        };
-        let mut bytes = [0; Greeting::LEN];
-        match stream::look(stream, &mut bytes) {
-            Ok(Greeting::LEN) => {}
-            Ok(len) if len > 0 => return, // the rest is to come
-            Err(rustix::io::Errno::AGAIN) => return,
-            _ => {
-                self.strangers.leave(number);
-                self.greetings.0.remove(&number);
+    /// Hears those whose greeting was not complete and who have said more by now, or gone.
+    pub(crate) fn hear_strangers(&mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        // Not until there are none: who has been heard may have news again at once.
+        for _ in 0..=self.greetings.by_number.len() / EVENTS {
+            events.clear();
+            let heard = epoll::wait(&self.greetings, spare_capacity(&mut events), Some(&Timespec::default()));
+            for event in &events {
+                let (number, flags) = (event.data.u64(), event.flags);
+                self.hear_stranger(number, flags);
+            }
+            if heard.is_err() || events.len() < EVENTS {
                 return;
             }
         }
-        self.strangers.leave(number);
-        let Some((stream, client)) = self.greetings.0.remove(&number) else {
+    }
+
+    fn hear_stranger(&mut self, number: u64, flags: EventFlags) {
+        let Some((stream, _)) = self.greetings.by_number.get(&number) else {
             return;
         };
-        let taken = stream::take(&stream, &mut bytes);
-        if taken == Ok(Greeting::LEN)
-            && let Some(greeting) = Greeting::from_bytes(&bytes)
-            && greeting.token == self.site.whereabouts.token
-        {
+        let heard = self.greeting_of(stream);
+        let has_ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        if matches!(heard, Heard::Part) && !has_ended {
+            return; // the rest is to come
+        }
+        self.strangers.leave(number);
+        if let (Some((stream, client)), Heard::Greeting(greeting)) = (self.greetings.remove(number), heard) {
             self.attach(stream, client, &greeting);
+        }
+    }
+
+    fn greeting_of(&self, stream: &OwnedFd) -> Heard {
+        let mut bytes = [0; Greeting::LEN];
+        match stream::look(stream, &mut bytes) {
+            Ok(Greeting::LEN) => {}
+            Ok(1..) | Err(rustix::io::Errno::AGAIN) => return Heard::Part,
+            _ => return Heard::Nonsense,
+        }
+        let taken = stream::take(stream, &mut bytes);
+        let greeting = Greeting::from_bytes(&bytes).filter(|greeting| greeting.token == self.site.whereabouts.token);
+        match greeting {
+            Some(greeting) if taken == Ok(Greeting::LEN) => Heard::Greeting(greeting),
+            _ => Heard::Nonsense,
         }
     }
 
@@ -122,8 +194,7 @@ impl Engine {
     fn attach(&mut self, stream: OwnedFd, client: Peer, greeting: &Greeting) {
         let number = greeting.socket & Tag::SOCKET_MASK;
         let which = self.new_number().to_le_bytes()[0];
-        let data = epoll::EventData::new_u64(Key::Socket(number, which).data());
-        if number == 0 || epoll::modify(&self.epoll, &stream, data, STREAM_EVENTS | EventFlags::ET).is_err() {
+        if number == 0 || self.watch(&stream, Key::Socket(number, which), STREAM_EVENTS).is_err() {
             return;
         }
         let family = if greeting.is_v6 { Family::V6 } else { Family::V4 };

@@ -9,8 +9,8 @@ pub(crate) enum Key {
     Streams(u64),
     /// A listener for control connections.
     Controls(u64),
-    /// A stream whose greeting is not complete.
-    Greeting(u64),
+    /// Streams whose greeting is not complete.
+    Greetings,
     /// A control connection.
     Control(u64),
     /// The stream of a socket: its number, and which of the streams that it has had.
@@ -31,7 +31,7 @@ impl Key {
             Key::Device => (0, 0),
             Key::Streams(number) => (1, number),
             Key::Controls(number) => (2, number),
-            Key::Greeting(number) => (3, number),
+            Key::Greetings => (3, 0),
             Key::Control(number) => (4, number),
             Key::Socket(number, stream) => (5, u64::from(stream) << SOCKET_BITS | number),
             Key::Far(number, stream) => (6, u64::from(stream) << SOCKET_BITS | number),
@@ -48,7 +48,7 @@ impl Key {
             0 => Key::Device,
             1 => Key::Streams(number),
             2 => Key::Controls(number),
-            3 => Key::Greeting(number),
+            3 => Key::Greetings,
             4 => Key::Control(number),
             5 => Key::Socket(socket, stream),
             6 => Key::Far(socket, stream),
@@ -67,7 +67,7 @@ mod tests {
             Key::Device,
             Key::Streams(1),
             Key::Controls(0),
-            Key::Greeting(7),
+            Key::Greetings,
             Key::Control(NUMBER),
             Key::Socket((1 << 47) - 1, 0),
             Key::Socket(1, u8::MAX),

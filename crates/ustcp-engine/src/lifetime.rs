@@ -8,6 +8,7 @@ use ustcp_runtime::Errno;
 use crate::closing::Closing;
 use crate::control::Answer;
 use crate::engine::Engine;
+use crate::greeting::Intake;
 use crate::options::Lifetime;
 
 /// How long one that ends when it is idle waits for its first lease.
@@ -114,8 +115,8 @@ impl Engine {
             return false;
         }
         self.site.withdraw();
-        self.take_controls();
-        self.take_streams();
+        self.take_controls(Intake::All);
+        self.take_streams(Intake::All);
         let over = self.is_idle();
         // Whoever came late is served; an engine that cannot be found is of use to those who have found it.
         let _ = over || self.site.announce().is_ok();

@@ -10,15 +10,15 @@ use ustcp_proto::Shutdown;
 use ustcp_runtime::Errno;
 
 use crate::engine::{EVENTS, Engine};
+use crate::greeting::Intake;
 use crate::key::Key;
 
 impl Engine {
-    /// Takes in every stream whose greeting has been written by now.
-    pub(crate) fn take_greeted(&mut self) {
-        self.take_streams();
-        for number in self.greetings.numbers() {
-            self.hear_greeting(number);
-        }
+    /// Takes in every stream whose greeting has been written by now, and that came as the control connection of who asks.
+    pub(crate) fn take_greeted(&mut self, control: u64) {
+        let by_name = self.controls.get(&control).is_some_and(|control| control.by_name);
+        self.take_streams(if by_name { Intake::All } else { Intake::Turn });
+        self.hear_strangers();
     }
 
     /// Does something that needs a port for itself; once more without the sockets that have been closed by now.
@@ -45,8 +45,9 @@ impl Engine {
                 let (flags, data) = (event.flags, event.data);
                 match Key::from_data(data.u64()) {
                     Some(key @ (Key::Socket(..) | Key::Far(..))) => self.on_event(key, flags),
-                    Some(key @ (Key::Greeting(_) | Key::Control(_))) => self.postponed.push((key, flags)),
-                    Some(Key::Device | Key::Streams(_) | Key::Controls(_)) | None => {} // epoll tells of them again
+                    Some(key @ Key::Control(_)) => self.postponed.push((key, flags)),
+                    // epoll tells of them again
+                    Some(Key::Device | Key::Streams(_) | Key::Controls(_) | Key::Greetings) | None => {}
                 }
             }
             if heard.is_err() || events.len() < EVENTS {

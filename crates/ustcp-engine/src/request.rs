@@ -30,7 +30,7 @@ impl Engine {
             ..*request
         };
         if self.sockets.get(number).is_none_or(|socket| socket.spent) {
-            self.take_greeted(); // its greeting was written before this request
+            self.take_greeted(control); // its greeting was written before this request
         }
         self.look_at_attempt(number); // one that has just ended is told of first
         if !self.sockets.contains(number) {

@@ -15,7 +15,10 @@ use ustcp_runtime::StartError;
 use crate::stream::refuse_descriptors;
 
 /// Connections that may wait to be taken in, each a program in `connect`.
-pub(crate) const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: usize = 4096;
+
+/// The listener by its abstract name, of two.
+pub(crate) const BY_NAME: usize = 0;
 
 /// Its place among the programs of this host.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ pub(crate) struct Site {
     /// Locked as well: those who clean up /tmp pass it by, tmpfiles.d(5).
     _directory: OwnedFd,
     pub(crate) whereabouts: Whereabouts,
-    /// By abstract name, then by path.
+    /// [By abstract name](BY_NAME), then by path.
     pub(crate) streams: [OwnedFd; 2],
     pub(crate) controls: [OwnedFd; 2],
 }
@@ -172,7 +175,7 @@ fn listener(kind: SocketType, address: &SocketAddrUnix) -> io::Result<OwnedFd> {
     let listener = socket_with(AddressFamily::UNIX, kind, flags, None)?;
     refuse_descriptors(&listener);
     bind(&listener, address)?;
-    listen(&listener, BACKLOG)?;
+    listen(&listener, BACKLOG as i32)?;
     Ok(listener)
 }
 

@@ -82,7 +82,7 @@ impl Engine {
     pub(crate) fn dismiss_overdue(&mut self) {
         while let Some(number) = self.strangers.overdue(self.ground.now) {
             self.strangers.leave(number);
-            self.greetings.remove(number);
+            drop(self.greetings.remove(number));
             self.controls.remove(&number);
             self.relieve();
         }

@@ -14,11 +14,12 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use common::{Reach, engine, unix};
+use common::{Reach, at, engine, engine_in_turns, place, random_tag, unix};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_send_buffer_size, set_socket_timeout};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType, connect, send, sendmsg};
-use ustcp_client::protocol::Operation;
+use ustcp_client::protocol::{Address, Greeting, Operation};
 use ustcp_client::whereabouts::Listener;
 use ustcp_runtime::kernel;
 
@@ -92,6 +93,61 @@ fn a_descriptor_whose_close_waits_holds_nobody_up() {
         assert!(answers(&engine), "{listener:?}");
         assert_eq!(passed, Err(Errno::PERM), "{listener:?}");
     }
+}
+
+/// Connections to the abstract name that say what is no greeting, which the engine closes once it has taken them in.
+fn crowd(engine: &Reach, listener: Listener, count: usize) -> Vec<OwnedFd> {
+    let come = |_| {
+        let stranger = stranger(engine, listener);
+        send(&stranger, &[0; Greeting::LEN], SendFlags::NOSIGNAL).unwrap();
+        stranger
+    };
+    (0..count).map(come).collect()
+}
+
+fn is_closed(stranger: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(stranger, PollFlags::empty())];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() > 0
+}
+
+const CROWD: usize = 500;
+
+#[test]
+fn a_crowd_at_the_abstract_names_keeps_out_nobody_who_comes_by_path() {
+    let Some((engine, turns)) = engine_in_turns() else {
+        return;
+    };
+    let kinds = [Listener::Streams, Listener::Control];
+    let [streams, controls] = kinds.map(|listener| place(&engine.directory).address(listener).unwrap());
+    let crowds = kinds.map(|listener| crowd(&engine, listener, CROWD));
+    let program = engine.attached_by(&streams, random_tag(), 0);
+    let control = engine.control_by(&controls);
+    let bind = Address(at("0.0.0.0", 0)).to_bytes();
+    control.send(Operation::Bind, program.number, 0, 0, &bind);
+    turns.take();
+    assert_eq!(control.answer_now(), Some(Ok(Vec::new())));
+    let closed = |crowd: &Vec<OwnedFd>| crowd.iter().filter(|stranger| is_closed(stranger)).count();
+    assert!(
+        crowds.iter().all(|crowd| closed(crowd) < CROWD),
+        "all of them in one turn"
+    );
+    while crowds.iter().any(|crowd| closed(crowd) < CROWD) {
+        turns.take();
+    }
+}
+
+#[test]
+fn who_comes_by_an_abstract_name_is_found_behind_a_crowd() {
+    let Some((engine, turns)) = engine_in_turns() else {
+        return;
+    };
+    let control = engine.control();
+    let _crowd = crowd(&engine, Listener::Streams, CROWD);
+    let program = engine.socket();
+    let bind = Address(at("0.0.0.0", 0)).to_bytes();
+    control.send(Operation::Bind, program.number, 0, 0, &bind);
+    turns.take();
+    assert_eq!(control.answer_now(), Some(Ok(Vec::new())));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType, connect,
-    recv, recvmsg, send, socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, connect, recv, recvmsg, send, socket_with,
 };
 use ustcp_client::place::{Place, Seeker};
 use ustcp_client::protocol::{Address, Arrival, Greeting, Operation, Reply, Request, Tag};
@@ -73,6 +74,33 @@ pub(crate) fn engine_that_panics(panics: &'static AtomicBool) -> Option<Running>
         Ok(())
     };
     start(|_, _| (), run)
+}
+
+/// One that takes a turn when it is told to, and goes on by itself once nobody can tell it.
+pub(crate) fn engine_in_turns() -> Option<(Running, Turns)> {
+    let (go, told) = mpsc::channel();
+    let (over, taken) = mpsc::channel();
+    let run = move |mut engine: Engine| {
+        while told.recv().is_ok() {
+            assert!(engine.step()?);
+            over.send(()).unwrap();
+        }
+        engine.run()
+    };
+    Some((start(|_, _| (), run)?, Turns { go, taken }))
+}
+
+pub(crate) struct Turns {
+    go: mpsc::Sender<()>,
+    taken: mpsc::Receiver<()>,
+}
+
+impl Turns {
+    /// Has it take one, and waits for its end.
+    pub(crate) fn take(&self) {
+        self.go.send(()).unwrap();
+        self.taken.recv().unwrap();
+    }
 }
 
 type Outcome = std::io::Result<()>;
@@ -163,8 +191,13 @@ impl std::ops::Deref for Running {
 
 impl Reach {
     pub(crate) fn control(&self) -> Control {
+        self.control_by(&self.whereabouts.address(Listener::Control).unwrap())
+    }
+
+    /// A control connection by that address.
+    pub(crate) fn control_by(&self, address: &SocketAddrUnix) -> Control {
         let stream = unix(SocketType::SEQPACKET);
-        connect(&stream, &self.whereabouts.address(Listener::Control).unwrap()).unwrap();
+        connect(&stream, address).unwrap();
         Control {
             stream,
             token: self.whereabouts.token,
@@ -199,9 +232,14 @@ impl Reach {
 
     /// The same, of a run.
     pub(crate) fn attached_in(&self, tag: Tag, run: u32) -> Program {
+        self.attached_by(&self.whereabouts.address(Listener::Streams).unwrap(), tag, run)
+    }
+
+    /// The same, by that address.
+    pub(crate) fn attached_by(&self, address: &SocketAddrUnix, tag: Tag, run: u32) -> Program {
         let stream = unix(SocketType::STREAM);
         sys::Socket::tagged(stream.as_raw_fd(), tag).unwrap();
-        connect(&stream, &self.whereabouts.address(Listener::Streams).unwrap()).unwrap();
+        connect(&stream, address).unwrap();
         let greeting = Greeting {
             token: self.whereabouts.token,
             socket: tag.socket,
@@ -335,15 +373,28 @@ impl Control {
 
     /// The payload, or an errno. A connection that is closed unanswered is `EPIPE`.
     pub(crate) fn answer(&self) -> Result<Vec<u8>, i32> {
+        self.received(RecvFlags::empty()).unwrap_or(Err(libc::EPIPE))
+    }
+
+    /// The same, if it has come.
+    pub(crate) fn answer_now(&self) -> Option<Result<Vec<u8>, i32>> {
+        self.received(RecvFlags::DONTWAIT)
+    }
+
+    fn received(&self, flags: RecvFlags) -> Option<Result<Vec<u8>, i32>> {
         let mut packet = vec![0; 65_536];
-        let len = recv(&self.stream, &mut packet, RecvFlags::empty()).map_or(0, |(_, len)| len);
+        let len = match recv(&self.stream, &mut packet, flags) {
+            Ok((_, len)) => len,
+            Err(Errno::AGAIN) => return None,
+            Err(_) => 0,
+        };
         if len == 0 {
-            return Err(libc::EPIPE);
+            return Some(Err(libc::EPIPE));
         }
-        match Reply::from_bytes(&packet[..len]).unwrap().errno {
+        Some(match Reply::from_bytes(&packet[..len]).unwrap().errno {
             0 => Ok(packet[Reply::LEN..len].to_vec()),
             errno => Err(errno),
-        }
+        })
     }
 
     pub(crate) fn ask(
