@@ -14,6 +14,17 @@ use crate::control::Control;
 pub(crate) struct Listing {
     pub(crate) engine: Engine,
     pub(crate) sockets: Vec<Socket>,
+    /// Those of a run that have ended and are too many to be told one by one.
+    pub(crate) forgotten: Vec<Forgotten>,
+}
+
+/// So many were on this TCP.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Forgotten {
+    #[serde(rename = "forgotten")]
+    pub(crate) count: u64,
+    pub(crate) place: Place,
+    pub(crate) why: Option<String>,
 }
 
 /// The engine itself.
@@ -90,6 +101,7 @@ pub(crate) struct Timer {
 #[serde(untagged)]
 enum Line {
     Engine { engine: Engine },
+    Forgotten(Forgotten),
     Socket(Box<Socket>),
 }
 
@@ -97,15 +109,26 @@ impl Listing {
     /// Asks for it. `run`: one run's sockets, those that have ended too; 0: all that there are.
     pub(crate) fn of(control: &Control, run: u32) -> io::Result<Listing> {
         let mut engine = None;
-        let mut sockets = Vec::new();
+        let (mut sockets, mut forgotten) = (Vec::new(), Vec::new());
         for line in control.list(run, |line| serde_json::from_slice(line))? {
             match line {
                 Line::Engine { engine: described } => engine = Some(described),
+                Line::Forgotten(some) => forgotten.push(some),
                 Line::Socket(socket) => sockets.push(*socket),
             }
         }
         let engine = engine.ok_or_else(|| io::Error::other("the engine says nothing of itself"))?;
-        Ok(Listing { engine, sockets })
+        Ok(Listing {
+            engine,
+            sockets,
+            forgotten,
+        })
+    }
+
+    /// How many sockets these are.
+    pub(crate) fn count(&self) -> u64 {
+        let forgotten: u64 = self.forgotten.iter().map(|some| some.count).sum();
+        self.sockets.len() as u64 + forgotten
     }
 }
 
@@ -148,6 +171,11 @@ mod tests {
         assert_eq!((socket.place, socket.state), (Place::PassedBy, State::CloseWait));
         assert_eq!(socket.local, Some("[fd77::2]:80".parse().unwrap()));
         assert_eq!(socket.tcp_info, Some(vec![0x0a, 0xff]));
+        let forgotten = r#"{"forgotten":700,"place":"relay","why":"loopback"}"#;
+        let Line::Forgotten(forgotten) = serde_json::from_str(forgotten).unwrap() else {
+            panic!("nothing forgotten")
+        };
+        assert_eq!((forgotten.count, forgotten.place), (700, Place::Relay));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ustcp_client::place::Place;
 
 use crate::explain::{self, Explanation};
 use crate::join::{Joined, enter, join};
-use crate::listing::{self, Listing, Socket};
+use crate::listing::{self, Listing};
 use crate::marks::Marks;
 use crate::options::{EngineOptions, Named, tell_of_misspelt_variables};
 use crate::rootless::Rootless;
@@ -126,32 +126,34 @@ impl Options {
         let listing = Listing::of(&joined.control, joined.run).map_err(|error| untold(place, &error))?;
         // Where nobody can be told, the exit status is what it is all the same.
         if self.explain {
-            let _ = explain::write_table(&mut io::stderr(), &listing.sockets, explanation.obstacle.as_deref());
+            let _ = explain::write_table(&mut io::stderr(), &listing, explanation.obstacle.as_deref());
         }
-        let sockets = listing.sockets.into_iter();
-        let escaped: Vec<Socket> = sockets.filter(|socket| self.has_escaped(socket)).collect();
-        if !self.strict || escaped.is_empty() {
+        let escaped = self.escaped(listing);
+        let count = escaped.count();
+        if !self.strict || count == 0 {
             return Ok(());
         }
         if !self.explain {
             let _ = explain::write_escaped(&mut io::stderr(), &escaped);
         }
-        let count = escaped.len();
         Err(Failure::new(format!(
             "--strict: passed by, or relayed unasked: {count}"
         )))
     }
 
-    /// Whether it was on the kernel's TCP, and nobody had asked for that.
-    fn has_escaped(&self, Socket { place, why, .. }: &Socket) -> bool {
-        match place {
+    /// Those that were on the kernel's TCP, and nobody had asked for that.
+    fn escaped(&self, mut listing: Listing) -> Listing {
+        let has_escaped = |place, why: &Option<String>| match place {
             listing::Place::Ustcp => false,
             listing::Place::Relay => {
                 let why = why.as_deref().unwrap_or_default();
                 !self.engine.destinations.ask_for_relay(why)
             }
             listing::Place::PassedBy => true,
-        }
+        };
+        listing.sockets.retain(|socket| has_escaped(socket.place, &socket.why));
+        listing.forgotten.retain(|some| has_escaped(some.place, &some.why));
+        listing
     }
 
     /// In a network of this user's own where that is asked for, or where the machine's is closed to it.

@@ -156,7 +156,7 @@ fn refuse_second(place: &Place) -> Result<(), Failure> {
     if let Ok(control) = Control::open(place) {
         let pid = control.whereabouts.pid.unwrap_or(0);
         return Err(Failure::new(match Listing::of(&control, 0) {
-            Ok(Listing { engine, sockets }) if engine.lifetime == listing::Lifetime::Idle => format!(
+            Ok(Listing { engine, sockets, .. }) if engine.lifetime == listing::Lifetime::Idle => format!(
                 "the engine {directory} (pid {pid}) is one that ustcp run has started, and ends by itself when its programs \
                  and connections are gone{}; ustcp down{option} --now ends it at once, --engine NAME starts another",
                 kept_by(&control, &sockets)

@@ -222,7 +222,6 @@ impl Engine {
 
     /// A program has a TCP socket that is the kernel's.
     fn passed_by(&mut self, request: &Request, payload: &[u8]) -> Answer {
-        let leased = self.controls.values().any(|control| control.lease == Some(request.b));
         let (peer, why): (_, Cow<'static, str>) = match request.a {
             why if why == PassedBy::Protocol as u32 => (Address::from_payload(payload), "protocol".into()),
             why if why == PassedBy::Static as u32 => (None, format!("static program {}", printable(payload)).into()),
@@ -237,7 +236,7 @@ impl Engine {
             return Ok(Vec::new()); // told once, however often it is started
         }
         self.pasts.remember(Past {
-            run: if leased { request.b } else { 0 },
+            run: request.b,
             place: "passed by",
             why: Some(why),
             family: peer.map_or(Family::V4, |peer| Family::of(peer.ip())),

@@ -71,6 +71,7 @@ impl Engine {
         if control.lease.is_none() {
             self.life.last_run = self.life.last_run.wrapping_add(1).max(1);
             self.life.leases += 1;
+            self.pasts.begin(self.life.last_run);
         }
         self.life.grace = None;
         let run = *control.lease.get_or_insert(self.life.last_run);

@@ -71,7 +71,7 @@ impl Engine {
                 lines.push(line);
             }
         }
-        lines.extend(self.pasts.of(run).map(|past| past.line()));
+        lines.extend(self.pasts.lines(run));
         lines.into_iter()
     }
 

@@ -5,10 +5,23 @@ use std::net::SocketAddr;
 
 use ustcp_proto::State;
 
-use crate::listing::{Place, Socket};
+use crate::listing::{Forgotten, Listing, Place, Socket};
 
 /// The table. `obstacle`: what was known before the start.
-pub(crate) fn write(out: &mut impl Write, sockets: &[Socket], obstacle: Option<&str>) -> io::Result<()> {
+pub(crate) fn write(out: &mut impl Write, listing: &Listing, obstacle: Option<&str>) -> io::Result<()> {
+    write_sockets(out, &listing.sockets, obstacle)?;
+    write_forgotten(out, &listing.forgotten)
+}
+
+fn write_forgotten(out: &mut impl Write, forgotten: &[Forgotten]) -> io::Result<()> {
+    for Forgotten { count, place, why } in forgotten {
+        let why = why.as_ref().map_or_else(String::new, |why| format!(", {why}"));
+        writeln!(out, "  and {count} that ended before these: {}{why}", name(*place))?;
+    }
+    Ok(())
+}
+
+fn write_sockets(out: &mut impl Write, sockets: &[Socket], obstacle: Option<&str>) -> io::Result<()> {
     if sockets.is_empty() {
         let reason = obstacle.unwrap_or("it made none; or children of Go did");
         return writeln!(out, "ustcp: no TCP socket of it came to ustcp: {reason}");
@@ -18,9 +31,10 @@ pub(crate) fn write(out: &mut impl Write, sockets: &[Socket], obstacle: Option<&
 }
 
 /// Those that were on the kernel's TCP.
-pub(crate) fn write_escaped(out: &mut impl Write, sockets: &[Socket]) -> io::Result<()> {
+pub(crate) fn write_escaped(out: &mut impl Write, escaped: &Listing) -> io::Result<()> {
     writeln!(out, "ustcp: not on ustcp:")?;
-    write_lines(out, sockets)
+    write_lines(out, &escaped.sockets)?;
+    write_forgotten(out, &escaped.forgotten)
 }
 
 fn write_lines(out: &mut impl Write, sockets: &[Socket]) -> io::Result<()> {
@@ -36,11 +50,6 @@ fn write_lines(out: &mut impl Write, sockets: &[Socket]) -> io::Result<()> {
 }
 
 fn line(socket: &Socket) -> [String; 4] {
-    let place = match socket.place {
-        Place::Ustcp => "on ustcp",
-        Place::Relay => "relayed to the kernel's TCP",
-        Place::PassedBy => "passed by",
-    };
     let peer = match (socket.state, socket.peer) {
         (State::Listen, _) => "(listener)".to_owned(),
         (_, peer) => format!("-> {}", end(peer)),
@@ -49,7 +58,15 @@ fn line(socket: &Socket) -> [String; 4] {
         .errno
         .map(|errno| io::Error::from_raw_os_error(errno).to_string());
     let why: Vec<String> = socket.why.clone().into_iter().chain(failure).collect();
-    [place.to_owned(), end(socket.local), peer, why.join(": ")]
+    [name(socket.place).to_owned(), end(socket.local), peer, why.join(": ")]
+}
+
+fn name(place: Place) -> &'static str {
+    match place {
+        Place::Ustcp => "on ustcp",
+        Place::Relay => "relayed to the kernel's TCP",
+        Place::PassedBy => "passed by",
+    }
 }
 
 fn end(end: Option<SocketAddr>) -> String {
@@ -63,7 +80,7 @@ mod tests {
     fn written(lines: &[&str], obstacle: Option<&str>) -> String {
         let sockets: Vec<Socket> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         let mut out = Vec::new();
-        write(&mut out, &sockets, obstacle).unwrap();
+        write_sockets(&mut out, &sockets, obstacle).unwrap();
         String::from_utf8(out).unwrap()
     }
 
