@@ -14,7 +14,7 @@ use ustcp_runtime::Errno;
 use crate::engine::Engine;
 use crate::greeting::Intake;
 use crate::key::Key;
-use crate::list::Lines;
+use crate::list::List;
 use crate::past::Past;
 use crate::rights::is_trusted;
 use crate::site::BY_NAME;
@@ -35,7 +35,7 @@ pub(crate) struct Control {
     /// Its request is answered later; the next one is not read before.
     pub(crate) waits: bool,
     /// What is being listed to it.
-    pub(crate) list: Option<Lines>,
+    pub(crate) list: Option<List>,
 }
 
 impl Control {
@@ -97,7 +97,9 @@ impl Engine {
 
     /// Something has come by a control connection, or it is closed.
     pub(crate) fn hear_control(&mut self, number: u64, flags: EventFlags) {
-        self.go_on_listing(number);
+        if let Some(list) = self.controls.get_mut(&number).and_then(|control| control.list.as_mut()) {
+            list.is_full = false;
+        }
         self.read_requests(number);
         if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
             self.forget_control(number); // what it asked is done, and nobody hears the answer
@@ -212,6 +214,7 @@ impl Engine {
         if !self.strangers.leave(number) {
             self.controlled.remove(control.client, 1);
         }
+        self.lists.retain(|other| *other != number);
         if let Some(run) = control.lease {
             self.life.leases -= 1;
             self.pasts.forget(run);

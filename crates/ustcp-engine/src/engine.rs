@@ -57,6 +57,8 @@ pub struct Engine {
     pub(crate) controls: HashMap<u64, Control>,
     /// How many of them each client has.
     pub(crate) controlled: Counted,
+    /// Those that something is being listed to, in the order in which they asked.
+    pub(crate) lists: Vec<u64>,
     pub(crate) descriptors: Descriptors,
     /// Control connections whose request was answered after a while.
     pub(crate) answered: Vec<u64>,
@@ -118,6 +120,7 @@ impl Engine {
             strangers: Strangers::new(quotas),
             controls: HashMap::new(),
             controlled: Counted::default(),
+            lists: Vec::new(),
             descriptors,
             answered: Vec::new(),
             postponed: Vec::new(),
@@ -194,7 +197,7 @@ impl Engine {
             self.strangers.poll_timeout(),
             self.shortage.poll_timeout(),
         ];
-        let until = match self.is_calm() {
+        let until = match self.is_calm() && !self.has_lines() {
             true => due.into_iter().flatten().min().map(|at| self.ground.machine.until(at)),
             false => Some(Duration::ZERO),
         };
@@ -235,6 +238,7 @@ impl Engine {
         self.dismiss_overdue();
         self.relieve_in_time();
         self.settle();
+        self.go_on_listing();
     }
 
     pub(crate) fn on_event(&mut self, key: Key, flags: EventFlags) {

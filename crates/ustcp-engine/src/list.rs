@@ -1,78 +1,148 @@
 //! What there is, for `ustcp ss` and `ustcp run --explain`: a line of JSON for each thing, a packet for each line.
 
-use std::collections::VecDeque;
+use std::time::Duration;
 
 use rustix::fs::fstat;
 use rustix::io::Errno as SystemErrno;
 use rustix::net::{SendFlags, send};
 use serde_json::{Value, json};
 use ustcp_client::protocol::Reply;
-use ustcp_proto::{Family, Overview, State, Timer, Waiting};
+use ustcp_proto::{Family, Instant, Overview, State, Timer, Waiting};
 use ustcp_runtime::{Errno, Settings, state_number, tcp_info};
 
 use crate::engine::Engine;
 use crate::ground::Ground;
 use crate::options::Lifetime;
-use crate::socket::{Phase, Socket};
+use crate::past::Past;
+use crate::socket::{Phase, Socket, Sockets};
 use crate::stream;
 
-/// Lists on their way at once. Each is of this moment and whole.
+/// Lists on their way at once.
 const LISTS: usize = 4;
 
-/// The lines of a list that are not sent yet; an empty one ends it.
-pub(crate) type Lines = VecDeque<Vec<u8>>;
+/// After so long a list gives way to one more: who does not take his keeps nobody else from theirs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Lines of a list that are made before everybody else has a turn.
+const LINES_IN_A_TURN: usize = 32;
+
+/// A list on its way: what there was when it was asked for. Its lines are made when they are sent.
+#[derive(Debug)]
+pub(crate) struct List {
+    begun: Instant,
+    rest: std::vec::IntoIter<Item>,
+    /// A line that was not taken.
+    left: Option<Vec<u8>>,
+    /// epoll tells when more is taken.
+    pub(crate) is_full: bool,
+}
+
+/// What a line is about.
+#[derive(Debug)]
+enum Item {
+    Seen(Box<Seen>),
+    Past(Past),
+    /// Something else.
+    Other(Value),
+    /// The empty line.
+    End,
+}
+
+/// A socket, or a connection without one.
+#[derive(Debug)]
+struct Seen {
+    overview: Overview,
+    number: Option<u64>,
+    run: u32,
+    place: &'static str,
+    why: Option<&'static str>,
+}
 
 impl Engine {
     /// Begins to list `run`, or everything where that is 0. `EBUSY` while others do so.
     pub(crate) fn list(&mut self, control: u64, run: u32) -> Result<(), Errno> {
-        let on_their_way = self.controls.values().filter(|control| control.list.is_some());
-        if on_their_way.count() >= LISTS {
-            return Err(Errno(libc::EBUSY));
+        if self.lists.len() >= LISTS {
+            let oldest = self.lists.first().copied().filter(|oldest| self.is_overdue(*oldest));
+            self.forget_control(oldest.ok_or(Errno(libc::EBUSY))?);
         }
-        let lines = self.lines(run).map(|line| line.to_string().into_bytes());
-        let lines: Lines = lines.chain([Vec::new()]).collect();
-        if let Some(control) = self.controls.get_mut(&control) {
-            control.list = Some(lines);
+        let rest = self.items(run).into_iter();
+        if let Some(asking) = self.controls.get_mut(&control) {
+            asking.list = Some(List {
+                begun: self.ground.now,
+                rest,
+                left: None,
+                is_full: false,
+            });
+            self.lists.push(control);
         }
-        self.go_on_listing(control);
         Ok(())
     }
 
-    /// Sends as many lines as are taken.
-    pub(crate) fn go_on_listing(&mut self, number: u64) {
-        while let Some(control) = self.controls.get_mut(&number) {
-            let Some(lines) = &mut control.list else { return };
-            let Some(line) = lines.front() else {
+    fn is_overdue(&self, number: u64) -> bool {
+        let list = self.controls.get(&number).and_then(|control| control.list.as_ref());
+        list.is_none_or(|list| list.begun + PATIENCE <= self.ground.now)
+    }
+
+    /// Whether there are lines that can be sent.
+    pub(crate) fn has_lines(&self) -> bool {
+        let list = |number| self.controls.get(number)?.list.as_ref();
+        self.lists.iter().filter_map(list).any(|list| !list.is_full)
+    }
+
+    /// Lets each list go on.
+    pub(crate) fn go_on_listing(&mut self) {
+        for number in self.lists.clone() {
+            self.send_lines(number);
+        }
+    }
+
+    /// Sends as many lines as are taken, and others can wait for.
+    fn send_lines(&mut self, number: u64) {
+        for _ in 0..LINES_IN_A_TURN {
+            let Some(control) = self.controls.get_mut(&number) else {
+                return;
+            };
+            let Some(list) = control.list.as_mut().filter(|list| !list.is_full) else {
+                return;
+            };
+            let left = list.left.take();
+            let next = || Some(list.rest.next()?.line(&self.sockets, &mut self.ground));
+            let Some(line) = left.or_else(next) else {
                 control.list = None;
                 control.waits = false;
+                self.lists.retain(|other| *other != number);
                 self.answered.push(number);
                 return;
             };
-            let packet = [&Reply { errno: 0 }.to_bytes()[..], line].concat();
+            let packet = [&Reply { errno: 0 }.to_bytes()[..], &line].concat();
             match send(&control.stream, &packet, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(_) => drop(lines.pop_front()),
-                Err(SystemErrno::AGAIN) => return, // epoll tells when more is taken
+                Ok(_) => {}
+                Err(SystemErrno::AGAIN) => (list.left, list.is_full) = (Some(line), true),
                 Err(_) => self.forget_control(number),
             }
         }
     }
 
-    fn lines(&mut self, run: u32) -> impl Iterator<Item = Value> {
-        let now = self.ground.now;
-        let mut lines = vec![self.description()];
-        for overview in self.ground.machine.stack().overview(now) {
+    fn items(&mut self, run: u32) -> Vec<Item> {
+        let mut items = vec![Item::Other(self.description())];
+        for overview in self.ground.machine.stack().overview(self.ground.now) {
             let number = overview.socket.and_then(|id| self.sockets.number(id));
             let socket = number.and_then(|number| self.sockets.get(number));
-            if run == 0 || socket.is_some_and(|socket| socket.run == run) {
-                let mut line = line(&overview, socket);
-                if let Some(socket) = socket.filter(|socket| socket.kernel.is_some()) {
-                    relayed(&mut self.ground, socket, &mut line);
-                }
-                lines.push(line);
+            let seen = Seen {
+                overview,
+                number,
+                run: socket.map_or(0, |socket| socket.run),
+                place: socket.map_or("ustcp", Socket::place),
+                why: socket.and_then(Socket::why),
+            };
+            if run == 0 || seen.run == run {
+                items.push(Item::Seen(Box::new(seen)));
             }
         }
-        lines.extend(self.pasts.lines(run));
-        lines.into_iter()
+        items.extend(self.pasts.of(run).cloned().map(Item::Past));
+        items.extend(self.pasts.forgotten(run).map(Item::Other));
+        items.push(Item::End);
+        items
     }
 
     fn description(&self) -> Value {
@@ -98,29 +168,57 @@ pub(crate) fn variables(settings: &Settings) -> Value {
     Value::Object(settings.variables().into_iter().map(text).collect())
 }
 
-/// A socket's number is not told: who has it may speak for the socket.
-fn line(overview: &Overview, socket: Option<&Socket>) -> Value {
-    let (received, sent) = overview.queues;
-    let unsent = socket.map_or(0, unsent);
-    let offered = socket.map_or(0, |socket| match &socket.phase {
-        Phase::Listening(listening) => listening.offered,
-        _ => 0,
-    });
-    let info = overview.info.as_deref();
-    json!({
-        "run": socket.map_or(0, |socket| socket.run),
-        "place": "ustcp",
-        "family": if overview.family == Family::V4 { 4 } else { 6 },
-        "state": overview.state.to_string(),
-        "local": (overview.local.port() != 0).then_some(overview.local),
-        "peer": overview.remote,
-        "recv_q": received + offered,
-        "send_q": sent + unsent,
-        "inode": socket.and_then(|socket| fstat(&socket.stream).ok()).map(|stat| stat.st_ino),
-        "timer": overview.timer.map(timer),
-        "congestion": info.map(|info| info.congestion.name()),
-        "tcp_info": info.map(|info| tcp_info(info).map(|byte| format!("{byte:02x}")).concat()),
-    })
+impl Item {
+    fn line(self, sockets: &Sockets, ground: &mut Ground) -> Vec<u8> {
+        let value = match self {
+            Item::Seen(seen) => seen.value(sockets, ground),
+            Item::Past(past) => past.value(),
+            Item::Other(value) => value,
+            Item::End => return Vec::new(),
+        };
+        value.to_string().into_bytes()
+    }
+}
+
+impl Seen {
+    /// What its descriptors hold is asked for now, if they are there still. A socket's number is not told: who has it may speak
+    /// for the socket.
+    fn value(&self, sockets: &Sockets, ground: &mut Ground) -> Value {
+        let Seen { overview, .. } = self;
+        let socket = self.number.and_then(|number| sockets.get(number));
+        let socket = socket.filter(|socket| overview.socket == Some(socket.id));
+        let (received, sent) = overview.queues;
+        let unsent = socket.map_or(0, unsent);
+        let offered = socket.map_or(0, |socket| match &socket.phase {
+            Phase::Listening(listening) => listening.offered,
+            _ => 0,
+        });
+        let info = overview.info.as_deref();
+        let mut value = json!({
+            "run": self.run,
+            "place": self.place,
+            "why": self.why,
+            "family": if overview.family == Family::V4 { 4 } else { 6 },
+            "state": overview.state.to_string(),
+            "local": (overview.local.port() != 0).then_some(overview.local),
+            "peer": overview.remote,
+            "recv_q": received + offered,
+            "send_q": sent + unsent,
+            "inode": socket.and_then(|socket| fstat(&socket.stream).ok()).map(|stat| stat.st_ino),
+            "timer": overview.timer.map(timer),
+            "congestion": info.map(|info| info.congestion.name()),
+            "tcp_info": info.map(|info| hexadecimal(&tcp_info(info))),
+        });
+        if let Some(socket) = socket.filter(|socket| socket.kernel.is_some()) {
+            relayed(ground, socket, &mut value);
+        }
+        value
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// Bytes that a connected program has written and the connection has not taken yet. Of others it is junk.
@@ -145,13 +243,11 @@ fn relayed(ground: &mut Ground, socket: &Socket, line: &mut Value) {
     let queues = [queue(libc::FIONREAD), queue(libc::TIOCOUTQ)].map(|bytes| usize::try_from(bytes).unwrap_or(0));
     let state = info.first().copied().and_then(state).unwrap_or(State::Closed);
     let told = json!({
-        "place": socket.place(),
-        "why": socket.why(),
         "state": state.to_string(),
         "local": far.local(ground).ok(),
         "peer": far.peer(ground).ok(),
         "congestion": name.ok().and_then(|name| String::from_utf8(name).ok()),
-        "tcp_info": info.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        "tcp_info": hexadecimal(&info),
     });
     if let (Some(line), Value::Object(told)) = (line.as_object_mut(), told) {
         line.extend(told);

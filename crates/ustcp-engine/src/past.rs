@@ -57,11 +57,11 @@ impl Pasts {
         };
         run.remembered.push_back(past);
         self.count += 1;
-        if self.count > MOST {
-            if let Some(most) = self.by_run.values_mut().max_by_key(|run| run.remembered.len()) {
-                most.forget_oldest();
-                self.count -= 1;
-            }
+        if self.count > MOST
+            && let Some(most) = self.by_run.values_mut().max_by_key(|run| run.remembered.len())
+        {
+            most.forget_oldest();
+            self.count -= 1;
         }
     }
 
@@ -69,11 +69,10 @@ impl Pasts {
         self.by_run.get(&run).into_iter().flat_map(|run| &run.remembered)
     }
 
-    /// What is told of it: a line for each, and how many are forgotten.
-    pub(crate) fn lines(&self, run: u32) -> impl Iterator<Item = Value> {
+    /// How many are forgotten.
+    pub(crate) fn forgotten(&self, run: u32) -> impl Iterator<Item = Value> {
         let forgotten = self.by_run.get(&run).into_iter().flat_map(|run| &run.forgotten);
-        let forgotten = forgotten.map(|((place, why), count)| json!({"forgotten": count, "place": place, "why": why}));
-        self.of(run).map(Past::line).chain(forgotten)
+        forgotten.map(|((place, why), count)| json!({"forgotten": count, "place": place, "why": why}))
     }
 
     /// Nobody asks for this run any more.
@@ -97,7 +96,7 @@ impl Run {
 }
 
 impl Past {
-    pub(crate) fn line(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         json!({
             "run": self.run,
             "place": self.place,
@@ -157,7 +156,7 @@ mod tests {
         let others = [relayed.clone(), passed_by("a"), passed_by("b"), relayed];
         others.into_iter().for_each(|past| pasts.remember(past));
         (0..MOST).for_each(|_| pasts.remember(past(1)));
-        let told: Vec<Value> = pasts.lines(1).skip(MOST).collect();
+        let told: Vec<Value> = pasts.forgotten(1).collect();
         assert_eq!(
             told,
             [

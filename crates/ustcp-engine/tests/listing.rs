@@ -9,9 +9,9 @@
 mod common;
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::{Control, Program, Running, STACK, at, engine, engine_with, random_tag};
+use common::{Control, Program, Running, STACK, at, engine, engine_in_turns, engine_with, random_tag};
 use serde_json::{Value, json};
 use ustcp_client::protocol::{Address, Operation, PATH_MAX, PAYLOAD_MAX, PassedBy, Tag};
 
@@ -193,6 +193,44 @@ fn no_number_of_a_socket_is_told() {
         for number in [mine.number, listener.number, accepted.number] {
             assert!(!text.contains(&number.to_string()) && !text.contains(&format!("{number:x}")));
         }
+    }
+}
+
+#[test]
+fn a_long_list_is_made_little_by_little() {
+    let Some((engine, turns)) = engine_in_turns() else {
+        return;
+    };
+    let programs: Vec<_> = (0..200).map(|_| engine.socket()).collect();
+    let control = engine.control();
+    control.send(Operation::Hello, 0, 0, 0, &[]);
+    turns.take();
+    control.answer().unwrap();
+    control.send(Operation::List, 0, 0, 0, &[]);
+    turns.take();
+    let count = programs.len();
+    drop(programs);
+    drop(turns);
+    let lines = lines(&control);
+    assert_eq!(lines.len(), 1 + count); // as they were when it was asked for
+    let late = lines.iter().filter(|line| line.get("inode") == Some(&Value::Null));
+    assert!(late.count() > count / 2, "made before anybody else had a turn");
+}
+
+#[test]
+fn lists_that_nobody_reads_give_way() {
+    let Some(engine) = engine() else { return };
+    let _programs: Vec<_> = (0..1000).map(|_| engine.socket()).collect();
+    let ask = || {
+        let control = engine.control();
+        control.send(Operation::List, 0, 0, 0, &[]);
+        control
+    };
+    let unread: Vec<_> = (0..4).map(|_| ask()).collect();
+    assert!(unread.iter().all(|control| control.answer().is_ok()));
+    let begun = Instant::now();
+    while ask().answer() == Err(libc::EBUSY) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "they do not");
     }
 }
 
