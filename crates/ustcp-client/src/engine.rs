@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
-use rustix::net::{Shutdown, SocketAddrUnix, shutdown};
+use rustix::net::{Shutdown, SocketAddrUnix, getpeername, shutdown};
 use rustix::process::geteuid;
 
 use crate::place::{Place, PlaceError, Seeker};
@@ -75,8 +75,8 @@ impl Engine {
 
     /// The same, if it answers.
     pub fn answering_in_environment() -> Result<Engine, PlaceError> {
-        if let Some(engine) = Engine::told().filter(|engine| engine.control().is_ok()) {
-            return Ok(engine); // not asked: each program of a run would wait for one that is stopped
+        if let Some(engine) = Engine::told().filter(Engine::is_there) {
+            return Ok(engine);
         }
         // The lease that the program belonged to was the other engine's.
         Engine::answering_at(Engine::named_place()?, geteuid().as_raw())
@@ -93,6 +93,15 @@ impl Engine {
             is_there: file.is_some_and(|file| file.id == whereabouts.id),
             run: sys::variable(c"USTCP_RUN").and_then(number).unwrap_or(0),
         })
+    }
+
+    /// By its name it is not asked, or each program of a run would wait for one that is stopped. By path another may be reached
+    /// by now, which does not know its token.
+    fn is_there(&self) -> bool {
+        let Ok(control) = self.control() else { return false };
+        let reached = getpeername(&control).ok().flatten();
+        let reached = reached.and_then(|reached| SocketAddrUnix::try_from(reached).ok());
+        reached.is_some_and(|reached| reached.abstract_name().is_some()) || self.answering().is_ok()
     }
 
     fn named_place() -> Result<Place, PlaceError> {
