@@ -169,13 +169,12 @@ impl EngineOptions {
             let ours = settings(others.chain([(name.clone(), value.clone())]).collect());
             let has = variables.iter().find(|(other, _)| *other == name);
             let has = has.map_or("none".into(), |(_, value)| value.to_string_lossy());
-            (ours != theirs).then(|| {
-                format!(
-                    "with {} {has}, not {}",
-                    option_of(&name.to_string_lossy()),
-                    value.to_string_lossy()
-                )
-            })
+            let wanted = match value.is_empty() {
+                true => "none".into(),
+                false => value.to_string_lossy(),
+            };
+            let option = option_of(&name.to_string_lossy());
+            (ours != theirs).then(|| format!("with {option} {has}, not {wanted}"))
         })
     }
 }
@@ -325,10 +324,19 @@ mod tests {
             None
         );
         assert_eq!(
+            (disagreement(&["--weather="]), disagreement(&["--weather=clear"])),
+            (None, None)
+        );
+        assert_eq!(
             disagreement(&["--tun=ustcp0", "--time-wait=2"]).unwrap(),
             "with --time-wait 60, not 2"
         );
         assert_eq!(disagreement(&["--mtu=1400"]).unwrap(), "with --mtu none, not 1400");
+        let stormy = variables(&[("USTCP_WEATHER", "loss=3%")]);
+        assert_eq!(
+            parse(&["--weather="]).disagreement_with(&stormy).unwrap(),
+            "with --weather loss=3%, not none"
+        );
         assert_eq!(
             parse(&["--mtu=1400"]).disagreement_with(&variables(&[("USTCP_MTU", "1400")])),
             None

@@ -79,7 +79,9 @@ impl Settings {
             "USTCP_SYSCTL" => self.sysctl = text(value)?.parse()?,
             "USTCP_SECRET" => self.secret = secret(value)?,
             "USTCP_EXIT_WAIT" => self.exit_wait = exit_wait(text(value)?)?,
-            "USTCP_WEATHER" => self.weather = Some(weather(text(value)?)?),
+            "USTCP_WEATHER" => {
+                self.weather = Some(weather(text(value)?)?).filter(|weather| *weather != Weather::default())
+            }
             "USTCP_LOG" => self.log = Some(path(value.as_bytes())?),
             "USTCP_PCAP" => self.pcap = Some(pcap(value)?),
             _ => {}

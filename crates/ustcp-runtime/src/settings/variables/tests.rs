@@ -69,6 +69,13 @@ fn every_variable_is_read() {
 }
 
 #[test]
+fn no_fault_is_no_weather() {
+    for clear in ["", "clear", "loss=0%"] {
+        assert_eq!(accepted(&[("USTCP_WEATHER", clear)]).weather, None, "{clear}");
+    }
+}
+
+#[test]
 fn the_default_peer_goes_with_the_default_address() {
     let peer: IpAddr = "10.77.0.9".parse().unwrap();
     assert_eq!(accepted(&[("USTCP_PEER", "10.77.0.9")]).peers, [peer]);
