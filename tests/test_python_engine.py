@@ -876,7 +876,7 @@ ustcp.create_server((OURS, 0)).close()
 
 def test_without_its_engine_a_program_is_told(network, tmp_path):
     script = "import ustcp\ntry:\n    ustcp.socket()\nexcept OSError as error:\n    print(error)"
-    for place, why in (("none", "no engine runs there"), ("..", "an engine's name is a file's name or an absolute directory")):
+    for place, why in (("none", "no engine runs there"), ("..", "an engine's name is a file's name or an absolute directory, without control characters")):
         where = str(tmp_path / place) if place == "none" else place
         done = subprocess.run(
             [sys.executable, "-c", script],

@@ -39,7 +39,8 @@ pub(crate) fn place(named: Option<&OsStr>) -> Result<Place, Failure> {
         uid: uid(),
         runtime_directory: runtime.as_deref().map(OsStrExt::as_bytes),
     };
-    Place::of(Some(name.as_bytes()), seeker).map_err(|error| unusable(format!("{}: {error}", name.display())))
+    let shown = || name.to_string_lossy().replace(char::is_control, "\u{fffd}"); // without what a terminal would obey
+    Place::of(Some(name.as_bytes()), seeker).map_err(|error| unusable(format!("{}: {error}", shown())))
 }
 
 /// This user, as far as engines are concerned.
@@ -85,7 +86,8 @@ impl Control {
         let whereabouts = match whereabouts {
             Ok(whereabouts) => whereabouts,
             Err(PlaceError::NoEngine(_)) => return Err(NoControl::NoEngine),
-            Err(error) => return Err(unusable(place, error)),
+            Err(error @ (PlaceError::Malformed | PlaceError::System(_))) => return Err(unusable(place, error)),
+            Err(error) => return Err(NoControl::Unusable(error.to_string())), // it names the directory
         };
         let socket = dial(place, &whereabouts).map_err(|errno| match errno {
             // Its file is there and it is not: it was killed, or ends just now.

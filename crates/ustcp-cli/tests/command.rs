@@ -7,7 +7,9 @@
     reason = "tests fail by panicking"
 )]
 
+use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
 fn ustcp(arguments: &[&str]) -> Output {
@@ -400,6 +402,24 @@ fn help_has_its_headings() {
         &["[OPTIONS] <PROGRAM>...", "\nArguments:\n", "<PROGRAM>..."],
     );
     assert_in_order(&stdout(&ustcp(&["demo", "--help"])), &["[OPTIONS] [PROGRAM]..."]);
+}
+
+/// Its directory is named once, and nothing is shown that a terminal would obey.
+#[test]
+fn an_engine_that_cannot_be_reached_is_told_of_in_one_line() {
+    let directory = std::env::temp_dir().join(format!("ustcp-command-{}", std::process::id()));
+    fs::create_dir(&directory).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+    let name = directory.to_str().unwrap();
+    let told = stderr(&ustcp(&["ss", "--engine", name]));
+    fs::remove_dir(&directory).unwrap();
+    let rest = told
+        .strip_prefix(&format!("ustcp: {name} is open to others; "))
+        .unwrap();
+    assert!(!rest.contains(name), "{told}");
+    let told = stderr(&ustcp(&["ss", "--engine", "two\nlines"]));
+    let why = "an engine's name is a file's name or an absolute directory, without control characters";
+    assert_eq!(told, format!("ustcp: two\u{fffd}lines: {why}\n"));
 }
 
 #[test]

@@ -43,14 +43,14 @@ pub struct Seeker<'a> {
 /// Why a place is none, or its engine is not to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlaceError {
-    /// The name is empty, has a zero in it, or is `.` or `..`.
+    /// The name is empty, has a character in it that a terminal obeys, or is `.` or `..`.
     Name,
     /// The directory has more than [`DIRECTORY_MAX`] bytes: its sockets would have no address.
     TooLong,
     /// This one on the way to it, or itself, is not a directory: a symbolic link, for one.
     NotADirectory(Place),
-    /// This one belongs to another user, so what it says is that user's word.
-    Foreign(Place),
+    /// This one belongs to another user, of this uid, so what it says is that user's word.
+    Foreign(Place, u32),
     /// Others than its owner may look into this one.
     Open(Place),
     /// This one can be neither made nor looked into.
@@ -71,7 +71,7 @@ impl PlaceError {
             PlaceError::Name => Errno::INVAL,
             PlaceError::TooLong => Errno::NAMETOOLONG,
             PlaceError::NotADirectory(_) => Errno::NOTDIR,
-            PlaceError::Foreign(_) | PlaceError::Open(_) => Errno::ACCESS,
+            PlaceError::Foreign(..) | PlaceError::Open(_) => Errno::ACCESS,
             PlaceError::NoEngine(_) => Errno::NETDOWN,
             PlaceError::Malformed => Errno::PROTO,
             PlaceError::Closed(_, errno) | PlaceError::System(errno) => *errno,
@@ -82,18 +82,19 @@ impl PlaceError {
 impl fmt::Display for PlaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PlaceError::Name => f.write_str("an engine's name is a file's name or an absolute directory"),
+            PlaceError::Name => {
+                f.write_str("an engine's name is a file's name or an absolute directory, without control characters")
+            }
             PlaceError::TooLong => write!(
                 f,
                 "an engine's directory may have {DIRECTORY_MAX} bytes, for its sockets' sake"
             ),
             PlaceError::NotADirectory(place) => write!(f, "{place} is no directory (a symbolic link will not do)"),
-            PlaceError::Foreign(place) => {
-                write!(
-                    f,
-                    "{place} belongs to another user; --engine or USTCP_ENGINE may name a directory elsewhere"
-                )
-            }
+            PlaceError::Foreign(place, owner) => write!(
+                f,
+                "{place} belongs to another user, as whom its engine is reached (sudo -u '#{owner}' ustcp ...); --engine or \
+                 USTCP_ENGINE may name a directory elsewhere"
+            ),
             PlaceError::Open(place) => write!(
                 f,
                 "{place} is open to others; if it is for engines alone, chmod 700 closes it"
@@ -120,7 +121,7 @@ impl Place {
     pub fn of(name: Option<&[u8]>, seeker: Seeker<'_>) -> Result<Place, PlaceError> {
         let said = name.filter(|name| !name.is_empty());
         let name = said.unwrap_or(DEFAULT);
-        if name.contains(&0) {
+        if name.utf8_chunks().any(|chunk| chunk.valid().contains(char::is_control)) {
             return Err(PlaceError::Name);
         }
         let place = match name.contains(&b'/') {
@@ -276,7 +277,7 @@ impl Place {
 
     fn judged(self, directory: &Stat, uid: u32) -> Result<(), PlaceError> {
         if directory.st_uid != uid && directory.st_uid != 0 {
-            return Err(PlaceError::Foreign(self));
+            return Err(PlaceError::Foreign(self, directory.st_uid));
         }
         let others = Mode::RWXG | Mode::RWXO;
         if Mode::from_raw_mode(directory.st_mode).intersects(others) {
@@ -355,7 +356,15 @@ mod tests {
         assert_eq!(place(None, 4_294_967_295, None), at("/tmp/ustcp-4294967295/default"));
         assert_eq!(place(Some(b"/srv/e"), 7, None), at("/srv/e"));
         assert_eq!(place(None, 7, Some(b"run")), at("/tmp/ustcp-7/default"));
-        for wrong in [&b"."[..], b"..", b"a/b", b"a\0b"] {
+        for wrong in [
+            &b"."[..],
+            b"..",
+            b"a/b",
+            b"a\0b",
+            b"a\nb",
+            b"/a/\x1b[2J",
+            "\u{9b}2J".as_bytes(),
+        ] {
             assert_eq!(place(Some(wrong), 0, None), Err(PlaceError::Name));
         }
     }
@@ -491,7 +500,9 @@ mod tests {
         };
         assert_eq!(of(1000, 0o40700), Ok(()));
         assert_eq!(of(0, 0o40700), Ok(()));
-        assert_eq!(of(1001, 0o40700), Err(PlaceError::Foreign(place)));
+        let foreign = of(1001, 0o40700).unwrap_err();
+        assert_eq!(foreign, PlaceError::Foreign(place, 1001));
+        assert!(foreign.to_string().contains("sudo -u '#1001' ustcp"), "{foreign}");
         assert_eq!(of(1000, 0o40710), Err(PlaceError::Open(place)));
         assert_eq!(of(1000, 0o40704), Err(PlaceError::Open(place)));
     }
