@@ -32,7 +32,7 @@ pub(crate) struct Joined {
 /// Joins the engine at `place`, or starts one there. Somebody else who starts one at the same time, and one that is just
 /// ending, are waited for.
 pub(crate) fn join(place: &Place, options: &EngineOptions) -> Result<Joined, NotStarted> {
-    let begun = Instant::now();
+    let mut patience = Patience::new(Instant::now());
     let mut told = false;
     loop {
         if let Some(joined) = enter(place, options)? {
@@ -43,23 +43,48 @@ pub(crate) fn join(place: &Place, options: &EngineOptions) -> Result<Joined, Not
             Ok(()) => continue,
             Err(why) => why,
         };
-        let patience = match why.errno {
-            libc::EALREADY => PATIENCE,
-            libc::EBUSY => DEVICE_PATIENCE,
-            _ => return Err(why),
-        };
+        if !matches!(why.errno, libc::EALREADY | libc::EBUSY) {
+            return Err(why);
+        }
         let ending = Control::open_ending(place).ok();
         let message = ending.as_ref().map_or(why.message, |control| control.ending(place));
-        if begun.elapsed() > patience {
+        if patience.is_over(Instant::now(), why.errno) {
             return Err(NotStarted { message, ..why });
         }
-        if begun.elapsed() > SILENCE && !std::mem::replace(&mut told, true) {
+        if patience.begun.elapsed() > SILENCE && !std::mem::replace(&mut told, true) {
             say(format_args!("waiting: {message}"));
         }
         match ending {
             Some(control) => _ = control.ends_within(SILENCE),
             None => thread::sleep(PAUSE),
         }
+    }
+}
+
+/// With what is in the way of an engine.
+struct Patience {
+    begun: Instant,
+    /// Since when the device is in use and no engine is there that ends.
+    busy_since: Option<Instant>,
+}
+
+impl Patience {
+    fn new(begun: Instant) -> Patience {
+        Patience {
+            begun,
+            busy_since: None,
+        }
+    }
+
+    /// Whether it has been in the way too long, which a start fails of with `errno`: an engine that ends, or its device.
+    fn is_over(&mut self, now: Instant, errno: i32) -> bool {
+        let is_busy = errno == libc::EBUSY;
+        let (since, most) = match is_busy {
+            true => (self.busy_since.unwrap_or(now), DEVICE_PATIENCE),
+            false => (self.begun, PATIENCE),
+        };
+        self.busy_since = is_busy.then_some(since);
+        now - since > most
     }
 }
 
@@ -102,4 +127,27 @@ fn disagreement(place: &Place, engine: &Engine, what: &str) -> Failure {
     Failure::new(format!(
         "the engine {directory} (pid {pid}) runs {what}: end it (ustcp down{option}), or name another (--engine NAME)"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_its_time_after_the_engine_that_had_it() {
+        let begun = Instant::now();
+        let mut patience = Patience::new(begun);
+        for (seconds, errno, is_over) in [
+            (1, libc::EBUSY, false),
+            (30, libc::EALREADY, false),
+            (60, libc::EBUSY, false),
+            (62, libc::EBUSY, false),
+            (63, libc::EBUSY, true),
+            (64, libc::EALREADY, false),
+            (91, libc::EALREADY, true),
+        ] {
+            let now = begun + Duration::from_secs(seconds);
+            assert_eq!(patience.is_over(now, errno), is_over, "after {seconds} s");
+        }
+    }
 }
