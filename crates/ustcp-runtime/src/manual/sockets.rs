@@ -6,6 +6,7 @@ use std::time::Duration;
 use ustcp_proto::{Family, Readiness, SocketId};
 
 use crate::Errno;
+use crate::entries::Entries;
 
 /// Names a socket of one stack; what a descriptor is to the system. A number is used again only after all others were.
 pub type Handle = i32;
@@ -27,7 +28,7 @@ pub(super) struct Entry {
 
 pub(super) struct Sockets {
     entries: HashMap<Handle, Entry>,
-    handles: HashMap<SocketId, Handle>,
+    handles: Entries<Handle>,
     next: Handle,
 }
 
@@ -35,7 +36,7 @@ impl Default for Sockets {
     fn default() -> Sockets {
         Sockets {
             entries: HashMap::new(),
-            handles: HashMap::new(),
+            handles: Entries::new(),
             next: FIRST_HANDLE,
         }
     }
@@ -83,7 +84,7 @@ impl Sockets {
 
     /// The number of a socket, unless it was shown with this very readiness before.
     pub(super) fn show(&mut self, id: SocketId, readiness: Readiness) -> Option<Handle> {
-        let handle = *self.handles.get(&id)?;
+        let handle = *self.handles.get(id)?;
         let entry = self.entries.get_mut(&handle)?;
         let before = entry.shown.replace(readiness);
         (before != Some(readiness)).then_some(handle)
@@ -92,7 +93,7 @@ impl Sockets {
     /// Takes a socket out.
     pub(super) fn remove(&mut self, handle: Handle) -> Result<SocketId, Errno> {
         let entry = self.entries.remove(&handle).ok_or(Errno(libc::EBADF))?;
-        self.handles.remove(&entry.id);
+        self.handles.remove(entry.id);
         Ok(entry.id)
     }
 }
