@@ -1,23 +1,30 @@
 //! How many of something each has: a process, and a user with all its processes.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use ustcp_client::sys::Peer;
 
 /// Counts by a process, or by a user. Who has none takes no room.
-#[derive(Debug, Default)]
-struct Counts(HashMap<u32, usize>);
+#[derive(Debug)]
+struct Counts<Who>(HashMap<Who, usize>);
 
-impl Counts {
-    fn of(&self, who: u32) -> usize {
+impl<Who> Default for Counts<Who> {
+    fn default() -> Counts<Who> {
+        Counts(HashMap::new())
+    }
+}
+
+impl<Who: Eq + Hash> Counts<Who> {
+    fn of(&self, who: Who) -> usize {
         self.0.get(&who).copied().unwrap_or(0)
     }
 
-    fn add(&mut self, who: u32, count: usize) {
+    fn add(&mut self, who: Who, count: usize) {
         *self.0.entry(who).or_default() += count;
     }
 
-    fn remove(&mut self, who: u32, count: usize) {
+    fn remove(&mut self, who: Who, count: usize) {
         if let Some(left) = self.0.get_mut(&who) {
             *left = left.saturating_sub(count);
             if *left == 0 {
@@ -37,23 +44,24 @@ pub(crate) struct Share {
 /// What everybody has.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
-    by_process: Counts,
-    by_user: Counts,
+    /// Those that have no number here are one of their user's.
+    by_process: Counts<Peer>,
+    by_user: Counts<u32>,
 }
 
 impl Counted {
     /// Whether it may have one more.
     pub(crate) fn has_room(&self, client: Peer, share: Share) -> bool {
-        self.by_process.of(client.process) < share.of_process && self.by_user.of(client.user) < share.of_user
+        self.by_process.of(client) < share.of_process && self.by_user.of(client.user) < share.of_user
     }
 
     pub(crate) fn add(&mut self, client: Peer, count: usize) {
-        self.by_process.add(client.process, count);
+        self.by_process.add(client, count);
         self.by_user.add(client.user, count);
     }
 
     pub(crate) fn remove(&mut self, client: Peer, count: usize) {
-        self.by_process.remove(client.process, count);
+        self.by_process.remove(client, count);
         self.by_user.remove(client.user, count);
     }
 }
@@ -86,5 +94,21 @@ mod tests {
         counted.remove(one(3, 100), 1);
         counted.remove(one(5, 200), 1);
         assert!(counted.by_process.0.is_empty() && counted.by_user.0.is_empty());
+    }
+
+    /// Of other process namespaces.
+    #[test]
+    fn who_has_no_number_here_takes_nothing_of_other_users() {
+        let share = Share {
+            of_process: 2,
+            of_user: 5,
+        };
+        let mut counted = Counted::default();
+        let [one, other] = [100, 200].map(|user| Peer { process: 0, user });
+        counted.add(one, 2);
+        assert_eq!(
+            [one, other].map(|client| counted.has_room(client, share)),
+            [false, true]
+        );
     }
 }

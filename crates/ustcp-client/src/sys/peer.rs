@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::{call, option};
 
 /// A process: the one that has connected or, for who has connected itself, the one that listens. unix(7), `SO_PEERCRED`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer {
     /// Its number here; 0 where it has none: it is in a process namespace that is not below ours.
     pub process: u32,
