@@ -33,7 +33,7 @@ APT_PROGRAMS := iproute2 python3 util-linux
 
 # Programs of the kernel's sockets, which tests/test_preload_*.py run on an engine. The linked one has the preloaded library
 # although the loader ignores LD_PRELOAD where it has rights that its user has not.
-PRELOAD_TESTS := build/preload/calls build/preload/signals build/preload/frugal build/preload/linked
+PRELOAD_TESTS := build/preload/calls build/preload/signals build/preload/frugal build/preload/linked build/preload/front.so
 
 .PHONY: demo test check check-python test-programs requirements check-requirements attacks mutations differential bench bench-programs goodput flood sim clean
 .PHONY: apt-demo apt-test rust-tests python-module pytest
@@ -150,6 +150,10 @@ build/preload/linked: tests/preload/linked.c capi-prefix
 	@mkdir -p $(@D)
 	$(CC) $(HARNESS_CFLAGS) $< -o $@ -Wl,--no-as-needed $(CAPI_PREFIX)/lib/ustcp/libustcp_preload.so \
 		-Wl,--enable-new-dtags,-rpath,$(CAPI_PREFIX)/lib/ustcp
+
+build/preload/%.so: tests/preload/%.c
+	@mkdir -p $(@D)
+	$(CC) $(HARNESS_CFLAGS) -D_GNU_SOURCE -shared -fPIC $< -o $@
 
 build/preload/%: tests/preload/%.c tests/c/tap.h tests/preload/sleeper.h
 	@mkdir -p $(@D)

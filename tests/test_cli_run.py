@@ -102,12 +102,18 @@ def test_what_cannot_be_started_fails_as_without_us(up: Host, tmp_path: Path) ->
             assert ours.returncode == 1
 
 
-def test_another_library_of_a_childs_own_stands_behind_ours(up: Host) -> None:
+def test_another_library_is_asked_first_and_passes_on_to_ours(up: Host) -> None:
+    """One of the program's own, and one of a child's: it is there to stand before what it passes on to, as a SOCKS client is."""
+    front = str(BUILD / "preload/front.so")
     with Teller(up.net, PEER):
-        script = f"{ASK}\nimport os; print(*os.environ['LD_PRELOAD'].split(':')[1:])"
-        for how in (["env"], ["env", "-i"]):
-            done = up.run("--", *how, "LD_PRELOAD=libm.so.6", PYTHON, "-c", script, PEER)
-            assert (done.returncode, done.stdout) == (0, f"{OURS}\nlibm.so.6\n"), done.stderr
+        for way, more in (
+            ([], {"LD_PRELOAD": front}),
+            (["env", f"LD_PRELOAD={front}"], {}),
+            (["env", "-i", f"LD_PRELOAD={front}"], {}),
+            (["env", f"LD_PRELOAD={front}"], {"LD_PRELOAD": "libm.so.6"}),
+        ):
+            done = up.run("--", *way, PYTHON, "-c", ASK, PEER, **more)
+            assert (done.returncode, done.stdout, done.stderr) == (0, f"{OURS}\n", "connects\n"), way
         # An empty one is meant.
         done = up.run("--", "env", "LD_PRELOAD=", PYTHON, "-c", ASK, PEER)
         assert (done.returncode, done.stdout) == (0, f"{PEER}\n"), done.stderr
@@ -125,6 +131,12 @@ def test_a_program_that_looks_after_its_addresses_has_its_library_first(up: Host
     ours = {**os.environ, **up.environment}
     done = up.net.inside(lambda: subprocess.run([*words, str(program)], env=ours, capture_output=True, text=True, timeout=60))
     assert (done.returncode, done.stdout) == (0, "runs\n"), done.stderr
+
+
+def test_a_run_within_a_run_names_the_library_once(up: Host) -> None:
+    done = up.run("--", "env", "LD_PRELOAD=libm.so.6", USTCP, "run", "--", "sh", "-c", "echo $LD_PRELOAD")
+    names = [Path(name).name for name in done.stdout.strip().split(":")]
+    assert names == ["libm.so.6", "libustcp_preload.so"], done.stderr
 
 
 @WAYS
@@ -457,7 +469,7 @@ def test_a_terminal_that_hangs_up_ends_the_program(up: Host, way: list[str]) -> 
 def test_the_environment_lets_it_in_and_keeps_what_was_there(up: Host) -> None:
     done = up.run("--", "env", LD_PRELOAD="/lib/other.so", KEPT="yes")
     environment = dict(line.split("=", 1) for line in done.stdout.splitlines())
-    library, other = environment["LD_PRELOAD"].split(":")
+    other, library = environment["LD_PRELOAD"].split(":")
     assert Path(library).name == "libustcp_preload.so" and other == "/lib/other.so"
     assert environment["USTCP_ENGINE"] == str(up.directory / "engine")
     _, name, token, _ = (up.directory / "engine/engine").read_text().split(maxsplit=4)[1:]

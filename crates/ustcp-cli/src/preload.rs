@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ustcp_client::libraries::has_a_first;
+use ustcp_client::libraries::named;
 
 use crate::Failure;
 
@@ -65,17 +65,19 @@ fn candidates(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// `LD_PRELOAD` with the library before what is there, unless that must be first.
+/// `LD_PRELOAD` with the library behind what is there: another stands before what it passes on to (a SOCKS client, a limit of
+/// rates). Ours is named once, also in a run within a run.
 pub(crate) fn variable(library: &Path, before: Option<&OsStr>) -> OsString {
-    let library = library.as_os_str();
-    let Some(before) = before.filter(|before| !before.is_empty()) else {
-        return library.to_owned();
-    };
-    let mut both = [library, before];
-    if has_a_first(before.as_bytes()) {
-        both.reverse();
+    let before = before.map(OsStr::as_bytes).unwrap_or_default();
+    let mut value = OsString::new();
+    for other in named(before) {
+        if !other.is_empty() && !other.ends_with(NAME.as_bytes()) {
+            value.push(OsStr::from_bytes(other));
+            value.push(":");
+        }
     }
-    both.join(OsStr::new(":"))
+    value.push(library);
+    value
 }
 
 #[cfg(test)]
@@ -91,17 +93,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_stays_behind_it() {
-        let library = Path::new("/l/x.so");
-        assert_eq!(variable(library, None), "/l/x.so");
-        assert_eq!(variable(library, Some(OsStr::new(""))), "/l/x.so");
-        assert_eq!(
-            variable(library, Some(OsStr::new("/a.so /b.so"))),
-            "/l/x.so:/a.so /b.so"
-        );
-        assert_eq!(
-            variable(library, Some(OsStr::new("/libasan.so.8"))),
-            "/libasan.so.8:/l/x.so"
-        );
+    fn what_was_there_stays_before_it() {
+        let value = |before: &str| variable(Path::new("/l/x.so"), Some(OsStr::new(before)));
+        assert_eq!(variable(Path::new("/l/x.so"), None), "/l/x.so");
+        assert_eq!(value(""), "/l/x.so");
+        assert_eq!(value("/a.so /b.so"), "/a.so:/b.so:/l/x.so");
+        assert_eq!(value("/a.so:/m/libustcp_preload.so:"), "/a.so:/l/x.so");
+        assert_eq!(value("/libasan.so.8"), "/libasan.so.8:/l/x.so");
     }
 }

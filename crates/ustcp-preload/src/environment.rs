@@ -8,7 +8,7 @@ use core::ffi::CStr;
 use std::sync::OnceLock;
 
 use libc::{c_char, c_int};
-use ustcp_client::libraries::{has_a_first, named};
+use ustcp_client::libraries::named;
 use ustcp_client::sys::{self, Source};
 
 /// Words or an environment, as execve(2) has them.
@@ -22,11 +22,12 @@ const LIBRARY: &[u8] = b"libustcp_preload.so";
 /// An environment with more variables stays as it is: there is no heap here, and the stack is the program's.
 const MOST: usize = 1000;
 
-/// What `ustcp run` has set, as it was at the start: the program may write over its own environment. The library is first.
+/// What `ustcp run` has set, as it was at the start: the program may write over its own environment. The library's name is
+/// first, the others are variables.
 static KEPT: OnceLock<Option<[Text; KEPT_MAX]>> = OnceLock::new();
 const KEPT_MAX: usize = 4;
 
-/// Text with the zero behind it: `NAME=VALUE`, or a path.
+/// Text with the zero behind it: `NAME=VALUE`, a name, or a path.
 pub(crate) struct Text([u8; 1024]);
 
 impl Text {
@@ -61,7 +62,7 @@ pub(crate) fn keep() {
         let libraries = sys::variable(c"LD_PRELOAD")?;
         let ours = named(libraries).find(|library| library.ends_with(LIBRARY))?;
         Some([
-            Text::of(&[PRELOAD, ours])?,
+            Text::of(&[ours])?,
             Text::of(&[b"USTCP_ENGINE=", sys::variable(c"USTCP_ENGINE")?])?,
             Text::of(&[b"USTCP_TOKEN=", sys::variable(c"USTCP_TOKEN")?])?,
             Text::of(&[RUN, sys::variable(c"USTCP_RUN")?])?,
@@ -100,9 +101,9 @@ fn with_copy<const ROOM: usize>(
     let [library, others @ ..] = kept;
     let mut both = Text::EMPTY;
     let fits = match variables.value(PRELOAD) {
-        Some(theirs) if has_a_first(theirs) => both.put(&[PRELOAD, theirs, b":", name(library)]),
-        Some(theirs) => both.put(&[library.bytes(), b":", theirs]),
-        None => both.put(&[library.bytes()]),
+        // Behind, as those stand before what they pass on to.
+        Some(theirs) => both.put(&[PRELOAD, theirs, b":", library.bytes()]),
+        None => both.put(&[PRELOAD, library.bytes()]),
     };
     if !fits {
         return start(variables.0);
@@ -116,11 +117,6 @@ fn with_copy<const ROOM: usize>(
     let mut copy = [core::ptr::null(); ROOM];
     copy.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
     start(copy.as_ptr())
-}
-
-/// What a variable's text says.
-fn name(variable: &Text) -> &[u8] {
-    variable.bytes().strip_prefix(PRELOAD).unwrap_or_default()
 }
 
 /// Whether a child is to have no library of ours, or has it.
