@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-MODULES = ("web_clients", "streams", "web_servers", "runtimes", "databases", "files", "masters", "frameworks")
+MODULES = ("web_clients", "streams", "web_servers", "runtimes", "databases", "files", "masters", "frameworks", "passing")
 
 
 def load() -> None:
