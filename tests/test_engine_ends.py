@@ -144,11 +144,8 @@ def test_without_its_device_an_engine_ends_and_says_why(engine):
 
 @pytest.fixture
 def host(network: None, tmp_path: Path):
-    net = Namespace("ends")
-    net.create()
-    net.ip("link", "set", "lo", "up")
-    yield Host(net, tmp_path)
-    net.remove()
+    with Host.alone("ends", tmp_path) as host:
+        yield host
 
 
 @pytest.mark.parametrize("how", ["killed", "without its device"])
@@ -209,12 +206,15 @@ def test_a_command_that_is_stopped_while_it_waits_goes_on(host: Host, words: lis
     os.kill(engine, signal.SIGSTOP)
     with host.popen(*words) as command:
         place = Path(f"/proc/{command.pid}")
-        wait_until(lambda: place.joinpath("syscall").read_text().split()[0] == RECVFROM)
-        command.send_signal(signal.SIGSTOP)
-        wait_until(lambda: "State:\tT" in place.joinpath("status").read_text())
-        command.send_signal(signal.SIGCONT)
-        wait_until(lambda: "State:\tT" not in place.joinpath("status").read_text())
-        os.kill(engine, signal.SIGCONT)
+        try:
+            wait_until(lambda: place.joinpath("syscall").read_text().split()[0] == RECVFROM)
+            command.send_signal(signal.SIGSTOP)
+            wait_until(lambda: "State:\tT" in place.joinpath("status").read_text())
+            command.send_signal(signal.SIGCONT)
+            wait_until(lambda: "State:\tT" not in place.joinpath("status").read_text())
+        finally:
+            for stopped in (command.pid, engine):
+                os.kill(stopped, signal.SIGCONT)
         said = command.communicate(timeout=60)[1]
     assert command.returncode == 0, said
 

@@ -210,10 +210,10 @@ impl NoControl {
     }
 }
 
-/// By the abstract name, which is there in the engine's network namespace; else by path.
+/// By path, where nobody but the engine's user comes; else by its abstract name, where anybody may crowd.
 fn dial(place: &Place, whereabouts: &Whereabouts) -> Result<OwnedFd, Errno> {
-    let by_name = dial_at(&whereabouts.address(Listener::Control)?, whereabouts);
-    by_name.or_else(|_| dial_at(&place.address(Listener::Control)?, whereabouts))
+    let by_path = dial_at(&place.address(Listener::Control)?, whereabouts);
+    by_path.or_else(|_| dial_at(&whereabouts.address(Listener::Control)?, whereabouts))
 }
 
 /// `ECONNREFUSED` too where somebody else is there, who has taken the name after the engine's end.

@@ -71,9 +71,9 @@ fn set_up(place: &Place, settings: &Settings) -> Result<File, Failure> {
 }
 
 /// Takes back what the note of this place says, which the caller holds locked. Where the rules cannot be removed the note
-/// stays for another try, and says so much less.
-fn take_back(place: &Place, note: &File) -> Result<(), Failure> {
-    let Some(before) = record(note)? else { return Ok(()) };
+/// stays for another try, and says so much less. Whether there was anything.
+fn take_back(place: &Place, note: &File) -> Result<bool, Failure> {
+    let Some(before) = record(note)? else { return Ok(false) };
     let removed = before.rules.remove();
     if removed.is_ok() {
         fs::remove_file(file(place))?;
@@ -93,10 +93,10 @@ fn take_back(place: &Place, note: &File) -> Result<(), Failure> {
             },
         )?;
     }
-    removed
+    removed.map(|()| true)
 }
 
-/// Another engine of this user that wants forwarding takes over that it was off before all of them.
+/// Another engine of this user that wants forwarding, and is there, takes over that it was off before all of them.
 fn hand_over(place: &Place) -> io::Result<bool> {
     let siblings = place
         .directory()
@@ -107,7 +107,7 @@ fn hand_over(place: &Place) -> io::Result<bool> {
         .flatten();
     let own = file(place);
     let notes = siblings.flatten().map(|entry| entry.path().join(FILE));
-    for path in notes.filter(|path| *path != own) {
+    for path in notes.filter(|path| *path != own && is_held(path)) {
         let Ok(note) = opened(&path) else { continue };
         let Ok(Some(record)) = record(&note) else { continue };
         let forwarding_was_off = true;
@@ -143,7 +143,11 @@ fn forwarding() -> Result<String, Failure> {
 
 /// Whether an engine's packets are forwarded: somebody holds the note.
 pub(crate) fn is_set_up(place: &Place) -> bool {
-    File::open(file(place)).is_ok_and(|note| matches!(note.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    is_held(&file(place))
+}
+
+fn is_held(note: &Path) -> bool {
+    File::open(note).is_ok_and(|note| matches!(note.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// What is reached by a stack with these settings whose packets are forwarded: everything.
@@ -185,7 +189,8 @@ pub(crate) fn take_back_remains(place: &Place) {
         return; // somebody is at it
     }
     match take_back_held(place, &note) {
-        Ok(()) => say("the forwarding that an engine before has left behind is taken back"),
+        Ok(false) => {}
+        Ok(true) => say("the forwarding that an engine before has left behind is taken back"),
         Err(failure) => say(format_args!(
             "the forwarding that an engine before has left behind is not taken back: {failure}"
         )),
@@ -206,9 +211,9 @@ pub(crate) fn ensure_taken_back(place: &Place) -> Result<bool, Failure> {
 }
 
 /// Who held the note before us may have taken all back, and a note that is there now is that of the next engine.
-fn take_back_held(place: &Place, note: &File) -> Result<(), Failure> {
+fn take_back_held(place: &Place, note: &File) -> Result<bool, Failure> {
     match is_at(note, &file(place))? {
         true => take_back(place, note),
-        false => Ok(()),
+        false => Ok(false),
     }
 }

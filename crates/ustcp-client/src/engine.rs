@@ -20,7 +20,7 @@ pub struct Engine {
     /// Its directory, for its listeners by path; `None` where it has no name that fits.
     place: Option<Place>,
     /// Its file is there, and so are its listeners.
-    is_there: bool,
+    is_at_its_place: bool,
     /// The run this program belongs to; 0: none.
     run: u32,
 }
@@ -90,15 +90,18 @@ impl Engine {
         Some(Engine {
             whereabouts,
             place,
-            is_there: file.is_some_and(|file| file.id == whereabouts.id),
+            is_at_its_place: file.is_some_and(|file| file.id == whereabouts.id),
             run: sys::variable(c"USTCP_RUN").and_then(number).unwrap_or(0),
         })
     }
 
-    /// By its name it is not asked, or each program of a run would wait for one that is stopped. By path another may be reached
-    /// by now, which does not know its token.
+    /// Where that is known by its name or its file it is not asked, or each program of a run would wait for one that is stopped.
+    /// By path another may be reached by now, which does not know its token.
     fn is_there(&self) -> bool {
         let Ok(control) = self.control() else { return false };
+        if self.is_at_its_place {
+            return true;
+        }
         let reached = getpeername(&control).ok().flatten();
         let reached = reached.and_then(|reached| SocketAddrUnix::try_from(reached).ok());
         reached.is_some_and(|reached| reached.abstract_name().is_some()) || self.answering().is_ok()
@@ -143,7 +146,7 @@ impl Engine {
         Engine {
             whereabouts,
             place,
-            is_there: true,
+            is_at_its_place: true,
             run,
         }
     }
@@ -290,7 +293,11 @@ impl Engine {
         };
         let name = self.whereabouts.address(listener);
         let path = self.place.ok_or(Errno::NOENT).and_then(|place| place.address(listener));
-        let [first, then] = if self.is_there { [path, name] } else { [name, path] };
+        let [first, then] = if self.is_at_its_place {
+            [path, name]
+        } else {
+            [name, path]
+        };
         match first.and_then(|to| connect(&to)) {
             Err(errno) if is_nobody(errno) => {}
             result => return result,
@@ -403,7 +410,7 @@ mod tests {
         let by_path = listener(&place.address(Listener::Control).unwrap());
         let its_own = Engine::at(place, whereabouts, 0);
         let perhaps = Engine {
-            is_there: false,
+            is_at_its_place: false,
             ..its_own
         };
         let reach = |engine: Engine| {

@@ -245,11 +245,11 @@ impl Socket {
         let control = |fd: c_int, what: c_int, argument: usize| [fd as usize, what as usize, argument, 0, 0, 0];
         // SAFETY: the kernel writes to `owner`, `low` and `len` what it has room for there, and reads it again.
         unsafe {
-            call(
-                libc::SYS_fcntl,
-                control(other.fd, F_GETOWN_EX, owner.as_mut_ptr() as usize),
-            )?;
-            call(libc::SYS_fcntl, control(self.fd, F_SETOWN_EX, owner.as_ptr() as usize))?;
+            let told = control(other.fd, F_GETOWN_EX, owner.as_mut_ptr() as usize);
+            if call(libc::SYS_fcntl, told).is_ok() {
+                // One that has ended cannot be set, and is told nothing.
+                let _ = call(libc::SYS_fcntl, control(self.fd, F_SETOWN_EX, owner.as_ptr() as usize));
+            }
             let signal = call(libc::SYS_fcntl, control(other.fd, F_GETSIG, 0))?;
             call(libc::SYS_fcntl, control(self.fd, F_SETSIG, signal))?;
             let told = (&raw mut low as usize, &raw mut len as usize);

@@ -65,9 +65,11 @@ impl Departure {
         }
     }
 
-    /// Whether one more would have another go.
-    pub(crate) fn is_full(&self) -> bool {
-        self.by_number.len() >= self.limit
+    /// Whether one more of this user's would have another of the same go.
+    pub(crate) fn is_full_for(&self, user: u32) -> bool {
+        let own = self.in_order.get(&user).map_or(0, VecDeque::len);
+        let most = self.in_order.values().map(VecDeque::len).max().unwrap_or(0);
+        self.by_number.len() >= self.limit && own >= most
     }
 
     pub(crate) fn enter(&mut self, number: u64, departed: Departed) {
@@ -148,6 +150,7 @@ mod tests {
         table.enter(1, of_user(1000, 1));
         assert_eq!(left(&mut table).len(), 4);
         assert!(table.get_mut(20).is_some() && table.get_mut(1).is_some());
+        assert!(table.is_full_for(1000) && table.is_full_for(2000) && !table.is_full_for(3000));
         let of_users: usize = table.in_order.values().map(VecDeque::len).sum();
         assert_eq!(of_users, table.by_number.len());
     }

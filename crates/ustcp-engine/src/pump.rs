@@ -20,7 +20,7 @@ use crate::text::Given;
 /// Chunks that one socket moves in one turn, each way: nobody waits for a long queue of somebody else.
 const TURN: usize = 4;
 
-/// What is no longer is looked at whole and then taken: two calls, where it takes three to ask first how much there is.
+/// What is at most so long is looked at whole and then taken: two calls, where it takes three to ask first how much there is.
 const SHORT: usize = 4096;
 
 impl Engine {
@@ -57,15 +57,17 @@ impl Engine {
         let seen = stream::look(&socket.stream, self.chunk.get_mut(..=SHORT)?).ok()?;
         let fresh = (1..seen).len();
         if fresh == 0 {
-            return Some(());
+            // A look ends at what is not of this stream: a byte out of band, a descriptor.
+            return (stream::queued(&socket.stream) <= 1).then_some(());
         }
-        if seen > SHORT || stream::take(&socket.stream, self.chunk.get_mut(..fresh)?) != Ok(fresh) {
+        if seen > SHORT {
             return None;
         }
-        if let Err(errno) = socket.far().send(&mut self.ground, self.chunk.get(1..seen)?, false) {
+        let taken = stream::take(&socket.stream, self.chunk.get_mut(..fresh)?).ok()?;
+        if let Err(errno) = socket.far().send(&mut self.ground, self.chunk.get(1..=taken)?, false) {
             self.on_error(number, errno);
         }
-        Some(())
+        (taken == fresh).then_some(())
     }
 
     fn send_all(&mut self, number: u64) -> bool {

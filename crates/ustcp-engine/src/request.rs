@@ -379,7 +379,7 @@ impl Engine {
         if request.operation == Operation::SetOption
             && let Some(prepared) = prepared.take()
         {
-            if self.prepared.is_full() {
+            if self.prepared.is_full_for(prepared.user) {
                 return Err(Errno(libc::ESTALE)); // with a stream it is kept as long as that is
             }
             self.prepared.enter(request.socket, prepared);

@@ -2,7 +2,8 @@
 //!
 //! From then on the calls that move bytes are the system call and nothing more, errors included: to look at the descriptor
 //! would be a call. It is the one thing that is remembered here beside the engine, as only the kernel knows it, and to ask
-//! it would be a call too. The flag is the process's, as a filter is, and is never taken back.
+//! it would be a call too. The flag is the process's, for threads have none that a hook may use, and is never taken back: a
+//! filter of one thread counts for all, and that of a child of vfork for its parent.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,11 +30,9 @@ pub unsafe extern "C" fn prctl(option: c_int, b: c_ulong, c: c_ulong, d: c_ulong
     if option != libc::PR_SET_SECCOMP {
         return change();
     }
-    // First, as other threads may be in it at once.
+    // First, as other threads may be in it at once; and after it, as one of them may have failed and taken it back.
     let before = ENTERED.swap(true, Ordering::Relaxed);
     let result = change();
-    if result != 0 {
-        ENTERED.store(before, Ordering::Relaxed);
-    }
+    ENTERED.store(before || result == 0, Ordering::Relaxed);
     result
 }

@@ -30,10 +30,14 @@ impl Rules {
             command.status().ok().map(|status| status.success())
         };
         let nft = works("nft", &["list", "tables"]);
-        let tool = match (nft, works("iptables", &["-w", "-t", "nat", "-S", "POSTROUTING"])) {
-            (Some(true), _) | (Some(false), None | Some(false)) => Tool::Nft,
-            (_, Some(_)) => Tool::Iptables,
-            (None, None) => {
+        // Asked only where nft does not do: it loads modules, and waits for others of its kind.
+        let iptables = || works("iptables", &["-w", "-t", "nat", "-S", "POSTROUTING"]);
+        let tool = match nft {
+            Some(true) => Tool::Nft,
+            Some(false) if iptables() == Some(true) => Tool::Iptables,
+            Some(false) => Tool::Nft,
+            None if iptables().is_some() => Tool::Iptables,
+            None => {
                 let message = "--nat needs nft or iptables, and neither is here: sudo apt-get install nftables";
                 return Err(Failure::new(message));
             }
@@ -56,7 +60,7 @@ impl Rules {
             Tool::Iptables => self
                 .networks
                 .iter()
-                .try_for_each(|network| self.iptables("-A", network)),
+                .try_for_each(|network| self.iptables_must("-A", network)),
         }
     }
 
@@ -66,11 +70,13 @@ impl Rules {
                 let table = self.table();
                 nft(&format!("add table ip {table}\ndelete table ip {table}\n"))
             }
-            Tool::Iptables => {
-                let there = |network: &&String| self.iptables("-C", network).is_ok();
-                let mut rules = self.networks.iter().filter(there);
-                rules.try_for_each(|network| self.iptables("-D", network))
-            }
+            Tool::Iptables => self.networks.iter().try_for_each(|network| {
+                let found = self.iptables("-C", network)?;
+                match found.status.code() {
+                    Some(1) => Ok(()), // there is none
+                    _ => succeeded("iptables", &found).and_then(|()| self.iptables_must("-D", network)),
+                }
+            }),
         }
     }
 
@@ -95,7 +101,11 @@ impl Rules {
         )
     }
 
-    fn iptables(&self, what: &str, network: &str) -> Result<(), Failure> {
+    fn iptables_must(&self, what: &str, network: &str) -> Result<(), Failure> {
+        succeeded("iptables", &self.iptables(what, network)?)
+    }
+
+    fn iptables(&self, what: &str, network: &str) -> io::Result<Output> {
         let mut command = Command::new("iptables");
         command.args([
             "-w",
@@ -112,7 +122,7 @@ impl Rules {
         command
             .args(["-m", "comment", "--comment", "ustcp", "-j", "MASQUERADE"])
             .stdin(Stdio::null());
-        succeeded("iptables", &command.output()?)
+        command.output()
     }
 }
 
@@ -125,7 +135,7 @@ fn nft(script: &str) -> Result<(), Failure> {
         .stderr(Stdio::piped());
     let mut child = command.spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(script.as_bytes())?;
+        let _ = stdin.write_all(script.as_bytes()); // one that does not read it says why
     }
     succeeded("nft", &child.wait_with_output()?)
 }

@@ -18,19 +18,19 @@ use crate::whereabouts::Listener;
 static JUNK: [u8; 64 << 10] = [0; 64 << 10];
 
 impl Engine {
-    /// Attaches a socket, unless it is. Until the engine says otherwise it is neither readable nor writable.
-    pub(super) fn attach(&self, socket: &Socket) -> Result<(), Errno> {
+    /// Attaches a socket, unless it is: whether this did. Until the engine says otherwise it is neither readable nor writable.
+    pub(super) fn attach(&self, socket: &Socket) -> Result<bool, Errno> {
         if socket.is_attached() {
-            return Ok(());
+            return Ok(false);
         }
         match self.reach(Listener::Streams, socket, |to, patience| {
             connect_at_once(socket, to, patience)
         }) {
             // Another thread was faster.
-            Err(Errno::ISCONN) => return Ok(()),
+            Err(Errno::ISCONN) => return Ok(false),
             result => result?,
         }
-        self.greet(socket)
+        self.greet(socket).map(|()| true)
     }
 
     fn greet(&self, socket: &Socket) -> Result<(), Errno> {
@@ -51,8 +51,8 @@ impl Engine {
     }
 
     /// Puts a fresh socket under the number of one whose stream is spent, with its number at the engine, all that is set on
-    /// the descriptor, and in every epoll of this process where it was. The file is another one, which other numbers of the former do
-    /// not have. Nothing else would do, as a stream of AF_UNIX is connected once.
+    /// the descriptor, and in every epoll of this process where it was. The file is another one, which other numbers of the
+    /// former do not have. Nothing else would do, as a stream of AF_UNIX is connected once.
     pub(super) fn renew(&self, socket: &Socket) -> Result<(), Errno> {
         let flags = fcntl_getfl(socket)?;
         let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
@@ -63,12 +63,13 @@ impl Engine {
         }
         self.attach(&renewed)?;
         renewed.set_as(socket)?;
+        fcntl_setfl(renewed, flags & OFlags::NONBLOCK)?;
         let close_on_exec = fcntl_getfd(socket)?.contains(FdFlags::CLOEXEC);
         let registrations = Registrations::take(socket.number());
         let replaced = fresh.replace(socket.number(), close_on_exec);
         registrations.put(socket.number());
         replaced?;
-        // Only now, as a signal says which number it is about.
+        // O_ASYNC only now, as a signal says which number it is about.
         fcntl_setfl(socket, flags)
     }
 }

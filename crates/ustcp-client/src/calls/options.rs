@@ -44,8 +44,9 @@ impl Engine {
         match ask() {
             Err(Errno::STALE) => {
                 // Too many have options and no stream.
-                self.attach(socket)?;
-                socket.mark(Standing::Idle)?;
+                if self.attach(socket)? {
+                    socket.mark(Standing::Idle)?;
+                }
                 ask()?;
             }
             result => drop(result?),

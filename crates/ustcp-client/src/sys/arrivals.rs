@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use libc::c_int;
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionread};
 
 use super::{Socket, Transient, call, closing, epoll, wait_in};
 
@@ -33,15 +33,17 @@ pub(crate) fn wait_for_some(socket: &Socket, patience: Option<Duration>) -> bool
         events: libc::POLLIN | libc::POLLRDHUP,
         revents: 0,
     };
-    let patience = patience.map(|time| libc::timespec {
+    // The kernel writes there how much of it is left.
+    let mut patience = patience.map(|time| libc::timespec {
         tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: time.subsec_nanos().into(),
     });
-    let patience = patience.as_ref().map_or(0, |time| core::ptr::from_ref(time) as usize);
+    let patience = patience.as_mut().map_or(0, |time| core::ptr::from_mut(time) as usize);
     let arguments = [&raw mut asked as usize, 1, patience, 0, 0, 0];
     // SAFETY: both live across the call; nothing is to be dropped.
     let told = unsafe { wait_in(libc::SYS_ppoll, arguments) };
-    told == Ok(1) && asked.revents & libc::POLLERR == 0
+    // What came before an error is read before it.
+    told == Ok(1) && (asked.revents & libc::POLLERR == 0 || ioctl_fionread(socket).is_ok_and(|count| count > 0))
 }
 
 /// An epoll of one socket, which tells of each arrival once.
