@@ -213,7 +213,7 @@ impl NoControl {
 /// By path, where nobody but the engine's user comes; else by its abstract name, where anybody may crowd.
 fn dial(place: &Place, whereabouts: &Whereabouts) -> Result<OwnedFd, Errno> {
     let by_path = dial_at(&place.address(Listener::Control)?, whereabouts);
-    by_path.or_else(|_| dial_at(&whereabouts.address(Listener::Control)?, whereabouts))
+    by_path.or_else(|errno| dial_at(&whereabouts.address(Listener::Control)?, whereabouts).map_err(|_| errno))
 }
 
 /// `ECONNREFUSED` too where somebody else is there, who has taken the name after the engine's end.
