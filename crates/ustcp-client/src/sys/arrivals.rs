@@ -78,7 +78,31 @@ fn milliseconds(time: Duration) -> c_int {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::super::Tag;
     use super::*;
+
+    #[test]
+    fn what_came_before_an_error_is_read_before_it() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let tag = Tag {
+            socket: 1,
+            is_v6: false,
+        };
+        let socket = Socket::tagged(ours.as_raw_fd(), tag).unwrap();
+        let is_there = || wait_for_some(&socket, Some(Duration::ZERO));
+        assert!(!is_there());
+        theirs.write_all(b"text").unwrap();
+        assert!(is_there());
+        ours.write_all(b"unread, which makes the end a reset").unwrap();
+        drop(theirs);
+        assert!(is_there());
+        ours.read_exact(&mut [0; 4]).unwrap();
+        assert!(!is_there());
+    }
 
     #[test]
     fn less_than_a_millisecond_is_waited_for_too() {
