@@ -14,7 +14,7 @@ use crate::handshake::NotStarted;
 use crate::options::{EngineOptions, by_options};
 use crate::sys::{Signals, inherited};
 
-/// What ends an engine in order: those signals that whoever started us does not have ignored.
+/// What ends an engine in order: SIGTERM, and of the others those that whoever started us does not have ignored.
 pub(crate) fn ending() -> impl Iterator<Item = libc::c_int> {
     let all = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
     all.into_iter().filter(|signal| !inherited::is_ignored(*signal))

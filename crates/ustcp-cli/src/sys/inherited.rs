@@ -10,8 +10,9 @@ static IGNORED: AtomicU64 = AtomicU64::new(0);
 /// Of the standard descriptors those that were closed, a bit for each: Rust's runtime opens `/dev/null` there.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// SIGPIPE, which Rust's runtime ignores; SIGCHLD, since no child can be waited for where it is ignored; and those that end us.
-const LOOKED_AT: [c_int; 5] = [libc::SIGPIPE, libc::SIGCHLD, libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+/// SIGPIPE, which Rust's runtime ignores; SIGCHLD, since no child can be waited for where it is ignored; and those that nohup(1)
+/// and shells have ignored by what is to go on.
+const LOOKED_AT: [c_int; 4] = [libc::SIGPIPE, libc::SIGCHLD, libc::SIGHUP, libc::SIGINT];
 
 /// Before `main`, and so before Rust's runtime changes what is looked at.
 #[used]
