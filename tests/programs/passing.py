@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from . import nginx
 from .catalogue import BOTH, CLIENT, SERVER, program
-from .stage import SCRIPTS, Stage, digest
-from .web_clients import downloads, url
+from .frameworks import sums
+from .stage import SCRIPTS, Stage
+from .web_clients import downloads
 from .web_servers import behind
 
 KAMAILIO = program(
@@ -68,13 +69,7 @@ def uwsgi(stage: Stage) -> None:
 
 def exercised(stage: Stage) -> None:
     downloads(stage, stage.client, 10)
-    post = ("curl", "-sSf", "-H", "Content-Type: application/octet-stream", "--data-binary", f"@{stage.sample(2)}", url(stage, "sum"))
-
-    def ask(_: int) -> None:
-        told = stage.client.run(*post).text
-        stage.holds(told == digest(stage.sample(2)), told)
-
-    stage.together(ask, 5)
+    sums(stage)
 
 
 @PROXYCHAINS.scenario(SERVER, CLIENT, BOTH)

@@ -12,7 +12,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use common::{KERNEL, Program, STACK, STALLED, at, await_events, engine, engine_with, last_words_arrive, pattern};
+use common::{
+    KERNEL, Program, Reach, STACK, STALLED, at, await_events, engine, engine_with, last_words_arrive, pattern,
+};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_linger, set_socket_oobinline};
@@ -106,17 +108,23 @@ fn a_failure_is_told_once_by_whoever_asks_first() {
     }
 }
 
+/// Sets `TCP_KEEPCNT` of a socket that has no stream yet, or asks for it.
+fn ask_unattached(engine: &Reach, operation: Operation, socket: u64, value: &[u8]) -> Result<Vec<u8>, i32> {
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_KEEPCNT);
+    engine.ask(operation, socket | Request::UNATTACHED, level, name, value)
+}
+
+fn count(number: i32) -> Vec<u8> {
+    number.to_ne_bytes().to_vec()
+}
+
 /// Who only looks takes the place of none that has set something.
 #[test]
 fn an_option_that_is_read_before_there_is_a_stream_keeps_nothing() {
     let Some(engine) = engine_with(|_, options| options.quotas.departed = 2) else {
         return;
     };
-    let name = libc::TCP_KEEPCNT;
-    let ask = |operation, socket: u64, value: &[u8]| {
-        engine.ask(operation, socket | Request::UNATTACHED, libc::IPPROTO_TCP, name, value)
-    };
-    let count = |number: i32| number.to_ne_bytes().to_vec();
+    let ask = |operation, socket, value: &[u8]| ask_unattached(&engine, operation, socket, value);
     assert_eq!(ask(Operation::SetOption, 1, &count(7)), Ok(vec![]));
     for number in 2..10 {
         assert_eq!(ask(Operation::GetOption, number, &[]), Ok(count(9)));
@@ -130,11 +138,7 @@ fn options_of_too_many_without_a_stream_are_refused_and_none_are_forgotten() {
     let Some(engine) = engine_with(|_, options| options.quotas.departed = 2) else {
         return;
     };
-    let name = libc::TCP_KEEPCNT;
-    let ask = |operation, socket: u64, value: &[u8]| {
-        engine.ask(operation, socket | Request::UNATTACHED, libc::IPPROTO_TCP, name, value)
-    };
-    let count = |number: i32| number.to_ne_bytes().to_vec();
+    let ask = |operation, socket, value: &[u8]| ask_unattached(&engine, operation, socket, value);
     for number in [1, 2] {
         assert_eq!(ask(Operation::SetOption, number, &count(7)), Ok(vec![]));
     }
